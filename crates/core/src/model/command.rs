@@ -1,0 +1,119 @@
+//! What a client can ask for and what it is answered, apart from any wire form.
+//!
+//! A dialect decodes bytes to a [`Command`]; the services answer a [`Reply`] or a `Refusal`; the dialect encodes that.
+//! Commands borrow from the frame they came in, so that decoding copies nothing.
+
+use super::{EventMeta, SinceEpoch, TopicRef};
+use std::borrow::Cow;
+
+/// A validated command of one client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command<'a> {
+    /// Hear a topic from now on, or from a position (`protocol.md` 3.2).
+    Subscribe(Subscribe<'a>),
+    /// Stop hearing a topic.
+    Unsubscribe(Unsubscribe<'a>),
+    /// Send a payload to everyone who hears a topic.
+    Publish(Publish<'a>),
+    /// Hear a feed (seed 002).
+    SubscribeFeed {
+        /// The feed channel's name.
+        channel: Cow<'a, str>,
+    },
+    /// Stop hearing a feed.
+    UnsubscribeFeed {
+        /// The feed channel's name.
+        channel: Cow<'a, str>,
+    },
+    /// Present a credential on an open socket.
+    Authenticate {
+        /// A JWT access token.
+        token: Cow<'a, str>,
+    },
+    /// Ask whether the connection is alive.
+    Ping,
+}
+
+/// `subscribe` of a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribe<'a> {
+    /// The topic.
+    pub topic: TopicRef<'a>,
+    /// The name the client gives itself; the connection's id stands in.
+    pub client_id: Option<Cow<'a, str>>,
+    /// The last position the client has seen; everything after it is replayed.
+    pub since: Option<Since<'a>>,
+}
+
+/// A position a client resumes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Since<'a> {
+    /// The epoch the offset belongs to.
+    pub epoch: SinceEpoch<'a>,
+    /// The last offset seen; replay starts at the next.
+    pub offset: u64,
+}
+
+/// `unsubscribe` of a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unsubscribe<'a> {
+    /// The topic.
+    pub topic: TopicRef<'a>,
+    /// As in [`Subscribe`]; only its form is judged.
+    pub client_id: Option<Cow<'a, str>>,
+}
+
+/// `publish` to a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Publish<'a> {
+    /// The topic.
+    pub topic: TopicRef<'a>,
+    /// The payload's JSON exactly as it was sent.
+    pub payload: &'a str,
+    /// Shown to subscribers as the event's `client_id`.
+    pub client_id: Option<Cow<'a, str>>,
+    /// Repeats within five minutes answer the first ack (`protocol.md` 6).
+    pub idempotency_key: Option<Cow<'a, str>>,
+    /// The publishing connection does not hear this event.
+    pub exclude_self: bool,
+}
+
+/// The answer to a command that was carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply<'a> {
+    /// Answer to `subscribe`.
+    Subscribed(Subscribed<'a>),
+    /// Answer to `unsubscribe`.
+    Unsubscribed {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// The connection was not subscribed.
+        already: bool,
+    },
+    /// Answer to `publish`.
+    Published {
+        /// The topic.
+        topic: Cow<'a, str>,
+        /// Id and offset the event got.
+        event: EventMeta,
+        /// Subscriptions on this node when the offset was given, less an excluded sender.
+        delivered: u64,
+    },
+    /// Answer to `ping`.
+    Pong,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribed<'a> {
+    /// The topic.
+    pub topic: Cow<'a, str>,
+    /// The topic's epoch.
+    pub epoch: super::Epoch,
+    /// The topic's head: the next live event has the offset one above.
+    pub offset: u64,
+    /// Only with `since`: whether everything after it is replayed.
+    pub recovered: Option<bool>,
+    /// The connection was subscribed before; nothing changed.
+    pub already: bool,
+}
