@@ -6,4 +6,5 @@
 pub mod hub;
 pub mod model;
 pub mod ports;
+pub mod session;
 pub mod topics;
