@@ -1,1 +1,30 @@
-//! Fanfare: client.
+//! Fanfare's client side: an SDK for the typed dialect (protocol.md 1-3, 5, 6) and the commands built on it.
+//!
+//! [`Client::connect`] opens a session and returns a cheap handle for requests and a [`Notices`] stream for what the
+//! server sends on its own. One task per session (`driver`) owns the socket: requests reach it through a bounded queue,
+//! replies go back by request id, events leave through a bounded queue. A reader that falls behind stops the socket from
+//! being read, so backpressure reaches the server instead of memory.
+//!
+//! A lost connection is replaced with exponential backoff and full jitter. The session is resumed and every subscription
+//! made again from the position last seen, so that a subscriber misses nothing the server's history still holds, and is
+//! told ([`Notice::Resubscribed`]) when something is missing. Close codes that forbid a retry end the client.
+
+mod backoff;
+mod client;
+mod close;
+mod driver;
+mod error;
+mod options;
+mod socket;
+mod subscriptions;
+mod target;
+mod wire;
+
+#[cfg(feature = "cli")]
+pub mod commands;
+
+pub use client::{Client, Notice, Notices};
+pub use close::{CloseReason, Retry};
+pub use error::{Error, ServerError};
+pub use options::{Options, PublishOptions};
+pub use wire::{Event, Info, Limits, Position, Published, ServerIdentity, Subscribed, User, Welcome};

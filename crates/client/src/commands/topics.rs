@@ -1,0 +1,75 @@
+//! Making a topic over REST (`POST /topics`, http-api.md), so that publishing needs no subscriber first.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::ServerArgs;
+
+/// From the connect to the whole answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// An answer larger than this is no topic and no problem document.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// What is read of a problem document (RFC 9457).
+#[derive(Deserialize)]
+struct Problem {
+    code: String,
+    #[serde(default)]
+    detail: Option<String>,
+    #[serde(default)]
+    title: Option<String>,
+}
+
+/// Makes `topic` on the server that `server.url` names; a topic that exists stays and is kept.
+///
+/// # Errors
+/// A sentence: the server's code and message, or what went wrong on the way.
+pub(super) async fn create(server: &ServerArgs, topic: &str) -> Result<(), String> {
+    match timeout(TIMEOUT, post(server, topic)).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => Err("POST /topics: no answer in time".into()),
+    }
+}
+
+async fn post(server: &ServerArgs, topic: &str) -> Result<(), String> {
+    let uri: hyper::Uri = server.url.parse().map_err(|e| format!("invalid url: {e}"))?;
+    let authority = uri.authority().ok_or("invalid url: no host")?;
+    let host = authority.host().trim_matches(['[', ']']);
+    let tcp = TcpStream::connect((host, authority.port_u16().unwrap_or(80)))
+        .await
+        .map_err(|e| format!("cannot connect to {authority}: {e}"))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(tcp)).await.map_err(|e| format!("POST /topics: {e}"))?;
+    let body = serde_json::json!({ "name": topic }).to_string();
+    let mut request =
+        Request::post("/topics").header(HOST, authority.as_str()).header(CONTENT_TYPE, "application/json");
+    if let Some(token) = &server.token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Full::new(Bytes::from(body))).map_err(|e| format!("POST /topics: {e}"))?;
+    let exchange = async move {
+        let answer = sender.send_request(request).await.map_err(|e| format!("POST /topics: {e}"))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|e| format!("POST /topics: {e}"))?.to_bytes();
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(match serde_json::from_slice::<Problem>(&body) {
+            Ok(p) => format!("{}: {}", p.code, p.detail.or(p.title).unwrap_or_default()),
+            Err(_) => format!("POST /topics: http status {status}"),
+        })
+    };
+    // The connection ends once the exchange has dropped its sender; whatever breaks it fails the exchange, too.
+    let (outcome, _) = tokio::join!(exchange, connection);
+    outcome
+}

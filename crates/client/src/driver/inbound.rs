@@ -1,0 +1,94 @@
+//! What the server sends: replies to whoever asked, everything else to the user as notices.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Driver;
+use super::requests::{Effect, Pending, answer};
+use crate::client::Notice;
+use crate::error::{Error, ServerError};
+use crate::wire::{Event, Head, Info, Published, Subscribed};
+
+impl Driver {
+    /// Sorts a frame of the server: a reply, or a notice.
+    pub(super) fn receive(&mut self, text: &str) {
+        let Ok(head) = serde_json::from_str::<Head<'_>>(text) else {
+            self.waiting.push_back(Notice::Frame(text.to_owned()));
+            return;
+        };
+        if let Some(pending) = head.answers().and_then(|id| self.pending.remove(&id)) {
+            return self.settle(pending, &head.kind, text);
+        }
+        let notice = match head.kind.as_ref() {
+            "event" => serde_json::from_str::<Event>(text).ok().map(|event| self.event(event, text)),
+            "info" => serde_json::from_str::<Info>(text).ok().map(|info| self.info(info, text)),
+            "error" => serde_json::from_str(text).ok().map(Notice::Error),
+            _ => None,
+        };
+        self.waiting.push_back(notice.unwrap_or_else(|| Notice::Frame(text.to_owned())));
+    }
+
+    fn event(&mut self, mut event: Event, text: &str) -> Notice {
+        self.subscriptions.delivered(&event.topic, event.offset);
+        text.clone_into(&mut event.raw);
+        Notice::Event(event)
+    }
+
+    fn info(&mut self, mut info: Info, text: &str) -> Notice {
+        match (info.code.as_str(), &info.topic) {
+            // Subscribing again would make a topic that someone has just deleted.
+            ("TOPIC_DELETED", Some(topic)) => self.subscriptions.remove(topic),
+            ("MOVE", _) => {
+                if let Some(token) = &info.resume_token {
+                    self.session.resume_token.clone_from(token);
+                }
+                self.move_at = Some(Instant::now() + Duration::from_millis(info.in_ms.unwrap_or(0)));
+            }
+            _ => {}
+        }
+        text.clone_into(&mut info.raw);
+        Notice::Info(info)
+    }
+
+    /// Gives a reply to whoever asked and takes over what it says about subscriptions.
+    fn settle(&mut self, pending: Pending, kind: &str, text: &str) {
+        if kind == "error" {
+            let error: ServerError = serde_json::from_str(text).unwrap_or_else(|e| ServerError {
+                code: "INTERNAL".into(),
+                message: format!("unreadable error frame: {e}"),
+                field: None,
+                retry_after_ms: None,
+            });
+            if let Effect::Resubscribe { topic, .. } = pending.effect {
+                self.subscriptions.remove(&topic);
+                self.waiting.push_back(Notice::Unsubscribed { topic, error });
+            } else {
+                answer(pending.reply, Err(Error::Server(error)));
+            }
+            return;
+        }
+        match pending.effect {
+            Effect::Subscribe { topic, since } => {
+                if let Ok(ack) = serde_json::from_str::<Subscribed>(text) {
+                    self.subscriptions.acked(&topic, since, &ack);
+                }
+            }
+            Effect::Resubscribe { topic, since } => {
+                if let Ok(ack) = serde_json::from_str::<Subscribed>(text) {
+                    self.subscriptions.acked(&topic, Some(since), &ack);
+                    let recovered = ack.recovered == Some(true);
+                    self.waiting.push_back(Notice::Resubscribed { topic, recovered });
+                }
+            }
+            Effect::Unsubscribe { topic } => self.subscriptions.remove(&topic),
+            Effect::PublishSilently { topic } => {
+                if let Ok(ack) = serde_json::from_str::<Published>(text) {
+                    self.subscriptions.published_silently(&topic, ack.offset);
+                }
+            }
+            Effect::None => {}
+        }
+        answer(pending.reply, Ok(text.to_owned()));
+    }
+}

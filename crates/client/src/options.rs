@@ -1,0 +1,42 @@
+//! How a client connects and publishes.
+
+use std::time::Duration;
+
+/// Settings of a [`Client`](crate::Client).
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Sent as `Authorization: Bearer` on every upgrade.
+    pub token: Option<String>,
+    /// From the first TCP segment to the welcome.
+    pub connect_timeout: Duration,
+    /// From a request to its reply, waiting for a lost connection included.
+    pub request_timeout: Duration,
+    /// Failed attempts in a row before the client gives up; `None` is never.
+    pub max_attempts: Option<u32>,
+    /// Notices that may wait for their reader; beyond that the socket is not read. At least 1.
+    pub notice_queue: usize,
+    /// The largest message taken from the server, in bytes.
+    pub max_message_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            token: None,
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            max_attempts: None,
+            notice_queue: 1024,
+            max_message_bytes: 16 << 20,
+        }
+    }
+}
+
+/// Settings of one publish (protocol.md 3.2 and 6).
+#[derive(Debug, Clone, Default)]
+pub struct PublishOptions {
+    /// At most 128 bytes. With a key the client repeats the publish after a lost connection, as the server keeps the first.
+    pub idempotency_key: Option<String>,
+    /// Whether this connection, if it subscribes to the topic, is left out of the delivery.
+    pub exclude_self: bool,
+}

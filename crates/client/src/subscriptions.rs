@@ -1,0 +1,126 @@
+//! Which topics a client is subscribed to and how far it has read each, so that a new connection can go on from there.
+
+use std::collections::BTreeMap;
+
+use crate::wire::{Position, Subscribed};
+
+#[derive(Debug)]
+struct Subscription {
+    /// Everything up to here has been handed to the user.
+    seen: Position,
+    /// The epoch that offsets of arriving events belong to. It differs from `seen.epoch` only between an ack that
+    /// recovered into a new epoch and the first event after it.
+    epoch: String,
+}
+
+/// The subscriptions that outlive a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions(BTreeMap<String, Subscription>);
+
+impl Subscriptions {
+    /// Takes over an ack for a subscribe that asked for `since`.
+    pub(crate) fn acked(&mut self, topic: &str, since: Option<Position>, ack: &Subscribed) {
+        if ack.already && self.0.contains_key(topic) {
+            return;
+        }
+        let head = Position { epoch: ack.epoch.clone(), offset: ack.offset };
+        let seen = match since {
+            // The replay is still to come: until then the old position is the one to come back with.
+            Some(since) if ack.recovered == Some(true) => since,
+            _ => head,
+        };
+        self.0.insert(topic.to_owned(), Subscription { seen, epoch: ack.epoch.clone() });
+    }
+
+    /// Takes over an event handed to the user.
+    pub(crate) fn delivered(&mut self, topic: &str, offset: u64) {
+        if let Some(subscription) = self.0.get_mut(topic) {
+            subscription.seen.offset = offset;
+            if subscription.seen.epoch != subscription.epoch {
+                subscription.seen.epoch.clone_from(&subscription.epoch);
+            }
+        }
+    }
+
+    /// Takes over an own message that the server will not deliver (`exclude_self`). Only the next offset in order
+    /// counts: with events still to come before it, skipping ahead would lose them.
+    pub(crate) fn published_silently(&mut self, topic: &str, offset: u64) {
+        if let Some(subscription) = self.0.get_mut(topic)
+            && subscription.seen.epoch == subscription.epoch
+            && subscription.seen.offset.checked_add(1) == Some(offset)
+        {
+            subscription.seen.offset = offset;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, topic: &str) {
+        self.0.remove(topic);
+    }
+
+    /// Topics with the position to ask for on a new connection.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (&str, &Position)> {
+        self.0.iter().map(|(topic, subscription)| (topic.as_str(), &subscription.seen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: &str, offset: u64) -> Position {
+        Position { epoch: epoch.into(), offset }
+    }
+
+    fn ack(epoch: &str, offset: u64, recovered: Option<bool>) -> Subscribed {
+        Subscribed { epoch: epoch.into(), offset, recovered, already: false }
+    }
+
+    fn position(subscriptions: &Subscriptions) -> Position {
+        subscriptions.positions().next().unwrap().1.clone()
+    }
+
+    #[test]
+    fn without_since_the_head_is_the_position() {
+        let mut s = Subscriptions::default();
+        s.acked("t", None, &ack("e", 17, None));
+        assert_eq!(position(&s), at("e", 17));
+        s.delivered("t", 18);
+        assert_eq!(position(&s), at("e", 18));
+    }
+
+    #[test]
+    fn a_replay_cut_short_is_asked_for_again() {
+        let mut s = Subscriptions::default();
+        s.acked("t", Some(at("e", 3)), &ack("e", 9, Some(true)));
+        assert_eq!(position(&s), at("e", 3));
+        s.delivered("t", 4);
+        assert_eq!(position(&s), at("e", 4));
+    }
+
+    #[test]
+    fn recovery_into_a_new_epoch_counts_from_its_first_event() {
+        let mut s = Subscriptions::default();
+        s.acked("t", Some(at("old", 3)), &ack("new", 2, Some(true)));
+        assert_eq!(position(&s), at("old", 3));
+        s.published_silently("t", 4);
+        s.delivered("t", 1);
+        assert_eq!(position(&s), at("new", 1));
+    }
+
+    #[test]
+    fn what_was_not_recovered_starts_at_the_head() {
+        let mut s = Subscriptions::default();
+        s.acked("t", Some(at("old", 3)), &ack("new", 9, Some(false)));
+        assert_eq!(position(&s), at("new", 9));
+    }
+
+    #[test]
+    fn own_silent_messages_never_skip_an_event() {
+        let mut s = Subscriptions::default();
+        s.acked("t", None, &ack("e", 1, None));
+        s.published_silently("t", 2);
+        assert_eq!(position(&s), at("e", 2));
+        s.published_silently("t", 4);
+        assert_eq!(position(&s), at("e", 2));
+    }
+}

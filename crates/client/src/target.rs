@@ -1,0 +1,108 @@
+//! The address of a server: a parsed `ws://` URL and what is asked of it on each upgrade.
+
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
+
+use crate::error::Error;
+
+/// The subprotocol of the typed dialect (protocol.md 2).
+const SUBPROTOCOL: &str = "fanfare.v1";
+
+/// What it takes to come back as the same session (protocol.md 3.1).
+#[derive(Debug, Clone)]
+pub(crate) struct SessionKeys {
+    pub(crate) code: String,
+    pub(crate) resume_token: String,
+}
+
+/// A server's WebSocket endpoint with the credential sent to it. Exists only for URLs that can be opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    url: String,
+    authorization: Option<HeaderValue>,
+}
+
+impl Target {
+    pub(crate) fn parse(url: &str, token: Option<&str>) -> Result<Self, Error> {
+        let uri: Uri = url.parse().map_err(|e| Error::Url(format!("{url}: {e}")))?;
+        match uri.scheme_str() {
+            Some("ws") => {}
+            Some("wss") => return Err(Error::Url("wss is not built into this client; use ws".into())),
+            _ => return Err(Error::Url(format!("{url}: it must begin with ws://"))),
+        }
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(Error::Url(format!("{url}: no host")));
+        }
+        let authorization =
+            token
+                .map(|token| HeaderValue::try_from(format!("Bearer {token}")))
+                .transpose()
+                .map_err(|_| Error::Url("the token holds characters that a header cannot carry".into()))?;
+        Ok(Self { url: url.to_owned(), authorization })
+    }
+
+    /// The upgrade request, resuming `session` where there is one.
+    pub(crate) fn request(&self, session: Option<&SessionKeys>) -> Result<Request, Error> {
+        let url = match session {
+            None => self.url.clone(),
+            Some(SessionKeys { code, resume_token }) => {
+                let joint = if self.url.contains('?') { '&' } else { '?' };
+                format!("{}{joint}session={}&resume={}", self.url, escape(code), escape(resume_token))
+            }
+        };
+        let mut request = url.into_client_request().map_err(|e| Error::Url(e.to_string()))?;
+        let headers = request.headers_mut();
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        if let Some(value) = &self.authorization {
+            headers.insert(AUTHORIZATION, value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_rides_in_the_query() {
+        let keys = SessionKeys { code: "happy-panda-42".into(), resume_token: "a+b/c=".into() };
+        for (url, query) in [
+            ("ws://localhost:8080/ws", "session=happy-panda-42&resume=a%2Bb%2Fc%3D"),
+            ("ws://localhost/ws?x=1", "x=1&session=happy-panda-42&resume=a%2Bb%2Fc%3D"),
+        ] {
+            let request = Target::parse(url, None).unwrap().request(Some(&keys)).unwrap();
+            assert_eq!(request.uri().query(), Some(query));
+        }
+    }
+
+    #[test]
+    fn the_token_and_the_subprotocol_are_headers() {
+        let request = Target::parse("ws://h/ws", Some("t0")).unwrap().request(None).unwrap();
+        assert_eq!(request.headers()[AUTHORIZATION], "Bearer t0");
+        assert_eq!(request.headers()[SEC_WEBSOCKET_PROTOCOL], "fanfare.v1");
+    }
+
+    #[test]
+    fn urls_that_cannot_be_opened_are_refused() {
+        for url in ["http://h/ws", "wss://h/ws", "h", "ws://", "ws:///ws"] {
+            assert!(matches!(Target::parse(url, None), Err(Error::Url(_))), "{url}");
+        }
+        assert!(Target::parse("ws://h/", Some("a\nb")).is_err());
+    }
+}

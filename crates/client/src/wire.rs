@@ -1,0 +1,233 @@
+//! The typed dialect's frames as types (protocol.md 3.1, 3.2): what goes out, what comes in.
+//!
+//! Unknown fields and unknown frame types are let through, so that an older client keeps working with a newer server.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// A place in a topic's history: everything up to and including `offset` has been seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Names one run of offsets; a topic made anew has a new one.
+    pub epoch: String,
+    /// Rises by one with every message of the topic.
+    pub offset: u64,
+}
+
+/// The first frame of a connection.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Welcome {
+    /// The session's public name, such as `happy-panda-42`.
+    pub session_code: String,
+    /// Opens the session again, once; every welcome brings a new one.
+    pub resume_token: String,
+    /// This connection's id, new with every connection.
+    pub client_id: String,
+    /// Who is logged in, if anyone.
+    pub user: Option<User>,
+    /// The server's WebSocket ping interval in milliseconds.
+    pub heartbeat_ms: u64,
+    /// What the server allows this connection.
+    pub limits: Limits,
+    /// Which server this is.
+    pub server: ServerIdentity,
+    /// Whether an existing session was resumed.
+    #[serde(default)]
+    pub resumed: bool,
+}
+
+/// A logged-in user.
+#[derive(Debug, Clone, Deserialize)]
+pub struct User {
+    /// The server's id of the user, as JSON.
+    pub id: serde_json::Value,
+    /// The user's name.
+    pub username: String,
+}
+
+/// Limits named in the welcome.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Limits {
+    /// The largest frame or message the server takes, in bytes.
+    pub max_message_bytes: u64,
+    /// Messages the server queues for this connection before it counts as slow.
+    pub queue_messages: u64,
+}
+
+/// The server as it names itself in the welcome.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ServerIdentity {
+    /// The product's name.
+    pub name: String,
+    /// The product's version.
+    pub version: String,
+    /// This node's id.
+    pub id: String,
+}
+
+/// A message of a topic.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Event {
+    /// The topic it was published to.
+    pub topic: String,
+    /// Unique across nodes; sorts by time.
+    pub id: String,
+    /// Its place in the topic's order.
+    pub offset: u64,
+    /// The publisher's JSON, byte for byte.
+    pub payload: Box<RawValue>,
+    /// The publisher.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// When the server took it, RFC 3339.
+    pub timestamp: String,
+    /// The whole frame as it came.
+    #[serde(skip)]
+    pub raw: String,
+}
+
+/// Something the server tells on its own, such as `TOPIC_DELETED` or `SERVER_SHUTDOWN`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Info {
+    /// What it is about.
+    pub code: String,
+    /// The topic concerned, where there is one.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// The server's sentence for people.
+    #[serde(default)]
+    pub message: String,
+    /// How many messages, with `MESSAGES_DROPPED`.
+    #[serde(default)]
+    pub count: Option<u64>,
+    /// With `MOVE`: milliseconds until this client should go to another node.
+    #[serde(default)]
+    pub in_ms: Option<u64>,
+    /// With `MOVE`: the token to resume the session with.
+    #[serde(default)]
+    pub resume_token: Option<String>,
+    /// The whole frame as it came.
+    #[serde(skip)]
+    pub raw: String,
+}
+
+/// The reply to `subscribe`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Subscribed {
+    /// The topic's current epoch.
+    pub epoch: String,
+    /// The topic's head: the next live event has the offset after it.
+    pub offset: u64,
+    /// With `since`: whether all missed messages follow. `Some(false)` means that the caller has to reload its state.
+    #[serde(default)]
+    pub recovered: Option<bool>,
+    /// Whether this connection was subscribed before.
+    #[serde(default)]
+    pub already: bool,
+}
+
+/// The reply to `publish`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Published {
+    /// The message's id.
+    pub id: String,
+    /// The message's offset in its topic.
+    pub offset: u64,
+    /// Subscriptions on that node when the offset was given: a count, not a receipt.
+    pub delivered: u64,
+}
+
+/// The reply to `ping`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Pong {
+    pub(crate) timestamp: String,
+}
+
+/// What every frame of the server is looked at for first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Head<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(crate) kind: std::borrow::Cow<'a, str>,
+    #[serde(borrow, default)]
+    request_id: Option<&'a RawValue>,
+}
+
+impl Head<'_> {
+    /// The request this frame answers; this client's own ids are integers.
+    pub(crate) fn answers(&self) -> Option<u64> {
+        self.request_id.and_then(|id| id.get().parse().ok())
+    }
+}
+
+/// A request of this client.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Request<'a> {
+    Subscribe {
+        request_id: u64,
+        topic: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        since: Option<&'a Position>,
+    },
+    Unsubscribe {
+        request_id: u64,
+        topic: &'a str,
+    },
+    Publish {
+        request_id: u64,
+        topic: &'a str,
+        payload: &'a RawValue,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        exclude_self: bool,
+    },
+    Ping {
+        request_id: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(request: &Request<'_>) -> String {
+        serde_json::to_string(request).unwrap()
+    }
+
+    #[test]
+    fn requests_have_the_documented_shape() {
+        let since = Position { epoch: "e".into(), offset: 7 };
+        assert_eq!(
+            text(&Request::Subscribe { request_id: 1, topic: "t", since: Some(&since) }),
+            r#"{"type":"subscribe","request_id":1,"topic":"t","since":{"epoch":"e","offset":7}}"#
+        );
+        let payload = RawValue::from_string(r#"{"b":1, "a":1.0}"#.into()).unwrap();
+        assert_eq!(
+            text(&Request::Publish {
+                request_id: 2,
+                topic: "t",
+                payload: &payload,
+                idempotency_key: None,
+                exclude_self: true
+            }),
+            r#"{"type":"publish","request_id":2,"topic":"t","payload":{"b":1, "a":1.0},"exclude_self":true}"#
+        );
+        assert_eq!(text(&Request::Ping { request_id: 3 }), r#"{"type":"ping","request_id":3}"#);
+    }
+
+    #[test]
+    fn an_event_keeps_its_payload_byte_for_byte() {
+        let frame = r#"{"type":"event","topic":"t","id":"i","offset":18,"payload":{"b":1, "a":1.0},"timestamp":"x","new":1}"#;
+        let event: Event = serde_json::from_str(frame).unwrap();
+        assert_eq!((event.payload.get(), event.offset), (r#"{"b":1, "a":1.0}"#, 18));
+    }
+
+    #[test]
+    fn foreign_request_ids_answer_nothing() {
+        let head: Head<'_> = serde_json::from_str(r#"{"request_id":"7","type":"ack"}"#).unwrap();
+        assert_eq!((head.kind.as_ref(), head.answers()), ("ack", None));
+        let head: Head<'_> = serde_json::from_str(r#"{"type":"pong","request_id":7}"#).unwrap();
+        assert_eq!(head.answers(), Some(7));
+    }
+}
