@@ -1,6 +1,7 @@
 //! What goes into and comes out of the session manager.
 
 use super::{Generation, SessionCode};
+pub use crate::hub::ConnAddr;
 
 /// What sessions may cost (`session.*` of the configuration). Times are milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -14,11 +15,6 @@ pub struct SessionLimits {
     /// Bytes of keys and values in one session: `session.max_data_bytes`.
     pub max_data_bytes: usize,
 }
-
-/// Where a session's socket is: an address the server gives each connection. It must not be given to another connection
-/// before [`Sessions::detach`] was called for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnAddr(pub u64);
 
 /// A new session, or one under a new code.
 #[derive(Clone, Debug)]
