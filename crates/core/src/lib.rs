@@ -4,3 +4,4 @@
 //! for the rooms of the product and the one way of data through them.
 
 pub mod model;
+pub mod topics;

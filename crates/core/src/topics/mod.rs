@@ -1,0 +1,3 @@
+//! Topics: who may use which one.
+
+pub mod rules;
