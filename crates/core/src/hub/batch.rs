@@ -9,7 +9,7 @@ use crate::ports::{Encoders, VARIANTS};
 use std::time::Instant;
 
 /// What happens to a subscriber whose queue is full (`protocol.md` 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Backpressure {
     /// It is told `SLOW_CONSUMER` and closed with 1013.
     #[default]

@@ -9,6 +9,7 @@
 //! goes, its log is parked with the broker and its epoch continues if the topic comes back in time.
 
 mod registry;
+pub mod rules;
 mod topic;
 
 pub(crate) use registry::MAX_OPEN_BYTES;
