@@ -63,7 +63,8 @@ impl Admission {
             self.open.fetch_sub(1, Ordering::SeqCst);
             return Err(Full::Server);
         }
-        if unauthenticated && self.unauthenticated.fetch_add(1, Ordering::SeqCst) >= self.max_unauthenticated {
+        if unauthenticated && self.unauthenticated.fetch_add(1, Ordering::SeqCst) >= self.max_unauthenticated
+        {
             self.unauthenticated.fetch_sub(1, Ordering::SeqCst);
             self.open.fetch_sub(1, Ordering::SeqCst);
             return Err(Full::Unauthenticated);

@@ -1,4 +1,13 @@
-//! Fanfare: server.
+//! The server: configuration, listener, HTTP routes, shards of sockets, telemetry, shutdown, and the wiring of it all.
 
+pub mod access;
+pub mod admission;
 pub mod cli;
 pub mod config;
+pub mod encoders;
+pub mod node;
+pub mod shard;
+pub mod telemetry;
+
+/// The product's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

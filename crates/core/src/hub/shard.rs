@@ -182,6 +182,16 @@ impl<D> Shard<D> {
             .then_some(slot)
     }
 
+    /// The shard's number.
+    pub fn id(&self) -> u8 {
+        self.config.id
+    }
+
+    /// The variant a connection is sent.
+    pub fn variant(&self, slot: u32) -> u8 {
+        self.hot[slot as usize].variant
+    }
+
     /// Fixes the connection's variant; it must hear nothing yet.
     pub fn set_variant(&mut self, slot: u32, variant: u8) {
         debug_assert!(self.cold[slot as usize].subs.is_empty());

@@ -27,7 +27,10 @@ impl Driver {
             return Err(Refusal::new(ErrorCode::ServerShutdown, why));
         }
         if self.conns[slot as usize].session.is_none() && !matches!(command, Command::Authenticate { .. }) {
-            return Err(Refusal::new(ErrorCode::Unauthorized, "log in first: this server serves nobody anonymously"));
+            return Err(Refusal::new(
+                ErrorCode::Unauthorized,
+                "log in first: this server serves nobody anonymously",
+            ));
         }
         match command {
             Command::Ping => Ok(Reply::Pong),
@@ -47,7 +50,9 @@ impl Driver {
             }
             Command::Subscribe(subscribe) => self.subscribe(slot, subscribe),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(slot, unsubscribe),
-            Command::SubscribeFeed { channel } | Command::UnsubscribeFeed { channel } => Err(no_feed(channel)),
+            Command::SubscribeFeed { channel } | Command::UnsubscribeFeed { channel } => {
+                Err(no_feed(channel))
+            }
             Command::Authenticate { .. } => {
                 Err(Refusal::new(ErrorCode::Unauthorized, "this token is not valid here").field("token"))
             }

@@ -9,7 +9,7 @@ use super::{Driver, conn_interest};
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::ports::Info;
 use fanfare_core::session::Attach;
-use fanfare_dialects::jsonrpc::JsonRpc;
+use fanfare_dialects::typed::Typed as JsonRpc;
 use fanfare_dialects::typed::Typed;
 use fanfare_dialects::{Dialect, Welcome, WelcomeLimits, WelcomeServer};
 use fanfare_ws::{OpCode, encode};
@@ -46,7 +46,9 @@ impl Driver {
             self.conns.resize_with(slot as usize + 1, Conn::default);
         }
         let data = EventData::new_u64(u64::from(slot));
-        if let Err(error) = epoll::add(&self.epoll, &new.stream, data, conn_interest::flags(conn_interest::READ)) {
+        if let Err(error) =
+            epoll::add(&self.epoll, &new.stream, data, conn_interest::flags(conn_interest::READ))
+        {
             tracing::error!(%error, "a socket cannot be watched");
             self.hub.close(slot, self.now.ms);
             return;

@@ -9,6 +9,7 @@ mod conn;
 mod lifecycle;
 mod post;
 mod read;
+mod rpc;
 mod sockets;
 mod timers;
 
@@ -61,7 +62,7 @@ impl Bell {
 
 /// The time of a turn.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Now {
+pub struct Now {
     pub(crate) at: Instant,
     /// Milliseconds since 1970.
     pub(crate) ms: u64,
@@ -171,7 +172,8 @@ impl Driver {
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let busy = self.hub.has_work() || !self.node.topics.inboxes()[usize::from(self.metrics_id())].is_empty();
+        let busy =
+            self.hub.has_work() || !self.node.topics.inboxes()[usize::from(self.metrics_id())].is_empty();
         let ms = match busy {
             true => 0,
             false if self.open > 0 || self.finish_at.is_some() => TICK_MS,
@@ -199,7 +201,9 @@ impl Driver {
         let mut flushes = self.hub.take_flushes().peekable();
         if flushes.peek().is_some() {
             let end = Instant::now();
-            flushes.for_each(|begun| self.metrics.publish_to_write.observe(end.duration_since(begun).as_nanos() as u64));
+            flushes.for_each(|begun| {
+                self.metrics.publish_to_write.observe(end.duration_since(begun).as_nanos() as u64)
+            });
         }
     }
 
@@ -233,7 +237,8 @@ impl Driver {
         if wanted != conn.interest {
             conn.interest = wanted;
             let flags = conn_interest::flags(wanted);
-            if let Err(error) = epoll::modify(&self.epoll, stream, EventData::new_u64(u64::from(slot)), flags) {
+            if let Err(error) = epoll::modify(&self.epoll, stream, EventData::new_u64(u64::from(slot)), flags)
+            {
                 tracing::error!(%error, "a socket cannot be watched");
             }
         }

@@ -114,8 +114,11 @@ impl Driver {
             Event::Close(code, _) => {
                 self.flush_out(slot);
                 let code = code.map_or(1000, |c| c.get());
-                self.conns[slot as usize].phase =
-                    Phase::Ending { at: self.now.tick + self.node.ticks.write, drained: false, answered: true };
+                self.conns[slot as usize].phase = Phase::Ending {
+                    at: self.now.tick + self.node.ticks.write,
+                    drained: false,
+                    answered: true,
+                };
                 self.hub.close_after(slot, None, code, "", &mut self.sockets);
                 false
             }
@@ -159,7 +162,7 @@ impl Driver {
     }
 
     /// Answers a frame that is no command.
-    fn refuse_frame(&mut self, slot: u32, refusal: &Refusal) {
+    pub(super) fn refuse_frame(&mut self, slot: u32, refusal: &Refusal) {
         self.metrics.error(refusal.code);
         let encoder = self.node.topics.encoders()[usize::from(self.variant(slot))].as_ref();
         encoder.error(refusal, self.now.ms, &mut self.out);
@@ -177,7 +180,10 @@ impl Driver {
             rate.take(&mut conn.rare().bytes, bytes as u64, now)?;
         }
         match &conn.permit {
-            Some(permit) => node.message_buckets.take(permit.address(), now).inspect_err(|_| node.metrics.refused_by("address")),
+            Some(permit) => node
+                .message_buckets
+                .take(permit.address(), now)
+                .inspect_err(|_| node.metrics.refused_by("address")),
             None => Ok(()),
         }
     }

@@ -149,12 +149,22 @@ impl Metrics {
     }
 
     /// A value that is asked for when metrics are read.
-    pub fn watch(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+    pub fn watch(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
         self.gauges.lock().push(Gauge { name, help, counter: false, read: Box::new(read) });
     }
 
     /// A counter that is kept elsewhere.
-    pub fn watch_counter(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+    pub fn watch_counter(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
         self.gauges.lock().push(Gauge { name, help, counter: true, read: Box::new(read) });
     }
 
@@ -213,7 +223,12 @@ struct Summed {
 impl EncodeMetric for Summed {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
         let count = self.buckets.iter().map(|(_, n)| n).sum();
-        encoder.encode_histogram::<prometheus_client::encoding::NoLabelSet>(self.sum, count, &self.buckets, None)
+        encoder.encode_histogram::<prometheus_client::encoding::NoLabelSet>(
+            self.sum,
+            count,
+            &self.buckets,
+            None,
+        )
     }
 
     fn metric_type(&self) -> MetricType {
@@ -249,8 +264,18 @@ impl NodeCollector {
         ConstCounter::new(dropped).encode(m.encode_family(&[("reason", "drop_oldest")])?)?;
         let slow = self.sum(|s| s.slow_consumers.load(Ordering::Relaxed));
         simple(e, "fanfare_slow_consumers", "Connections ended because they read too slowly", slow)?;
-        simple(e, "fanfare_deliveries", "Events handed to connections", self.sum(|s| s.deliveries.load(Ordering::Relaxed)))?;
-        simple(e, "fanfare_connections_opened", "Connections opened", self.sum(|s| s.opened.load(Ordering::Relaxed)))?;
+        simple(
+            e,
+            "fanfare_deliveries",
+            "Events handed to connections",
+            self.sum(|s| s.deliveries.load(Ordering::Relaxed)),
+        )?;
+        simple(
+            e,
+            "fanfare_connections_opened",
+            "Connections opened",
+            self.sum(|s| s.opened.load(Ordering::Relaxed)),
+        )?;
         let mut m = family(e, "fanfare_connections_closed", "Connections closed", MetricType::Counter)?;
         let mut closed: BTreeMap<u16, u64> = BTreeMap::new();
         for shard in &self.0.shards {
@@ -283,11 +308,13 @@ impl NodeCollector {
         h.encode(family(e, "fanfare_publish_to_write_seconds", help, MetricType::Histogram)?)?;
         let h = Summed::of(shards().map(|s| &s.message_bytes), 1.0);
         h.encode(family(e, "fanfare_message_bytes", "Sizes of received messages", MetricType::Histogram)?)?;
-        let mut m = family(e, "fanfare_command_seconds", "Time to carry out a command", MetricType::Histogram)?;
+        let mut m =
+            family(e, "fanfare_command_seconds", "Time to carry out a command", MetricType::Histogram)?;
         for (at, kind) in COMMAND_NAMES.iter().enumerate() {
             Summed::of(shards().map(|s| &s.commands[at]), NS).encode(m.encode_family(&[("type", *kind)])?)?;
         }
-        let mut m = family(e, "fanfare_http_request_seconds", "Time of HTTP requests", MetricType::Histogram)?;
+        let mut m =
+            family(e, "fanfare_http_request_seconds", "Time of HTTP requests", MetricType::Histogram)?;
         for ((route, status), times) in self.0.http.lock().iter() {
             let labels = [("route", route.clone()), ("status", status.to_string())];
             Summed::of(std::iter::once(&**times), NS).encode(m.encode_family(&labels)?)?;
@@ -298,8 +325,8 @@ impl NodeCollector {
 
 fn family<'e>(
     e: &'e mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
+    name: &'e str,
+    help: &'e str,
     kind: MetricType,
 ) -> Result<MetricEncoder<'e>, fmt::Error> {
     e.encode_descriptor(name, help, None, kind)
@@ -312,7 +339,12 @@ fn simple(e: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> 
 impl Collector for NodeCollector {
     fn encode(&self, mut e: DescriptorEncoder<'_>) -> fmt::Result {
         let open = self.sum(|s| s.connections.load(Ordering::Relaxed).max(0) as u64) as i64;
-        ConstGauge::new(open).encode(family(&mut e, "fanfare_connections", "Open connections", MetricType::Gauge)?)?;
+        ConstGauge::new(open).encode(family(
+            &mut e,
+            "fanfare_connections",
+            "Open connections",
+            MetricType::Gauge,
+        )?)?;
         let bytes: i64 = self.0.shards.iter().map(|s| s.outbox_bytes.load(Ordering::Relaxed)).sum();
         let help = "Bytes that wait for slow readers";
         ConstGauge::new(bytes).encode(family(&mut e, "fanfare_outbox_bytes", help, MetricType::Gauge)?)?;
@@ -321,7 +353,12 @@ impl Collector for NodeCollector {
             if gauge.counter {
                 simple(&mut e, gauge.name, gauge.help, value)?;
             } else {
-                ConstGauge::new(value as i64).encode(family(&mut e, gauge.name, gauge.help, MetricType::Gauge)?)?;
+                ConstGauge::new(value as i64).encode(family(
+                    &mut e,
+                    gauge.name,
+                    gauge.help,
+                    MetricType::Gauge,
+                )?)?;
             }
         }
         self.counters(&mut e)?;

@@ -1,5 +1,4 @@
 //! What an operator sees: metrics and logs.
 
 pub mod histogram;
-pub mod logs;
 pub mod metrics;

@@ -1,0 +1,287 @@
+//! A node: what its shards, its HTTP routes and its background tasks share.
+
+use crate::access::Access;
+use crate::admission::{AddressBuckets, Admission, Rate};
+use crate::config::Config;
+use crate::encoders;
+use crate::shard::{Bell, ToShard};
+use crate::telemetry::metrics::{Metrics, ShardMetrics};
+use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
+use fanfare_core::hub::{ConnAddr, Inbox, Post};
+use fanfare_core::model::EventId;
+use fanfare_core::ports::Retention;
+use fanfare_core::session::{ResumeGuard, SessionLimits, Sessions};
+use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
+use fanfare_ws::Limits as FrameLimits;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Wire bytes of one unfinished message beyond the message itself: room for headers of fragments.
+const UNFINISHED_SLACK_BYTES: usize = 16 * 1024;
+/// How long a socket may stay without authentication where it is asked for (`accounts-and-messages.md`).
+const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Deadlines of connections in ticks of 100 ms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticks {
+    pub(crate) ping: u32,
+    pub(crate) read: u32,
+    pub(crate) write: u32,
+    pub(crate) authenticate: u32,
+    /// How long one look at every connection takes.
+    pub(crate) scan: u32,
+}
+
+/// See the module's head.
+pub struct Node {
+    /// The configuration in force.
+    pub config: Config,
+    /// All topics.
+    pub topics: Arc<Topics<ToShard>>,
+    /// Who may use them.
+    pub access: Access,
+    /// All sessions.
+    pub sessions: Sessions,
+    /// Slows those who guess at sessions.
+    pub guard: ResumeGuard,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// Who gets in.
+    pub admission: Arc<Admission>,
+    pub(crate) shard_metrics: Vec<Arc<ShardMetrics>>,
+    pub(crate) frame_limits: FrameLimits,
+    pub(crate) ticks: Ticks,
+    pub(crate) message_rate: Option<Rate>,
+    pub(crate) byte_rate: Option<Rate>,
+    pub(crate) message_buckets: AddressBuckets,
+    started: Instant,
+    id: u64,
+    serial: AtomicU64,
+    next_shard: AtomicUsize,
+    draining: AtomicBool,
+    bound: OnceLock<Bound>,
+}
+
+/// What is known once the listener is bound.
+#[derive(Debug)]
+pub struct Bound {
+    /// The address the listener got.
+    pub address: SocketAddr,
+    /// Origins whose pages may connect.
+    pub origins: Vec<String>,
+    /// The public origin's host name.
+    pub server_id: String,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// A node with one shard per bell. `session_key` seals resume tokens.
+    pub fn new(config: Config, bells: &[Bell], session_key: &[u8; 32]) -> Arc<Self> {
+        let id = random_u64();
+        let inboxes: Arc<[Inbox<ToShard>]> = bells
+            .iter()
+            .map(|bell| {
+                let bell = bell.clone();
+                Inbox::new(move || bell.ring())
+            })
+            .collect();
+        let shard_metrics: Vec<_> = bells.iter().map(|_| Arc::new(ShardMetrics::new())).collect();
+        let access = Access::new(config.topic_rules(), config.topics_restricted());
+        let limits = MemoryLimits {
+            history_bytes: config.topics.history_total_bytes.len(),
+            idempotency_keys: config.limits.idempotency_keys,
+        };
+        let broker = Arc::new(MemoryBroker::new(limits, id));
+        let topics =
+            Arc::new(Topics::new(inboxes, broker.clone(), encoders::all(), topics_config(&config, &access)));
+        let metrics = Arc::new(Metrics::new(shard_metrics.clone()));
+        let l = &config.limits;
+        let node = Arc::new(Self {
+            topics,
+            access,
+            sessions: Sessions::new(session_limits(&config), session_key),
+            guard: ResumeGuard::default(),
+            metrics,
+            admission: Admission::new(l.max_connections, l.max_connections_per_ip, l.max_unauthenticated),
+            shard_metrics,
+            frame_limits: frame_limits(&config),
+            ticks: ticks(&config),
+            message_rate: Rate::new(l.messages_per_second.into(), l.messages_burst.into()),
+            byte_rate: Rate::new(l.bytes_per_second.len() as u64, 0),
+            message_buckets: AddressBuckets::new(Rate::new(
+                l.messages_per_second_per_ip.into(),
+                l.messages_burst_per_ip.into(),
+            )),
+            started: Instant::now(),
+            id,
+            serial: AtomicU64::new(0),
+            next_shard: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            bound: OnceLock::new(),
+            config,
+        });
+        node.watch(&broker);
+        node
+    }
+
+    fn watch(self: &Arc<Self>, broker: &Arc<MemoryBroker>) {
+        let weak = Arc::downgrade(self);
+        let of = move |f: fn(&Node) -> u64| {
+            let weak = weak.clone();
+            move || weak.upgrade().map_or(0, |node| f(&node))
+        };
+        let m = &self.metrics;
+        m.watch("fanfare_sessions", "Sessions, attached or not", of(|n| n.sessions.len() as u64));
+        m.watch("fanfare_topics", "Live topics", of(|n| n.topics.count() as u64));
+        m.watch("fanfare_broker_up", "Whether the broker answers", || 1);
+        m.watch_counter("fanfare_messages_published", "Events published", of(|n| n.topics.published()));
+        let broker = broker.clone();
+        m.watch("fanfare_history_bytes", "Bytes kept for those who come back", move || {
+            broker.history_bytes() as u64
+        });
+    }
+
+    /// Notes the address the listener got. Only the first call counts.
+    pub fn bind(&self, address: SocketAddr) {
+        let origin = self.config.public_origin(address);
+        let bound = Bound {
+            address,
+            origins: self.config.origins(address).iter().map(|o| o.as_str().to_owned()).collect(),
+            server_id: origin.host().to_owned(),
+        };
+        let _first = self.bound.set(bound);
+    }
+
+    /// What is known of the listener; `None` before it is bound.
+    pub fn bound(&self) -> Option<&Bound> {
+        self.bound.get()
+    }
+
+    /// The public origin's host name.
+    pub fn server_id(&self) -> &str {
+        self.bound.get().map_or("", |b| &b.server_id)
+    }
+
+    /// The time now.
+    pub(crate) fn now(&self) -> crate::shard::Now {
+        let at = Instant::now();
+        let ns = at.duration_since(self.started).as_nanos() as u64;
+        crate::shard::Now { at, ms: unix_ms(), ns, tick: (ns / 100_000_000) as u32 }
+    }
+
+    /// How long the node has run.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// A connection's serial: rising, and later than those of a life of the node before.
+    pub(crate) fn next_serial(&self, now_ms: u64) -> u64 {
+        let now = now_ms << 20;
+        let step = |last: u64| Some(now.max(last + 1));
+        let last = self.serial.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).unwrap_or_default();
+        now.max(last + 1)
+    }
+
+    /// The text of a connection's id.
+    pub(crate) fn client_id(&self, serial: u64) -> String {
+        EventId { time: serial, node: self.id }.to_string()
+    }
+
+    /// Gives a new connection to a shard, in turn.
+    pub(crate) fn place(&self) -> usize {
+        self.next_shard.fetch_add(1, Ordering::Relaxed) % self.topics.inboxes().len()
+    }
+
+    /// Posts to a shard from another thread.
+    pub(crate) fn post(&self, shard: usize, post: ToShard) {
+        self.topics.inboxes()[shard].push(Post::Driver(post), false);
+    }
+
+    /// Closes a connection from anywhere.
+    pub(crate) fn close(&self, addr: ConnAddr, code: u16, reason: &'static str) {
+        self.post(usize::from(addr.shard()), ToShard::Close(addr, code, reason));
+    }
+
+    /// Whether the node is shutting down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// From now on HTTP answers probes only.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+}
+
+fn topics_config(config: &Config, access: &Access) -> TopicsConfig {
+    let (access, topics) = (access.clone(), config.topics.clone());
+    let bytes = topics.history_topic_bytes.len();
+    let options = move |name: &str| {
+        let rule = access.options(name);
+        let ttl = rule.history_ttl.unwrap_or(topics.history_ttl);
+        let retention = Retention {
+            size: rule.history_size.unwrap_or(topics.history_size),
+            ttl_ms: ttl.as_millis() as u64,
+            bytes,
+        };
+        TopicOptions { backpressure: rule.backpressure.unwrap_or(topics.backpressure), retention }
+    };
+    TopicsConfig {
+        max_topics: config.limits.max_topics,
+        publish_creates: config.topics.publish_creates,
+        options: Box::new(options),
+    }
+}
+
+fn session_limits(config: &Config) -> SessionLimits {
+    SessionLimits {
+        ttl_ms: config.session.ttl.as_millis() as u64,
+        detached_ttl_ms: config.session.detached_ttl.as_millis() as u64,
+        max: config.session.max,
+        max_data_bytes: config.session.max_data_bytes.len(),
+    }
+}
+
+fn frame_limits(config: &Config) -> FrameLimits {
+    let max = config.limits.max_message_bytes.len();
+    FrameLimits {
+        max_message_bytes: max,
+        max_frame_bytes: max,
+        max_unfinished_bytes: max + UNFINISHED_SLACK_BYTES,
+        max_inflated_bytes: max,
+        deflate: false,
+    }
+}
+
+fn ticks(config: &Config) -> Ticks {
+    let ticks = |d: Duration| (d.as_millis() as u64).div_ceil(100).clamp(1, u64::from(u32::MAX / 2)) as u32;
+    let ws = &config.ws;
+    let shortest = ws.ping_interval.min(ws.read_timeout).min(ws.write_timeout);
+    Ticks {
+        ping: ticks(ws.ping_interval),
+        read: ticks(ws.read_timeout),
+        write: ticks(ws.write_timeout),
+        authenticate: ticks(AUTHENTICATE_WITHIN),
+        scan: (ticks(shortest) / 8).clamp(1, 10),
+    }
+}
+
+fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    if getrandom::fill(&mut bytes).is_err() {
+        return unix_ms();
+    }
+    u64::from_ne_bytes(bytes)
+}
+
+/// Milliseconds since 1970.
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
