@@ -2,7 +2,7 @@
 //!
 //! Sources in rising order: the table's defaults, a TOML file, the environment, flags ([`sources`]). All of them come
 //! down to one value per key with the place it was given at ([`Values`]); every value is checked there, so that an
-//! error names its source. Then each section's struct is read ([`sections`], declared by the macro of [`table`]) and
+//! error names its source. Then each section's struct is read ([`sections`], declared by the macro of [`group`]) and
 //! what must hold between keys is checked ([`rules`]). [`print`] and [`reference`] show the same table to people.
 //!
 //! What always holds: a `Config` that exists is valid; defaults that depend on the environment are resolved in it; no
@@ -12,10 +12,14 @@
 
 mod basic;
 mod effective;
+mod engines;
 mod error;
 mod feature;
+mod group;
+mod hosts;
 mod nearest;
 mod node;
+mod origin;
 pub mod print;
 pub mod reference;
 mod rules;
@@ -23,13 +27,15 @@ mod secret;
 mod sections;
 mod sources;
 mod table;
-mod urls;
+mod units;
 mod words;
 
-pub use basic::ByteSize;
 pub use effective::Rate;
+pub use engines::{FilesUrl, RedisUrl, SecretUrl, StoreUrl};
 pub use error::{ConfigError, Fault, Source};
 pub use feature::Feature;
+pub use hosts::{BrokerAddr, Host, HostPort, Network};
+pub use origin::{Origin, WebOrigin};
 pub use secret::{KeyHash, MIN_SECRET_BYTES, Properties, Secret};
 pub use sections::access::{ApiKey, Auth, Direct, Issuer, IssuerName, PasswordLength, Pem, WebUrl};
 pub use sections::durable::{Files, Sketch, Store, Webhooks};
@@ -39,19 +45,17 @@ pub use sections::serving::{Cluster, Log, Server, Tls, Ws};
 pub use sections::topics::{Presence, Rpc, Session, TopicPattern, TopicRule, Topics};
 pub use sources::Sources;
 pub use table::KeyInfo;
-pub use urls::{
-    BrokerAddr, FilesUrl, Host, HostPort, Network, Origin, RedisUrl, SecretUrl, StoreUrl, WebOrigin,
-};
+pub use units::ByteSize;
 pub use words::{
     Durability, Environment, KafkaMode, LogFormat, LogLevel, OffsetReset, OnBadRecord, PerKey, Scope,
 };
 
+use group::{Group, Lookup};
 use node::{Data, Node};
 use sections::serving::General;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use table::{Group, Lookup};
 
 /// What defaults may depend on: settings that are read before the others.
 #[derive(Clone, Debug)]

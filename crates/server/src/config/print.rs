@@ -1,7 +1,8 @@
 //! The settings as TOML: the default file with its comments, and what is in force with where it was given.
 
+use super::group::mask;
 use super::node::Node;
-use super::table::{Form, KeyInfo, mask};
+use super::table::{Form, KeyInfo};
 use super::{Config, Loaded, SECTIONS, SectionInfo};
 use std::fmt::Write;
 

@@ -1,6 +1,6 @@
 //! What must hold between settings, each with what to do when it does not.
 
-use super::basic::duration_text;
+use super::units::duration_text;
 use super::{Config, ConfigError, Environment, Feature, Loaded};
 use std::collections::BTreeSet;
 

@@ -2,9 +2,10 @@
 
 use crate::config::Feature;
 use crate::config::error::Fault;
+use crate::config::group::{settings, table_setting};
 use crate::config::node::Node;
 use crate::config::secret::{KeyHash, Secret};
-use crate::config::table::{Form, Setting, settings, table_setting};
+use crate::config::table::{Form, Setting};
 use crate::config::words::Scope;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -64,7 +65,7 @@ settings! {
         scopes: Vec<Scope>,
     }
 }
-table_setting!(ApiKey, "tables");
+table_setting!(ApiKey, "table");
 
 impl ApiKey {
     fn checked(self) -> Result<Self, Fault> {
@@ -95,7 +96,7 @@ settings! {
         user_claim: String = "sub".into(),
     }
 }
-table_setting!(Issuer, "tables");
+table_setting!(Issuer, "table");
 
 impl Issuer {
     fn checked(self) -> Result<Self, Fault> {
@@ -148,7 +149,7 @@ ruled_text!(
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let clean = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-        clean && !host.contains('@') && crate::config::urls::Origin::parse(&format!("https://{host}")).is_ok()
+        clean && !host.contains('@') && crate::config::origin::Origin::parse(&format!("https://{host}")).is_ok()
     }
 );
 

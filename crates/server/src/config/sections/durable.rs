@@ -1,7 +1,7 @@
 //! What is kept: the store, files, webhooks, sketches.
 
-use crate::config::table::settings;
-use crate::config::urls::{FilesUrl, StoreUrl};
+use crate::config::engines::{FilesUrl, StoreUrl};
+use crate::config::group::settings;
 use crate::config::words::Durability;
 use crate::config::{ByteSize, Feature};
 use std::time::Duration;

@@ -2,9 +2,9 @@
 
 use crate::config::Feature;
 use crate::config::error::Fault;
+use crate::config::group::{settings, table_setting};
+use crate::config::hosts::BrokerAddr;
 use crate::config::secret::Properties;
-use crate::config::table::{settings, table_setting};
-use crate::config::urls::BrokerAddr;
 use crate::config::words::{KafkaMode, OffsetReset, OnBadRecord, PerKey};
 use fanfare_core::topics::rules::Backpressure;
 
@@ -49,7 +49,7 @@ settings! {
         backpressure: Backpressure = Backpressure::DropOldest,
     }
 }
-table_setting!(KafkaTopic, "tables");
+table_setting!(KafkaTopic, "table");
 
 impl KafkaTopic {
     /// The three feeds of seed 002.

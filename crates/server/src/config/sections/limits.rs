@@ -1,6 +1,6 @@
 //! Limits: what one connection, user, address or the whole server may use.
 
-use crate::config::table::settings;
+use crate::config::group::settings;
 use crate::config::{ByteSize, Feature};
 
 settings! {

@@ -1,7 +1,9 @@
 //! Serving: the start of everything, the listener, logs, sockets, TLS and the cluster.
 
-use crate::config::table::settings;
-use crate::config::urls::{Host, HostPort, Network, Origin, RedisUrl, WebOrigin};
+use crate::config::engines::RedisUrl;
+use crate::config::group::settings;
+use crate::config::hosts::{Host, HostPort, Network};
+use crate::config::origin::{Origin, WebOrigin};
 use crate::config::words::{Environment, LogFormat, LogLevel};
 use crate::config::{ByteSize, Feature};
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
 //! Topics, sessions, RPC and presence.
 
 use crate::config::error::Fault;
+use crate::config::group::{settings, table_setting};
 use crate::config::node::Node;
-use crate::config::table::{Form, Setting, settings, table_setting};
+use crate::config::table::{Form, Setting};
 use crate::config::{ByteSize, Feature};
 use fanfare_core::topics::rules::{Backpressure, Pattern, Right};
 use std::borrow::Cow;
@@ -50,7 +51,7 @@ settings! {
         history_ttl: Option<Duration> = None,
     }
 }
-table_setting!(TopicRule, "tables");
+table_setting!(TopicRule, "table");
 
 impl TopicRule {
     fn checked(self) -> Result<Self, Fault> {

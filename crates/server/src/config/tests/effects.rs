@@ -1,0 +1,80 @@
+//! What settings mean together.
+
+use super::*;
+
+#[test]
+fn topic_rules_fill_in_what_is_left_out() {
+    use fanfare_core::topics::rules::{Backpressure, Right};
+    let rules = "topics.rules=[{\"pattern\":\"a*\",\"publish\":\"user\",\"history_size\":3,\"history_ttl\":\"1s\",\"backpressure\":\"drop_oldest\"}]";
+    for (environment, left_out, restricted) in
+        [("development", Right::Anyone, false), ("production", Right::Server, true)]
+    {
+        let mode = format!("environment={environment}");
+        let config = set(&[&mode, rules]).unwrap();
+        let rule = config.topic_rules().find("abc", None).clone();
+        assert_eq!((rule.subscribe, rule.publish, rule.history), (Right::Anyone, Right::User, Right::Anyone));
+        assert_eq!((rule.history_size, rule.history_ttl), (Some(3), Some(Duration::from_secs(1))));
+        assert_eq!(rule.backpressure, Some(Backpressure::DropOldest));
+        assert_eq!(config.topic_rules().find("other", None).publish, left_out);
+        assert!(config.topics_restricted());
+        assert_eq!(set(&[&mode]).unwrap().topics_restricted(), restricted);
+    }
+}
+
+#[test]
+fn the_public_origin_follows_the_listener() {
+    for (settings, bound, want) in [
+        (&[][..], "0.0.0.0:8080", "http://localhost:8080"),
+        (&["server.host=::"], "[::]:80", "http://localhost"),
+        (&["server.host=127.0.0.1"], "127.0.0.1:5000", "http://127.0.0.1:5000"),
+        (&["server.host=::1"], "[::1]:5000", "http://[::1]:5000"),
+        (&["server.host=localhost"], "127.0.0.1:5000", "http://localhost:5000"),
+        (&["server.public_origin=https://Live.example:443"], "0.0.0.0:8080", "https://live.example"),
+    ] {
+        let config = set(settings).unwrap();
+        let bound = bound.parse().unwrap();
+        assert_eq!(config.public_origin(bound).as_str(), want);
+        assert!(config.origins(bound).contains(&config.public_origin(bound)));
+    }
+}
+
+#[test]
+fn a_rate_of_zero_is_off_and_a_burst_of_zero_is_one_second() {
+    let limits =
+        set(&["limits.messages_per_second=0", "limits.messages_per_second_per_ip=7"]).unwrap().limits;
+    assert_eq!(limits.messages(), None);
+    let rate = limits.messages_per_ip().unwrap();
+    assert_eq!((rate.per_second.get(), rate.burst.get()), (7, 7));
+    let rate = Config::default().limits.messages().unwrap();
+    assert_eq!((rate.per_second.get(), rate.burst.get()), (1000, 2000));
+}
+
+#[test]
+fn proxies_are_trusted_by_network() {
+    let config = set(&["server.trusted_proxies=10.0.0.0/8, ::1"]).unwrap();
+    for (peer, trusted) in [("10.9.8.7", true), ("::ffff:10.9.8.7", true), ("::1", true), ("11.0.0.1", false)]
+    {
+        assert_eq!(config.trusts_proxy(peer.parse().unwrap()), trusted, "{peer}");
+    }
+}
+
+#[test]
+fn notices_tell_what_does_not_act_and_what_is_open() {
+    let inbox = "topics.rules=[{\"pattern\":\"inbox-{user}\"}]";
+    let quiet = Config::load(&sources(&[], &["limits.queue_messages=5"])).unwrap();
+    assert_eq!(quiet.notices(), Vec::<String>::new());
+    let loaded = Config::load(&sources(&[("ENV", "production")], &[])).unwrap();
+    assert!(loaded.notices()[0].starts_with("no topics.rules"));
+    let loaded = Config::load(&sources(&[], &[inbox])).unwrap();
+    assert!(loaded.notices()[0].contains("`inbox-{user}`"));
+    let awaiting = keys()
+        .find(|key| key.awaits().is_some())
+        .filter(|key| key.path() == "limits.max_connections_per_user");
+    if awaiting.is_some() {
+        let loaded = Config::load(&sources(&[], &["limits.max_connections_per_user=3"])).unwrap();
+        assert!(
+            loaded.notices()[0]
+                .starts_with("limits.max_connections_per_user (--set) takes effect with accounts")
+        );
+    }
+}
