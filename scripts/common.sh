@@ -40,9 +40,7 @@ apt_install() {
         as_root=(sudo -n)
     fi
     say "installing $* from the system's packages (once)"
-    if [ -z "${APT_UPDATED:-}" ]; then
-        "${as_root[@]}" apt-get update -qq || return 1
-        APT_UPDATED=1
-    fi
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+    local -a install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@")
+    # The lists are fetched only when they do not serve: they are absent on a new machine and stale on an old one.
+    "${install[@]}" >/dev/null 2>&1 || { "${as_root[@]}" apt-get update -qq && "${install[@]}" >/dev/null; }
 }

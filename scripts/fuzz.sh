@@ -8,7 +8,7 @@ cd "$ROOT"
 
 seconds=${FUZZ_SECONDS:-60}
 [ -d fuzz/fuzz_targets ] || { warn "no fuzz targets in fuzz/fuzz_targets"; exit 77; }
-command -v c++ >/dev/null || { warn "the fuzzing engine needs a C++ compiler (c++)"; exit 77; }
+command -v c++ >/dev/null || apt_install g++ || { warn "the fuzzing engine needs a C++ compiler (c++)"; exit 77; }
 cargo_tool cargo-fuzz 0.13.2 || { warn "cargo-fuzz can be neither found nor installed"; exit 77; }
 
 export RUSTC_BOOTSTRAP=1

@@ -21,7 +21,7 @@ else
         lacks "Rust $wanted or newer (cargo says $found)" "update it: rustup update stable"
     fi
 fi
-if ! command -v cc >/dev/null && ! command -v "${CC:-gcc}" >/dev/null; then
+if ! command -v cc >/dev/null; then
     lacks "a C compiler and linker (cc)" \
         "Debian, Ubuntu: apt install build-essential · Fedora: dnf install gcc · macOS: xcode-select --install"
 fi
