@@ -4,8 +4,13 @@ pub mod access;
 pub mod admission;
 pub mod cli;
 pub mod config;
+pub mod data_dir;
+pub mod doctor;
 pub mod encoders;
+pub mod http;
+pub mod listen;
 pub mod node;
+pub mod serve;
 pub mod shard;
 pub mod telemetry;
 

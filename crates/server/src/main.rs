@@ -1,2 +1,33 @@
-//! x
-fn main() {}
+//! The `fanfare` binary: reads the command line and calls the library.
+
+use clap::Parser;
+use fanfare_server::cli::{Cli, Command};
+use fanfare_server::config::ConfigError;
+use fanfare_server::{doctor, serve};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// A start that cannot proceed (`configuration.md`).
+const MISCONFIGURED: u8 = 2;
+
+fn main() -> ExitCode {
+    run(Cli::parse().into_command()).unwrap_or_else(|error| {
+        // With standard error gone there is nobody to tell.
+        let _best_effort = writeln!(std::io::stderr().lock(), "fanfare: {error}");
+        ExitCode::from(MISCONFIGURED)
+    })
+}
+
+fn run(command: Command) -> Result<ExitCode, ConfigError> {
+    match command {
+        Command::Serve(args) => serve::serve(args),
+        Command::Doctor(args) => doctor::doctor(args),
+        Command::Config(args) => {
+            let text = args.run()?;
+            let _best_effort = std::io::stdout().lock().write_all(text.as_bytes());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Pub(args) => Ok(args.run()),
+        Command::Sub(args) => Ok(args.run()),
+    }
+}

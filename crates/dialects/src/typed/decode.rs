@@ -43,6 +43,34 @@ pub fn decode(text: &str) -> Request<'_> {
     }
 }
 
+/// A publish without a frame around it: the body of `POST /publish`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishBody<'a> {
+    /// The publish.
+    pub publish: Publish<'a>,
+    /// The session whose connection does not hear it.
+    pub exclude_session: Option<Cow<'a, str>>,
+}
+
+/// Decodes the members of a `publish` that stand alone; a `type` is not needed.
+///
+/// # Errors
+/// As for the frame.
+pub fn decode_publish(text: &str) -> Result<PublishBody<'_>, Refusal> {
+    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| match error.is_data() {
+        true => invalid("body", "the body is a JSON object with topic and payload"),
+        false => invalid_json(),
+    })?;
+    let exclude_session = match fields.exclude_session {
+        None => None,
+        Some(raw) => match string(raw)? {
+            Some(code) => Some(code),
+            None => return Err(invalid("exclude_session", "exclude_session is a session's code, a string")),
+        },
+    };
+    Ok(PublishBody { publish: fields.publish()?, exclude_session })
+}
+
 /// Whether a first frame is JSON-RPC: an object with a `jsonrpc` member, or an array whose first element is one.
 pub fn is_jsonrpc(text: &str) -> bool {
     let has_member = |text: &str| serde_json::from_str::<Fields<'_>>(text).is_ok_and(|f| f.jsonrpc);
@@ -82,6 +110,7 @@ struct Fields<'a> {
     payload: Option<&'a RawValue>,
     message: Option<&'a RawValue>,
     exclude_self: Option<&'a RawValue>,
+    exclude_session: Option<&'a RawValue>,
     idempotency_key: Option<&'a RawValue>,
     token: Option<&'a RawValue>,
     jsonrpc: bool,
@@ -99,6 +128,7 @@ enum Key {
     Payload,
     Message,
     ExcludeSelf,
+    ExcludeSession,
     Idempotency,
     Token,
     JsonRpc,
@@ -124,6 +154,7 @@ impl<'de> Deserialize<'de> for Key {
                     "payload" => Key::Payload,
                     "message" => Key::Message,
                     "exclude_self" => Key::ExcludeSelf,
+                    "exclude_session" => Key::ExcludeSession,
                     "idempotency_key" => Key::Idempotency,
                     "token" => Key::Token,
                     "jsonrpc" => Key::JsonRpc,
@@ -168,6 +199,7 @@ impl<'a> Fields<'a> {
             Key::Payload => &mut self.payload,
             Key::Message => &mut self.message,
             Key::ExcludeSelf => &mut self.exclude_self,
+            Key::ExcludeSession => &mut self.exclude_session,
             Key::Idempotency => &mut self.idempotency_key,
             Key::Token => &mut self.token,
             Key::JsonRpc => {

@@ -3,5 +3,5 @@
 mod decode;
 mod encode;
 
-pub use decode::{Request, RequestId, decode, is_jsonrpc};
+pub use decode::{PublishBody, Request, RequestId, decode, decode_publish, is_jsonrpc};
 pub use encode::{Typed, write_error, write_reply};

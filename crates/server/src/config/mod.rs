@@ -46,6 +46,7 @@ pub use sections::topics::{Presence, Rpc, Session, TopicPattern, TopicRule, Topi
 pub use sources::Sources;
 pub use table::KeyInfo;
 pub use units::ByteSize;
+pub(crate) use units::{duration_text, parse_duration};
 pub use words::{
     Durability, Environment, KafkaMode, LogFormat, LogLevel, OffsetReset, OnBadRecord, PerKey, Scope,
 };

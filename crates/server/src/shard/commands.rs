@@ -4,7 +4,9 @@ use super::Driver;
 use super::conn::{Language, Tick};
 use crate::access::Caller;
 use crate::telemetry::metrics::CommandKind;
-use fanfare_core::model::{Command, ErrorCode, Refusal, Reply, Since, SinceEpoch, Subscribe, Unsubscribe};
+use fanfare_core::hub::ConnAddr;
+use fanfare_core::model::{Command, ErrorCode, Publish, Refusal, Reply, Since, SinceEpoch, Subscribe, Unsubscribe};
+use fanfare_core::topics::Published;
 use std::borrow::Cow;
 
 impl CommandKind {
@@ -78,6 +80,18 @@ impl Driver {
         let reply = self.hub.unsubscribe(slot, unsubscribe, self.now.ms, &mut self.out);
         self.out_messages += usize::from(self.out.len() > before);
         Ok(reply)
+    }
+
+    /// Publishes for somebody else, in this shard's turn; the connection at `addr` does not hear it.
+    pub(crate) fn publish_beside(
+        &mut self,
+        publish: &Publish<'_>,
+        client_id: &str,
+        addr: ConnAddr,
+    ) -> Result<Published, Refusal> {
+        let slot = self.hub.slot_of(addr);
+        let hears = slot.is_some_and(|slot| self.hub.hears(slot, publish.topic.as_str()));
+        self.hub.publish_as(publish, client_id, slot.map(|_| (addr, hears)), self.now.ms)
     }
 
     fn need_client_id(&self, given: Option<&str>) -> Result<(), Refusal> {

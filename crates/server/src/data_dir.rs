@@ -1,0 +1,113 @@
+//! The folder of everything the server keeps: made, locked, and the small files in it.
+
+use crate::config::ConfigError;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The folder, locked for as long as this lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+fn wrong(what: String) -> ConfigError {
+    ConfigError::key("data_dir", what)
+}
+
+impl DataDir {
+    /// Makes the folder if need be and locks it.
+    ///
+    /// # Errors
+    /// One line that names `data_dir`: it cannot be made or written, or another server uses it.
+    pub fn open(path: &Path) -> Result<Self, ConfigError> {
+        std::fs::create_dir_all(path).map_err(|e| wrong(format!("{} cannot be made: {e}", path.display())))?;
+        let file = path.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
+        let lock = lock.map_err(|e| wrong(format!("{} cannot be written: {e}", file.display())))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|e| match e {
+            rustix::io::Errno::WOULDBLOCK => {
+                wrong(format!("another server uses {}; stop it or set another data_dir", path.display()))
+            }
+            e => wrong(format!("{} cannot be locked: {e}", file.display())),
+        })?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Writes `address`, whole or not at all.
+    ///
+    /// # Errors
+    /// One line that names `data_dir`.
+    pub fn write_address(&self, url: &str) -> Result<(), ConfigError> {
+        let (new, file) = (self.path.join("address.new"), self.path.join("address"));
+        std::fs::write(&new, format!("{url}\n"))
+            .and_then(|()| std::fs::rename(&new, &file))
+            .map_err(|e| wrong(format!("{} cannot be written: {e}", file.display())))
+    }
+
+    /// Takes `address` away at the end.
+    pub fn remove_address(&self) {
+        let _gone = std::fs::remove_file(self.path.join("address"));
+    }
+
+    /// A 32-byte key of the server's own, drawn at the first start and readable by its user alone.
+    ///
+    /// # Errors
+    /// One line that names `data_dir`.
+    pub fn key(&self, name: &str) -> Result<[u8; 32], ConfigError> {
+        let folder = self.path.join("keys");
+        let file = folder.join(name);
+        let failed = |e: std::io::Error| wrong(format!("{} cannot be used: {e}", file.display()));
+        match File::open(&file) {
+            Ok(mut found) => {
+                let mut key = [0; 32];
+                found.read_exact(&mut key).map_err(failed)?;
+                return Ok(key);
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(failed(e)),
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|e| wrong(format!("the system gives no random bytes: {e}")))?;
+        match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(failed(e)),
+            _ => {}
+        }
+        let new = folder.join(format!("{name}.new"));
+        let mut out =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new).map_err(failed)?;
+        out.write_all(&key).and_then(|()| out.sync_all()).map_err(failed)?;
+        std::fs::rename(&new, &file).map_err(failed)?;
+        Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DataDir;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_key_is_drawn_once_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        let data = DataDir::open(&path).unwrap();
+        let key = data.key("k").unwrap();
+        assert_eq!(data.key("k").unwrap(), key);
+        assert_ne!(key, [0; 32]);
+        let mode = std::fs::metadata(path.join("keys/k")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_second_server_is_told_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::open(dir.path()).unwrap();
+        assert!(DataDir::open(dir.path()).unwrap_err().to_string().contains("data_dir"));
+        drop(first);
+        assert!(DataDir::open(dir.path()).is_ok());
+    }
+}

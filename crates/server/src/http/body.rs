@@ -1,0 +1,72 @@
+//! Bodies and parameters in: bounded in size and time, JSON only.
+
+use super::problem::Problem;
+use crate::node::Node;
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use fanfare_core::model::{ErrorCode, Refusal};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+/// Items of a page unless asked otherwise, and at most.
+const PAGE: usize = 50;
+const MAX_PAGE: usize = 100;
+
+/// Reads a JSON body as text within `max` bytes and `server.body_timeout`.
+pub(super) async fn json_text(node: &Node, headers: &HeaderMap, body: Body, max: usize) -> Result<String, Problem> {
+    if !is_json(headers) {
+        let detail = "send the body as application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        let detail = "send the body without Content-Encoding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+    }
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|n| n > max) {
+        return Err(too_large(max));
+    }
+    let read = tokio::time::timeout(node.config.server.body_timeout, Limited::new(body, max).collect()).await;
+    let bytes = match read {
+        Err(_) => {
+            let detail = "the body did not arrive within server.body_timeout";
+            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "invalid_message", detail));
+        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(max)),
+        Ok(Err(_)) => return Err(Problem::invalid("body", "the body ended early")),
+        Ok(Ok(collected)) => collected.to_bytes(),
+    };
+    String::from_utf8(bytes.into()).map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no UTF-8").into())
+}
+
+fn too_large(max: usize) -> Problem {
+    Refusal::new(ErrorCode::MessageTooLarge, format!("the body is larger than {max} bytes")).into()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json") || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// Reads `?limit=`: digits from 1 on; more than a page holds is clamped.
+pub(super) fn page_size(limit: Option<&str>) -> Result<usize, Problem> {
+    let Some(text) = limit else { return Ok(PAGE) };
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse::<usize>() {
+        Ok(0) => Err(Problem::invalid("limit", "limit is a number from 1 on")),
+        Ok(n) => Ok(n.min(MAX_PAGE)),
+        Err(_) if digits => Ok(MAX_PAGE),
+        Err(_) => Err(Problem::invalid("limit", "limit is a number from 1 on")),
+    }
+}
+
+/// Reads an offset parameter.
+pub(super) fn offset(name: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem> {
+    match text {
+        None => Ok(None),
+        Some(text) => match text.parse() {
+            Ok(n) => Ok(Some(n)),
+            Err(_) => Err(Problem::invalid(name, format!("{name} is an offset, an unsigned integer"))),
+        },
+    }
+}

@@ -1,0 +1,193 @@
+//! Liveness and observability: `/health`, `/livez`, `/readyz`, `/metrics`, `/stats`.
+
+use super::problem::Problem;
+use super::{Http, ProblemBody};
+use crate::access::Caller;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Topics `/stats` names at most.
+const MAX_STATS_TOPICS: usize = 10_000;
+
+/// What `/health` answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok`, or `degraded` when a component is in trouble.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// The product's version.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    /// Seconds since the start.
+    uptime_seconds: f64,
+    /// Open connections.
+    connections: u64,
+    /// Each component's state.
+    components: Components,
+}
+
+/// The components of a node.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Components {
+    broker: Component,
+    store: Component,
+    feeds: Component,
+}
+
+/// One component's state.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Component {
+    /// `ok`, `degraded`, or `off` for what this node does not run.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// Which implementation serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+}
+
+/// Status, version, uptime and each component's state.
+#[utoipa::path(get, path = "/health", tag = "Liveness", operation_id = "health", responses((status = 200, description = "The node answers", body = Health)))]
+pub(super) async fn health(State(http): State<Http>) -> super::Json<Health> {
+    super::Json(Health {
+        status: "ok",
+        version: crate::VERSION,
+        uptime_seconds: http.node.uptime().as_secs_f64(),
+        connections: http.node.metrics.totals().connections,
+        components: Components {
+            broker: Component { status: "ok", kind: Some("memory") },
+            store: Component { status: "off", kind: None },
+            feeds: Component { status: "off", kind: None },
+        },
+    })
+}
+
+/// The process runs. Answers 200 for as long as it does.
+#[utoipa::path(get, path = "/livez", tag = "Liveness", operation_id = "livez", responses((status = 200, description = "Alive", body = String, content_type = "text/plain")))]
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The node takes connections: judged from local facts only. 503 while it shuts down.
+#[utoipa::path(get, path = "/readyz", tag = "Liveness", operation_id = "readyz", responses(
+    (status = 200, description = "Ready", body = String, content_type = "text/plain"),
+    (status = 503, description = "Shutting down", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn readyz(State(http): State<Http>) -> Result<&'static str, Problem> {
+    if http.node.is_draining() {
+        let detail = "the server is shutting down";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "server_shutdown", detail));
+    }
+    Ok("ready\n")
+}
+
+/// The metrics in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "Observability", operation_id = "metrics", responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
+pub(super) async fn metrics(State(http): State<Http>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match http.node.metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be written");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics cannot be written").into_response()
+        }
+    }
+}
+
+/// What `/stats` answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Stats {
+    /// Open connections.
+    connections: u64,
+    /// Sessions, attached or not.
+    sessions: u64,
+    /// Users with at least one connection.
+    users_online: u64,
+    /// Seconds since the start.
+    uptime_seconds: f64,
+    /// Totals since the start.
+    messages: Messages,
+    /// Live topics by name: at most 10 000, none where the caller may not list topics.
+    topics: BTreeMap<String, TopicStats>,
+    /// Live topics.
+    topics_total: u64,
+    /// The same sums over all nodes; of one node here.
+    cluster: ClusterStats,
+}
+
+/// Totals of messages.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Messages {
+    /// Text messages that clients sent.
+    received: u64,
+    /// Events that entered a topic.
+    published: u64,
+    /// Events handed to connections.
+    delivered: u64,
+    /// Events dropped because a reader was too slow.
+    dropped: u64,
+}
+
+/// A topic's counts.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TopicStats {
+    /// Subscriptions.
+    subscribers: u64,
+    /// Events published since it came to life.
+    published: u64,
+    /// Its head.
+    offset: u64,
+}
+
+/// Sums over all nodes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ClusterStats {
+    /// Nodes that are alive.
+    nodes: u64,
+    /// Open connections.
+    connections: u64,
+    /// Sessions.
+    sessions: u64,
+    /// Events published.
+    published: u64,
+    /// Events handed to connections.
+    delivered: u64,
+}
+
+/// Connections, topics with their subscribers, message totals and uptime.
+#[utoipa::path(get, path = "/stats", tag = "Observability", operation_id = "stats", responses((status = 200, description = "Counts of this node", body = Stats)))]
+pub(super) async fn stats(State(http): State<Http>) -> super::Json<Stats> {
+    let node = &http.node;
+    let totals = node.metrics.totals();
+    let mut topics = BTreeMap::new();
+    if node.access.shows_topics(&Caller::Anonymous, node.config.is_production()) {
+        for t in node.topics.list(None, MAX_STATS_TOPICS).0 {
+            let counts = TopicStats { subscribers: t.subscribers, published: t.published, offset: t.offset };
+            topics.insert(t.name.to_string(), counts);
+        }
+    }
+    let (sessions, published) = (node.sessions.len() as u64, node.topics.published());
+    super::Json(Stats {
+        connections: totals.connections,
+        sessions,
+        users_online: 0,
+        uptime_seconds: node.uptime().as_secs_f64(),
+        messages: Messages {
+            received: totals.received,
+            published,
+            delivered: totals.delivered,
+            dropped: totals.dropped,
+        },
+        topics,
+        topics_total: node.topics.count() as u64,
+        cluster: ClusterStats {
+            nodes: 1,
+            connections: totals.connections,
+            sessions,
+            published,
+            delivered: totals.delivered,
+        },
+    })
+}

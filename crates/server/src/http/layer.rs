@@ -1,0 +1,99 @@
+//! What every request goes through: its id, the drain, the origin, safe headers, metrics and one log line.
+
+use super::problem::Problem;
+use super::{client_address, origin};
+use crate::node::Node;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The header of the correlation id.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID_BYTES: usize = 128;
+/// Longest request target.
+const MAX_TARGET_BYTES: usize = 4096;
+
+/// The id of a request: the client's if it is well formed, else a new one.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub(super) String);
+
+impl RequestId {
+    fn of(headers: &HeaderMap, node: &Node) -> Self {
+        let well_formed = |v: &&str| {
+            (1..=MAX_REQUEST_ID_BYTES).contains(&v.len())
+                && v.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        };
+        let given = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(well_formed);
+        Self(given.map_or_else(|| node.client_id(node.next_serial(crate::node::unix_ms())), str::to_owned))
+    }
+}
+
+/// The outermost layer.
+pub(super) async fn every_request(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = RequestId::of(request.headers(), &node);
+    let method = request.method().clone();
+    let allowed = origin::allowed(&node, request.headers());
+    let asked_by = client_address(&node, &request);
+    request.extensions_mut().insert(id.clone());
+    let (route, mut response) = answer(&node, request, next, allowed.as_ref()).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        write_problem(&mut response, &problem, &id, method == Method::HEAD);
+    }
+    let status = response.status().as_u16();
+    finish(response.headers_mut(), &id, allowed);
+    let took = begun.elapsed();
+    node.metrics.http(&route, status, took.as_nanos() as u64);
+    tracing::debug!(request_id = %id.0, %method, route, status, client = %asked_by, ms = took.as_secs_f64() * 1e3, "request");
+    response
+}
+
+async fn answer(node: &Node, request: Request, next: Next, allowed: Option<&HeaderValue>) -> (String, Response) {
+    let path = request.uri().path();
+    let probe = matches!(path, "/livez" | "/readyz");
+    if node.is_draining() && !probe {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "server_shutdown", "the server is shutting down");
+        return ("(draining)".into(), Problem { retry_after_ms: Some(1000), ..problem }.into_response());
+    }
+    if request.uri().to_string().len() > MAX_TARGET_BYTES {
+        let detail = "the request's target is longer than 4096 bytes";
+        return ("(too long)".into(), Problem::new(StatusCode::URI_TOO_LONG, "invalid_field", detail).into_response());
+    }
+    if request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return ("(preflight)".into(), origin::preflight(allowed.is_some()));
+    }
+    let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
+    let route = route.unwrap_or_else(|| "(none)".into());
+    let work = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(next.run(request)));
+    let response = work.await.unwrap_or_else(|_| {
+        tracing::error!(route, "a handler panicked");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log has the details under this id")
+            .into_response()
+    });
+    (route, response)
+}
+
+fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, head: bool) {
+    let body = if head { String::new() } else { problem.body(&id.0) };
+    *response.body_mut() = body.into();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+fn finish(headers: &mut HeaderMap, id: &RequestId, allowed: Option<HeaderValue>) {
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = allowed {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id, retry-after"));
+    }
+}

@@ -1,0 +1,120 @@
+//! HTTP: the routes of `http-api.md`, as far as this release has them.
+//!
+//! A request passes [`layer::every_request`], then one handler; a handler answers JSON or a [`problem::Problem`]. The
+//! OpenAPI document is made from the same declarations as the routes, so neither has what the other lacks.
+
+mod body;
+mod documents;
+mod health;
+mod layer;
+mod origin;
+pub mod pages;
+mod problem;
+mod repeat;
+mod topics;
+mod upgrade;
+
+pub use problem::{Problem, ProblemBody};
+
+use crate::node::Node;
+use axum::Router;
+use axum::extract::connect_info::ConnectInfo;
+use axum::http::header;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// What handlers share.
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub(crate) node: Arc<Node>,
+    repeats: Arc<repeat::Repeats>,
+    documents: Arc<documents::Documents>,
+}
+
+/// Which routes a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// The public one, with everything.
+    All,
+    /// The public one where `server.ops_listen` has its own.
+    Public,
+    /// `server.ops_listen`: metrics, statistics and probes.
+    Ops,
+}
+
+/// A JSON answer.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => (json_type(), body).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written");
+                let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
+                Problem::new(status, "internal", "the answer cannot be written").into_response()
+            }
+        }
+    }
+}
+
+fn json_type() -> [(header::HeaderName, &'static str); 1] {
+    [(header::CONTENT_TYPE, "application/json")]
+}
+
+/// The routes of a listener, ready to serve.
+pub fn router(node: Arc<Node>, listener: Listener) -> Router {
+    let probes = OpenApiRouter::new()
+        .routes(routes!(health::health))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz));
+    let ops = OpenApiRouter::new().routes(routes!(health::metrics)).routes(routes!(health::stats));
+    let public = OpenApiRouter::new()
+        .routes(routes!(topics::publish))
+        .routes(routes!(topics::list, topics::make))
+        .routes(routes!(topics::show, topics::delete))
+        .routes(routes!(topics::history))
+        .routes(routes!(upgrade::typed_socket))
+        .routes(routes!(upgrade::rpc_socket));
+    let routes = match listener {
+        Listener::All => probes.merge(ops).merge(public),
+        Listener::Public => probes.merge(public),
+        Listener::Ops => probes.merge(ops),
+    };
+    let (routes, openapi) = routes.split_for_parts();
+    let documents = Arc::new(documents::Documents::new(openapi));
+    let http = Http { node: node.clone(), repeats: Arc::default(), documents };
+    let mut routes = routes.merge(documents::routes());
+    if listener != Listener::Ops {
+        routes = routes.merge(pages::routes());
+    }
+    routes
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .with_state(http)
+        .layer(from_fn_with_state(node, layer::every_request))
+}
+
+/// The client's address: the peer's, or behind trusted proxies the rightmost hop that is not one of them.
+fn client_address<B>(node: &Node, request: &axum::http::Request<B>) -> IpAddr {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let mut address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |p| p.0.ip().to_canonical());
+    if !node.config.trusts_proxy(address) {
+        return address;
+    }
+    let hops = request.headers().get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    let hops: Vec<&str> = hops.flat_map(|v| v.split(',')).map(str::trim).collect();
+    for hop in hops.iter().rev() {
+        let Ok(ip) = hop.parse::<IpAddr>() else { break };
+        address = ip.to_canonical();
+        if !node.config.trusts_proxy(address) {
+            break;
+        }
+    }
+    address
+}

@@ -1,0 +1,401 @@
+//! Topics over REST: the same commands, checks and codes as on the sockets (`http-api.md`, seed 004).
+
+use super::problem::Problem;
+use super::repeat::{self, Answer};
+use super::{Http, Json, ProblemBody, body};
+use crate::access::Caller;
+use crate::shard::ToShard;
+use axum::body::Body;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use fanfare_core::hub::{Backpressure, ConnAddr};
+use fanfare_core::model::{ErrorCode, EventMeta, Publish, Refusal, TopicRef};
+use fanfare_core::session::SessionCode;
+use fanfare_core::topics::{HistoryQuery, Published, Publishing, TopicInfo, TopicOptions};
+use fanfare_dialects::time::rfc3339_ms;
+use fanfare_dialects::typed;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
+
+/// A topic.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Topic {
+    /// Its name.
+    #[schema(example = "news")]
+    name: String,
+    /// Subscriptions on this node.
+    subscribers: u64,
+    /// Events published since it came to life.
+    published: u64,
+    /// Its epoch: offsets are comparable within one.
+    #[schema(example = "6b1e0c2f9a3d4e57")]
+    epoch: String,
+    /// The offset of its last event.
+    offset: u64,
+    /// Made by hand: stays without subscribers.
+    kept: bool,
+    /// What happens to a subscriber that reads too slowly.
+    #[schema(example = "disconnect", pattern = "^(disconnect|drop_oldest)$")]
+    backpressure: &'static str,
+    /// Events kept for those who come back.
+    history_size: u64,
+    /// How long they are kept.
+    #[schema(example = "5m")]
+    history_ttl: String,
+}
+
+impl From<TopicInfo> for Topic {
+    fn from(t: TopicInfo) -> Self {
+        let retention = t.options.retention;
+        Self {
+            name: t.name.to_string(),
+            subscribers: t.subscribers,
+            published: t.published,
+            epoch: t.epoch.to_string(),
+            offset: t.offset,
+            kept: t.kept,
+            backpressure: match t.options.backpressure {
+                Backpressure::Disconnect => "disconnect",
+                Backpressure::DropOldest => "drop_oldest",
+            },
+            history_size: retention.size as u64,
+            history_ttl: crate::config::duration_text(Duration::from_millis(retention.ttl_ms)),
+        }
+    }
+}
+
+/// A page of topics.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TopicPage {
+    /// In the order of their names.
+    items: Vec<Topic>,
+    /// Pass it as `after` for the next page; null at the end.
+    next: Option<String>,
+}
+
+/// Which page.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TopicQuery {
+    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    #[param(value_type = Option<u64>, minimum = 1)]
+    limit: Option<String>,
+    /// Only names after this one.
+    after: Option<String>,
+}
+
+/// Lists the topics by name, a page at a time.
+#[utoipa::path(get, path = "/topics", tag = "Topics", operation_id = "listTopics", params(TopicQuery), responses(
+    (status = 200, description = "A page", body = TopicPage),
+    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "Listing needs a credential here", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn list(State(http): State<Http>, Query(query): Query<TopicQuery>) -> Result<Json<TopicPage>, Problem> {
+    http.node.access.manage(&Caller::Anonymous)?;
+    let limit = body::page_size(query.limit.as_deref())?;
+    let (topics, more) = http.node.topics.list(query.after.as_deref(), limit);
+    let next = more.then(|| topics.last().map(|t| t.name.to_string())).flatten();
+    Ok(Json(TopicPage { items: topics.into_iter().map(Topic::from).collect(), next }))
+}
+
+/// Shows a topic.
+#[utoipa::path(get, path = "/topics/{name}", tag = "Topics", operation_id = "showTopic",
+    params(("name" = String, Path, description = "The topic's name, percent-encoded", min_length = 1, max_length = 255)), responses(
+    (status = 200, description = "The topic", body = Topic),
+    (status = 400, description = "The name is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "Showing needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn show(State(http): State<Http>, Path(name): Path<String>) -> Result<Json<Topic>, Problem> {
+    let name = TopicRef::parse(name)?;
+    http.node.access.manage(&Caller::Anonymous)?;
+    Ok(Json(http.node.topics.show(name.as_str())?.into()))
+}
+
+/// What a topic is made with.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+pub(super) struct NewTopic {
+    /// Non-empty, at most 255 bytes.
+    #[schema(min_length = 1, max_length = 255, example = "news")]
+    name: String,
+    /// `disconnect` or `drop_oldest`; the server's own setting unless given.
+    #[schema(pattern = "^(disconnect|drop_oldest)$")]
+    backpressure: Option<String>,
+    /// Events kept; the server's own setting unless given.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    history_size: Option<u64>,
+    /// How long they are kept, as `30s`, `5m`, `24h`.
+    #[schema(example = "5m", pattern = "^[0-9]{1,9}(ms|s|m|h|d)$")]
+    history_ttl: Option<String>,
+}
+
+/// Makes a topic and keeps it, or keeps the one that is there.
+#[utoipa::path(post, path = "/topics", tag = "Topics", operation_id = "makeTopic", request_body = NewTopic, params(
+    ("Idempotency-Key" = Option<String>, Header, description = "A repeat gets the first answer", min_length = 1, max_length = 128)), responses(
+    (status = 201, description = "Made", body = Topic),
+    (status = 200, description = "It was there and is kept now", body = Topic),
+    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "Making needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "The Idempotency-Key was used with another body", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "As many topics as limits.max_topics allows", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn make(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
+    let node = &http.node;
+    node.access.manage(&Caller::Anonymous)?;
+    let address = super::client_address(node, &request);
+    let (parts, content) = request.into_parts();
+    let text = body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
+    let key = repeat::key(&parts.headers)?.map(|key| format!("topics {address} {key}"));
+    let now = crate::node::unix_ms();
+    let answer = http.repeats.once(key, &text, now, || {
+        let (name, options) = new_topic(&http, &text)?;
+        let made = node.topics.make(&name, options, now)?;
+        let status = if made.existed { StatusCode::OK } else { StatusCode::CREATED };
+        let body = serde_json::to_string(&Topic::from(made.info)).unwrap_or_default();
+        Ok(Answer { status, body })
+    })?;
+    Ok((answer.status, super::json_type(), answer.body).into_response())
+}
+
+fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), Problem> {
+    let json: serde_json::Value =
+        serde_json::from_str(text).map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON"))?;
+    let Some(object) = json.as_object() else {
+        return Err(Problem::invalid("body", "the body is a JSON object with a name"));
+    };
+    let Some(name) = object.get("name").and_then(|n| n.as_str()) else {
+        let why = "name must be a non-empty string of at most 255 bytes";
+        return Err(Refusal::new(ErrorCode::InvalidTopic, why).field("name").into());
+    };
+    let name = TopicRef::parse(name).map_err(|refusal| refusal.field("name"))?.into_inner().into_owned();
+    let mut options = http.node.topics.options_of(&name);
+    let plain = options;
+    match object.get("backpressure").and_then(non_null) {
+        None => {}
+        Some(v) if v == "disconnect" => options.backpressure = Backpressure::Disconnect,
+        Some(v) if v == "drop_oldest" => options.backpressure = Backpressure::DropOldest,
+        Some(_) => return Err(Problem::invalid("backpressure", "backpressure is disconnect or drop_oldest")),
+    }
+    if let Some(size) = object.get("history_size").and_then(non_null) {
+        match size.as_u64().filter(|n| *n <= 1_000_000) {
+            Some(n) => options.retention.size = n as usize,
+            None => return Err(Problem::invalid("history_size", "history_size is a number from 0 to 1000000")),
+        }
+    }
+    if let Some(ttl) = object.get("history_ttl").and_then(non_null) {
+        match ttl.as_str().and_then(crate::config::parse_duration) {
+            Some(ttl) => options.retention.ttl_ms = ttl.as_millis() as u64,
+            None => return Err(Problem::invalid("history_ttl", "history_ttl is a duration such as 30s, 5m or 24h")),
+        }
+    }
+    Ok((name, (options != plain).then_some(options)))
+}
+
+fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
+    (!value.is_null()).then_some(value)
+}
+
+/// Deletes a topic and its history; its subscribers are told.
+#[utoipa::path(delete, path = "/topics/{name}", tag = "Topics", operation_id = "deleteTopic",
+    params(("name" = String, Path, description = "The topic's name, percent-encoded", min_length = 1, max_length = 255)), responses(
+    (status = 204, description = "Gone"),
+    (status = 400, description = "The name is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "Deleting needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn delete(State(http): State<Http>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    let name = TopicRef::parse(name)?;
+    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.topics.delete(name.as_str(), None)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which part of a history.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HistoryParams {
+    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    #[param(value_type = Option<u64>, minimum = 1)]
+    limit: Option<String>,
+    /// Only events before this offset.
+    #[param(value_type = Option<u64>)]
+    before: Option<String>,
+    /// Only events after this offset, the oldest first.
+    #[param(value_type = Option<u64>)]
+    after: Option<String>,
+}
+
+/// A kept event.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeptEvent {
+    /// Its id; ids sort by time.
+    id: String,
+    /// Its offset.
+    offset: u64,
+    /// What was published, byte for byte.
+    #[schema(value_type = Object)]
+    payload: Box<RawValue>,
+    /// The publisher's client id.
+    client_id: String,
+    /// When it was published.
+    #[schema(example = "2026-11-21T11:21:00.000Z")]
+    timestamp: String,
+}
+
+/// A page of a history.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HistoryPage {
+    /// Oldest first.
+    items: Vec<KeptEvent>,
+    /// Pass it as `after` where `after` was given, else as `before`; null at the end.
+    next: Option<u64>,
+    /// The topic's epoch.
+    epoch: String,
+    /// The topic's head.
+    offset: u64,
+}
+
+/// Reads what a topic keeps: the newest page unless `before` or `after` is given.
+#[utoipa::path(get, path = "/topics/{name}/history", tag = "Topics", operation_id = "topicHistory",
+    params(("name" = String, Path, description = "The topic's name, percent-encoded", min_length = 1, max_length = 255), HistoryParams), responses(
+    (status = 200, description = "A page", body = HistoryPage),
+    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "Reading needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn history(
+    State(http): State<Http>,
+    Path(name): Path<String>,
+    Query(params): Query<HistoryParams>,
+) -> Result<Json<HistoryPage>, Problem> {
+    let name = TopicRef::parse(name)?;
+    http.node.access.history(name.as_str(), &Caller::Anonymous)?;
+    let query = HistoryQuery {
+        limit: body::page_size(params.limit.as_deref())?,
+        before: body::offset("before", params.before.as_deref())?,
+        after: body::offset("after", params.after.as_deref())?,
+    };
+    let found = http.node.topics.history(name.as_str(), query, crate::node::unix_ms())?;
+    let edge = if query.after.is_some() { found.events.last() } else { found.events.first() };
+    let next = found.more.then(|| edge.map(|(meta, ..)| meta.offset)).flatten();
+    let items = found.events.into_iter().map(kept).collect::<Result<_, _>>()?;
+    Ok(Json(HistoryPage { items, next, epoch: found.epoch.to_string(), offset: found.offset }))
+}
+
+fn kept((meta, payload, client_id): (EventMeta, String, String)) -> Result<KeptEvent, Problem> {
+    let payload = RawValue::from_string(payload).map_err(|error| {
+        tracing::error!(%error, "a kept payload is no JSON");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a kept event cannot be shown")
+    })?;
+    let (id, timestamp) = (meta.id.to_string(), rfc3339_ms(meta.at_ms));
+    Ok(KeptEvent { id, offset: meta.offset, payload, client_id, timestamp })
+}
+
+/// A publish.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand, so that the payload stays as sent")]
+pub(super) struct PublishBody {
+    /// Non-empty, at most 255 bytes.
+    #[schema(min_length = 1, max_length = 255, example = "news")]
+    topic: String,
+    /// Any JSON; reaches subscribers byte for byte.
+    #[schema(value_type = Object)]
+    payload: serde_json::Value,
+    /// Shown to subscribers as the event's `client_id`.
+    #[schema(min_length = 1, max_length = 255)]
+    client_id: Option<String>,
+    /// The session whose connection does not hear it.
+    #[schema(example = "happy-panda-42")]
+    exclude_session: Option<String>,
+}
+
+/// What a publish got.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PublishAnswer {
+    /// The topic.
+    topic: String,
+    /// The event's id.
+    id: String,
+    /// The event's offset.
+    offset: u64,
+    /// Subscriptions on this node at that moment.
+    delivered: u64,
+}
+
+/// Publishes to a topic.
+#[utoipa::path(post, path = "/publish", tag = "Topics", operation_id = "publish", request_body = PublishBody, params(
+    ("Idempotency-Key" = Option<String>, Header, description = "Repeats within five minutes get the first answer", min_length = 1, max_length = 128)), responses(
+    (status = 200, description = "Published", body = PublishAnswer),
+    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "Publishing needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn publish(State(http): State<Http>, request: Request) -> Result<Json<PublishAnswer>, Problem> {
+    let node = &http.node;
+    let address = super::client_address(node, &request);
+    let (parts, content): (_, Body) = request.into_parts();
+    if let Err(wait) = node.message_buckets.take(address, node.now().ns) {
+        node.metrics.refused_by("address");
+        let why = "too many messages; this one was not published";
+        return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait).into());
+    }
+    let text = body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
+    let typed::PublishBody { mut publish, exclude_session } = typed::decode_publish(&text)?;
+    node.access.publish(publish.topic.as_str(), &Caller::Anonymous)?;
+    if let Some(key) = repeat::key(&parts.headers)? {
+        publish.idempotency_key = Some(key.into());
+    }
+    let client_id = publish.client_id.as_deref().unwrap_or("http").to_owned();
+    let published = match exclude_session.and_then(|code| excluded(&http, &code)) {
+        Some(addr) => publish_beside(&http, &publish, client_id, addr).await?,
+        None => publish_plainly(&http, &publish, &client_id)?,
+    };
+    Ok(Json(PublishAnswer {
+        topic: publish.topic.as_str().to_owned(),
+        id: published.meta.id.to_string(),
+        offset: published.meta.offset,
+        delivered: published.delivered,
+    }))
+}
+
+fn excluded(http: &Http, code: &str) -> Option<ConnAddr> {
+    http.node.sessions.address(SessionCode::parse(code)?)
+}
+
+fn publish_plainly(http: &Http, publish: &Publish<'_>, client_id: &str) -> Result<Published, Refusal> {
+    http.node.topics.publish(&Publishing {
+        topic: publish.topic.as_str(),
+        payload: publish.payload,
+        client_id,
+        idempotency_key: publish.idempotency_key.as_deref(),
+        exclude: None,
+        shard: None,
+        now_ms: crate::node::unix_ms(),
+    })
+}
+
+/// Publishes on the shard of a connection that is not to hear it: only there it is known whether it is subscribed.
+async fn publish_beside(
+    http: &Http,
+    publish: &Publish<'_>,
+    client_id: String,
+    addr: ConnAddr,
+) -> Result<Published, Refusal> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (topic, payload) = (publish.topic.as_str().to_owned(), publish.payload.to_owned());
+    let key = publish.idempotency_key.as_deref().map(str::to_owned);
+    let task = move |driver: &mut crate::shard::Driver| {
+        let result = TopicRef::parse(topic).and_then(|topic| {
+            let idempotency_key = key.map(Into::into);
+            let publish = Publish { topic, payload: &payload, client_id: None, idempotency_key, exclude_self: false };
+            driver.publish_beside(&publish, &client_id, addr)
+        });
+        let _gone = tell.send(result);
+    };
+    http.node.post(usize::from(addr.shard()), ToShard::Task(Box::new(task)));
+    told.await.unwrap_or_else(|_| Err(Refusal::new(ErrorCode::ServerShutdown, "the server is shutting down")))
+}
+

@@ -1,0 +1,199 @@
+//! `fanfare serve`: puts the parts together, runs until told to stop, and stops in order.
+//!
+//! Stopping (`protocol.md` 5): HTTP answers probes only; requests in flight finish; every shard stops taking commands,
+//! tells its clients and posts what it has; when all have posted, every shard flushes and closes everyone with 1001.
+
+use crate::cli::ServeArgs;
+use crate::config::{Config, ConfigError};
+use crate::data_dir::DataDir;
+use crate::http::{self, Listener};
+use crate::listen;
+use crate::node::{Node, unix_ms};
+use crate::shard::{Bell, Driver, ToShard};
+use crate::telemetry::logs;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Descriptors beside those of connections.
+const SPARE_DESCRIPTORS: u64 = 64;
+/// Sessions looked at in one sweep.
+const SWEEP_SESSIONS: usize = 10_000;
+/// The status of a process that was told twice to stop.
+const IMPATIENT: i32 = 130;
+
+/// Runs the server to its end.
+///
+/// # Errors
+/// One line that names the key: nothing was started then.
+pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
+    let loaded = Config::load(&args.sources())?;
+    loaded.config.check_exposure()?;
+    let data = DataDir::open(&loaded.config.data_dir)?;
+    let key = data.key("session.key")?;
+    let notices = loaded.notices();
+    let config = loaded.config;
+    logs::start(&config.log);
+    notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+    raise_file_limit(config.limits.max_connections as u64);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(usize::from(u8::MAX));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.min(4))
+        .thread_name("fanfare-http")
+        .enable_all()
+        .build()
+        .map_err(|e| ConfigError::key("limits.max_connections", format!("the runtime cannot start: {e}")))?;
+    runtime.block_on(run(config, &data, &key, threads))
+}
+
+async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> Result<ExitCode, ConfigError> {
+    let no_descriptor = |e: std::io::Error| ConfigError::key("limits.max_connections", format!("no descriptor left: {e}"));
+    let bells = (0..shards).map(|_| Bell::new()).collect::<Result<Vec<_>, _>>().map_err(no_descriptor)?;
+    let listener = listen::bind(&config).await?;
+    let address = listener.local_addr().map_err(|e| ConfigError::key("server.host", e.to_string()))?;
+    let ops = match &config.server.ops_listen {
+        Some(at) => Some(ops_listener(&at.to_string()).await?),
+        None => None,
+    };
+    let header_timeout = config.server.header_timeout;
+    let shutdown_timeout = config.server.shutdown_timeout;
+    let node = Node::new(config, &bells, key);
+    node.bind(address);
+    let ended = start_shards(&node, bells).map_err(no_descriptor)?;
+    let public = if ops.is_some() { Listener::Public } else { Listener::All };
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(listen::serve(listener, http::router(node.clone(), public), header_timeout));
+    if let Some(ops) = ops {
+        serving.spawn(listen::serve(ops, http::router(node.clone(), Listener::Ops), header_timeout));
+    }
+    serving.spawn(sweep(node.clone()));
+    announce(&node, data)?;
+    told_to_stop().await;
+    let code = stop(&node, ended, shutdown_timeout).await;
+    serving.shutdown().await;
+    data.remove_address();
+    Ok(code)
+}
+
+async fn ops_listener(at: &str) -> Result<tokio::net::TcpListener, ConfigError> {
+    let wrong = |e: String| ConfigError::key("server.ops_listen", format!("cannot listen on {at}: {e}"));
+    let mut found = tokio::net::lookup_host(at).await.map_err(|e| wrong(e.to_string()))?;
+    let address = found.next().ok_or_else(|| wrong("it has no address".into()))?;
+    listen::listen(address).map_err(|e| wrong(e.to_string()))
+}
+
+/// Starts a thread per shard; each answers when it has ended.
+fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<oneshot::Receiver<()>>> {
+    let mut ended = Vec::new();
+    for (id, bell) in bells.into_iter().enumerate() {
+        let driver = Driver::new(node.clone(), id as u8, bell)?;
+        let (tell, told) = oneshot::channel::<()>();
+        std::thread::Builder::new().name(format!("fanfare-shard-{id}")).spawn(move || {
+            driver.run();
+            let _gone = tell.send(());
+        })?;
+        ended.push(told);
+    }
+    Ok(ended)
+}
+
+/// Prints the address and writes it down: from here on the server can be found.
+fn announce(node: &Node, data: &DataDir) -> Result<(), ConfigError> {
+    let Some(bound) = node.bound() else { return Ok(()) };
+    let url = format!("http://{}", bound.address);
+    data.write_address(&url)?;
+    let local = match bound.address.ip().is_unspecified() {
+        true => format!(" (http://localhost:{})", bound.address.port()),
+        false => String::new(),
+    };
+    // With standard output gone there is nobody to tell.
+    let _best_effort = writeln!(std::io::stdout().lock(), "listening on {url}{local}");
+    if node.config.is_production() && node.config.topics.rules.is_empty() {
+        tracing::info!("no topics.rules: anyone may subscribe, only the app's backend publishes, makes and deletes topics");
+    }
+    tracing::info!(version = crate::VERSION, shards = node.topics.inboxes().len(), "started");
+    Ok(())
+}
+
+/// Forgets what is past its time, once a second.
+async fn sweep(node: Arc<Node>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let node = node.clone();
+        let swept = tokio::task::spawn_blocking(move || {
+            node.topics.sweep(unix_ms());
+            node.sessions.sweep(unix_ms(), SWEEP_SESSIONS);
+        });
+        if swept.await.is_err() {
+            tracing::error!("a sweep panicked");
+        }
+    }
+}
+
+async fn told_to_stop() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be received; the server runs until it is killed");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        std::process::exit(IMPATIENT);
+    });
+}
+
+async fn stop(node: &Arc<Node>, ended: Vec<oneshot::Receiver<()>>, timeout: Duration) -> ExitCode {
+    let deadline = Instant::now() + timeout;
+    tracing::info!("stopping");
+    node.drain();
+    while node.requests_in_flight() > 0 && Instant::now() + timeout / 2 < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let shards = 0..node.topics.inboxes().len();
+    let posted = shards.clone().map(|shard| {
+        let (tell, told) = oneshot::channel();
+        node.post(shard, ToShard::Drain(tell));
+        told
+    });
+    for told in posted.collect::<Vec<_>>() {
+        let _ended_or_late = tokio::time::timeout_at(deadline, told).await;
+    }
+    node.topics.drain();
+    shards.for_each(|shard| node.post(shard, ToShard::Finish));
+    let mut late = 0;
+    for told in ended {
+        late += usize::from(tokio::time::timeout_at(deadline, told).await.is_err());
+    }
+    if late > 0 {
+        tracing::warn!(shards = late, "server.shutdown_timeout passed before every queue was flushed");
+    }
+    tracing::info!("stopped");
+    ExitCode::SUCCESS
+}
+
+/// Raises the soft limit of open files to the hard one; warns when that is too low.
+fn raise_file_limit(connections: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let now = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
+    let wanted = connections + SPARE_DESCRIPTORS;
+    if now.is_some_and(|now| now < wanted) {
+        tracing::warn!(
+            limit = now.unwrap_or_default(),
+            "the limit of open files is below limits.max_connections; raise it with: ulimit -n {wanted}"
+        );
+    }
+}
