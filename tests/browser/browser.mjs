@@ -25,13 +25,18 @@ const OPTIONAL = ["/asyncapi.json", "/openrpc.json"];
 export class Watch {
   #base;
   #faults = [];
+  #tolerate;
 
-  constructor(base) {
+  /** `tolerate` matches console errors a test provokes itself, e.g. by stopping the server. */
+  constructor(base, tolerate = /^$/) {
     this.#base = base;
+    this.#tolerate = tolerate;
   }
 
-  async open(context, path) {
+  /** Opens `path`; `prepare` gets the page before it loads, e.g. to answer a request in the server's place. */
+  async open(context, path, prepare = async () => {}) {
     const page = await context.newPage();
+    await prepare(page);
     page.setDefaultTimeout(WAIT_MS);
     page.on("console", (message) => this.#console(message));
     page.on("pageerror", (error) => this.#faults.push(`script error: ${error.message}`));
@@ -49,7 +54,8 @@ export class Watch {
     const from = message.location().url;
     const missing = message.text().startsWith("Failed to load resource") && OPTIONAL.some((path) => from === this.#base + path);
     const policy = /content security policy/i.test(message.text());
-    if ((message.type() === "error" && !missing) || policy) this.#faults.push(`console: ${message.text()} (${from})`);
+    const provoked = this.#tolerate.test(message.text());
+    if ((message.type() === "error" && !missing && !provoked) || policy) this.#faults.push(`console: ${message.text()} (${from})`);
   }
 
   #request(url) {

@@ -58,9 +58,53 @@ async function tabs({ open }) {
   assert.equal(await page.evaluate(() => document.activeElement.id), "tab-rest");
 }
 
+/** The frame types the test client offers when the server's AsyncAPI document is `asyncapi`. */
+async function offered(open, asyncapi) {
+  const page = await open("/docs#websocket", (fresh) => fresh.route("**/asyncapi.json", (route) => route.fulfill({ json: asyncapi })));
+  await page.locator("select[name=template] option").first().waitFor({ state: "attached" });
+  return page.locator("select[name=template] option").allTextContents();
+}
+
+async function templatesFollowDocument({ open }) {
+  const frame = (schema) => ({ payload: { type: "object", properties: { type: schema } } });
+  const messages = { a: frame({ const: "subscribe" }), b: frame({ enum: ["ping", "pong"] }) };
+  const few = await offered(open, { asyncapi: "3.0.0", components: { messages } });
+  assert.ok(few.includes("subscribe") && few.includes("ping"), String(few));
+  assert.ok(!few.some((label) => /^(publish|message|direct|auth)/.test(label)), String(few));
+  const all = await offered(open, {});
+  const types = ["subscribe", "unsubscribe", "publish", "ping", "auth", "direct", "receipt", "broadcast", "message", "edit", "delete", "reaction", "typing", "read"];
+  for (const type of types) assert.ok(all.includes(type), type);
+}
+
+async function samples({ open }) {
+  const page = await open("/docs");
+  const cases = [
+    [{ type: "string", minLength: 6 }, "textxx"],
+    [{ type: "string", examples: ["lobby"] }, "lobby"],
+    [{ type: ["null", "integer"], minimum: 3 }, 3],
+    [{ enum: ["a", "b"] }, "a"],
+    [{ oneOf: [{ type: "null" }, { $ref: "#/defs/pair" }] }, { left: 0, right: [false] }],
+    [{ $ref: "#/defs/loop" }, { next: { next: { next: { next: { next: {} } } } } }],
+    [{}, {}],
+  ];
+  const root = {
+    defs: {
+      pair: { type: "object", required: ["left", "right"], properties: { left: { type: "number" }, right: { type: "array", items: { type: "boolean" } } } },
+      loop: { type: "object", required: ["next"], properties: { next: { $ref: "#/defs/loop" } } },
+    },
+  };
+  const found = await page.evaluate(async ([list, doc]) => {
+    const { sample } = await import(new URL("assets/templates.js", document.baseURI).href);
+    return list.map(([schema]) => sample(schema, doc));
+  }, [cases, root]);
+  assert.deepEqual(found, cases.map(([, wanted]) => wanted));
+}
+
 export const tests = [
   { name: "the reference shows every operation and tries one out", body: reference },
   { name: "the test client pings, shows code and errors", body: pingPong },
   { name: "the test client speaks JSON-RPC", body: rpcEcho },
+  { name: "templates follow the server's documents", body: templatesFollowDocument },
+  { name: "sample parameters fit their schema", body: samples },
   { name: "tabs follow the address and the keyboard", body: tabs },
 ];

@@ -8,8 +8,7 @@ import { until } from "./until.mjs";
 const START_MS = 30000;
 const STOP_MS = 35000;
 
-/** `settings` are further `--set` keys. Answers `{url, host, stop}` once the server answers `/livez` or `/health`. */
-export async function startServer(binary, settings = {}) {
+async function launch(binary, settings) {
   const data = await mkdtemp(join(tmpdir(), "fanfare-browser-"));
   const keys = { "server.port": 0, "server.host": "127.0.0.1", data_dir: data, ...settings };
   const flags = Object.entries(keys).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
@@ -42,9 +41,20 @@ export async function startServer(binary, settings = {}) {
       const answer = await fetch(`${at}/health`).catch(() => null);
       return answer?.ok ? at : null;
     });
-    return { url, host: new URL(url).host, stop };
+    return { url, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** `settings` are further `--set` keys. Answers once the server answers; `restart` keeps the address, not the data. */
+export async function startServer(binary, settings = {}) {
+  let { url, stop } = await launch(binary, settings);
+  const { host, port } = new URL(url);
+  const restart = async () => {
+    await stop();
+    ({ stop } = await launch(binary, { ...settings, "server.port": port }));
+  };
+  return { url, host, restart, stop: () => stop() };
 }

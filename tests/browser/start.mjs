@@ -1,6 +1,6 @@
 // The start page: figures, playground, snippets.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { promisify } from "node:util";
 import { until } from "./until.mjs";
 
@@ -48,9 +48,10 @@ async function bothHear({ open, server }) {
   await event(page, "bob", '"to":"Bob"').waitFor();
   await event(page, "alice", '"to":"Bob"').waitFor();
   await frames(page, "alice", "ack").filter({ hasText: "delivered 2" }).waitFor();
-  const after = (await stats(server)).messages;
-  assert.equal(after.published - before.published, 1);
-  assert.equal(after.delivered - before.delivered, 2);
+  const after = await until("the server counts one message and two deliveries", SOON_MS, async () => {
+    const { messages } = await stats(server);
+    return messages.published === before.published + 1 && messages.delivered === before.delivered + 2 && messages;
+  });
   await until("the page shows the published total", SOON_MS, async () =>
     (await figure(page, "published")).includes(`${after.published.toLocaleString("en")} in all`));
   await until("the page shows two connections", SOON_MS, async () =>
@@ -122,6 +123,24 @@ async function twoPages({ open }) {
   for (const page of [here, there]) for (const name of ["alice", "bob"]) await event(page, name, '"across":"pages"').waitFor();
 }
 
+/** The snippets with the binary itself, under the name it has here. */
+async function pasteCommands(page, server, texts) {
+  const named = (text) => text.replace(/^fanfare /, 'exec "$FANFARE_BIN" ');
+  const listener = spawn("sh", ["-c", named(texts.sub)], { stdio: ["ignore", "pipe", "inherit"] });
+  let heard = "";
+  listener.stdout.on("data", (chunk) => {
+    heard += chunk;
+  });
+  try {
+    await until("the command listens", SOON_MS, async () => (await stats(server)).topics.lobby?.subscribers >= 4);
+    await run("sh", ["-c", named(texts.pub)]);
+    await event(page, "bob", "hello from the shell").waitFor();
+    await until("the command prints the event", SOON_MS, () => heard.includes("hello from the shell"));
+  } finally {
+    listener.kill("SIGTERM");
+  }
+}
+
 async function snippets({ open, server }) {
   const page = await open("/");
   await connected(page);
@@ -139,6 +158,7 @@ async function snippets({ open, server }) {
   await event(page, "bob", '"from":"curl"').waitFor();
   await page.evaluate(texts.browser);
   await event(page, "bob", "hello from the console").waitFor();
+  await pasteCommands(page, server, texts);
   await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   await page.getByRole("button", { name: "Copy: Publish with curl" }).click();
   await page.getByText("Copied").waitFor();
@@ -165,6 +185,24 @@ async function labelled({ open }) {
   assert.deepEqual(nameless, []);
 }
 
+async function restarted({ open, server }) {
+  const page = await open("/");
+  await connected(page);
+  await publish(page, "alice", '"before"');
+  await event(page, "bob", "before").waitFor();
+  const codes = await page.locator(".session").allTextContents();
+  await server.restart();
+  await until("both have sessions of the new server", 2 * SOON_MS, async () => {
+    const now = await page.locator(".session").allTextContents();
+    return now.every((code) => !codes.includes(code));
+  });
+  await connected(page);
+  await publish(page, "alice", '"after"');
+  await event(page, "bob", "after").waitFor();
+  await page.locator('.health[data-state="ok"]').waitFor();
+  await page.locator(".banner[role=status]").waitFor({ state: "hidden" });
+}
+
 async function production({ open }) {
   const page = await open("/");
   await page.getByText("names its topics only to").waitFor();
@@ -184,5 +222,11 @@ export const tests = [
   { name: "snippets name this server and work when pasted", body: snippets },
   { name: "nothing is wider than the screen", body: narrow },
   { name: "every control has a name", body: labelled },
+  {
+    name: "a server that was restarted is found again",
+    on: "own",
+    tolerate: /ERR_CONNECTION|ERR_EMPTY_RESPONSE|WebSocket connection to|status of 503/,
+    body: restarted,
+  },
   { name: "production hides topics and tells of refusals", on: "production", body: production },
 ];

@@ -29,7 +29,7 @@ export class Client {
   #timer = 0;
   #requests = 0;
   #pending = new Map();
-  /** topic -> {epoch, since: {epoch, offset}|null, active, heard} */
+  /** topic -> {epoch, since: {epoch, offset}|null, active} */
   #topics = new Map();
 
   /** `on`: `state(word, detail)`, `frame(direction, text, parsed)`, `note(text, level)`, `topics(map)`, `error(frame)`. */
@@ -52,7 +52,7 @@ export class Client {
 
   /** Subscribes now, or with the next connection when there is none. */
   subscribe(topic) {
-    if (!this.#topics.has(topic)) this.#topics.set(topic, { epoch: null, since: null, active: false, heard: 0 });
+    if (!this.#topics.has(topic)) this.#topics.set(topic, { epoch: null, since: null, active: false });
     this.#sendSubscribe(topic);
     this.#on.topics(this.#topics);
   }
@@ -139,7 +139,6 @@ export class Client {
   #event(frame) {
     const topic = this.#topics.get(frame.topic);
     if (!topic) return;
-    topic.heard += 1;
     topic.since = { epoch: topic.epoch, offset: frame.offset };
     this.#on.topics(this.#topics);
   }

@@ -1,10 +1,12 @@
 // The log of frames both pages use: what was sent and received, newest last, each line opens to the whole frame.
-// Bounded: a busy topic may bring thousands of frames a second, so lines are added once per painted picture and
-// only the newest LIMIT are kept.
+// Bounded: a busy topic may bring thousands of frames a second, so lines are drawn a few times a second at most
+// and only the newest LIMIT are kept.
 import { el, field } from "./dom.js";
 
 const LIMIT = 250;
 const PREVIEW = 160;
+/** Between two drawings; the first frame after a pause is drawn at once. */
+const DRAW_EVERY_MS = 200;
 
 const WORDS = { in: "received", out: "sent", note: "note" };
 const SIGNS = { in: "↓", out: "↑", note: "•" };
@@ -61,6 +63,7 @@ export class FrameLog {
   #queue = [];
   #skipped = 0;
   #scheduled = false;
+  #drawn = 0;
   #list;
   #count = el("span", { class: "muted", text: "0 frames" });
   #empty = el("p", { class: "muted log-empty", text: "Frames appear here as they are sent and received." });
@@ -113,19 +116,23 @@ export class FrameLog {
     }
     if (this.#scheduled) return;
     this.#scheduled = true;
-    requestAnimationFrame(() => this.#flush());
+    const pause = this.#drawn + DRAW_EVERY_MS - performance.now();
+    setTimeout(() => requestAnimationFrame(() => this.#flush()), Math.max(0, pause));
   }
 
   #flush() {
     this.#scheduled = false;
+    this.#drawn = performance.now();
     const list = this.#list;
     const follow = list.scrollHeight - list.scrollTop - list.clientHeight < 24;
+    const lines = document.createDocumentFragment();
     for (const entry of this.#queue) {
       entry.node = entry.direction === "note" ? this.#noteNode(entry) : this.#frameNode(entry);
       entry.node.hidden = !this.#wanted(entry);
-      list.append(entry.node);
+      lines.append(entry.node);
       this.#entries.push(entry);
     }
+    list.append(lines);
     this.#queue = [];
     while (this.#entries.length > LIMIT) {
       this.#entries.shift().node.remove();

@@ -29,6 +29,8 @@ export class Pane {
   #session = el("code", { class: "session", text: "–" });
   #toggle = el("button", { type: "button", class: "quiet", text: "Connect" });
   #chips = el("ul", { class: "chips" });
+  #chipOf = new Map();
+  #chipsDue = false;
   #problem = el("p", { class: "problem", role: "alert", hidden: true });
   #connected = false;
 
@@ -120,20 +122,37 @@ export class Pane {
     if (word === "open") this.#session.textContent = detail.session_code + (detail.resumed ? " (resumed)" : "");
   }
 
+  /** Once per painted picture, and in place: a chip that were made anew would lose the keyboard's focus. */
   #showTopics(topics) {
-    const chips = [...topics].map(([name, topic]) => this.#chip(name, topic));
-    this.#chips.replaceChildren(...chips);
+    if (this.#chipsDue) return;
+    this.#chipsDue = true;
+    requestAnimationFrame(() => {
+      this.#chipsDue = false;
+      for (const [name, chip] of this.#chipOf) {
+        if (topics.has(name)) continue;
+        chip.element.remove();
+        this.#chipOf.delete(name);
+      }
+      for (const [name, topic] of topics) this.#updateChip(name, topic);
+    });
   }
 
-  #chip(name, topic) {
-    const at = topic.since ? `offset ${topic.since.offset}` : "";
-    return el(
-      "li",
-      { class: topic.active ? "chip" : "chip idle" },
-      el("span", { class: "chip-name", title: name, text: name }),
-      el("span", { class: "chip-offset", text: at }),
-      el("button", { type: "button", "aria-label": `${this.#name} unsubscribes from ${name}`, text: "×", onclick: () => this.#client.unsubscribe(name) }),
-    );
+  #updateChip(name, topic) {
+    if (!this.#chipOf.has(name)) {
+      const made = this.#chip(name);
+      this.#chipOf.set(name, made);
+      this.#chips.append(made.element);
+    }
+    const { element, offset } = this.#chipOf.get(name);
+    element.classList.toggle("idle", !topic.active);
+    offset.textContent = topic.since ? `offset ${topic.since.offset}` : "";
+  }
+
+  #chip(name) {
+    const offset = el("span", { class: "chip-offset" });
+    const stop = el("button", { type: "button", "aria-label": `${this.#name} unsubscribes from ${name}`, text: "×", onclick: () => this.#client.unsubscribe(name) });
+    const element = el("li", { class: "chip idle" }, el("span", { class: "chip-name", title: name, text: name }), offset, stop);
+    return { element, offset };
   }
 
   #showProblem(text) {

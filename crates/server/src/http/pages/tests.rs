@@ -51,8 +51,9 @@ async fn pages_are_html_under_a_strict_policy() {
 async fn pages_hold_no_inline_code_and_only_relative_links() {
     for path in ["/", "/docs"] {
         let (_, html) = get_ok(path).await;
+        let handler = html.split_whitespace().find(|word| word.starts_with("on") && word.contains("=\""));
         assert!(
-            !html.contains("<style") && !html.contains(" style=") && !html.contains(" on"),
+            handler.is_none() && !html.contains("<style") && !html.contains(" style="),
             "{path}: inline code"
         );
         for script in html.split("<script").skip(1) {
