@@ -24,7 +24,8 @@ impl DataDir {
     /// # Errors
     /// One line that names `data_dir`: it cannot be made or written, or another server uses it.
     pub fn open(path: &Path) -> Result<Self, ConfigError> {
-        std::fs::create_dir_all(path).map_err(|e| wrong(format!("{} cannot be made: {e}", path.display())))?;
+        std::fs::create_dir_all(path)
+            .map_err(|e| wrong(format!("{} cannot be made: {e}", path.display())))?;
         let file = path.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
         let lock = lock.map_err(|e| wrong(format!("{} cannot be written: {e}", file.display())))?;
@@ -77,8 +78,13 @@ impl DataDir {
             _ => {}
         }
         let new = folder.join(format!("{name}.new"));
-        let mut out =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new).map_err(failed)?;
+        let mut out = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&new)
+            .map_err(failed)?;
         out.write_all(&key).and_then(|()| out.sync_all()).map_err(failed)?;
         std::fs::rename(&new, &file).map_err(failed)?;
         Ok(key)

@@ -38,8 +38,21 @@ pub fn doctor(args: DoctorArgs) -> Result<ExitCode, ConfigError> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     let wanted = config.limits.max_connections as u64;
     let enough = limit.is_none_or(|limit| limit >= wanted);
-    say(enough, format!("open files: {} allowed, limits.max_connections is {wanted}", limit.map_or("any number".into(), |l| l.to_string())));
-    say(true, format!("a server {} on port {}", if is_live(&config) { "answers" } else { "does not answer" }, config.server.port));
+    say(
+        enough,
+        format!(
+            "open files: {} allowed, limits.max_connections is {wanted}",
+            limit.map_or("any number".into(), |l| l.to_string())
+        ),
+    );
+    say(
+        true,
+        format!(
+            "a server {} on port {}",
+            if is_live(&config) { "answers" } else { "does not answer" },
+            config.server.port
+        ),
+    );
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -52,14 +65,22 @@ fn tempwrite(folder: &std::path::Path) -> std::io::Result<()> {
 /// Whether a server on the configured address answers `/livez`.
 fn is_live(config: &Config) -> bool {
     let addresses: Vec<SocketAddr> = match std::fs::read_to_string(config.data_dir.join("address")) {
-        Ok(url) if config.server.port == 0 => url.trim().trim_start_matches("http://").parse().into_iter().collect(),
+        Ok(url) if config.server.port == 0 => {
+            url.trim().trim_start_matches("http://").parse().into_iter().collect()
+        }
         _ => match &config.server.host {
-            Host::Ip(IpAddr::V4(ip)) if ip.is_unspecified() => vec![(Ipv4Addr::LOCALHOST, config.server.port).into()],
-            Host::Ip(IpAddr::V6(ip)) if ip.is_unspecified() => vec![(Ipv6Addr::LOCALHOST, config.server.port).into()],
+            Host::Ip(IpAddr::V4(ip)) if ip.is_unspecified() => {
+                vec![(Ipv4Addr::LOCALHOST, config.server.port).into()]
+            }
+            Host::Ip(IpAddr::V6(ip)) if ip.is_unspecified() => {
+                vec![(Ipv6Addr::LOCALHOST, config.server.port).into()]
+            }
             Host::Ip(ip) => vec![(*ip, config.server.port).into()],
-            Host::Name(name) => std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), config.server.port))
-                .map(Iterator::collect)
-                .unwrap_or_default(),
+            Host::Name(name) => {
+                std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), config.server.port))
+                    .map(Iterator::collect)
+                    .unwrap_or_default()
+            }
         },
     };
     addresses.into_iter().any(|address| asks_livez(address).unwrap_or(false))

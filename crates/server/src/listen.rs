@@ -32,7 +32,9 @@ pub async fn bind(config: &Config) -> Result<TcpListener, ConfigError> {
         Host::Ip(ip) => vec![(*ip, port).into()],
         Host::Name(name) => match tokio::net::lookup_host((name.as_str(), port)).await {
             Ok(found) => found.collect(),
-            Err(error) => return Err(ConfigError::key("server.host", format!("{name} cannot be resolved: {error}"))),
+            Err(error) => {
+                return Err(ConfigError::key("server.host", format!("{name} cannot be resolved: {error}")));
+            }
         },
     };
     let mut last = None;
@@ -45,9 +47,13 @@ pub async fn bind(config: &Config) -> Result<TcpListener, ConfigError> {
     Err(match last {
         Some((address, error)) if error.kind() == std::io::ErrorKind::AddrInUse => ConfigError::key(
             "server.port",
-            format!("{address} is in use; choose another with --set server.port=8081 or PORT=8081 (0 picks a free one)"),
+            format!(
+                "{address} is in use; choose another with --set server.port=8081 or PORT=8081 (0 picks a free one)"
+            ),
         ),
-        Some((address, error)) => ConfigError::key("server.host", format!("cannot listen on {address}: {error}")),
+        Some((address, error)) => {
+            ConfigError::key("server.host", format!("cannot listen on {address}: {error}"))
+        }
         None => ConfigError::key("server.host", format!("{host} has no address")),
     })
 }

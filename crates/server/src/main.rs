@@ -27,7 +27,19 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
             let _best_effort = std::io::stdout().lock().write_all(text.as_bytes());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Pub(args) => Ok(args.run()),
-        Command::Sub(args) => Ok(args.run()),
+        Command::Pub(args) => Ok(client(args.run())),
+        Command::Sub(args) => Ok(client(args.run())),
+    }
+}
+
+/// Runs a client's command on a small runtime of its own.
+fn client(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => {
+            let _best_effort =
+                writeln!(std::io::stderr().lock(), "fanfare: the runtime cannot start: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -61,6 +61,7 @@ pub struct Node {
     serial: AtomicU64,
     next_shard: AtomicUsize,
     draining: AtomicBool,
+    requests: AtomicUsize,
     bound: OnceLock<Bound>,
 }
 
@@ -124,6 +125,7 @@ impl Node {
             serial: AtomicU64::new(0),
             next_shard: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            requests: AtomicUsize::new(0),
             bound: OnceLock::new(),
             config,
         });
@@ -209,6 +211,17 @@ impl Node {
         self.post(usize::from(addr.shard()), ToShard::Close(addr, code, reason));
     }
 
+    /// Counts a request for as long as the guard lives.
+    pub(crate) fn begin_request(&self) -> InFlight<'_> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        InFlight(&self.requests)
+    }
+
+    /// Requests that are being answered.
+    pub fn requests_in_flight(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
     /// Whether the node is shutting down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
@@ -217,6 +230,15 @@ impl Node {
     /// From now on HTTP answers probes only.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A request that is being answered.
+pub(crate) struct InFlight<'a>(&'a AtomicUsize);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

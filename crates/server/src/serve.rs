@@ -52,7 +52,8 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
 }
 
 async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> Result<ExitCode, ConfigError> {
-    let no_descriptor = |e: std::io::Error| ConfigError::key("limits.max_connections", format!("no descriptor left: {e}"));
+    let no_descriptor =
+        |e: std::io::Error| ConfigError::key("limits.max_connections", format!("no descriptor left: {e}"));
     let bells = (0..shards).map(|_| Bell::new()).collect::<Result<Vec<_>, _>>().map_err(no_descriptor)?;
     let listener = listen::bind(&config).await?;
     let address = listener.local_addr().map_err(|e| ConfigError::key("server.host", e.to_string()))?;
@@ -114,7 +115,9 @@ fn announce(node: &Node, data: &DataDir) -> Result<(), ConfigError> {
     // With standard output gone there is nobody to tell.
     let _best_effort = writeln!(std::io::stdout().lock(), "listening on {url}{local}");
     if node.config.is_production() && node.config.topics.rules.is_empty() {
-        tracing::info!("no topics.rules: anyone may subscribe, only the app's backend publishes, makes and deletes topics");
+        tracing::info!(
+            "no topics.rules: anyone may subscribe, only the app's backend publishes, makes and deletes topics"
+        );
     }
     tracing::info!(version = crate::VERSION, shards = node.topics.inboxes().len(), "started");
     Ok(())
@@ -138,7 +141,8 @@ async fn sweep(node: Arc<Node>) {
 }
 
 async fn told_to_stop() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be received; the server runs until it is killed");
         return std::future::pending().await;
     };

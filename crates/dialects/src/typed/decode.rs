@@ -236,7 +236,7 @@ impl<'a> Fields<'a> {
             None => None,
         };
         match kind.as_deref() {
-            Some("publish") => self.publish(),
+            Some("publish") => self.publish().map(Command::Publish),
             Some("ping") => Ok(Command::Ping),
             Some("subscribe") => self.subscribe(),
             Some("unsubscribe") => self.unsubscribe(),
@@ -265,7 +265,7 @@ impl<'a> Fields<'a> {
         Ok(Command::Unsubscribe(Unsubscribe { topic: self.topic()?, client_id: self.client_id()? }))
     }
 
-    fn publish(&self) -> Result<Command<'a>, Refusal> {
+    fn publish(&self) -> Result<Publish<'a>, Refusal> {
         let topic = self.topic()?;
         let Some(payload) = self.payload.or(self.message) else {
             return Err(invalid("payload", "publish needs a payload, any JSON value"));
@@ -279,13 +279,13 @@ impl<'a> Fields<'a> {
             Some("true") => true,
             Some(_) => return Err(invalid("exclude_self", "exclude_self is true or false")),
         };
-        Ok(Command::Publish(Publish {
+        Ok(Publish {
             topic,
             payload: payload.get(),
             client_id: self.client_id()?,
             idempotency_key: self.idempotency_key()?,
             exclude_self,
-        }))
+        })
     }
 
     fn auth(&self) -> Result<Command<'a>, Refusal> {

@@ -39,6 +39,10 @@ pub enum Command {
     Config(config::ConfigArgs),
     /// Look for what keeps a server from working; with --live, ask a running one.
     Doctor(DoctorArgs),
+    /// Publish a message to a topic of a running server.
+    Pub(fanfare_client::commands::PubArgs),
+    /// Listen to topics of a running server.
+    Sub(fanfare_client::commands::SubArgs),
 }
 
 /// The settings' flags, the same for every command.

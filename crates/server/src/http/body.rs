@@ -12,7 +12,12 @@ const PAGE: usize = 50;
 const MAX_PAGE: usize = 100;
 
 /// Reads a JSON body as text within `max` bytes and `server.body_timeout`.
-pub(super) async fn json_text(node: &Node, headers: &HeaderMap, body: Body, max: usize) -> Result<String, Problem> {
+pub(super) async fn json_text(
+    node: &Node,
+    headers: &HeaderMap,
+    body: Body,
+    max: usize,
+) -> Result<String, Problem> {
     if !is_json(headers) {
         let detail = "send the body as application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
@@ -35,7 +40,8 @@ pub(super) async fn json_text(node: &Node, headers: &HeaderMap, body: Body, max:
         Ok(Err(_)) => return Err(Problem::invalid("body", "the body ended early")),
         Ok(Ok(collected)) => collected.to_bytes(),
     };
-    String::from_utf8(bytes.into()).map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no UTF-8").into())
+    String::from_utf8(bytes.into())
+        .map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no UTF-8").into())
 }
 
 fn too_large(max: usize) -> Problem {
@@ -45,7 +51,8 @@ fn too_large(max: usize) -> Problem {
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json") || (kind.starts_with("application/") && kind.ends_with("+json"))
+    kind.eq_ignore_ascii_case("application/json")
+        || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
 /// Reads `?limit=`: digits from 1 on; more than a page holds is clamped.

@@ -91,7 +91,8 @@ pub(super) async fn metrics(State(http): State<Http>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "metrics cannot be written");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics cannot be written").into_response()
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics cannot be written")
+                .into_response()
         }
     }
 }

@@ -33,7 +33,11 @@ impl RequestId {
 }
 
 /// The outermost layer.
-pub(super) async fn every_request(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn every_request(
+    State(node): State<Arc<Node>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let begun = Instant::now();
     let id = RequestId::of(request.headers(), &node);
     let method = request.method().clone();
@@ -52,27 +56,43 @@ pub(super) async fn every_request(State(node): State<Arc<Node>>, mut request: Re
     response
 }
 
-async fn answer(node: &Node, request: Request, next: Next, allowed: Option<&HeaderValue>) -> (String, Response) {
+async fn answer(
+    node: &Node,
+    request: Request,
+    next: Next,
+    allowed: Option<&HeaderValue>,
+) -> (String, Response) {
     let path = request.uri().path();
     let probe = matches!(path, "/livez" | "/readyz");
     if node.is_draining() && !probe {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "server_shutdown", "the server is shutting down");
+        let problem =
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "server_shutdown", "the server is shutting down");
         return ("(draining)".into(), Problem { retry_after_ms: Some(1000), ..problem }.into_response());
     }
     if request.uri().to_string().len() > MAX_TARGET_BYTES {
         let detail = "the request's target is longer than 4096 bytes";
-        return ("(too long)".into(), Problem::new(StatusCode::URI_TOO_LONG, "invalid_field", detail).into_response());
+        return (
+            "(too long)".into(),
+            Problem::new(StatusCode::URI_TOO_LONG, "invalid_field", detail).into_response(),
+        );
     }
-    if request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+    if request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    {
         return ("(preflight)".into(), origin::preflight(allowed.is_some()));
     }
+    let _in_flight = node.begin_request();
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
     let route = route.unwrap_or_else(|| "(none)".into());
     let work = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(next.run(request)));
     let response = work.await.unwrap_or_else(|_| {
         tracing::error!(route, "a handler panicked");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log has the details under this id")
-            .into_response()
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the server failed; its log has the details under this id",
+        )
+        .into_response()
     });
     (route, response)
 }
@@ -94,6 +114,9 @@ fn finish(headers: &mut HeaderMap, id: &RequestId, allowed: Option<HeaderValue>)
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = allowed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id, retry-after"));
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("x-request-id, retry-after"),
+        );
     }
 }

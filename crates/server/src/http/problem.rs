@@ -65,7 +65,14 @@ pub struct FieldProblem {
 impl Problem {
     /// A problem with a code of HTTP's own.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code: code.into(), detail: detail.into(), field: None, retry_after_ms: None, headers: Vec::new() }
+        Self {
+            status,
+            code: code.into(),
+            detail: detail.into(),
+            field: None,
+            retry_after_ms: None,
+            headers: Vec::new(),
+        }
     }
 
     /// A body, parameter or header of the wrong shape.
@@ -110,7 +117,8 @@ impl Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let status = StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut problem = Self::new(status, "", refusal.message);
         problem.code = refusal.code.name().to_ascii_lowercase().into();
         problem.field = refusal.field;
@@ -138,7 +146,11 @@ impl IntoResponse for Problem {
 
 /// No such route.
 pub(super) async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path; /docs lists what there is")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is nothing under this path; /docs lists what there is",
+    )
 }
 
 /// The route exists, the method does not. The router adds `Allow`.

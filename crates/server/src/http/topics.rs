@@ -92,7 +92,10 @@ pub(super) struct TopicQuery {
     (status = 200, description = "A page", body = TopicPage),
     (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "Listing needs a credential here", body = ProblemBody, content_type = "application/problem+json")))]
-pub(super) async fn list(State(http): State<Http>, Query(query): Query<TopicQuery>) -> Result<Json<TopicPage>, Problem> {
+pub(super) async fn list(
+    State(http): State<Http>,
+    Query(query): Query<TopicQuery>,
+) -> Result<Json<TopicPage>, Problem> {
     http.node.access.manage(&Caller::Anonymous)?;
     let limit = body::page_size(query.limit.as_deref())?;
     let (topics, more) = http.node.topics.list(query.after.as_deref(), limit);
@@ -147,7 +150,8 @@ pub(super) async fn make(State(http): State<Http>, request: Request) -> Result<R
     node.access.manage(&Caller::Anonymous)?;
     let address = super::client_address(node, &request);
     let (parts, content) = request.into_parts();
-    let text = body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
+    let text =
+        body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let key = repeat::key(&parts.headers)?.map(|key| format!("topics {address} {key}"));
     let now = crate::node::unix_ms();
     let answer = http.repeats.once(key, &text, now, || {
@@ -161,8 +165,8 @@ pub(super) async fn make(State(http): State<Http>, request: Request) -> Result<R
 }
 
 fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), Problem> {
-    let json: serde_json::Value =
-        serde_json::from_str(text).map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON"))?;
+    let json: serde_json::Value = serde_json::from_str(text)
+        .map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON"))?;
     let Some(object) = json.as_object() else {
         return Err(Problem::invalid("body", "the body is a JSON object with a name"));
     };
@@ -182,13 +186,20 @@ fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), 
     if let Some(size) = object.get("history_size").and_then(non_null) {
         match size.as_u64().filter(|n| *n <= 1_000_000) {
             Some(n) => options.retention.size = n as usize,
-            None => return Err(Problem::invalid("history_size", "history_size is a number from 0 to 1000000")),
+            None => {
+                return Err(Problem::invalid("history_size", "history_size is a number from 0 to 1000000"));
+            }
         }
     }
     if let Some(ttl) = object.get("history_ttl").and_then(non_null) {
         match ttl.as_str().and_then(crate::config::parse_duration) {
             Some(ttl) => options.retention.ttl_ms = ttl.as_millis() as u64,
-            None => return Err(Problem::invalid("history_ttl", "history_ttl is a duration such as 30s, 5m or 24h")),
+            None => {
+                return Err(Problem::invalid(
+                    "history_ttl",
+                    "history_ttl is a duration such as 30s, 5m or 24h",
+                ));
+            }
         }
     }
     Ok((name, (options != plain).then_some(options)))
@@ -205,7 +216,10 @@ fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
     (status = 400, description = "The name is wrong", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "Deleting needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
-pub(super) async fn delete(State(http): State<Http>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn delete(
+    State(http): State<Http>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
     let name = TopicRef::parse(name)?;
     http.node.access.manage(&Caller::Anonymous)?;
     http.node.topics.delete(name.as_str(), None)?;
@@ -333,7 +347,10 @@ pub(super) struct PublishAnswer {
     (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
-pub(super) async fn publish(State(http): State<Http>, request: Request) -> Result<Json<PublishAnswer>, Problem> {
+pub(super) async fn publish(
+    State(http): State<Http>,
+    request: Request,
+) -> Result<Json<PublishAnswer>, Problem> {
     let node = &http.node;
     let address = super::client_address(node, &request);
     let (parts, content): (_, Body) = request.into_parts();
@@ -342,7 +359,8 @@ pub(super) async fn publish(State(http): State<Http>, request: Request) -> Resul
         let why = "too many messages; this one was not published";
         return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait).into());
     }
-    let text = body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
+    let text =
+        body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let typed::PublishBody { mut publish, exclude_session } = typed::decode_publish(&text)?;
     node.access.publish(publish.topic.as_str(), &Caller::Anonymous)?;
     if let Some(key) = repeat::key(&parts.headers)? {
@@ -390,7 +408,8 @@ async fn publish_beside(
     let task = move |driver: &mut crate::shard::Driver| {
         let result = TopicRef::parse(topic).and_then(|topic| {
             let idempotency_key = key.map(Into::into);
-            let publish = Publish { topic, payload: &payload, client_id: None, idempotency_key, exclude_self: false };
+            let publish =
+                Publish { topic, payload: &payload, client_id: None, idempotency_key, exclude_self: false };
             driver.publish_beside(&publish, &client_id, addr)
         });
         let _gone = tell.send(result);
@@ -398,4 +417,3 @@ async fn publish_beside(
     http.node.post(usize::from(addr.shard()), ToShard::Task(Box::new(task)));
     told.await.unwrap_or_else(|_| Err(Refusal::new(ErrorCode::ServerShutdown, "the server is shutting down")))
 }
-

@@ -57,7 +57,11 @@ pub(super) async fn rpc_socket(State(http): State<Http>, request: Request) -> Re
     upgrade(&http.node, request, &[JSONRPC])
 }
 
-fn upgrade(node: &Arc<Node>, mut request: Request, protocols: &'static [&'static str]) -> Result<Response, Problem> {
+fn upgrade(
+    node: &Arc<Node>,
+    mut request: Request,
+    protocols: &'static [&'static str],
+) -> Result<Response, Problem> {
     let accepted = shake_hands(node, &request, protocols)?;
     if !origin::permits_upgrade(node, request.headers()) {
         let detail = "pages of this origin may not connect; add it to server.cors_origins";
@@ -107,18 +111,21 @@ fn shake_hands(
 ) -> Result<Accepted<'static>, Problem> {
     let headers = request.headers();
     let options = Options { protocols, deflate: node.config.ws.compression };
-    handshake::check(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes), &options).map_err(|error| {
-        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-        let code = if status == StatusCode::UPGRADE_REQUIRED { "upgrade_required" } else { "invalid_field" };
-        let mut problem = Problem::new(status, code, error.to_string());
-        if status == StatusCode::UPGRADE_REQUIRED {
-            problem = problem
-                .with(header::SEC_WEBSOCKET_VERSION, handshake::VERSION)
-                .with(header::UPGRADE, "websocket")
-                .with(header::CONNECTION, "upgrade");
-        }
-        problem
-    })
+    handshake::check(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes), &options).map_err(
+        |error| {
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+            let code =
+                if status == StatusCode::UPGRADE_REQUIRED { "upgrade_required" } else { "invalid_field" };
+            let mut problem = Problem::new(status, code, error.to_string());
+            if status == StatusCode::UPGRADE_REQUIRED {
+                problem = problem
+                    .with(header::SEC_WEBSOCKET_VERSION, handshake::VERSION)
+                    .with(header::UPGRADE, "websocket")
+                    .with(header::CONNECTION, "upgrade");
+            }
+            problem
+        },
+    )
 }
 
 /// The query parameters an upgrade knows. The last of several counts.
@@ -154,7 +161,10 @@ fn refuse_credentials(node: &Node, request: &Request, query: &Query) -> Result<(
         let why = "this server takes no token in the query (auth.allow_query_token); send it as a header";
         return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
     }
-    if request.headers().contains_key(header::AUTHORIZATION) || query.token.is_some() || query.ticket.is_some() {
+    if request.headers().contains_key(header::AUTHORIZATION)
+        || query.token.is_some()
+        || query.ticket.is_some()
+    {
         return Err(Refusal::new(ErrorCode::Unauthorized, "the credential is not valid here").into());
     }
     Ok(())

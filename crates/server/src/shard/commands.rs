@@ -5,7 +5,9 @@ use super::conn::{Language, Tick};
 use crate::access::Caller;
 use crate::telemetry::metrics::CommandKind;
 use fanfare_core::hub::ConnAddr;
-use fanfare_core::model::{Command, ErrorCode, Publish, Refusal, Reply, Since, SinceEpoch, Subscribe, Unsubscribe};
+use fanfare_core::model::{
+    Command, ErrorCode, Publish, Refusal, Reply, Since, SinceEpoch, Subscribe, Unsubscribe,
+};
 use fanfare_core::topics::Published;
 use std::borrow::Cow;
 
