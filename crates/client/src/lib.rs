@@ -10,6 +10,8 @@
 //! told ([`Notice::Resubscribed`]) when something is missing. Close codes that forbid a retry end the client.
 
 mod backoff;
+#[cfg(feature = "cli")]
+mod bench;
 mod client;
 mod close;
 mod driver;
