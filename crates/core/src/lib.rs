@@ -1,6 +1,10 @@
 //! Fanfare's core: what the product does, without sockets, JSON, SQL or HTTP.
 //!
-//! Commands come in as [`model::Command`]s, events go out through the hub to whoever subscribed. See `ARCHITECTURE.md`
-//! for the rooms of the product and the one way of data through them.
+//! Commands come in as [`model::Command`]s, events go out through the [`hub`] to whoever subscribed. See
+//! `ARCHITECTURE.md` for the rooms of the product and the one way of data through them.
 
+pub mod hub;
 pub mod model;
+pub mod ports;
+pub mod session;
+pub mod topics;

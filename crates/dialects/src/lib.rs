@@ -1,1 +1,26 @@
-//! Fanfare: dialects.
+//! Dialects: pure decoding and encoding of the languages clients speak.
+//!
+//! A dialect turns a text to a [`fanfare_core::model::Command`] and replies, events and infos to texts. It knows no socket,
+//! no frame and no hub; everything it appends goes to a buffer of the caller. The encoding of an event is the same for all
+//! subscribers, so that it is made once.
+
+pub mod json;
+pub mod time;
+pub mod typed;
+mod welcome;
+
+use fanfare_core::model::{EventView, Refusal};
+use fanfare_core::ports::Info;
+pub use welcome::{Welcome, WelcomeLimits, WelcomeServer};
+
+/// What the server says unasked, in one language. Each call appends one message's text.
+pub trait Dialect: Send + Sync + 'static {
+    /// An event of a topic.
+    fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>);
+    /// An info.
+    fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>);
+    /// An error that answers no command.
+    fn error(&self, refusal: &Refusal, now_ms: u64, out: &mut Vec<u8>);
+    /// The first message of a connection.
+    fn welcome(&self, welcome: &Welcome<'_>, now_ms: u64, out: &mut Vec<u8>);
+}

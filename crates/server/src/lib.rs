@@ -1,1 +1,4 @@
 //! Fanfare: server.
+
+pub mod cli;
+pub mod config;

@@ -21,7 +21,9 @@ impl<'a> TopicRef<'a> {
             return Err(Refusal::new(ErrorCode::InvalidTopic, "topic must not be empty").field("topic"));
         }
         if name.len() > MAX_TOPIC_BYTES {
-            return Err(Refusal::new(ErrorCode::InvalidTopic, "topic must be at most 255 bytes").field("topic"));
+            return Err(
+                Refusal::new(ErrorCode::InvalidTopic, "topic must be at most 255 bytes").field("topic")
+            );
         }
         Ok(Self(name))
     }
@@ -124,8 +126,9 @@ mod tests {
 
     #[test]
     fn id_text_sorts_as_its_time() {
-        let ids: Vec<String> =
-            [0, 1, 31, 32, 1 << 20, (1 << 20) + 5, u64::MAX].map(|time| EventId { time, node: 7 }.to_string()).into();
+        let ids: Vec<String> = [0, 1, 31, 32, 1 << 20, (1 << 20) + 5, u64::MAX]
+            .map(|time| EventId { time, node: 7 }.to_string())
+            .into();
         assert!(ids.is_sorted());
         assert!(ids.iter().all(|t| t.len() == EventId::TEXT_BYTES));
     }

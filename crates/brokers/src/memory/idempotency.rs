@@ -1,0 +1,58 @@
+//! Idempotency keys: what a publish with a key got, for five minutes, at most so many in all.
+
+use fanfare_core::model::{Epoch, EventMeta};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// How long a key is remembered (`protocol.md` 6).
+const TTL_MS: u64 = 5 * 60 * 1000;
+
+type Key = (Epoch, Arc<str>);
+
+#[derive(Clone, Copy)]
+pub(crate) struct First {
+    pub(crate) meta: EventMeta,
+    pub(crate) delivered: u64,
+}
+
+/// Keys in the order they came: the oldest end first, by time or for want of room.
+pub(crate) struct Keys {
+    max: usize,
+    first: HashMap<Key, First>,
+    order: VecDeque<(u64, Key)>,
+}
+
+impl Keys {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, first: HashMap::new(), order: VecDeque::new() }
+    }
+
+    pub(crate) fn get(&mut self, epoch: Epoch, key: &str, now_ms: u64) -> Option<First> {
+        self.sweep(now_ms);
+        self.first.get(&(epoch, Arc::from(key))).copied()
+    }
+
+    pub(crate) fn put(&mut self, epoch: Epoch, key: &str, first: First, now_ms: u64) {
+        if self.max == 0 {
+            return;
+        }
+        while self.order.len() >= self.max {
+            self.drop_oldest();
+        }
+        let key: Key = (epoch, key.into());
+        self.order.push_back((now_ms + TTL_MS, key.clone()));
+        self.first.insert(key, first);
+    }
+
+    pub(crate) fn sweep(&mut self, now_ms: u64) {
+        while self.order.front().is_some_and(|(ends, _)| *ends <= now_ms) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, key)) = self.order.pop_front() {
+            self.first.remove(&key);
+        }
+    }
+}

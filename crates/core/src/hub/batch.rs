@@ -1,0 +1,122 @@
+//! A batch: the events that entered a topic in one turn, encoded once for each variant that somebody hears.
+//!
+//! While it is open it grows under its topic's lock; closed, it is immutable and shared by reference with every shard
+//! and every backlog.
+
+use super::addr::ConnAddr;
+use crate::model::EventView;
+use crate::ports::{Encoders, VARIANTS};
+use std::time::Instant;
+
+/// What happens to a subscriber whose queue is full (`protocol.md` 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Backpressure {
+    /// It is told `SLOW_CONSUMER` and closed with 1013.
+    #[default]
+    Disconnect,
+    /// Its oldest queued event goes, and it is told how many went.
+    DropOldest,
+}
+
+/// Frames of consecutive events in one variant.
+#[derive(Debug, Default)]
+pub struct Frames {
+    /// All frames, one after the other.
+    pub bytes: Vec<u8>,
+    /// Where each frame ends in `bytes`.
+    pub ends: Vec<u32>,
+}
+
+impl Frames {
+    /// Where frame `index` begins.
+    pub fn start(&self, index: usize) -> usize {
+        if index == 0 { 0 } else { self.ends[index - 1] as usize }
+    }
+
+    /// The frame that holds the byte at `pos`, or the number of frames at the end.
+    pub fn frame_at(&self, pos: usize) -> usize {
+        self.ends.partition_point(|&end| end as usize <= pos)
+    }
+}
+
+/// Closed events of one topic, offsets `first ..= last`.
+#[derive(Debug)]
+pub struct Batch {
+    /// The topic's id.
+    pub topic: u64,
+    /// Offset of the first event.
+    pub first: u64,
+    /// Number of events.
+    pub count: u32,
+    /// Frames by variant; empty for variants nobody heard when the batch was made.
+    pub frames: [Frames; VARIANTS],
+    /// Events that one connection does not hear: (index in the batch, connection).
+    pub excluded: Vec<(u32, ConnAddr)>,
+    /// The topic's policy.
+    pub policy: Backpressure,
+    /// When the first event entered.
+    pub opened: Instant,
+}
+
+/// A batch that still grows.
+#[derive(Debug, Default)]
+pub struct OpenBatch {
+    first: u64,
+    count: u32,
+    frames: [Frames; VARIANTS],
+    excluded: Vec<(u32, ConnAddr)>,
+    opened: Option<Instant>,
+}
+
+impl OpenBatch {
+    /// Whether it holds no event.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Bytes in its largest variant.
+    pub fn bytes(&self) -> usize {
+        self.frames.iter().map(|f| f.bytes.len()).max().unwrap_or(0)
+    }
+
+    /// Appends an event, encoded for the variants whose `heard` count is not zero.
+    pub fn push(
+        &mut self,
+        event: &EventView<'_>,
+        encoders: &Encoders,
+        heard: &[u32; VARIANTS],
+        excluded: Option<ConnAddr>,
+    ) {
+        if self.count == 0 {
+            self.first = event.meta.offset;
+            self.opened = Some(Instant::now());
+        }
+        for (variant, frames) in self.frames.iter_mut().enumerate() {
+            if heard[variant] > 0 {
+                encoders[variant].event(event, &mut frames.bytes);
+                frames.ends.push(frames.bytes.len() as u32);
+            }
+        }
+        if let Some(addr) = excluded {
+            self.excluded.push((self.count, addr));
+        }
+        self.count += 1;
+    }
+
+    /// Takes the events out as a closed batch; nothing when it is empty.
+    pub fn close(&mut self, topic: u64, policy: Backpressure) -> Option<Batch> {
+        if self.count == 0 {
+            return None;
+        }
+        let open = std::mem::take(self);
+        Some(Batch {
+            topic,
+            first: open.first,
+            count: open.count,
+            frames: open.frames,
+            excluded: open.excluded,
+            policy,
+            opened: open.opened.unwrap_or_else(Instant::now),
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! The hub: who listens to what on this node, and the way of an event to each of them.
+//!
+//! Connections are spread over shards, each driven by one thread. A topic knows which shards have subscribers; a closed
+//! batch is posted to their inboxes by reference; each shard sends it once to each of its subscribers. A connection that
+//! does not take it all gets an outbox. No socket is touched from outside its shard, and nothing here knows a socket: a
+//! shard writes through [`crate::ports::Wire`].
+
+mod addr;
+mod batch;
+mod inbox;
+mod local;
+mod outbox;
+mod shard;
+
+pub use addr::ConnAddr;
+pub use batch::{Backpressure, Batch, Frames, OpenBatch};
+pub use inbox::{Inbox, Post};
+pub use outbox::QueueLimits;
+pub use shard::{Effect, Shard, ShardConfig, ShardCounts};

@@ -1,0 +1,159 @@
+//! The ports: what the core needs from the outside and what each must guarantee.
+//!
+//! `Broker` gives topics their order and history, `Encoder` turns deliveries into bytes, `Wire` is a socket that never
+//! blocks. Implementations live in `crates/brokers`, `crates/dialects` with `crates/ws`, and `crates/server`.
+
+use crate::model::{Epoch, EventMeta, EventView, Refusal};
+use std::io::IoSlice;
+use std::sync::Arc;
+
+/// How much of a topic is kept for those who come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Events kept at most.
+    pub size: usize,
+    /// Milliseconds an event is kept at most; also how long the log of a topic without subscribers stays.
+    pub ttl_ms: u64,
+    /// Bytes of one topic kept at most.
+    pub bytes: usize,
+}
+
+/// Gives topics their order: hands out their logs. One per node.
+pub trait Broker: Send + Sync + 'static {
+    /// The log of a topic that comes to life: a parked one goes on in its epoch, otherwise a new epoch begins.
+    fn open(&self, topic: &str, retention: Retention, now_ms: u64) -> Box<dyn TopicLog>;
+
+    /// Takes back the log of a topic whose last subscriber left; it is kept for its `ttl_ms`.
+    fn park(&self, topic: &str, log: Box<dyn TopicLog>, now_ms: u64);
+
+    /// Forgets what is past its time. Called about once a second.
+    fn sweep(&self, now_ms: u64);
+
+    /// Makes room for `wanted` more topics among the parked ones: the oldest go first.
+    fn make_room(&self, live: usize, max: usize);
+}
+
+/// One topic's order and history. Called under the topic's lock only, so an implementation needs no order of its own.
+///
+/// Guarantees: offsets rise by one within an epoch; a repeat of an idempotency key answers what the first got; `range`
+/// never skips silently.
+pub trait TopicLog: Send + std::any::Any {
+    /// The epoch of the offsets.
+    fn epoch(&self) -> Epoch;
+
+    /// The offset of the last event; 0 before the first.
+    fn head(&self) -> u64;
+
+    /// Gives the event its id and offset and keeps it, or answers the repeat of an idempotency key.
+    fn append(&mut self, event: &NewEvent<'_>) -> Appended;
+
+    /// The events with offsets above `after`, oldest first, as long as `each` answers true.
+    ///
+    /// # Errors
+    /// [`Lost`] when the event after `after` is no longer held; nothing was shown then.
+    fn range(&self, after: u64, now_ms: u64, each: &mut dyn FnMut(EventRef<'_>) -> bool) -> Result<(), Lost>;
+
+    /// The offset of the oldest event still held, or `head + 1` when none is.
+    fn oldest(&self, now_ms: u64) -> u64;
+}
+
+/// An event on its way into a topic.
+#[derive(Clone, Copy, Debug)]
+pub struct NewEvent<'a> {
+    /// The payload's JSON exactly as it was sent.
+    pub payload: &'a str,
+    /// What subscribers see as `client_id`.
+    pub client_id: &'a str,
+    /// Repeats answer the first.
+    pub idempotency_key: Option<&'a str>,
+    /// Subscriptions it goes to; remembered with the idempotency key.
+    pub delivered: u64,
+    /// Milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// What became of a [`NewEvent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is in the log and goes out to the subscribers.
+    New(EventMeta),
+    /// The key was used before: the first event's answer; nothing goes out.
+    Repeat {
+        /// The first event.
+        meta: EventMeta,
+        /// The subscriptions it went to.
+        delivered: u64,
+    },
+}
+
+/// An event in a log.
+#[derive(Clone, Copy, Debug)]
+pub struct EventRef<'a> {
+    /// Id, offset and time.
+    pub meta: EventMeta,
+    /// The payload's JSON.
+    pub payload: &'a str,
+    /// The publisher's client id.
+    pub client_id: &'a str,
+}
+
+/// A range begins before what the log still holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The offset of the oldest event still held.
+    pub oldest: u64,
+}
+
+/// Something the server tells a client unasked (`protocol.md` 3.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Info<'a> {
+    /// The topic was deleted; the subscription has ended.
+    TopicDeleted {
+        /// Its name.
+        topic: &'a str,
+    },
+    /// The queue overflowed: so many `drop_oldest` events before the next one were dropped.
+    MessagesDropped {
+        /// How many.
+        count: u64,
+    },
+    /// The server is shutting down.
+    ServerShutdown,
+}
+
+/// Encodes deliveries for one variant (dialect × compression): the same bytes for each subscriber of it.
+///
+/// Each call appends one complete WebSocket frame.
+pub trait Encoder: Send + Sync + 'static {
+    /// An event of a topic.
+    fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>);
+    /// An info.
+    fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>);
+    /// An error that answers no command.
+    fn error(&self, refusal: &Refusal, now_ms: u64, out: &mut Vec<u8>);
+    /// A close frame.
+    fn close(&self, code: u16, reason: &str, out: &mut Vec<u8>);
+}
+
+/// Number of variants: two dialects, each plain and compressed.
+pub const VARIANTS: usize = 4;
+
+/// The encoders by variant.
+pub type Encoders = Arc<[Box<dyn Encoder>; VARIANTS]>;
+
+/// What a send came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// So many bytes were taken, perhaps fewer than given, perhaps none.
+    Bytes(usize),
+    /// The connection is broken.
+    Broken,
+}
+
+/// The sockets of a shard, by slot. A send never blocks.
+pub trait Wire {
+    /// Sends one piece.
+    fn send(&mut self, slot: u32, bytes: &[u8]) -> Sent;
+    /// Sends several pieces in one call.
+    fn send_vectored(&mut self, slot: u32, pieces: &[IoSlice<'_>]) -> Sent;
+}

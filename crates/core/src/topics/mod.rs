@@ -1,0 +1,18 @@
+//! Topics: publish, subscribe, unsubscribe, delete, list and read, for every way in.
+//!
+//! Data flows: a command comes from a shard (sockets) or from a task (REST); under the topic's lock it takes effect and
+//! appends to the open batch; the batch goes to the inboxes of the shards that have subscribers. What must always hold:
+//! whoever is told an offset by an ack is told it after the event is in the log, and the order of posts in the inboxes is
+//! the order of the log.
+//!
+//! A topic lives while somebody subscribes, while it is kept by hand, or until it expires after a publish made it. When it
+//! goes, its log is parked with the broker and its epoch continues if the topic comes back in time.
+
+mod registry;
+pub mod rules;
+mod topic;
+
+pub(crate) use registry::MAX_OPEN_BYTES;
+pub use registry::{History, HistoryQuery, Made, Published, Publishing, TopicInfo, Topics, TopicsConfig};
+pub(crate) use topic::Seat;
+pub use topic::{Topic, TopicOptions};

@@ -1,0 +1,500 @@
+//! The topics of a node by name, and what can be done with them.
+
+use super::topic::{Seat, State, Topic, TopicOptions};
+use crate::hub::{ConnAddr, Inbox, Post};
+use crate::model::{Epoch, ErrorCode, EventMeta, EventView, Refusal, Since};
+use crate::ports::{Appended, Broker, Encoders, EventRef, NewEvent};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// Number of independently locked parts of the name table.
+const BUCKETS: usize = 64;
+
+/// An open batch is posted at once when it reaches this, so that no turn can grow it without bound.
+pub(crate) const MAX_OPEN_BYTES: usize = 256 * 1024;
+
+/// What a node's topics are made with.
+pub struct TopicsConfig {
+    /// Topics at most, parked ones included.
+    pub max_topics: usize,
+    /// Publishing makes the topic.
+    pub publish_creates: bool,
+    /// Options of a topic by its name.
+    pub options: Box<dyn Fn(&str) -> TopicOptions + Send + Sync>,
+}
+
+impl std::fmt::Debug for TopicsConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TopicsConfig").field("max_topics", &self.max_topics).finish_non_exhaustive()
+    }
+}
+
+/// All topics of a node. `D` is the driver's kind of post.
+pub struct Topics<D> {
+    buckets: [Mutex<HashMap<Arc<str>, Arc<Topic>>>; BUCKETS],
+    hasher: std::hash::RandomState,
+    inboxes: Arc<[Inbox<D>]>,
+    broker: Arc<dyn Broker>,
+    encoders: Encoders,
+    config: TopicsConfig,
+    live: AtomicUsize,
+    next_id: AtomicU64,
+    published: AtomicU64,
+    draining: AtomicBool,
+}
+
+impl<D> std::fmt::Debug for Topics<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Topics").field("live", &self.live).finish_non_exhaustive()
+    }
+}
+
+/// A publish on its way in.
+#[derive(Clone, Copy, Debug)]
+pub struct Publishing<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The payload's JSON.
+    pub payload: &'a str,
+    /// Shown as the event's `client_id`.
+    pub client_id: &'a str,
+    /// Repeats answer the first ack.
+    pub idempotency_key: Option<&'a str>,
+    /// A connection that must not hear it, and whether it is subscribed.
+    pub exclude: Option<(ConnAddr, bool)>,
+    /// The shard whose turn this is; it closes the batch at the turn's end. `None`: the batch is closed at once.
+    pub shard: Option<u8>,
+    /// Milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// What a publish got.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Id, offset, time.
+    pub meta: EventMeta,
+    /// Subscriptions on this node when the offset was given, less an excluded one.
+    pub delivered: u64,
+    /// The topic, when the caller must close its batch at the end of its turn.
+    pub dirty: Option<Arc<Topic>>,
+}
+
+/// A subscription that was entered.
+pub(crate) struct Entered {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) epoch: Epoch,
+    pub(crate) head: u64,
+    pub(crate) recovered: Option<bool>,
+    /// The offset after which a replay begins.
+    pub(crate) replay_after: Option<u64>,
+}
+
+/// A topic as lists and statistics show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Subscriptions on this node.
+    pub subscribers: u64,
+    /// Events published on this node since it came to life.
+    pub published: u64,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its head.
+    pub offset: u64,
+    /// Made by hand and kept without subscribers.
+    pub kept: bool,
+    /// Its options.
+    pub options: TopicOptions,
+}
+
+/// What `POST /topics` came to.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The topic.
+    pub info: TopicInfo,
+    /// Whether it was there before.
+    pub existed: bool,
+}
+
+/// Which part of a history is read.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryQuery {
+    /// Only events above this offset.
+    pub after: Option<u64>,
+    /// Only events below this offset.
+    pub before: Option<u64>,
+    /// Events at most.
+    pub limit: usize,
+}
+
+/// A page of a topic's history, oldest first.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The topic's epoch.
+    pub epoch: Epoch,
+    /// Its head.
+    pub offset: u64,
+    /// Meta, payload and client id of each event.
+    pub events: Vec<(EventMeta, String, String)>,
+    /// More events follow in the direction asked for.
+    pub more: bool,
+}
+
+impl<D> Topics<D> {
+    /// No topics yet.
+    pub fn new(
+        inboxes: Arc<[Inbox<D>]>,
+        broker: Arc<dyn Broker>,
+        encoders: Encoders,
+        config: TopicsConfig,
+    ) -> Self {
+        Self {
+            buckets: std::array::from_fn(|_| Mutex::default()),
+            hasher: std::hash::RandomState::new(),
+            inboxes,
+            broker,
+            encoders,
+            config,
+            live: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+            published: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The encoders of this node.
+    pub fn encoders(&self) -> &Encoders {
+        &self.encoders
+    }
+
+    /// The inboxes of all shards.
+    pub fn inboxes(&self) -> &Arc<[Inbox<D>]> {
+        &self.inboxes
+    }
+
+    /// Live topics.
+    pub fn count(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Events published on this node since it started.
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing new is accepted: every publish and subscribe answers `SERVER_SHUTDOWN`.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Refuses when the node is shutting down.
+    ///
+    /// # Errors
+    /// `SERVER_SHUTDOWN`.
+    pub fn check_open(&self) -> Result<(), Refusal> {
+        if self.draining.load(Ordering::SeqCst) {
+            return Err(Refusal::new(
+                ErrorCode::ServerShutdown,
+                "the server is shutting down; reconnect in a moment",
+            ));
+        }
+        Ok(())
+    }
+
+    fn bucket(&self, name: &str) -> &Mutex<HashMap<Arc<str>, Arc<Topic>>> {
+        use std::hash::BuildHasher;
+        &self.buckets[self.hasher.hash_one(name) as usize % BUCKETS]
+    }
+
+    fn get(&self, name: &str) -> Option<Arc<Topic>> {
+        self.bucket(name).lock().get(name).cloned()
+    }
+
+    /// The live topic of that name, made if need be.
+    fn acquire(
+        &self,
+        name: &str,
+        options: Option<TopicOptions>,
+        now_ms: u64,
+    ) -> Result<(Arc<Topic>, bool), Refusal> {
+        let mut bucket = self.bucket(name).lock();
+        if let Some(topic) = bucket.get(name) {
+            return Ok((topic.clone(), false));
+        }
+        let max = self.config.max_topics;
+        if self.live.fetch_add(1, Ordering::SeqCst) >= max {
+            self.live.fetch_sub(1, Ordering::SeqCst);
+            let why = "this server holds as many topics as limits.max_topics allows";
+            return Err(Refusal::new(ErrorCode::LimitExceeded, why).field("topic"));
+        }
+        self.broker.make_room(self.count(), max);
+        let options = options.unwrap_or_else(|| (self.config.options)(name));
+        let log = self.broker.open(name, options.retention, now_ms);
+        let name: Arc<str> = name.into();
+        let topic =
+            Arc::new(Topic::new(name.clone(), self.next_id.fetch_add(1, Ordering::Relaxed), options, log));
+        bucket.insert(name, topic.clone());
+        Ok((topic, true))
+    }
+
+    /// Takes a topic out of the table; its lock is held, so nobody sees it half gone.
+    fn unlist(&self, topic: &Arc<Topic>) {
+        let mut bucket = self.bucket(&topic.name).lock();
+        if bucket.get(&topic.name).is_some_and(|found| Arc::ptr_eq(found, topic)) {
+            bucket.remove(&topic.name);
+            self.live.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn park_if_idle(&self, topic: &Arc<Topic>, state: &mut State, now_ms: u64) {
+        if state.is_idle(now_ms)
+            && let Some(log) = state.log.take()
+        {
+            self.broker.park(&topic.name, log, now_ms);
+            self.unlist(topic);
+        }
+    }
+
+    /// Puts a payload into its topic.
+    ///
+    /// # Errors
+    /// `TOPIC_NOT_FOUND`, `LIMIT_EXCEEDED` where publishing makes topics, `SERVER_SHUTDOWN`.
+    pub fn publish(&self, p: &Publishing<'_>) -> Result<Published, Refusal> {
+        loop {
+            self.check_open()?;
+            let topic = match self.get(p.topic) {
+                Some(topic) => topic,
+                None if self.config.publish_creates => self.acquire(p.topic, None, p.now_ms)?.0,
+                None => return Err(not_found()),
+            };
+            let mut state = topic.lock();
+            if state.log.is_some() {
+                return Ok(self.append(&topic, &mut state, p));
+            }
+        }
+    }
+
+    fn append(&self, topic: &Arc<Topic>, state: &mut State, p: &Publishing<'_>) -> Published {
+        if self.config.publish_creates {
+            state.expires_ms = p.now_ms + topic.options.retention.ttl_ms;
+        }
+        let delivered = state.subscribers() - u64::from(matches!(p.exclude, Some((_, true))));
+        let new = NewEvent {
+            payload: p.payload,
+            client_id: p.client_id,
+            idempotency_key: p.idempotency_key,
+            delivered,
+            now_ms: p.now_ms,
+        };
+        let Some(appended) = state.log.as_mut().map(|log| log.append(&new)) else {
+            unreachable!("the caller saw the log under this lock");
+        };
+        match appended {
+            Appended::Repeat { meta, delivered } => Published { meta, delivered, dirty: None },
+            Appended::New(meta) => {
+                state.published += 1;
+                self.published.fetch_add(1, Ordering::Relaxed);
+                let dirty = self.enter_batch(topic, state, p, meta);
+                Published { meta, delivered, dirty }
+            }
+        }
+    }
+
+    fn enter_batch(
+        &self,
+        topic: &Arc<Topic>,
+        state: &mut State,
+        p: &Publishing<'_>,
+        meta: EventMeta,
+    ) -> Option<Arc<Topic>> {
+        if state.subscribers() == 0 {
+            return None;
+        }
+        let first = state.open.is_empty();
+        let view = EventView { topic: &topic.name, meta, payload: p.payload, client_id: p.client_id };
+        let heard = *state.heard();
+        state.open.push(&view, &self.encoders, &heard, p.exclude.map(|(addr, _)| addr));
+        if p.shard.is_none() || state.open.bytes() > MAX_OPEN_BYTES {
+            topic.post(state, &self.inboxes, p.shard);
+            return None;
+        }
+        first.then(|| topic.clone())
+    }
+
+    /// Closes a topic's open batch at the end of the turn that opened it.
+    pub fn close_batch(&self, topic: &Topic, own: Option<u8>) {
+        topic.post(&mut topic.lock(), &self.inboxes, own);
+    }
+
+    /// Enters a subscription: everything published so far is posted, everything later is the subscriber's.
+    pub(crate) fn enter(
+        &self,
+        name: &str,
+        seat: Seat,
+        since: Option<&Since<'_>>,
+        now_ms: u64,
+    ) -> Result<Entered, Refusal> {
+        loop {
+            self.check_open()?;
+            let (topic, _) = self.acquire(name, None, now_ms)?;
+            let mut state = topic.lock();
+            let Some((epoch, head)) = state.position() else { continue };
+            topic.post(&mut state, &self.inboxes, Some(seat.shard));
+            state.enter(seat);
+            let oldest = state.log.as_ref().map_or(head + 1, |log| log.oldest(now_ms));
+            let recovered = since.map(|s| s.epoch.is(epoch) && s.offset <= head && s.offset + 1 >= oldest);
+            let replay_after = since.filter(|s| recovered == Some(true) && s.offset < head).map(|s| s.offset);
+            drop(state);
+            return Ok(Entered { topic, epoch, head, recovered, replay_after });
+        }
+    }
+
+    /// Ends a subscription: everything published before is posted first.
+    pub(crate) fn leave(&self, topic: &Arc<Topic>, seat: Seat, now_ms: u64) {
+        let mut state = topic.lock();
+        if state.log.is_none() {
+            return; // deleted: its counts were cleared then
+        }
+        topic.post(&mut state, &self.inboxes, Some(seat.shard));
+        state.leave(seat);
+        self.park_if_idle(topic, &mut state, now_ms);
+    }
+
+    /// Makes a topic by hand, or keeps the one that is there.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED`, `SERVER_SHUTDOWN`.
+    pub fn make(&self, name: &str, options: Option<TopicOptions>, now_ms: u64) -> Result<Made, Refusal> {
+        loop {
+            self.check_open()?;
+            let (topic, new) = self.acquire(name, options, now_ms)?;
+            let mut state = topic.lock();
+            if state.log.is_none() {
+                continue;
+            }
+            state.kept = true;
+            if let Some(info) = info(&topic, &state) {
+                return Ok(Made { info, existed: !new });
+            }
+        }
+    }
+
+    /// The options a topic of this name gets by configuration.
+    pub fn options_of(&self, name: &str) -> TopicOptions {
+        (self.config.options)(name)
+    }
+
+    /// Deletes a topic with its history; its subscribers are told and its next life has a new epoch.
+    ///
+    /// # Errors
+    /// `TOPIC_NOT_FOUND`.
+    pub fn delete(&self, name: &str, own: Option<u8>) -> Result<(), Refusal> {
+        let topic = self.get(name).ok_or_else(not_found)?;
+        let mut state = topic.lock();
+        if state.log.is_none() {
+            return Err(not_found());
+        }
+        topic.post(&mut state, &self.inboxes, own);
+        for shard in state.shards() {
+            self.inboxes[shard].push(Post::Deleted { topic: topic.id }, own == Some(shard as u8));
+        }
+        state.clear();
+        state.log = None;
+        self.unlist(&topic);
+        Ok(())
+    }
+
+    /// One topic.
+    ///
+    /// # Errors
+    /// `TOPIC_NOT_FOUND`.
+    pub fn show(&self, name: &str) -> Result<TopicInfo, Refusal> {
+        let topic = self.get(name).ok_or_else(not_found)?;
+        let state = topic.lock();
+        info(&topic, &state).ok_or_else(not_found)
+    }
+
+    /// Topics with names above `after`, in the order of their bytes, and whether more follow.
+    pub fn list(&self, after: Option<&str>, limit: usize) -> (Vec<TopicInfo>, bool) {
+        let mut found: Vec<Arc<Topic>> = Vec::new();
+        for bucket in &self.buckets {
+            let bucket = bucket.lock();
+            found.extend(bucket.values().filter(|t| after.is_none_or(|a| &*t.name > a)).cloned());
+        }
+        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let more = found.len() > limit;
+        found.truncate(limit);
+        (found.iter().filter_map(|t| info(t, &t.lock())).collect(), more)
+    }
+
+    /// A page of a topic's history: the newest events unless `after` is given, oldest first within the page.
+    ///
+    /// # Errors
+    /// `TOPIC_NOT_FOUND`.
+    pub fn history(&self, name: &str, query: HistoryQuery, now_ms: u64) -> Result<History, Refusal> {
+        let topic = self.get(name).ok_or_else(not_found)?;
+        let state = topic.lock();
+        let Some(log) = state.log.as_ref() else { return Err(not_found()) };
+        let oldest = log.oldest(now_ms);
+        let end = query.before.map_or(log.head(), |b| b.saturating_sub(1).min(log.head()));
+        let floor = query.after.map_or(oldest, |a| (a.saturating_add(1)).max(oldest));
+        let start = match query.after {
+            Some(_) => floor,
+            None => floor.max((end + 1).saturating_sub(query.limit as u64)),
+        };
+        let mut events = Vec::new();
+        if start <= end {
+            let mut take = |event: EventRef<'_>| {
+                if event.meta.offset > end || events.len() == query.limit {
+                    return false;
+                }
+                events.push((event.meta, event.payload.to_owned(), event.client_id.to_owned()));
+                true
+            };
+            // `start` is held: it is not below `oldest` and the lock is ours.
+            let _held = log.range(start - 1, now_ms, &mut take);
+        }
+        let more = match query.after {
+            Some(_) => events.last().is_some_and(|(m, ..)| m.offset < end),
+            None => events.first().is_some_and(|(m, ..)| m.offset > floor),
+        };
+        Ok(History { epoch: log.epoch(), offset: log.head(), events, more })
+    }
+
+    /// Lets go of topics whose time is up. Called about once a second.
+    pub fn sweep(&self, now_ms: u64) {
+        if self.config.publish_creates {
+            for bucket in &self.buckets {
+                let due: Vec<_> = bucket.lock().values().cloned().collect();
+                for topic in due {
+                    self.park_if_idle(&topic, &mut topic.lock(), now_ms);
+                }
+            }
+        }
+        self.broker.sweep(now_ms);
+    }
+}
+
+fn info(topic: &Topic, state: &State) -> Option<TopicInfo> {
+    let (epoch, offset) = state.position()?;
+    Some(TopicInfo {
+        name: topic.name.clone(),
+        subscribers: state.subscribers(),
+        published: state.published,
+        epoch,
+        offset,
+        kept: state.kept,
+        options: topic.options,
+    })
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(
+        ErrorCode::TopicNotFound,
+        "no such topic: subscribe to it or make it with POST /topics first",
+    )
+    .field("topic")
+}

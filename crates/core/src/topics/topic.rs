@@ -1,0 +1,145 @@
+//! One topic on this node: its log, who hears it, and the batch that is open.
+//!
+//! Everything that decides order happens under the one lock in here, and nothing else does: a publish takes its offset
+//! and enters the open batch; subscribe, unsubscribe and delete close that batch first.
+
+use crate::hub::{Backpressure, Batch, Inbox, OpenBatch, Post};
+use crate::model::Epoch;
+use crate::ports::{Retention, TopicLog, VARIANTS};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
+
+/// What a topic is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicOptions {
+    /// What happens to slow consumers.
+    pub backpressure: Backpressure,
+    /// What is kept for those who come back.
+    pub retention: Retention,
+}
+
+/// A live topic. Locked for microseconds, never across a write.
+pub struct Topic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Unique among all topics this process ever had.
+    pub id: u64,
+    /// Its options.
+    pub options: TopicOptions,
+    state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Topic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Topic").field("name", &self.name).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A topic's changing part.
+pub(crate) struct State {
+    /// `None` once the topic is gone: its last subscriber left or it was deleted.
+    pub(crate) log: Option<Box<dyn TopicLog>>,
+    /// Made by hand and kept without subscribers.
+    pub(crate) kept: bool,
+    /// Made by a publish: stays until then even without subscribers.
+    pub(crate) expires_ms: u64,
+    /// Events that entered on this node.
+    pub(crate) published: u64,
+    /// Batches not yet posted.
+    pub(crate) open: OpenBatch,
+    subscribers: u64,
+    by_variant: [u32; VARIANTS],
+    by_shard: Vec<u32>,
+}
+
+/// A subscription's dialect variant and shard, as a topic counts it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    pub(crate) shard: u8,
+    pub(crate) variant: u8,
+}
+
+impl Topic {
+    pub(crate) fn new(name: Arc<str>, id: u64, options: TopicOptions, log: Box<dyn TopicLog>) -> Self {
+        let state = State {
+            log: Some(log),
+            kept: false,
+            expires_ms: 0,
+            published: 0,
+            open: OpenBatch::default(),
+            subscribers: 0,
+            by_variant: [0; VARIANTS],
+            by_shard: Vec::new(),
+        };
+        Self { name, id, options, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether it was deleted or lost its last subscriber.
+    pub fn is_gone(&self) -> bool {
+        self.state.lock().log.is_none()
+    }
+
+    /// Closes the open batch and posts it to every shard that has subscribers. `own` is the caller's shard.
+    pub(crate) fn post<D>(&self, state: &mut State, inboxes: &[Inbox<D>], own: Option<u8>) {
+        if let Some(batch) = state.open.close(self.id, self.options.backpressure) {
+            let batch: Arc<Batch> = Arc::new(batch);
+            for shard in state.shards() {
+                inboxes[shard].push(Post::Batch(batch.clone()), own == Some(shard as u8));
+            }
+        }
+    }
+}
+
+impl State {
+    /// Subscriptions on this node.
+    pub(crate) fn subscribers(&self) -> u64 {
+        self.subscribers
+    }
+
+    /// Subscriptions by variant.
+    pub(crate) fn heard(&self) -> &[u32; VARIANTS] {
+        &self.by_variant
+    }
+
+    /// Shards that have subscribers.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = usize> + '_ {
+        self.by_shard.iter().enumerate().filter(|(_, n)| **n > 0).map(|(shard, _)| shard)
+    }
+
+    pub(crate) fn enter(&mut self, seat: Seat) {
+        let shard = usize::from(seat.shard);
+        if self.by_shard.len() <= shard {
+            self.by_shard.resize(shard + 1, 0);
+        }
+        self.by_shard[shard] += 1;
+        self.by_variant[usize::from(seat.variant)] += 1;
+        self.subscribers += 1;
+    }
+
+    pub(crate) fn leave(&mut self, seat: Seat) {
+        self.by_shard[usize::from(seat.shard)] -= 1;
+        self.by_variant[usize::from(seat.variant)] -= 1;
+        self.subscribers -= 1;
+    }
+
+    /// Ends all subscriptions at once, as a deletion does.
+    pub(crate) fn clear(&mut self) {
+        self.by_shard.clear();
+        self.by_variant = [0; VARIANTS];
+        self.subscribers = 0;
+    }
+
+    /// Epoch and head of a live topic.
+    pub(crate) fn position(&self) -> Option<(Epoch, u64)> {
+        self.log.as_ref().map(|log| (log.epoch(), log.head()))
+    }
+
+    /// Whether nothing holds it any more.
+    pub(crate) fn is_idle(&self, now_ms: u64) -> bool {
+        self.subscribers == 0 && !self.kept && self.expires_ms <= now_ms
+    }
+}

@@ -1,0 +1,217 @@
+//! Texts out: replies, errors, events, infos and the welcome.
+
+use super::RequestId;
+use crate::json::{write_str, write_u64};
+use crate::time::write_rfc3339_ms;
+use crate::{Dialect, Welcome};
+use fanfare_core::model::{EventView, Refusal, Reply};
+use fanfare_core::ports::Info;
+
+/// The typed dialect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Typed;
+
+impl Dialect for Typed {
+    fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>) {
+        out.reserve(160 + event.topic.len() + event.payload.len() + event.client_id.len());
+        out.extend_from_slice(b"{\"type\":\"event\",\"topic\":");
+        write_str(out, event.topic);
+        out.extend_from_slice(b",\"id\":\"");
+        out.extend_from_slice(&event.meta.id.text());
+        out.extend_from_slice(b"\",\"offset\":");
+        write_u64(out, event.meta.offset);
+        out.extend_from_slice(b",\"payload\":");
+        out.extend_from_slice(event.payload.as_bytes());
+        out.extend_from_slice(b",\"client_id\":");
+        write_str(out, event.client_id);
+        end_with_time(event.meta.at_ms, out);
+    }
+
+    fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>) {
+        let (code, message) = match info {
+            Info::TopicDeleted { .. } => {
+                ("TOPIC_DELETED", "the topic was deleted and the subscription has ended")
+            }
+            Info::MessagesDropped { .. } => {
+                ("MESSAGES_DROPPED", "events were dropped because the client reads too slowly")
+            }
+            Info::ServerShutdown => ("SERVER_SHUTDOWN", "the server is shutting down; reconnect in a moment"),
+        };
+        out.extend_from_slice(b"{\"type\":\"info\",\"code\":\"");
+        out.extend_from_slice(code.as_bytes());
+        out.push(b'"');
+        match info {
+            Info::TopicDeleted { topic } => {
+                out.extend_from_slice(b",\"topic\":");
+                write_str(out, topic);
+            }
+            Info::MessagesDropped { count } => {
+                out.extend_from_slice(b",\"count\":");
+                write_u64(out, *count);
+            }
+            Info::ServerShutdown => {}
+        }
+        out.extend_from_slice(b",\"message\":");
+        write_str(out, message);
+        end_with_time(now_ms, out);
+    }
+
+    fn error(&self, refusal: &Refusal, now_ms: u64, out: &mut Vec<u8>) {
+        write_error(refusal, None, now_ms, out);
+    }
+
+    fn welcome(&self, welcome: &Welcome<'_>, now_ms: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"welcome\",");
+        welcome.write_members(now_ms, out);
+        out.push(b'}');
+    }
+}
+
+/// Appends the reply to a command.
+pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, out: &mut Vec<u8>) {
+    match reply {
+        Reply::Pong => {
+            out.extend_from_slice(b"{\"type\":\"pong\"");
+            write_id(id, out);
+            end_with_time(now_ms, out);
+        }
+        Reply::Subscribed(s) => {
+            begin_ack("subscribe", &s.topic, out);
+            out.extend_from_slice(b",\"epoch\":\"");
+            out.extend_from_slice(s.epoch.to_string().as_bytes());
+            out.extend_from_slice(b"\",\"offset\":");
+            write_u64(out, s.offset);
+            if let Some(recovered) = s.recovered {
+                out.extend_from_slice(if recovered {
+                    b",\"recovered\":true"
+                } else {
+                    b",\"recovered\":false"
+                });
+            }
+            end_ack(s.already, id, out);
+        }
+        Reply::Unsubscribed { topic, already } => {
+            begin_ack("unsubscribe", topic, out);
+            end_ack(*already, id, out);
+        }
+        Reply::Published { topic, event, delivered } => {
+            begin_ack("publish", topic, out);
+            out.extend_from_slice(b",\"id\":\"");
+            out.extend_from_slice(&event.id.text());
+            out.extend_from_slice(b"\",\"offset\":");
+            write_u64(out, event.offset);
+            out.extend_from_slice(b",\"delivered\":");
+            write_u64(out, *delivered);
+            end_ack(false, id, out);
+        }
+    }
+}
+
+/// Appends the error that answers a frame.
+pub fn write_error(refusal: &Refusal, id: Option<RequestId<'_>>, now_ms: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"error\",\"code\":\"");
+    out.extend_from_slice(refusal.code.name().as_bytes());
+    out.extend_from_slice(b"\",\"message\":");
+    write_str(out, &refusal.message);
+    write_id(id, out);
+    if let Some(field) = refusal.field {
+        out.extend_from_slice(b",\"field\":");
+        write_str(out, field);
+    }
+    if let Some(ms) = refusal.retry_after_ms {
+        out.extend_from_slice(b",\"retry_after_ms\":");
+        write_u64(out, ms);
+    }
+    end_with_time(now_ms, out);
+}
+
+fn begin_ack(what: &str, topic: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"ack\",\"for\":\"");
+    out.extend_from_slice(what.as_bytes());
+    out.extend_from_slice(b"\",\"topic\":");
+    write_str(out, topic);
+}
+
+fn end_ack(already: bool, id: Option<RequestId<'_>>, out: &mut Vec<u8>) {
+    if already {
+        out.extend_from_slice(b",\"already\":true");
+    }
+    write_id(id, out);
+    out.push(b'}');
+}
+
+fn write_id(id: Option<RequestId<'_>>, out: &mut Vec<u8>) {
+    if let Some(RequestId(raw)) = id {
+        out.extend_from_slice(b",\"request_id\":");
+        out.extend_from_slice(raw.as_bytes());
+    }
+}
+
+fn end_with_time(at_ms: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"timestamp\":\"");
+    write_rfc3339_ms(out, at_ms);
+    out.extend_from_slice(b"\"}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fanfare_core::model::{Epoch, ErrorCode, EventId, EventMeta, Subscribed};
+
+    const AT: u64 = 1_795_260_060_123;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        text
+    }
+
+    #[test]
+    fn golden_frames() {
+        let meta = EventMeta { id: EventId { time: 1 << 20, node: 1 }, offset: 18, at_ms: AT };
+        let event = EventView { topic: "a\"b", meta, payload: "{ \"x\":1.0}", client_id: "c" };
+        assert_eq!(
+            text(|o| Typed.event(&event, o)),
+            r#"{"type":"event","topic":"a\"b","id":"00000000100000000001","offset":18,"payload":{ "x":1.0},"client_id":"c","timestamp":"2026-11-21T11:21:00.123Z"}"#
+        );
+        let subscribed = Subscribed {
+            topic: "t".into(),
+            epoch: Epoch(10),
+            offset: 17,
+            recovered: Some(true),
+            already: false,
+        };
+        assert_eq!(
+            text(|o| write_reply(&Reply::Subscribed(subscribed), Some(RequestId("7")), AT, o)),
+            r#"{"type":"ack","for":"subscribe","topic":"t","epoch":"000000000000000a","offset":17,"recovered":true,"request_id":7}"#
+        );
+        assert_eq!(
+            text(|o| write_reply(&Reply::Unsubscribed { topic: "t".into(), already: true }, None, AT, o)),
+            r#"{"type":"ack","for":"unsubscribe","topic":"t","already":true}"#
+        );
+        assert_eq!(
+            text(|o| write_reply(
+                &Reply::Published { topic: "t".into(), event: meta, delivered: 3 },
+                None,
+                AT,
+                o
+            )),
+            r#"{"type":"ack","for":"publish","topic":"t","id":"00000000100000000001","offset":18,"delivered":3}"#
+        );
+        assert_eq!(
+            text(|o| write_reply(&Reply::Pong, Some(RequestId("\"x\"")), AT, o)),
+            r#"{"type":"pong","request_id":"x","timestamp":"2026-11-21T11:21:00.123Z"}"#
+        );
+        let refusal = Refusal::new(ErrorCode::RateLimited, "slower").retry_after(40).field("type");
+        assert_eq!(
+            text(|o| write_error(&refusal, Some(RequestId("1")), AT, o)),
+            r#"{"type":"error","code":"RATE_LIMITED","message":"slower","request_id":1,"field":"type","retry_after_ms":40,"timestamp":"2026-11-21T11:21:00.123Z"}"#
+        );
+        assert_eq!(
+            text(|o| Typed.info(&Info::MessagesDropped { count: 4 }, AT, o)),
+            r#"{"type":"info","code":"MESSAGES_DROPPED","count":4,"message":"events were dropped because the client reads too slowly","timestamp":"2026-11-21T11:21:00.123Z"}"#
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! Connections begin and end.
+//!
+//! An end in order: the last frames are queued behind what waits; when all has left, the peer has a moment to answer
+//! before the socket is closed, so that nothing it was sent is lost to a reset. An end that is not in order is a cut.
+
+use super::conn::{Conn, Language, Phase, Rare};
+use super::post::{NewConn, NewSession, Speaks, ToShard};
+use super::{Driver, conn_interest};
+use fanfare_core::hub::ConnAddr;
+use fanfare_core::ports::Info;
+use fanfare_core::session::Attach;
+use fanfare_dialects::jsonrpc::JsonRpc;
+use fanfare_dialects::typed::Typed;
+use fanfare_dialects::{Dialect, Welcome, WelcomeLimits, WelcomeServer};
+use fanfare_ws::{OpCode, encode};
+use rustix::event::epoll::{self, EventData};
+use std::sync::atomic::Ordering;
+
+/// Ticks a peer has to answer a close frame: 2 s.
+const LINGER: u32 = 20;
+
+impl Driver {
+    pub(super) fn obey_post(&mut self, post: ToShard) {
+        match post {
+            ToShard::Open(new) => self.open(*new),
+            ToShard::Close(addr, code, reason) => {
+                if let Some(slot) = self.hub.slot_of(addr) {
+                    self.hub.close_after(slot, None, code, reason, &mut self.sockets);
+                }
+            }
+            ToShard::Task(task) => task(self),
+            ToShard::Drain(done) => {
+                self.drain();
+                let _gone = done.send(());
+            }
+            ToShard::Finish => self.finish_at = Some(self.ticks_from_now(self.node.ticks.write + LINGER)),
+        }
+        self.obey();
+    }
+
+    fn open(&mut self, new: NewConn) {
+        let variant = u8::from(new.speaks == Speaks::JsonRpc) * 2 + u8::from(new.compress);
+        let addr = self.hub.open(variant);
+        let slot = addr.slot();
+        if self.conns.len() <= slot as usize {
+            self.conns.resize_with(slot as usize + 1, Conn::default);
+        }
+        let data = EventData::new_u64(u64::from(slot));
+        if let Err(error) = epoll::add(&self.epoll, &new.stream, data, conn_interest::flags(conn_interest::READ)) {
+            tracing::error!(%error, "a socket cannot be watched");
+            self.hub.close(slot, self.now.ms);
+            return;
+        }
+        self.sockets.put(slot, new.stream);
+        let language = match new.speaks {
+            Speaks::Typed => Language::Typed,
+            Speaks::JsonRpc => Language::JsonRpc,
+            Speaks::Undecided => Language::Undecided,
+        };
+        let rare = new.session.is_none().then(|| {
+            let authenticate_by = Some(self.ticks_from_now(self.node.ticks.authenticate));
+            Box::new(Rare { authenticate_by, ..Rare::default() })
+        });
+        self.conns[slot as usize] = Conn {
+            phase: Phase::Open,
+            language,
+            deflate: new.deflate,
+            interest: conn_interest::READ,
+            close_code: 1006,
+            heard: self.now.tick,
+            ping_at: self.ticks_from_now(self.node.ticks.ping),
+            session: new.session.as_ref().map(|s| s.code),
+            serial: self.node.next_serial(self.now.ms),
+            permit: Some(new.permit),
+            rare,
+            ..Conn::default()
+        };
+        self.open += 1;
+        self.metrics.connections.fetch_add(1, Ordering::Relaxed);
+        self.metrics.opened.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(connection = %self.client_id(slot), "connection opened");
+        self.greet(slot, addr, new.session.as_ref());
+        let mut early = new.early;
+        if !early.is_empty() {
+            self.feed(slot, &mut early);
+        }
+        if self.draining {
+            self.tell_shutdown(slot);
+        }
+    }
+
+    /// Attaches the session and sends the welcome.
+    fn greet(&mut self, slot: u32, addr: ConnAddr, session: Option<&NewSession>) {
+        let Some(session) = session else { return };
+        match self.node.sessions.attach(session.code, session.generation, addr, self.now.ms) {
+            Attach::Attached { replaced } => {
+                if let Some(old) = replaced {
+                    self.node.close(old, 4409, "session resumed elsewhere");
+                }
+                self.welcome(slot, session);
+            }
+            Attach::Superseded => {
+                self.hub.close_after(slot, None, 4409, "session resumed elsewhere", &mut self.sockets);
+            }
+            Attach::Gone => self.hub.close_after(slot, None, 4401, "session ended", &mut self.sockets),
+        }
+    }
+
+    fn welcome(&mut self, slot: u32, session: &NewSession) {
+        let code = session.code.to_string();
+        let client_id = self.client_id(slot);
+        let limits = &self.node.config.limits;
+        let welcome = Welcome {
+            session_code: &code,
+            resume_token: &session.token,
+            client_id: &client_id,
+            user: None,
+            resumed: session.resumed,
+            heartbeat_ms: self.node.config.ws.ping_interval.as_millis() as u64,
+            limits: WelcomeLimits {
+                max_message_bytes: limits.max_message_bytes.len() as u64,
+                queue_messages: limits.queue_messages as u64,
+            },
+            server: WelcomeServer { version: crate::VERSION, id: self.node.server_id() },
+        };
+        self.out.clear();
+        let mut frame = encode::FrameWriter::begin(&mut self.out, OpCode::Text, 512);
+        match self.conns[slot as usize].language {
+            Language::JsonRpc => JsonRpc.welcome(&welcome, self.now.ms, frame.payload()),
+            _ => Typed.welcome(&welcome, self.now.ms, frame.payload()),
+        }
+        frame.finish();
+        self.out_messages = 1;
+        self.flush_out(slot);
+    }
+
+    // --- ends -------------------------------------------------------------------------------------------------------
+
+    /// The hub has queued the last frames.
+    pub(super) fn ending(&mut self, slot: u32, code: u16) {
+        let at = self.ticks_from_now(self.node.ticks.write);
+        let conn = &mut self.conns[slot as usize];
+        conn.close_code = code;
+        let answered = matches!(conn.phase, Phase::Ending { answered: true, .. });
+        conn.phase = Phase::Ending { at, drained: false, answered };
+        self.hub.leave_all(slot, self.now.ms);
+        self.watch(slot, conn_interest::READ, true);
+    }
+
+    /// The last frames have left.
+    pub(super) fn drained(&mut self, slot: u32) {
+        let at = self.ticks_from_now(LINGER);
+        let conn = &mut self.conns[slot as usize];
+        let Phase::Ending { answered, .. } = conn.phase else { return };
+        conn.phase = Phase::Ending { at, drained: true, answered };
+        if answered {
+            self.finish_close(slot);
+        }
+    }
+
+    /// Both sides have said goodbye.
+    pub(super) fn finish_close(&mut self, slot: u32) {
+        let code = self.conns[slot as usize].close_code;
+        self.cut(slot, code);
+    }
+
+    /// Closes the socket now.
+    pub(super) fn cut(&mut self, slot: u32, code: u16) {
+        let conn = &self.conns[slot as usize];
+        if conn.phase == Phase::Free {
+            return;
+        }
+        let code = if conn.is_open() { code } else { conn.close_code };
+        tracing::debug!(connection = %self.client_id(slot), code, "connection closed");
+        let addr = self.hub.addr(slot);
+        self.hub.close(slot, self.now.ms);
+        if let Some(session) = self.conns[slot as usize].session {
+            self.node.sessions.detach(session, addr, self.now.ms);
+        }
+        self.conns[slot as usize] = Conn::default();
+        drop(self.sockets.take(slot));
+        self.open -= 1;
+        self.metrics.closed(code);
+    }
+
+    // --- shutdown ---------------------------------------------------------------------------------------------------
+
+    /// Nothing new is accepted from now on; everyone is told.
+    fn drain(&mut self) {
+        self.draining = true;
+        for slot in 0..self.conns.len() as u32 {
+            if self.conns[slot as usize].is_open() {
+                self.tell_shutdown(slot);
+            }
+        }
+        self.hub.end_turn();
+    }
+
+    fn tell_shutdown(&mut self, slot: u32) {
+        let encoder = &self.node.topics.encoders()[usize::from(self.variant(slot))];
+        let mut info = Vec::new();
+        encoder.info(&Info::ServerShutdown, self.now.ms, &mut info);
+        self.hub.reply(slot, &info, 1, &mut self.sockets);
+    }
+
+    /// Whether the thread may end: everyone is gone, or the time is up.
+    pub(super) fn is_finished(&mut self) -> bool {
+        let Some(deadline) = self.finish_at else { return false };
+        if self.hub.is_flushed() {
+            for slot in 0..self.conns.len() as u32 {
+                if self.conns[slot as usize].is_open() {
+                    self.hub.close_after(slot, None, 1001, "server shutting down", &mut self.sockets);
+                }
+            }
+            self.obey();
+        }
+        self.open == 0 || self.now.tick >= deadline
+    }
+}

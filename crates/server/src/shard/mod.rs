@@ -1,0 +1,278 @@
+//! A shard: one thread that owns its sockets and drives the hub's [`Shard`] with them.
+//!
+//! A turn: wait for readiness; read each readable socket once and carry out its commands, answering with one send; close
+//! the batches that were opened and take the inbox; flush, a slice at a time; obey what the hub asks; look at the clock.
+//! Nothing here waits for anything but readiness, and no socket is touched by another thread.
+
+mod commands;
+mod conn;
+mod lifecycle;
+mod post;
+mod read;
+mod sockets;
+mod timers;
+
+pub use post::{NewConn, NewSession, Speaks, ToShard};
+
+use crate::node::Node;
+use crate::telemetry::metrics::ShardMetrics;
+use conn::{Conn, TICK_MS, Tick};
+use fanfare_core::hub::{Effect, QueueLimits, Shard, ShardConfig};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use sockets::Sockets;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Bytes read from a socket in one turn at most.
+const READ_BYTES: usize = 64 * 1024;
+/// Events taken from the kernel in one turn.
+const EVENTS: usize = 256;
+/// Sends of a fan-out before readiness is looked at again, so that requests wait about a millisecond at most.
+const SLICE: usize = 256;
+/// Marks the bell among the slots.
+const BELL: u64 = u64::MAX;
+
+/// Rings a shard that sleeps.
+#[derive(Clone, Debug)]
+pub struct Bell(Arc<OwnedFd>);
+
+impl Bell {
+    /// A new bell.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor left.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
+    }
+
+    /// Wakes the shard.
+    pub fn ring(&self) {
+        // Full means it rings already.
+        let _full = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+    }
+
+    fn hush(&self) {
+        let _empty = rustix::io::read(&*self.0, &mut [0_u8; 8]);
+    }
+}
+
+/// The time of a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) at: Instant,
+    /// Milliseconds since 1970.
+    pub(crate) ms: u64,
+    /// Nanoseconds since the node started.
+    pub(crate) ns: u64,
+    pub(crate) tick: Tick,
+}
+
+/// A shard's thread.
+pub struct Driver {
+    node: Arc<Node>,
+    hub: Shard<ToShard>,
+    sockets: Sockets,
+    conns: Vec<Conn>,
+    epoll: OwnedFd,
+    bell: Bell,
+    metrics: Arc<ShardMetrics>,
+    now: Now,
+    /// Shared by all reads of this thread.
+    buffer: Vec<u8>,
+    /// Frames that answer the connection whose turn it is.
+    out: Vec<u8>,
+    out_messages: usize,
+    open: usize,
+    /// The next slot whose clock is looked at, and when.
+    scanned: usize,
+    scan_at: Tick,
+    draining: bool,
+    finish_at: Option<Tick>,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    /// Makes the shard `id` of a node.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor left.
+    pub fn new(node: Arc<Node>, id: u8, bell: Bell) -> std::io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &*bell.0, EventData::new_u64(BELL), EventFlags::IN)?;
+        let limits = &node.config.limits;
+        let queue = QueueLimits { messages: limits.queue_messages, bytes: limits.queue_bytes.len() };
+        let config = ShardConfig { id, queue, max_subscriptions: limits.max_subscriptions };
+        let hub = Shard::new(config, node.topics.clone());
+        let metrics = node.shard_metrics[usize::from(id)].clone();
+        let now = node.now();
+        Ok(Self {
+            node,
+            hub,
+            sockets: Sockets::default(),
+            conns: Vec::new(),
+            epoll,
+            bell,
+            metrics,
+            now,
+            buffer: vec![0; READ_BYTES],
+            out: Vec::new(),
+            out_messages: 0,
+            open: 0,
+            scanned: 0,
+            scan_at: 0,
+            draining: false,
+            finish_at: None,
+        })
+    }
+
+    /// Runs until [`ToShard::Finish`] is done.
+    pub fn run(mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        while !self.is_finished() {
+            let timeout = self.timeout();
+            events.clear();
+            let buffer = rustix::buffer::spare_capacity(&mut events);
+            if let Err(error) = epoll::wait(&self.epoll, buffer, timeout.as_ref())
+                && error != rustix::io::Errno::INTR
+            {
+                tracing::error!(%error, "waiting for sockets failed");
+            }
+            self.now = self.node.now();
+            for event in &events {
+                let (data, flags) = (event.data.u64(), event.flags);
+                match data {
+                    BELL => self.bell.hush(),
+                    slot => self.ready(slot as u32, flags),
+                }
+            }
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        self.obey();
+        self.hub.end_turn();
+        while let Some(post) = self.hub.next_driver_post() {
+            self.obey_post(post);
+        }
+        self.hub.run(&mut self.sockets, SLICE, self.now.ms);
+        self.obey();
+        self.count();
+        self.look_at_clock();
+        self.obey();
+    }
+
+    fn timeout(&self) -> Option<Timespec> {
+        let busy = self.hub.has_work() || !self.node.topics.inboxes()[usize::from(self.metrics_id())].is_empty();
+        let ms = match busy {
+            true => 0,
+            false if self.open > 0 || self.finish_at.is_some() => TICK_MS,
+            false => return None,
+        };
+        Some(Timespec { tv_sec: 0, tv_nsec: (ms * 1_000_000) as _ })
+    }
+
+    fn metrics_id(&self) -> u8 {
+        self.hub.id()
+    }
+
+    /// Hands what was counted in this turn to the shared metrics.
+    fn count(&mut self) {
+        let counts = self.hub.take_counts();
+        let add = |counter: &std::sync::atomic::AtomicU64, n: u64| {
+            if n > 0 {
+                counter.fetch_add(n, Ordering::Relaxed);
+            }
+        };
+        add(&self.metrics.deliveries, counts.deliveries);
+        add(&self.metrics.dropped, counts.dropped);
+        add(&self.metrics.slow_consumers, counts.slow_consumers);
+        self.metrics.outbox_bytes.store(self.hub.queued_bytes() as i64, Ordering::Relaxed);
+        let mut flushes = self.hub.take_flushes().peekable();
+        if flushes.peek().is_some() {
+            let end = Instant::now();
+            flushes.for_each(|begun| self.metrics.publish_to_write.observe(end.duration_since(begun).as_nanos() as u64));
+        }
+    }
+
+    /// Carries out what the hub asks of the sockets.
+    fn obey(&mut self) {
+        loop {
+            let effects: Vec<Effect> = self.hub.effects().collect();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Writable(slot, on) => self.watch(slot, conn_interest::WRITE, on),
+                    Effect::Paused(slot, true) => self.watch(slot, conn_interest::READ, false),
+                    Effect::Paused(slot, false) => self.unpause(slot),
+                    Effect::Broken(slot) => self.cut(slot, 1006),
+                    Effect::Ending(slot, code) => self.ending(slot, code),
+                    Effect::Drained(slot) => self.drained(slot),
+                }
+            }
+        }
+    }
+
+    fn watch(&mut self, slot: u32, bit: u8, on: bool) {
+        let conn = &mut self.conns[slot as usize];
+        let wanted = if on { conn.interest | bit } else { conn.interest & !bit };
+        let Some(stream) = self.sockets.get(slot) else { return };
+        if bit == conn_interest::WRITE {
+            conn.stuck_since = if on { self.now.tick.max(1) } else { 0 };
+        }
+        if wanted != conn.interest {
+            conn.interest = wanted;
+            let flags = conn_interest::flags(wanted);
+            if let Err(error) = epoll::modify(&self.epoll, stream, EventData::new_u64(u64::from(slot)), flags) {
+                tracing::error!(%error, "a socket cannot be watched");
+            }
+        }
+    }
+
+    fn ready(&mut self, slot: u32, flags: EventFlags) {
+        if self.sockets.get(slot).is_none() {
+            return;
+        }
+        if flags.contains(EventFlags::OUT) {
+            let before = self.hub.queued(slot);
+            self.hub.writable(slot, &mut self.sockets, self.now.ms);
+            if self.hub.queued(slot) != before {
+                let conn = &mut self.conns[slot as usize];
+                conn.stuck_since = if conn.stuck_since == 0 { 0 } else { self.now.tick.max(1) };
+            }
+        }
+        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+            self.read(slot, flags.contains(EventFlags::IN));
+        }
+        self.obey();
+    }
+}
+
+/// Readiness asked of the kernel.
+mod conn_interest {
+    use super::EventFlags;
+
+    pub(super) const READ: u8 = 1;
+    pub(super) const WRITE: u8 = 2;
+
+    pub(super) fn flags(interest: u8) -> EventFlags {
+        let mut flags = EventFlags::empty();
+        if interest & READ != 0 {
+            flags |= EventFlags::IN;
+        }
+        if interest & WRITE != 0 {
+            flags |= EventFlags::OUT;
+        }
+        flags
+    }
+}

@@ -1,0 +1,247 @@
+//! Bytes in: from a readable socket to commands, and the answers out in one send.
+
+use super::conn::{Language, Phase};
+use super::sockets::Received;
+use super::{Driver, READ_BYTES};
+use crate::telemetry::metrics::CommandKind;
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_dialects::typed;
+use fanfare_ws::{Event, Limits, OpCode, encode};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
+/// Answers that have gathered are sent when they reach this, even within one read.
+const FLUSH_BYTES: usize = 64 * 1024;
+
+impl Driver {
+    /// Reads a socket once. `readable` is false when the kernel only says that it ended.
+    pub(super) fn read(&mut self, slot: u32, readable: bool) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(READ_BYTES, 0);
+        match self.sockets.receive(slot, &mut buffer) {
+            Received::Bytes(n) => self.feed(slot, &mut buffer[..n]),
+            Received::Nothing if readable => {}
+            Received::Nothing | Received::End | Received::Broken => self.cut(slot, 1006),
+        }
+        self.buffer = buffer;
+    }
+
+    /// Decodes what a connection sent and carries it out. A panic ends this connection and no other.
+    pub(super) fn feed(&mut self, slot: u32, input: &mut [u8]) {
+        self.out.clear();
+        self.out_messages = 0;
+        if catch_unwind(AssertUnwindSafe(|| self.feed_events(slot, input))).is_err() {
+            tracing::error!(connection = %self.client_id(slot), "a panic was contained; the connection is closed");
+            self.out.clear();
+            self.hub.close_after(slot, None, 1011, "internal error", &mut self.sockets);
+            return;
+        }
+        self.flush_out(slot);
+    }
+
+    fn feed_events(&mut self, slot: u32, input: &mut [u8]) {
+        let mut decoder = std::mem::take(&mut self.conns[slot as usize].decoder);
+        let limits = self.limits(slot);
+        let mut pos = 0;
+        while pos < input.len() || pos == 0 {
+            let step = match decoder.next(&mut input[pos..], &limits) {
+                Ok(step) => step,
+                Err(error) => {
+                    self.violated(slot, error.close.get(), error.reason);
+                    break;
+                }
+            };
+            pos += step.consumed;
+            if step.frames > 0 {
+                self.conns[slot as usize].heard = self.now.tick;
+            }
+            let Some(event) = step.event else { break };
+            if !self.on_event(slot, event) {
+                break;
+            }
+            if self.out.len() > FLUSH_BYTES {
+                self.flush_out(slot);
+                if self.hub.is_paused(slot) {
+                    // Not looked at before there is room for the answers.
+                    self.conns[slot as usize].rare().unread = input[pos..].to_vec();
+                    break;
+                }
+            }
+        }
+        self.conns[slot as usize].decoder = decoder;
+    }
+
+    fn limits(&self, slot: u32) -> Limits {
+        Limits { deflate: self.conns[slot as usize].deflate, ..self.node.frame_limits }
+    }
+
+    /// One event of the codec. Says whether to go on.
+    fn on_event(&mut self, slot: u32, event: Event<'_>) -> bool {
+        if let Phase::Ending { drained, at, .. } = self.conns[slot as usize].phase {
+            if let Event::Close(..) = event {
+                self.conns[slot as usize].phase = Phase::Ending { at, drained, answered: true };
+                if drained {
+                    self.finish_close(slot);
+                }
+                return false;
+            }
+            return true;
+        }
+        match event {
+            Event::Text(text) => self.on_text(slot, text),
+            Event::Binary(_) => {
+                let why = "frames are text; a binary frame is no JSON";
+                self.refuse_frame(slot, &Refusal::new(ErrorCode::InvalidJson, why));
+                true
+            }
+            Event::Ping(payload) => {
+                let fits = self.conns[slot as usize].control(self.now.tick);
+                if !fits {
+                    self.violated(slot, 1008, "too many control frames");
+                    return false;
+                }
+                encode::pong_into(&mut self.out, payload);
+                self.out_messages += 1;
+                true
+            }
+            Event::Pong(_) => {
+                let fits = self.conns[slot as usize].control(self.now.tick);
+                if !fits {
+                    self.violated(slot, 1008, "too many control frames");
+                }
+                fits
+            }
+            Event::Close(code, _) => {
+                self.flush_out(slot);
+                let code = code.map_or(1000, |c| c.get());
+                self.conns[slot as usize].phase =
+                    Phase::Ending { at: self.now.tick + self.node.ticks.write, drained: false, answered: true };
+                self.hub.close_after(slot, None, code, "", &mut self.sockets);
+                false
+            }
+        }
+    }
+
+    fn on_text(&mut self, slot: u32, text: &str) -> bool {
+        self.metrics.message_bytes.observe(text.len() as u64);
+        if self.conns[slot as usize].language == Language::Undecided {
+            let language = if typed::is_jsonrpc(text) { Language::JsonRpc } else { Language::Typed };
+            self.speak(slot, language);
+        }
+        let language = self.conns[slot as usize].language;
+        self.metrics.received[usize::from(language == Language::JsonRpc)].fetch_add(1, Ordering::Relaxed);
+        if let Err(wait) = self.take_tokens(slot, text.len()) {
+            return self.refuse_rate(slot, text, wait);
+        }
+        match language {
+            Language::JsonRpc => self.on_rpc(slot, text),
+            _ => self.on_typed(slot, text),
+        }
+        self.conns[slot as usize].is_open()
+    }
+
+    fn on_typed(&mut self, slot: u32, text: &str) {
+        let request = typed::decode(text);
+        let kind = request.command.as_ref().map_or(CommandKind::Other, CommandKind::of);
+        let result = request.command.and_then(|command| self.execute(slot, &command));
+        let mut frame = encode::FrameWriter::begin(&mut self.out, OpCode::Text, 126);
+        match &result {
+            Ok(reply) => typed::write_reply(reply, request.id, self.now.ms, frame.payload()),
+            Err(refusal) => {
+                self.metrics.error(refusal.code);
+                typed::write_error(refusal, request.id, self.now.ms, frame.payload());
+            }
+        }
+        frame.finish();
+        self.out_messages += 1;
+        let end = std::time::Instant::now();
+        self.metrics.commands[kind as usize].observe(end.duration_since(self.now.at).as_nanos() as u64);
+    }
+
+    /// Answers a frame that is no command.
+    fn refuse_frame(&mut self, slot: u32, refusal: &Refusal) {
+        self.metrics.error(refusal.code);
+        let encoder = self.node.topics.encoders()[usize::from(self.variant(slot))].as_ref();
+        encoder.error(refusal, self.now.ms, &mut self.out);
+        self.out_messages += 1;
+    }
+
+    /// Takes a message out of the connection's and the address's buckets.
+    fn take_tokens(&mut self, slot: u32, bytes: usize) -> Result<(), u64> {
+        let (now, node) = (self.now.ns, &self.node);
+        let conn = &mut self.conns[slot as usize];
+        if let Some(rate) = node.message_rate {
+            rate.take(&mut conn.messages, 1, now)?;
+        }
+        if let Some(rate) = node.byte_rate {
+            rate.take(&mut conn.rare().bytes, bytes as u64, now)?;
+        }
+        match &conn.permit {
+            Some(permit) => node.message_buckets.take(permit.address(), now).inspect_err(|_| node.metrics.refused_by("address")),
+            None => Ok(()),
+        }
+    }
+
+    /// A frame beyond the rate: one error, or the end when it is one too many. Says whether to go on.
+    fn refuse_rate(&mut self, slot: u32, text: &str, wait: u64) -> bool {
+        self.metrics.rate_limited.fetch_add(1, Ordering::Relaxed);
+        let tick = self.now.tick;
+        if !self.conns[slot as usize].refused(tick) {
+            self.flush_out(slot);
+            self.hub.close_after(slot, None, 4429, "flooding", &mut self.sockets);
+            return false;
+        }
+        let why = "too many messages; this one was not processed";
+        let refusal = Refusal::new(ErrorCode::RateLimited, why).retry_after(wait.max(1));
+        if self.conns[slot as usize].language == Language::JsonRpc {
+            self.refuse_rpc(slot, text, &refusal);
+        } else {
+            self.metrics.error(refusal.code);
+            let id = typed::decode(text).id;
+            let mut frame = encode::FrameWriter::begin(&mut self.out, OpCode::Text, 126);
+            typed::write_error(&refusal, id, self.now.ms, frame.payload());
+            frame.finish();
+            self.out_messages += 1;
+        }
+        true
+    }
+
+    /// The peer broke the protocol: the answers so far, then the close frame.
+    fn violated(&mut self, slot: u32, code: u16, reason: &'static str) {
+        self.flush_out(slot);
+        if code == 1009 {
+            let why = "the message is larger than limits.max_message_bytes";
+            let refusal = Refusal::new(ErrorCode::MessageTooLarge, why);
+            self.metrics.error(refusal.code);
+            self.hub.close_after(slot, Some(&refusal), code, reason, &mut self.sockets);
+        } else {
+            self.hub.close_after(slot, None, code, reason, &mut self.sockets);
+        }
+    }
+
+    /// Sends the answers that have gathered.
+    pub(super) fn flush_out(&mut self, slot: u32) {
+        if self.out_messages > 0 {
+            let out = std::mem::take(&mut self.out);
+            self.hub.reply(slot, &out, self.out_messages, &mut self.sockets);
+            self.out = out;
+            self.out.clear();
+            self.out_messages = 0;
+            self.out.shrink_to(4 * FLUSH_BYTES);
+        }
+    }
+
+    /// Reading goes on: first with what was received and not looked at.
+    pub(super) fn unpause(&mut self, slot: u32) {
+        if !self.conns[slot as usize].is_open() {
+            return;
+        }
+        self.watch(slot, super::conn_interest::READ, true);
+        let unread = self.conns[slot as usize].rare.as_mut().map(|r| std::mem::take(&mut r.unread));
+        if let Some(mut unread) = unread
+            && !unread.is_empty()
+        {
+            self.feed(slot, &mut unread);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The metrics of a node (`http-api.md`): one set of counters per shard and one for HTTP, summed when they are read.
+//!
+//! Names start with `fanfare_`. No topic, user or channel name is ever a label, so the number of series is bounded.
+
+use super::histogram::{Histogram, LATENCY_NS, SIZE_BYTES};
+use fanfare_core::model::ErrorCode;
+use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// Kinds of commands whose time is measured.
+#[derive(Clone, Copy, Debug)]
+pub enum CommandKind {
+    /// `subscribe`.
+    Subscribe,
+    /// `unsubscribe`.
+    Unsubscribe,
+    /// `publish`.
+    Publish,
+    /// `ping`.
+    Ping,
+    /// Anything else, refused frames included.
+    Other,
+}
+
+const COMMAND_NAMES: [&str; 5] = ["subscribe", "unsubscribe", "publish", "ping", "other"];
+/// Names of the dialects as labels, in the order of [`ShardMetrics::received`].
+const DIALECT_NAMES: [&str; 2] = ["typed", "jsonrpc"];
+
+/// Counters of one shard; only its thread writes them.
+#[derive(Debug)]
+pub struct ShardMetrics {
+    /// Open connections.
+    pub connections: AtomicI64,
+    /// Connections opened.
+    pub opened: AtomicU64,
+    /// Text messages received, by dialect.
+    pub received: [AtomicU64; 2],
+    /// Events handed to the kernel or queued for a connection.
+    pub deliveries: AtomicU64,
+    /// Events dropped from `drop_oldest` queues.
+    pub dropped: AtomicU64,
+    /// Connections ended as slow consumers.
+    pub slow_consumers: AtomicU64,
+    /// Bytes in outboxes.
+    pub outbox_bytes: AtomicI64,
+    /// From the first publish of a batch to its last write.
+    pub publish_to_write: Histogram,
+    /// Sizes of received messages.
+    pub message_bytes: Histogram,
+    /// Time of commands by [`CommandKind`].
+    pub commands: [Histogram; 5],
+    /// Errors answered, by code.
+    pub errors: Vec<AtomicU64>,
+    /// Messages refused by the connection's bucket.
+    pub rate_limited: AtomicU64,
+    /// Connections closed, by close code.
+    pub closed: Mutex<BTreeMap<u16, u64>>,
+}
+
+impl ShardMetrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        Self {
+            connections: AtomicI64::new(0),
+            opened: AtomicU64::new(0),
+            received: [AtomicU64::new(0), AtomicU64::new(0)],
+            deliveries: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            slow_consumers: AtomicU64::new(0),
+            outbox_bytes: AtomicI64::new(0),
+            publish_to_write: Histogram::new(LATENCY_NS),
+            message_bytes: Histogram::new(SIZE_BYTES),
+            commands: std::array::from_fn(|_| Histogram::new(LATENCY_NS)),
+            errors: ErrorCode::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            rate_limited: AtomicU64::new(0),
+            closed: Mutex::default(),
+        }
+    }
+
+    /// Counts an error that was answered.
+    pub fn error(&self, code: ErrorCode) {
+        self.errors[code as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that ended.
+    pub fn closed(&self, code: u16) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        *self.closed.lock().entry(code).or_default() += 1;
+    }
+}
+
+impl Default for ShardMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a counter was asked for in `/stats`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Open connections.
+    pub connections: u64,
+    /// Text messages received.
+    pub received: u64,
+    /// Deliveries.
+    pub delivered: u64,
+    /// Events dropped.
+    pub dropped: u64,
+}
+
+/// Times of HTTP requests by (route, status).
+type HttpTimes = Mutex<BTreeMap<(String, u16), Arc<Histogram>>>;
+
+/// All metrics of a node.
+#[derive(Debug)]
+pub struct Metrics {
+    shards: Vec<Arc<ShardMetrics>>,
+    http: HttpTimes,
+    rate_limited: Mutex<BTreeMap<&'static str, u64>>,
+    gauges: Mutex<Vec<Gauge>>,
+}
+
+/// A gauge or counter whose value is asked for when metrics are read.
+struct Gauge {
+    name: &'static str,
+    help: &'static str,
+    counter: bool,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Metrics {
+    /// The metrics of a node with these shards.
+    pub fn new(shards: Vec<Arc<ShardMetrics>>) -> Self {
+        Self { shards, http: Mutex::default(), rate_limited: Mutex::default(), gauges: Mutex::default() }
+    }
+
+    /// A value that is asked for when metrics are read.
+    pub fn watch(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.gauges.lock().push(Gauge { name, help, counter: false, read: Box::new(read) });
+    }
+
+    /// A counter that is kept elsewhere.
+    pub fn watch_counter(&self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.gauges.lock().push(Gauge { name, help, counter: true, read: Box::new(read) });
+    }
+
+    /// Counts an HTTP request. `route` is the route's pattern, never the path.
+    pub fn http(&self, route: &str, status: u16, ns: u64) {
+        let mut times = self.http.lock();
+        let entry = match times.get(&(route.to_owned(), status)) {
+            Some(found) => found.clone(),
+            None => times
+                .entry((route.to_owned(), status))
+                .or_insert_with(|| Arc::new(Histogram::new(LATENCY_NS)))
+                .clone(),
+        };
+        drop(times);
+        entry.observe(ns);
+    }
+
+    /// Counts a refusal by a limit that is not a connection's own bucket.
+    pub fn refused_by(&self, scope: &'static str) {
+        *self.rate_limited.lock().entry(scope).or_default() += 1;
+    }
+
+    /// Sums over the shards.
+    pub fn totals(&self) -> Totals {
+        let sum = |f: fn(&ShardMetrics) -> u64| self.shards.iter().map(|s| f(s)).sum();
+        Totals {
+            connections: sum(|s| s.connections.load(Ordering::Relaxed).max(0) as u64),
+            received: sum(|s| s.received.iter().map(|r| r.load(Ordering::Relaxed)).sum()),
+            delivered: sum(|s| s.deliveries.load(Ordering::Relaxed)),
+            dropped: sum(|s| s.dropped.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The metrics as OpenMetrics text.
+    ///
+    /// # Errors
+    /// Never in practice: writing to a string cannot fail.
+    pub fn render(self: &Arc<Self>) -> Result<String, fmt::Error> {
+        let mut registry = prometheus_client::registry::Registry::default();
+        registry.register_collector(Box::new(NodeCollector(self.clone())));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+#[derive(Debug)]
+struct NodeCollector(Arc<Metrics>);
+
+/// A histogram summed over shards, in seconds or bytes.
+struct Summed {
+    sum: f64,
+    buckets: Vec<(f64, u64)>,
+}
+
+impl EncodeMetric for Summed {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let count = self.buckets.iter().map(|(_, n)| n).sum();
+        encoder.encode_histogram::<prometheus_client::encoding::NoLabelSet>(self.sum, count, &self.buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+impl Summed {
+    fn of<'a>(all: impl Iterator<Item = &'a Histogram>, unit: f64) -> Self {
+        let (mut sum, mut counts, mut bounds) = (0, Vec::new(), &[][..]);
+        for histogram in all {
+            histogram.add_to(&mut sum, &mut counts);
+            bounds = histogram.bounds();
+        }
+        let bounds = bounds.iter().map(|b| *b as f64 * unit).chain(std::iter::once(f64::MAX));
+        Self { sum: sum as f64 * unit, buckets: bounds.zip(counts).collect() }
+    }
+}
+
+impl NodeCollector {
+    fn sum(&self, f: impl Fn(&ShardMetrics) -> u64) -> u64 {
+        self.0.shards.iter().map(|s| f(s)).sum()
+    }
+
+    fn counters(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut m = family(e, "fanfare_messages_received", "Text messages received", MetricType::Counter)?;
+        for (at, dialect) in DIALECT_NAMES.iter().enumerate() {
+            let value = self.sum(|s| s.received[at].load(Ordering::Relaxed));
+            ConstCounter::new(value).encode(m.encode_family(&[("dialect", *dialect)])?)?;
+        }
+        let mut m = family(e, "fanfare_messages_dropped", "Events not delivered", MetricType::Counter)?;
+        let dropped = self.sum(|s| s.dropped.load(Ordering::Relaxed));
+        ConstCounter::new(dropped).encode(m.encode_family(&[("reason", "drop_oldest")])?)?;
+        let slow = self.sum(|s| s.slow_consumers.load(Ordering::Relaxed));
+        simple(e, "fanfare_slow_consumers", "Connections ended because they read too slowly", slow)?;
+        simple(e, "fanfare_deliveries", "Events handed to connections", self.sum(|s| s.deliveries.load(Ordering::Relaxed)))?;
+        simple(e, "fanfare_connections_opened", "Connections opened", self.sum(|s| s.opened.load(Ordering::Relaxed)))?;
+        let mut m = family(e, "fanfare_connections_closed", "Connections closed", MetricType::Counter)?;
+        let mut closed: BTreeMap<u16, u64> = BTreeMap::new();
+        for shard in &self.0.shards {
+            shard.closed.lock().iter().for_each(|(code, n)| *closed.entry(*code).or_default() += n);
+        }
+        for (code, n) in closed {
+            ConstCounter::new(n).encode(m.encode_family(&[("code", code.to_string())])?)?;
+        }
+        let mut m = family(e, "fanfare_rate_limited", "Refusals by a limit", MetricType::Counter)?;
+        let own = self.sum(|s| s.rate_limited.load(Ordering::Relaxed));
+        ConstCounter::new(own).encode(m.encode_family(&[("scope", "connection")])?)?;
+        for (scope, n) in self.0.rate_limited.lock().iter() {
+            ConstCounter::new(*n).encode(m.encode_family(&[("scope", *scope)])?)?;
+        }
+        let mut m = family(e, "fanfare_errors", "Errors answered on sockets", MetricType::Counter)?;
+        for code in ErrorCode::ALL {
+            let n = self.sum(|s| s.errors[*code as usize].load(Ordering::Relaxed));
+            if n > 0 {
+                ConstCounter::new(n).encode(m.encode_family(&[("code", code.name())])?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn histograms(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        const NS: f64 = 1e-9;
+        let shards = || self.0.shards.iter();
+        let h = Summed::of(shards().map(|s| &s.publish_to_write), NS);
+        let help = "From the first publish of a batch to its last write";
+        h.encode(family(e, "fanfare_publish_to_write_seconds", help, MetricType::Histogram)?)?;
+        let h = Summed::of(shards().map(|s| &s.message_bytes), 1.0);
+        h.encode(family(e, "fanfare_message_bytes", "Sizes of received messages", MetricType::Histogram)?)?;
+        let mut m = family(e, "fanfare_command_seconds", "Time to carry out a command", MetricType::Histogram)?;
+        for (at, kind) in COMMAND_NAMES.iter().enumerate() {
+            Summed::of(shards().map(|s| &s.commands[at]), NS).encode(m.encode_family(&[("type", *kind)])?)?;
+        }
+        let mut m = family(e, "fanfare_http_request_seconds", "Time of HTTP requests", MetricType::Histogram)?;
+        for ((route, status), times) in self.0.http.lock().iter() {
+            let labels = [("route", route.clone()), ("status", status.to_string())];
+            Summed::of(std::iter::once(&**times), NS).encode(m.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn family<'e>(
+    e: &'e mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    kind: MetricType,
+) -> Result<MetricEncoder<'e>, fmt::Error> {
+    e.encode_descriptor(name, help, None, kind)
+}
+
+fn simple(e: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    ConstCounter::new(value).encode(family(e, name, help, MetricType::Counter)?)
+}
+
+impl Collector for NodeCollector {
+    fn encode(&self, mut e: DescriptorEncoder<'_>) -> fmt::Result {
+        let open = self.sum(|s| s.connections.load(Ordering::Relaxed).max(0) as u64) as i64;
+        ConstGauge::new(open).encode(family(&mut e, "fanfare_connections", "Open connections", MetricType::Gauge)?)?;
+        let bytes: i64 = self.0.shards.iter().map(|s| s.outbox_bytes.load(Ordering::Relaxed)).sum();
+        let help = "Bytes that wait for slow readers";
+        ConstGauge::new(bytes).encode(family(&mut e, "fanfare_outbox_bytes", help, MetricType::Gauge)?)?;
+        for gauge in self.0.gauges.lock().iter() {
+            let value = (gauge.read)();
+            if gauge.counter {
+                simple(&mut e, gauge.name, gauge.help, value)?;
+            } else {
+                ConstGauge::new(value as i64).encode(family(&mut e, gauge.name, gauge.help, MetricType::Gauge)?)?;
+            }
+        }
+        self.counters(&mut e)?;
+        self.histograms(&mut e)
+    }
+}

@@ -1,0 +1,5 @@
+//! What an operator sees: metrics and logs.
+
+pub mod histogram;
+pub mod logs;
+pub mod metrics;

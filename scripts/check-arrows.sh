@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Keeps the dependency directions of ARCHITECTURE.md: which workspace crate may use which, and what a crate must not
+# reach at all, however deep. Dev-dependencies are free; only what ships is judged.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$ROOT"
+
+# Workspace crates that each crate may use directly. A crate that is not listed here is an error: decide first.
+declare -A MAY_USE=(
+    [core]=""
+    [ws]=""
+    [e2ee]=""
+    [dialects]="core"
+    [rpc]="core dialects"
+    [store]="core"
+    [brokers]="core"
+    [feeds]="core"
+    [client]="e2ee ws"
+    [server]="core ws e2ee dialects rpc store brokers feeds client"
+    [testkit]="core ws e2ee dialects rpc store brokers feeds client server"
+)
+# Extended regular expressions over names of crates anywhere below it: what the crate must know nothing of.
+HTTP='axum|axum-core|hyper|hyper-util|http|tower-http|reqwest'
+SQL='sqlx|sqlx-.*|rusqlite|libsqlite3-sys|tokio-postgres'
+JSON='serde_json|sonic-rs'
+SOCKETS='tokio|mio|rustix|socket2|.*tungstenite'
+declare -A MUST_NOT_REACH=(
+    [core]="$HTTP|$SQL|$JSON|mio|socket2|rdkafka|redis|fanfare-.*"
+    [ws]="$HTTP|$SQL|$JSON|$SOCKETS|fanfare-.*"
+    [e2ee]="$HTTP|$SQL|$SOCKETS|fanfare-.*"
+    [dialects]="$HTTP|$SQL|$SOCKETS"
+    [rpc]="$HTTP|$SQL|mio|socket2"
+    [store]="$HTTP"
+    [brokers]="$HTTP|$SQL"
+    [feeds]="$HTTP|fanfare-ws"
+    [client]="fanfare-server|fanfare-core"
+)
+# Of tokio, core has sync and time: whoever turns one of these on does IO there.
+TOKIO_IO='net|fs|process|signal|io-std'
+
+status=0
+wrong() { warn "$*"; status=1; }
+
+# names CRATE [TREE ARGUMENTS]: what ships below a crate, one name a line.
+names() {
+    local crate=$1
+    shift
+    cargo tree --locked --all-features --edges normal,build --package "fanfare-$crate" --prefix none --format '{p}' "$@" |
+        tail -n +2 | cut -d' ' -f1 | sort -u
+}
+
+crates=$(cargo tree --locked --workspace --depth 0 --prefix none --format '{p}' | sed -n 's/^fanfare-\([a-z0-9-]*\) .*/\1/p' | sort -u)
+[ -n "$crates" ] || die "no workspace crate found"
+for crate in $crates; do
+    if [ -z "${MAY_USE[$crate]+listed}" ]; then
+        wrong "crates/$crate is not in scripts/check-arrows.sh: say what it may use"
+        continue
+    fi
+    below=$(names "$crate")
+    direct=$(names "$crate" --depth 1)
+    while read -r used; do
+        [[ " ${MAY_USE[$crate]} " == *" $used "* ]] || wrong "crates/$crate must not use crates/$used"
+    done < <(sed -n 's/^fanfare-//p' <<<"$direct")
+    [ "$crate" = testkit ] || ! grep -qx fanfare-testkit <<<"$below" || wrong "crates/$crate ships testkit: it is for tests only"
+    if [ -n "${MUST_NOT_REACH[$crate]:-}" ]; then
+        while read -r found; do
+            wrong "crates/$crate reaches $found: see cargo tree -p fanfare-$crate -e normal -i $found"
+        done < <(grep -Ex "${MUST_NOT_REACH[$crate]}" <<<"$below" || true)
+    fi
+done
+
+io=$(cargo tree --locked --all-features --edges normal --package fanfare-core --prefix none --format '{p} {f}' |
+    sed -n 's/^tokio v[^ ]* //p' | tr ',' '\n' | grep -Ex "$TOKIO_IO" | sort -u | tr '\n' ' ' || true)
+[ -z "$io" ] || wrong "crates/core turns on tokio's $io: it has sync and time only (write its own feature list)"
+
+[ "$status" -ne 0 ] || echo "directions hold for: $(tr '\n' ' ' <<<"$crates")"
+exit "$status"

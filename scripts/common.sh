@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# Sourced by the other scripts: one way to speak, and one way to get a tool that is missing.
+# A tool comes from where its language's users get it (cargo, npm) or from the system's packages, and only when it is
+# absent. What cannot be had is said loudly by the caller, never passed over.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Read by the scripts that source this file.
+# shellcheck disable=SC2034
+TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
+
+# cargo installs its tools here; a shell that never ran rustup's profile lines does not have it on its PATH.
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+
+# say TEXT: the head of a step.
+say() { printf '\n== %s\n' "$*"; }
+
+# warn TEXT: something the reader must not miss.
+warn() { printf '!! %s\n' "$*" >&2; }
+
+# die TEXT: the end, with the reason.
+die() { warn "$*"; exit 1; }
+
+# cargo_tool NAME VERSION: installs a cargo subcommand when there is none. Built with little optimisation: the tools
+# run for seconds, and an optimised build of them takes minutes.
+cargo_tool() {
+    local name=$1 version=$2
+    command -v "$name" >/dev/null && return 0
+    say "installing $name $version (once)"
+    env --unset=CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false \
+        cargo install --quiet --locked "$name" --version "$version"
+}
+
+# apt_install PACKAGE…: from the system's packages, when this is a Debian and we may. 1 when it cannot be.
+apt_install() {
+    local -a as_root=()
+    command -v apt-get >/dev/null || return 1
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true 2>/dev/null || return 1
+        as_root=(sudo -n)
+    fi
+    say "installing $* from the system's packages (once)"
+    if [ -z "${APT_UPDATED:-}" ]; then
+        "${as_root[@]}" apt-get update -qq || return 1
+        APT_UPDATED=1
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+}

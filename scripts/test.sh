@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# What a stranger runs: finds or installs what it needs, runs every ring of tests, ends with the counts alone on the last
+# line ("N passed, N failed"). A suite that cannot run here is named before it, loudly; it is never counted as passed.
+# Flow: each suite is a command whose output goes to the terminal and to a log; its counts are read from that log.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$ROOT"
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+passed=0
+failed=0
+left_out=()
+failures=()
+
+# counts LOG: "PASSED FAILED" as the tools print them: cargo ("test result: … 5 passed; 0 failed"), node --test ("# pass 5"),
+# pytest ("5 passed, 1 failed in 3s"), and our own scripts ("5 passed, 0 failed").
+counts() {
+    sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
+        function number(text, word) { return match(text, "[0-9]+ " word) ? substr(text, RSTART) + 0 : 0 }
+        /^test result: /                                  { p += number($0, "passed"); f += number($0, "failed"); next }
+        /^# pass [0-9]+$/                                 { p += $3; next }
+        /^# fail [0-9]+$/                                 { f += $3; next }
+        /^# cancelled [0-9]+$/                            { f += $3; next }
+        /^[0-9]+ passed, [0-9]+ failed$/                  { p += number($0, "passed"); f += number($0, "failed"); next }
+        /^(=+ )?[0-9]+ (passed|failed|error).* in [0-9.]+s/ { p += number($0, "passed"); f += number($0, "failed") + number($0, "error") }
+        END { printf "%d %d\n", p, f }'
+}
+
+# suite NAME COMMAND…: runs it and adds its counts. Exit 77 means "cannot run here". A command that prints no counts is
+# one test; one that fails without naming a failed test is one failure.
+suite() {
+    local name=$1 log status=0 p f
+    shift
+    log=$logs/$name
+    say "$name"
+    "$@" 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+    if [ "$status" -eq 77 ]; then
+        left_out+=("$name: $(tail -n 1 "$log" | sed 's/^!! //')")
+        return 0
+    fi
+    read -r p f < <(counts "$log")
+    if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
+    if [ "$status" -eq 0 ] && [ "$p" -eq 0 ]; then p=1; fi
+    passed=$((passed + p))
+    failed=$((failed + f))
+    if [ "$f" -gt 0 ]; then failures+=("$name ($f)"); fi
+}
+
+# Not pulled in by plain `cargo test`: they need the release binary or tools that are not Rust's.
+release_build() { cargo build --release --locked --package fanfare-server --bin fanfare; }
+rust_tests() { cargo test --workspace --locked --no-fail-fast; }
+
+autobahn() {
+    if ! "${PYTHON27:-python2.7}" --version >/dev/null 2>&1 && ! command -v pyenv >/dev/null; then
+        echo "the Autobahn suite is Python 2.7 only, and there is neither a python2.7 nor pyenv"
+        return 77
+    fi
+    scripts/autobahn.sh quick
+}
+
+# Pages in a real browser: node's own runner, Debian's Chromium, playwright-core from the package manager.
+browser() {
+    local -a tests
+    local chromium
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        apt_install nodejs npm || { echo "node and npm are missing and cannot be installed"; return 77; }
+    fi
+    chromium=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
+    if [ -z "$chromium" ]; then
+        apt_install chromium || { echo "there is no Chromium (CHROMIUM=path names one) and it cannot be installed"; return 77; }
+        chromium=$(command -v chromium)
+    fi
+    npm install --prefix tests/browser --no-audit --no-fund --loglevel=error || { echo "npm cannot install the browser driver"; return 1; }
+    mapfile -t tests < <(find tests/browser -maxdepth 1 -name '*.test.mjs' | sort)
+    [ ${#tests[@]} -gt 0 ] || mapfile -t tests < <(find tests/browser -maxdepth 1 -name '*.mjs' | sort)
+    CHROMIUM=$chromium node --test --test-reporter=tap "${tests[@]}"
+}
+
+say "release build"
+if ! release_build; then
+    failed=1
+    failures+=("release build (what needs the binary fails below)")
+fi
+export FANFARE_BIN=$TARGET_DIR/release/fanfare
+suite cargo-test rust_tests
+suite first-minute scripts/first-minute.sh
+suite fuzz scripts/fuzz.sh
+suite autobahn autobahn
+if [ -d tests/browser ]; then suite browser browser; fi
+# Whatever else judges the built binary from outside has a `run` in its folder and reads FANFARE_BIN.
+for run in tests/*/run; do
+    if [ -x "$run" ]; then suite "$(basename "$(dirname "$run")")" "$run"; fi
+done
+
+printf '\n'
+for name in "${left_out[@]}"; do warn "LEFT OUT $name"; done
+for name in "${failures[@]}"; do warn "FAILED $name"; done
+printf '%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]
