@@ -25,6 +25,8 @@ mod server;
 mod stamp;
 mod swarm;
 mod template;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
 use std::process::ExitCode;

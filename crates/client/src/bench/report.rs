@@ -7,12 +7,13 @@ use serde_json::{Map, Value};
 use super::args::ServerArgs;
 use super::histogram::Histogram;
 use super::process::{self, CpuTimes};
+use super::server::Server;
 use super::swarm::Swarm;
 
 /// Figures by name. Times are in the unit that the name ends with, memory in bytes.
 #[derive(Debug)]
 pub(super) struct Report {
-    figures: Map<String, Value>,
+    pub(super) figures: Map<String, Value>,
     /// The line for people.
     pub(super) summary: String,
     /// Whether something was lost, doubled, out of order or broken.
@@ -28,8 +29,9 @@ impl Report {
         report
     }
 
-    pub(super) fn of(mode: &str, server: &ServerArgs) -> Self {
-        Self::new(mode, &server.label, server.server_cpu.is_some() && server.client_cpu.is_some())
+    /// The report of a run on `server`, which was obtained by `args`.
+    pub(super) fn of(mode: &str, args: &ServerArgs, server: &Server) -> Self {
+        Self::new(mode, &args.label, server.pinned && args.client_cpu.is_some())
     }
 
     pub(super) fn set(&mut self, name: &str, value: impl Into<Value>) {

@@ -1,6 +1,7 @@
 //! The server under test: started for one run, or one that runs already.
 
 use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -24,13 +25,15 @@ const POLL: Duration = Duration::from_millis(50);
 pub(super) struct Server {
     child: Option<Child>,
     pub(super) pid: u32,
+    /// Whether it was started on one CPU.
+    pub(super) pinned: bool,
 }
 
 impl Server {
     /// Starts the command, or takes the process that runs already.
     pub(super) fn obtain(args: &ServerArgs, stop: &AtomicBool) -> Result<Self, String> {
         match (args.pid, args.command.as_slice()) {
-            (Some(pid), []) => Ok(Self { child: None, pid }),
+            (Some(pid), []) => Ok(Self { child: None, pid, pinned: false }),
             (None, [program, rest @ ..]) => Self::start(args, program, rest, stop),
             (Some(_), _) => Err("--pid and a command exclude each other".into()),
             (None, []) => Err("which server? give --pid PID, or its command after --".into()),
@@ -41,29 +44,26 @@ impl Server {
         if TcpStream::connect(args.address).is_ok() {
             return Err(format!("something listens on {} already", args.address));
         }
-        let mut command = match args.server_cpu {
-            Some(cpu) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &cpu.to_string(), program]);
-                command
+        let pinned = args.server_cpu.map(|cpu| {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &cpu.to_string(), program]);
+            command
+        });
+        let (child, pinned) = match pinned.map(|command| spawn(command, rest, args)) {
+            Some(Ok(child)) => (child, true),
+            Some(Err(e)) if e.kind() != ErrorKind::NotFound => return Err(format!("taskset: {e}")),
+            unpinned => {
+                if unpinned.is_some() {
+                    // A warning that cannot be written changes nothing: the report says "pinned": false.
+                    let _ = writeln!(
+                        std::io::stderr().lock(),
+                        "fanfare: no taskset here, the server is not pinned"
+                    );
+                }
+                (spawn(Command::new(program), rest, args).map_err(|e| format!("{program}: {e}"))?, false)
             }
-            None => Command::new(program),
         };
-        command.args(rest).stdin(Stdio::null()).process_group(0);
-        match &args.server_log {
-            Some(path) => {
-                let log = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
-                command.stderr(log.try_clone().map_err(|e| e.to_string())?).stdout(log);
-            }
-            None => {
-                command.stdout(Stdio::null()).stderr(Stdio::null());
-            }
-        }
-        let child = command.spawn().map_err(|e| match args.server_cpu {
-            Some(_) => format!("taskset (which --server-cpu needs): {e}"),
-            None => format!("{program}: {e}"),
-        })?;
-        let mut server = Self { pid: child.id(), child: Some(child) };
+        let mut server = Self { pid: child.id(), child: Some(child), pinned };
         server.await_listening(args.address, stop)?;
         Ok(server)
     }
@@ -85,6 +85,21 @@ impl Server {
         std::thread::sleep(SETTLE);
         Ok(())
     }
+}
+
+/// Starts `command` in a process group of its own, so that a terminal's Ctrl-C reaches it only by way of this program.
+fn spawn(mut command: Command, rest: &[String], args: &ServerArgs) -> std::io::Result<Child> {
+    command.args(rest).stdin(Stdio::null()).process_group(0);
+    match &args.server_log {
+        Some(path) => {
+            let log = File::create(path)?;
+            command.stderr(log.try_clone()?).stdout(log);
+        }
+        None => {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
+    }
+    command.spawn()
 }
 
 impl Drop for Server {
