@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+pub use crate::bench::BenchArgs;
 pub use publish::PubArgs;
 pub use subscribe::SubArgs;
 
@@ -26,7 +27,7 @@ struct ServerArgs {
 }
 
 /// Writes the reason of a failure to standard error; the exit code is 1.
-fn failed(reason: &impl Display) -> ExitCode {
+pub(crate) fn failed(reason: &impl Display) -> ExitCode {
     // With standard error gone there is nobody to tell.
     let _ = writeln!(std::io::stderr().lock(), "fanfare: {reason}");
     ExitCode::FAILURE

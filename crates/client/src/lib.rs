@@ -8,8 +8,25 @@
 //! A lost connection is replaced with exponential backoff and full jitter. The session is resumed and every subscription
 //! made again from the position last seen, so that a subscriber misses nothing the server's history still holds, and is
 //! told ([`Notice::Resubscribed`]) when something is missing. Close codes that forbid a retry end the client.
+//!
+//! ```no_run
+//! use fanfare_client::{Client, Error, Notice, Options};
+//!
+//! # async fn example() -> Result<(), Error> {
+//! let (client, mut notices) = Client::connect("ws://localhost:8080/ws", Options::default()).await?;
+//! client.subscribe("news", None).await?;
+//! while let Some(notice) = notices.recv().await {
+//!     if let Notice::Event(event) = notice {
+//!         assert_eq!(event.topic, "news");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod backoff;
+#[cfg(feature = "cli")]
+mod bench;
 mod client;
 mod close;
 mod driver;

@@ -1,0 +1,102 @@
+//! One connection of the generator, as little as it can be: a socket, how far its handshake is, what its role needs, and the
+//! bytes that were left over. Both buffers are empty, hence unallocated, on an idle connection.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, send, socket_with, sockopt,
+};
+
+use super::frame::{Masker, Opcode};
+use super::peer::Role;
+use super::sequence::Sequence;
+
+/// Connections from one loopback address; the range of source ports (28 232 by default) holds more, but others use it, too.
+const PER_SOURCE: usize = 16_000;
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Connecting,
+    Upgrading,
+    /// Upgraded, nothing said yet.
+    Greeting,
+    /// Said what its role says; waits for the answer.
+    Greeted,
+    Ready,
+    Gone,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) socket: OwnedFd,
+    pub(super) stage: Stage,
+    pub(super) role: Role,
+    /// Whether epoll watches for room to write.
+    pub(super) watching_write: bool,
+    /// Where the last frame had its stamp.
+    pub(super) hint: u16,
+    pub(super) topic: u32,
+    pub(super) sequence: Sequence,
+    /// Bytes of a frame that is not whole yet.
+    pub(super) partial: Vec<u8>,
+    /// Bytes that the kernel has not taken yet.
+    pub(super) out: Vec<u8>,
+}
+
+impl Link {
+    /// Begins to connect. `index` chooses the source address, so that no number of connections runs out of ports.
+    pub(super) fn open(
+        server: SocketAddrV4,
+        index: usize,
+        role: Role,
+        topic: u32,
+    ) -> rustix::io::Result<Self> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        let source = index / PER_SOURCE;
+        if source > 0 && server.ip().is_loopback() {
+            let low = u8::try_from(source + 1).map_err(|_| Errno::ADDRNOTAVAIL)?;
+            bind(&socket, &SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, low), 0))?;
+        }
+        match connect(&socket, &server) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(e) => return Err(e),
+        }
+        Ok(Self {
+            socket,
+            stage: Stage::Connecting,
+            role,
+            watching_write: true,
+            hint: 0,
+            topic,
+            sequence: Sequence::default(),
+            partial: Vec::new(),
+            out: Vec::new(),
+        })
+    }
+
+    /// Appends a frame to what is to be written.
+    pub(super) fn queue(&mut self, opcode: Opcode, payload: &[u8], masker: &mut Masker) {
+        masker.append(opcode, payload, &mut self.out);
+    }
+
+    /// Writes what the kernel takes now.
+    pub(super) fn write(&mut self) -> rustix::io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        match send(&self.socket, &self.out, SendFlags::NOSIGNAL) {
+            Ok(sent) => {
+                self.out.drain(..sent);
+                Ok(())
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}
