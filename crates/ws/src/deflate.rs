@@ -66,10 +66,15 @@ thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
 }
 
-/// Appends a message frame with a compressed payload, or a plain one when compression would not make it shorter.
+/// Appends a frame with a compressed payload; a plain one when that would not make it shorter, and for control frames,
+/// which are never compressed (section 6).
 ///
-/// Both are allowed once the extension is negotiated (section 6). Returns whether it was compressed.
+/// Both kinds are allowed once the extension is negotiated. Returns whether it was compressed.
 pub fn frame_into(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], window: WindowBits) -> bool {
+    if opcode.is_control() {
+        encode::frame_into(out, opcode, payload);
+        return false;
+    }
     let mut frame = FrameWriter::begin_compressed(out, opcode, payload.len());
     if compress_into(frame.payload(), payload, window) && frame.payload_bytes() < payload.len() {
         frame.finish();
@@ -204,12 +209,28 @@ mod tests {
     fn frames_are_compressed_only_where_it_pays() {
         let mut out = b"before".to_vec();
         assert!(!frame_into(&mut out, OpCode::Text, b"Hi", WindowBits::MAX));
-        assert_eq!(out, b"before\x81\x02Hi");
+        assert!(!frame_into(&mut out, OpCode::Ping, &[0; 9], WindowBits::MAX));
+        assert_eq!(out, b"before\x81\x02Hi\x89\x09\0\0\0\0\0\0\0\0\0");
+        out.truncate(10);
         let text = "subscribe ".repeat(20);
         assert!(frame_into(&mut out, OpCode::Text, text.as_bytes(), WindowBits::MAX));
         assert_eq!(out[10], 0xc1);
         assert_eq!(usize::from(out[11]), out.len() - 12);
         assert_eq!(inflate(&out[12..], 1000).unwrap(), text.as_bytes());
+    }
+
+    #[test]
+    fn compressors_keep_to_their_window() {
+        // Lines that repeat at every distance, so that a compressor that looked further back would gain by it.
+        let payload: Vec<u8> =
+            (0..3000).flat_map(|i| format!("line {} of a log\n", i * i % 1013).into_bytes()).collect();
+        for bits in 9..=15 {
+            let mut out = Vec::with_capacity(payload.len() + 1);
+            let input = [compressed(&payload, bits), TAIL.to_vec()].concat();
+            let mut inflater = Decompress::new_with_window_bits(false, bits);
+            inflater.decompress_vec(&input, &mut out, FlushDecompress::Sync).unwrap();
+            assert!(out == payload, "window {bits}");
+        }
     }
 
     #[test]
