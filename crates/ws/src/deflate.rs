@@ -15,8 +15,9 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// The tail, then an empty final block. A stream that was not cut short ends exactly here (section 7.2.2).
 const END: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
 
-/// Level 1 of 9: fan-out payloads are short, higher levels gain a few per cent for several times the work.
-const LEVEL: u32 = 1;
+/// Level 2 of 9, by measurement on JSON events: level 1 has fixed codes only and leaves a 229-byte event at 217 bytes in
+/// 3 µs; level 2 makes it 175 in 8 µs, and batches 25 % shorter; higher levels gain 8 % at most for twice the work.
+const LEVEL: u32 = 2;
 
 /// Output space that a compressor is given at a time.
 const STEP_BYTES: usize = 4 * 1024;
@@ -65,10 +66,15 @@ thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
 }
 
-/// Appends a message frame with a compressed payload, or a plain one when compression would not make it shorter.
+/// Appends a frame with a compressed payload; a plain one when that would not make it shorter, and for control frames,
+/// which are never compressed (section 6).
 ///
-/// Both are allowed once the extension is negotiated (section 6). Returns whether it was compressed.
+/// Both kinds are allowed once the extension is negotiated. Returns whether it was compressed.
 pub fn frame_into(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], window: WindowBits) -> bool {
+    if opcode.is_control() {
+        encode::frame_into(out, opcode, payload);
+        return false;
+    }
     let mut frame = FrameWriter::begin_compressed(out, opcode, payload.len());
     if compress_into(frame.payload(), payload, window) && frame.payload_bytes() < payload.len() {
         frame.finish();
@@ -81,8 +87,9 @@ pub fn frame_into(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], window: Win
 
 /// Appends the payload of a compressed message: a raw deflate stream without its tail (section 7.2.1).
 ///
-/// Returns false, with some of the stream written, if the compressor failed; it does so only when it has no memory.
-pub fn compress_into(out: &mut Vec<u8>, payload: &[u8], window: WindowBits) -> bool {
+/// False, with some of the stream written, when the compressor failed; zlib knows no such case for an owned, reset stream.
+#[must_use]
+pub(crate) fn compress_into(out: &mut Vec<u8>, payload: &[u8], window: WindowBits) -> bool {
     POOL.with_borrow_mut(|pool| {
         let compress = pool.compress[usize::from(window.0 - 9)]
             .get_or_insert_with(|| Compress::new_with_window_bits(Compression::new(LEVEL), false, window.0));
@@ -188,7 +195,9 @@ mod tests {
                 "cut at {cut}"
             );
         }
-        for bad in [&[0xff][..], b"\x06", b"garbage", &[0x02, 0x05, 0x00, 0xfa, 0xff, 0x48]] {
+        // The last one is a stored block whose four bytes are missing: the end mark would pass for them.
+        let stored = [0x00, 0x04, 0x00, 0xfb, 0xff];
+        for bad in [&[0xff][..], b"\x06", b"garbage", &[0x02, 0x05, 0x00, 0xfa, 0xff, 0x48], &stored] {
             assert_eq!(inflate(bad, 1000).unwrap_err().close, CloseCode::INVALID_DATA, "{bad:x?}");
         }
         assert_eq!(
@@ -202,12 +211,28 @@ mod tests {
     fn frames_are_compressed_only_where_it_pays() {
         let mut out = b"before".to_vec();
         assert!(!frame_into(&mut out, OpCode::Text, b"Hi", WindowBits::MAX));
-        assert_eq!(out, b"before\x81\x02Hi");
+        assert!(!frame_into(&mut out, OpCode::Ping, &[0; 9], WindowBits::MAX));
+        assert_eq!(out, b"before\x81\x02Hi\x89\x09\0\0\0\0\0\0\0\0\0");
+        out.truncate(10);
         let text = "subscribe ".repeat(20);
         assert!(frame_into(&mut out, OpCode::Text, text.as_bytes(), WindowBits::MAX));
         assert_eq!(out[10], 0xc1);
         assert_eq!(usize::from(out[11]), out.len() - 12);
         assert_eq!(inflate(&out[12..], 1000).unwrap(), text.as_bytes());
+    }
+
+    #[test]
+    fn compressors_keep_to_their_window() {
+        // Lines that repeat at every distance, so that a compressor that looked further back would gain by it.
+        let payload: Vec<u8> =
+            (0..3000).flat_map(|i| format!("line {} of a log\n", i * i % 1013).into_bytes()).collect();
+        for bits in 9..=15 {
+            let mut out = Vec::with_capacity(payload.len() + 1);
+            let input = [compressed(&payload, bits), TAIL.to_vec()].concat();
+            let mut inflater = Decompress::new_with_window_bits(false, bits);
+            inflater.decompress_vec(&input, &mut out, FlushDecompress::Sync).unwrap();
+            assert!(out == payload, "window {bits}");
+        }
     }
 
     #[test]

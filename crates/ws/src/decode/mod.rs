@@ -69,6 +69,26 @@ impl Decoder {
     /// [`Step::event`] is `None`: then all input is used up, and what a finished message held is freed. The payload is
     /// unmasked inside `input`, so consumed bytes are not what came from the network any more.
     ///
+    /// ```
+    /// use fanfare_ws::{Decoder, Event, Limits};
+    ///
+    /// let mut decoder = Decoder::default();
+    /// let mut input = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x89\x80....";
+    /// let mut at = 0;
+    /// let mut events = Vec::new();
+    /// loop {
+    ///     let step = decoder.next(&mut input[at..], &Limits::default())?;
+    ///     at += step.consumed;
+    ///     match step.event {
+    ///         Some(Event::Text(text)) => events.push(text.to_owned()),
+    ///         Some(other) => events.push(format!("{other:?}")),
+    ///         None => break,
+    ///     }
+    /// }
+    /// assert_eq!(events, ["Hello", "Ping([])"]);
+    /// # Ok::<(), fanfare_ws::ProtocolError>(())
+    /// ```
+    ///
     /// # Errors
     /// The violation that ends the connection. After an error, and after [`Event::Close`], nothing a client sends has a
     /// meaning any more (section 1.4): the driver drops the decoder and the rest of the input.

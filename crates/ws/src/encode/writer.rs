@@ -27,8 +27,8 @@ impl<'a> FrameWriter<'a> {
         Self::begin_with(out, opcode, false, expected_bytes)
     }
 
-    /// The same for a payload compressed by [`deflate::compress_into`](crate::deflate::compress_into).
-    pub fn begin_compressed(out: &'a mut Vec<u8>, opcode: OpCode, expected_bytes: usize) -> Self {
+    /// The same for a compressed payload: RSV1 is set.
+    pub(crate) fn begin_compressed(out: &'a mut Vec<u8>, opcode: OpCode, expected_bytes: usize) -> Self {
         Self::begin_with(out, opcode, true, expected_bytes)
     }
 

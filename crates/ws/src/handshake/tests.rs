@@ -1,5 +1,6 @@
 use super::*;
 use crate::deflate::WindowBits;
+use proptest::prelude::*;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -169,5 +170,14 @@ fn malformed_offers_fail_the_handshake_only_where_they_matter() {
     ] {
         assert_eq!(extensions(&[bad]), Err(HandshakeError::BadExtensions), "{bad}");
         assert_eq!(with("sec-websocket-extensions", Some(bad)).map(|accepted| accepted.deflate), Ok(None));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_offer_makes_it_panic(offer in "(permessage-deflate|server_max_window_bits|[a-z0-9]|[;,=\"\\\\ \t\\xff]){0,12}") {
+        if let Ok(Some(answer)) = extensions(&[&offer]) {
+            prop_assert!(answer.starts_with(PLAIN));
+        }
     }
 }
