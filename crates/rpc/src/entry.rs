@@ -6,7 +6,7 @@ use crate::failure::{Failure, internal};
 use crate::method::{AsyncMethod, Example, Method, Positional};
 use crate::panics::{Caught, guard};
 use crate::params::ParamSpec;
-use crate::schema::{STRICT, SchemaError, Scope, Shape, Violation, schema_of};
+use crate::schema::{STRICT, SchemaError, Scope, Shape, Violation, published, schema_of};
 use fanfare_core::model::{ErrorCode, Refusal};
 use serde::Serialize;
 use serde_json::Value;
@@ -94,7 +94,9 @@ pub(crate) struct Entry {
     pub summary: &'static str,
     pub access: Access,
     pub positional: Positional,
+    /// As published.
     pub params_schema: Value,
+    /// As published.
     pub result_schema: Value,
     pub example: Example,
     params: ParamSpec,
@@ -207,8 +209,8 @@ impl Described {
             summary,
             access,
             positional,
-            params_schema,
-            result_schema,
+            params_schema: published(&params_schema),
+            result_schema: published(&result_schema),
             example,
             params,
             result,

@@ -86,7 +86,9 @@ impl ParamSpec {
         if sent.starts_with('[') {
             return elements(sent, |n, value| judge(fields.get(n).is_some_and(|f| f.opaque), value));
         }
-        members(sent, |name, value| judge(fields.iter().any(|f| f.opaque && f.name == *name), value))
+        let all =
+            members(sent, |name, value| judge(fields.iter().any(|f| f.opaque && f.name == *name), value))?;
+        if all { Ok(()) } else { Err(Failure::Parse) }
     }
 
     /// Gives positional values their names.

@@ -208,6 +208,8 @@ fn payloads_keep_their_bytes_their_depth_and_their_escapes() {
     for params in [
         format!(r#"{{"topic":"t","payload":{}}}"#, deep(129)),
         r#"{"topic":"\ud83d","payload":1}"#.into(),
+        r#"{"topic":"t","payload":1,"\ud83d":1}"#.into(),
+        r#"{"topic":"t","payload":"\ud83d","\ud83d":1}"#.into(),
         r#"{"topic":"t","payload":1,"client_id":"\ude00"}"#.into(),
         format!(r#"{{"topic":{},"payload":1}}"#, deep(31)),
     ] {
@@ -344,4 +346,38 @@ fn no_method_answers_junk_with_an_internal_error() {
             assert!(!name.contains('.') || answer.get("error").is_some(), "{name} took {params}: {answer}");
         }
     }
+}
+
+/// Whatever is sent, what comes back is JSON, and an internal error is never the client's doing.
+#[test]
+fn any_text_gets_a_sound_answer() {
+    use proptest::prelude::*;
+    let registry = registry();
+    let left_out = ["test.panic", "test.sleep", "rpc.discover"];
+    let names = registry.names().into_iter().filter(|n| !left_out.contains(n));
+    let method = proptest::sample::select(names.collect::<Vec<_>>());
+    let scalar =
+        r#"(null|true|-?[0-9]{1,20}(\.[0-9])?(e[0-9])?|"[a-z ]{0,4}(\\(n|u00e9|ud83d|ude00|"))?[a-z]{0,2}")"#;
+    let key = proptest::sample::select(vec![
+        "topic", "payload", "message", "since", "epoch", "offset", "key", "value", "x", "\\ud800",
+    ]);
+    let value = proptest::string::string_regex(scalar).unwrap().prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(|v| format!("[{}]", v.join(","))),
+            proptest::collection::vec((key.clone(), inner), 0..4).prop_map(|m| format!(
+                "{{{}}}",
+                m.iter().map(|(k, v)| format!(r#""{k}":{v}"#)).collect::<Vec<_>>().join(",")
+            )),
+        ]
+    });
+    let config = ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(method in method, params in value, id in "(1|\"a\"|null|true)", cut in 0..400usize)| {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params},"id":{id}}}"#);
+        let cut = text.char_indices().map(|(i, _)| i).nth(cut).unwrap_or(text.len());
+        for text in [&text[..], &text[..cut], &format!("[{text},{text}]")] {
+            let answer = ask(&registry, text).expect("not a notification");
+            prop_assert!(serde_json::from_str::<Value>(&answer).is_ok(), "{} -> {}", text, answer);
+            prop_assert!(!answer.contains("-32603"), "{} -> {}", text, answer);
+        }
+    });
 }

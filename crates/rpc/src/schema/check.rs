@@ -228,10 +228,11 @@ fn object<'a>(
 pub(crate) fn members<'a, E>(
     json: &'a str,
     each: impl FnMut(Cow<'a, str>, &'a str) -> Result<(), E>,
-) -> Result<(), E> {
+) -> Result<bool, E> {
     let mut refused = None;
-    let _ = serde_json::Deserializer::from_str(json).deserialize_map(Each { each, refused: &mut refused });
-    refused.map_or(Ok(()), Err)
+    let ended =
+        serde_json::Deserializer::from_str(json).deserialize_map(Each { each, refused: &mut refused });
+    refused.map_or(Ok(ended.is_ok()), Err)
 }
 
 /// Gives each element of an array to `each` until one is refused. What is no array has none.

@@ -176,7 +176,7 @@ fn text(members: &Map<String, Value>, one_of: Vec<String>) -> Kind {
 }
 
 /// What the integer types of Rust hold, by the formats schemars gives them.
-fn bounds(format: &str) -> Option<(i128, i128)> {
+pub(super) fn bounds(format: &str) -> Option<(i128, i128)> {
     Some(match format {
         "int8" => (i8::MIN.into(), i8::MAX.into()),
         "int16" => (i16::MIN.into(), i16::MAX.into()),

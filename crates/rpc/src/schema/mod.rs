@@ -6,10 +6,12 @@
 
 mod check;
 mod compile;
+mod publish;
 mod violation;
 
 pub(crate) use check::{Scope, elements, members, push_member};
 pub(crate) use compile::{Field, Kind, Shape};
+pub(crate) use publish::published;
 pub use violation::Violation;
 
 use fanfare_core::session::SessionCode;
