@@ -121,6 +121,26 @@ pub enum Info<'a> {
     ServerShutdown,
 }
 
+impl Info<'_> {
+    /// Its code on the wire.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Info::TopicDeleted { .. } => "TOPIC_DELETED",
+            Info::MessagesDropped { .. } => "MESSAGES_DROPPED",
+            Info::ServerShutdown => "SERVER_SHUTDOWN",
+        }
+    }
+
+    /// One sentence for people.
+    pub const fn message(&self) -> &'static str {
+        match self {
+            Info::TopicDeleted { .. } => "the topic was deleted and the subscription has ended",
+            Info::MessagesDropped { .. } => "events were dropped because the client reads too slowly",
+            Info::ServerShutdown => "the server is shutting down; reconnect in a moment",
+        }
+    }
+}
+
 /// Encodes deliveries for one variant (dialect × compression): the same bytes for each subscriber of it.
 ///
 /// Each call appends one complete WebSocket frame.

@@ -5,6 +5,7 @@
 //! subscribers, so that it is made once.
 
 pub mod json;
+pub mod jsonrpc;
 pub mod time;
 pub mod typed;
 mod welcome;

@@ -28,17 +28,8 @@ impl Dialect for Typed {
     }
 
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>) {
-        let (code, message) = match info {
-            Info::TopicDeleted { .. } => {
-                ("TOPIC_DELETED", "the topic was deleted and the subscription has ended")
-            }
-            Info::MessagesDropped { .. } => {
-                ("MESSAGES_DROPPED", "events were dropped because the client reads too slowly")
-            }
-            Info::ServerShutdown => ("SERVER_SHUTDOWN", "the server is shutting down; reconnect in a moment"),
-        };
         out.extend_from_slice(b"{\"type\":\"info\",\"code\":\"");
-        out.extend_from_slice(code.as_bytes());
+        out.extend_from_slice(info.code().as_bytes());
         out.push(b'"');
         match info {
             Info::TopicDeleted { topic } => {
@@ -52,7 +43,7 @@ impl Dialect for Typed {
             Info::ServerShutdown => {}
         }
         out.extend_from_slice(b",\"message\":");
-        write_str(out, message);
+        write_str(out, info.message());
         end_with_time(now_ms, out);
     }
 

@@ -1,0 +1,220 @@
+//! A method as the registry holds it: its description, compiled schemas, and its handler without types.
+
+use crate::access::Access;
+use crate::caller::{Caller, Who};
+use crate::failure::{Failure, internal};
+use crate::method::{AsyncMethod, Example, Method, Positional};
+use crate::panics::{Caught, guard};
+use crate::params::ParamSpec;
+use crate::schema::{STRICT, SchemaError, Scope, Shape, Violation, published, schema_of};
+use fanfare_core::model::{ErrorCode, Refusal};
+use serde::Serialize;
+use serde_json::Value;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// A result on its way.
+pub(crate) type Later = Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>> + Send>>;
+
+/// What became of a call.
+pub(crate) enum Ran {
+    /// The result's JSON was appended.
+    Done,
+    /// It runs elsewhere.
+    Later(Later),
+}
+
+/// Why a handler gave no result.
+pub(crate) enum Error {
+    Refused(Refusal),
+    Params(Box<Violation>),
+    /// The schema let something pass that the type does not take, or the result cannot be written.
+    Types(serde_json::Error),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        Self::Params(Box::new(violation))
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Types(error)
+    }
+}
+
+trait Handler: Send + Sync {
+    fn run(&self, caller: &mut dyn Caller, params: &str, out: &mut Vec<u8>) -> Result<Ran, Error>;
+}
+
+struct Ready<M>(M);
+
+impl<M: Method> Handler for Ready<M> {
+    fn run(&self, caller: &mut dyn Caller, params: &str, out: &mut Vec<u8>) -> Result<Ran, Error> {
+        let params = serde_json::from_str(params)?;
+        M::validate(&params)?;
+        let result = self.0.call(caller, params)?;
+        write(out, &result)?;
+        Ok(Ran::Done)
+    }
+}
+
+struct Waiting<M>(Arc<M>);
+
+impl<M: AsyncMethod> Handler for Waiting<M> {
+    fn run(&self, caller: &mut dyn Caller, params: &str, _: &mut Vec<u8>) -> Result<Ran, Error> {
+        let params = serde_json::from_str(params)?;
+        M::validate(&params)?;
+        let call = self.0.clone().call(Who::from(caller.identity()), params);
+        Ok(Ran::Later(Box::pin(async move {
+            let result = call.await?;
+            let mut out = Vec::new();
+            write(&mut out, &result)?;
+            Ok(out)
+        })))
+    }
+}
+
+fn write(out: &mut Vec<u8>, result: &impl Serialize) -> Result<(), Error> {
+    Ok(serde_json::to_writer(out, result)?)
+}
+
+/// A registered method.
+pub(crate) struct Entry {
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub access: Access,
+    pub positional: Positional,
+    /// As published.
+    pub params_schema: Value,
+    /// As published.
+    pub result_schema: Value,
+    pub example: Example,
+    params: ParamSpec,
+    result: Shape,
+    handler: Box<dyn Handler>,
+}
+
+impl Entry {
+    pub(crate) fn ready<M: Method>(method: M) -> Result<Self, SchemaError> {
+        let described = Described {
+            name: M::NAME,
+            summary: M::SUMMARY,
+            access: M::ACCESS,
+            positional: M::POSITIONAL,
+            params_schema: schema_of::<M::Params<'static>>(false),
+            result_schema: schema_of::<M::Result>(true),
+            example: M::example(),
+        };
+        described.with(Box::new(Ready(method)))
+    }
+
+    pub(crate) fn waiting<M: AsyncMethod>(method: M) -> Result<Self, SchemaError> {
+        let described = Described {
+            name: M::NAME,
+            summary: M::SUMMARY,
+            access: M::ACCESS,
+            positional: Positional::InOrder,
+            params_schema: schema_of::<M::Params>(false),
+            result_schema: schema_of::<M::Result>(true),
+            example: M::example(),
+        };
+        described.with(Box::new(Waiting(Arc::new(method))))
+    }
+
+    /// Checks, runs, checks: on failure nothing stays appended.
+    pub(crate) fn run(
+        &self,
+        caller: &mut dyn Caller,
+        params: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<Ran, Failure> {
+        self.access.check(caller)?;
+        let params = self.params.bind(params)?;
+        let mark = out.len();
+        let ran = self.settle(guard(|| self.handler.run(caller, &params, out)));
+        let ran = ran.and_then(|ran| match ran {
+            Ran::Done => self.check_result(&out[mark..]).map(|()| Ran::Done),
+            later => Ok(later),
+        });
+        if ran.is_err() {
+            out.truncate(mark);
+        }
+        ran
+    }
+
+    /// Drives a call that runs elsewhere to its end.
+    pub(crate) async fn finish(&self, mut call: Later) -> Result<Vec<u8>, Failure> {
+        let outcome = std::future::poll_fn(|cx| match guard(|| call.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
+            Err(caught) => Poll::Ready(Err(caught)),
+        });
+        let json = self.settle(outcome.await)?;
+        self.check_result(&json).map(|()| json)
+    }
+
+    fn settle<T>(&self, outcome: Result<Result<T, Error>, Caught>) -> Result<T, Failure> {
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Error::Refused(r))) if r.code == ErrorCode::Internal => {
+                Err(internal(self.name, &r.message, None))
+            }
+            Ok(Err(Error::Refused(refusal))) => Err(refusal.into()),
+            Ok(Err(Error::Params(violation))) => Err(Failure::Params(violation)),
+            Ok(Err(Error::Types(error))) => {
+                Err(internal(self.name, &format_args!("type and schema differ: {error}"), None))
+            }
+            Err(caught) => Err(internal(self.name, &caught.message, Some(&caught.stack))),
+        }
+    }
+
+    /// A result that breaks its own schema is a fault of ours, and no client gets to see it.
+    fn check_result(&self, json: &[u8]) -> Result<(), Failure> {
+        let text = std::str::from_utf8(json).unwrap_or_default();
+        self.result.check(text, &Scope::Root).map_err(|violation| {
+            internal(self.name, &format_args!("the result breaks its schema: {}", violation.message), None)
+        })
+    }
+}
+
+struct Described {
+    name: &'static str,
+    summary: &'static str,
+    access: Access,
+    positional: Positional,
+    params_schema: Value,
+    result_schema: Value,
+    example: Example,
+}
+
+impl Described {
+    fn with(self, handler: Box<dyn Handler>) -> Result<Entry, SchemaError> {
+        let Self { name, summary, access, positional, params_schema, result_schema, example } = self;
+        let shape = Shape::compile(&params_schema, &format!("{name} params"))?;
+        let params = ParamSpec::new(shape, positional, params_schema.get(STRICT).is_some());
+        let params = params.map_err(|why| SchemaError { at: name.into(), why: why.into() })?;
+        let result = Shape::compile(&result_schema, &format!("{name} result"))?;
+        Ok(Entry {
+            name,
+            summary,
+            access,
+            positional,
+            params_schema: published(&params_schema),
+            result_schema: published(&result_schema),
+            example,
+            params,
+            result,
+            handler,
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a call has no result.
+
+use crate::schema::Violation;
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_dialects::jsonrpc::{self, Fault, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, PARSE_ERROR};
+use serde_json::value::RawValue;
+use std::fmt::Write as _;
+
+/// The number `protocol.md` 6 gives to methods that need a connection over `POST /rpc`.
+const NEEDS_CONNECTION: i32 = -32000;
+
+/// Why a call has no result.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// Nests too deep or holds half a surrogate pair.
+    Parse,
+    /// There is no such method.
+    UnknownMethod,
+    /// The params do not fit.
+    Params(Box<Violation>),
+    /// The method or a service refused.
+    Refused(Refusal),
+    /// Only a connection can call it.
+    NeedsConnection,
+    /// A fault of ours; the log has the details under this id.
+    Internal {
+        /// Sixteen hexadecimal digits.
+        correlation_id: String,
+    },
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Violation> for Failure {
+    fn from(violation: Violation) -> Self {
+        Self::Params(Box::new(violation))
+    }
+}
+
+impl Failure {
+    /// The JSON-RPC error number.
+    pub fn number(&self) -> i32 {
+        match self {
+            Self::Parse => PARSE_ERROR,
+            Self::UnknownMethod => METHOD_NOT_FOUND,
+            Self::Params(_) => INVALID_PARAMS,
+            Self::Refused(refusal) => refusal.code.rpc_number(),
+            Self::NeedsConnection => NEEDS_CONNECTION,
+            Self::Internal { .. } => INTERNAL_ERROR,
+        }
+    }
+
+    /// Appends the response object.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, id: Option<&RawValue>) {
+        match self {
+            Self::Parse => jsonrpc::fault(out, Fault::PARSE),
+            Self::UnknownMethod => jsonrpc::error(out, id, METHOD_NOT_FOUND, None),
+            Self::Params(violation) => jsonrpc::error(out, id, INVALID_PARAMS, Some(&violation.json())),
+            Self::Refused(refusal) => jsonrpc::refusal(out, id, refusal),
+            Self::NeedsConnection => jsonrpc::numbered_refusal(out, id, NEEDS_CONNECTION, &self.to_refusal()),
+            Self::Internal { correlation_id } => {
+                let mut data = String::from(r#"{"code":"INTERNAL","correlation_id":""#);
+                let _ = write!(data, "{correlation_id}\"}}");
+                jsonrpc::error(out, id, INTERNAL_ERROR, Some(&data));
+            }
+        }
+    }
+
+    /// The same for a dialect with names instead of numbers.
+    pub fn to_refusal(&self) -> Refusal {
+        match self {
+            Self::Parse => {
+                Refusal::new(ErrorCode::InvalidJson, "the params nest too deep or hold half a character")
+            }
+            Self::UnknownMethod => Refusal::new(ErrorCode::UnknownCommand, "there is no such command"),
+            Self::Params(violation) => Refusal::new(ErrorCode::InvalidMessage, violation.message.clone()),
+            Self::Refused(refusal) => refusal.clone(),
+            Self::NeedsConnection => {
+                Refusal::new(ErrorCode::Forbidden, "this method needs a connection: use a WebSocket")
+            }
+            Self::Internal { correlation_id } => {
+                Refusal::new(ErrorCode::Internal, format!("internal error, correlation id {correlation_id}"))
+            }
+        }
+    }
+}
+
+/// A fault of ours: draws the id under which the log has `what`.
+pub(crate) fn internal(
+    method: &str,
+    what: &dyn std::fmt::Display,
+    stack: Option<&dyn std::fmt::Display>,
+) -> Failure {
+    let id = getrandom::u64().unwrap_or_default();
+    let correlation_id = format!("{id:016x}");
+    match stack {
+        Some(stack) => tracing::error!(%correlation_id, method, %stack, "{what}"),
+        None => tracing::error!(%correlation_id, method, "{what}"),
+    }
+    Failure::Internal { correlation_id }
+}

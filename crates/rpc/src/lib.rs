@@ -1,0 +1,45 @@
+//! The registry of methods: what a client can call by name, over JSON-RPC and as typed server commands.
+//!
+//! ```text
+//! text ─ jsonrpc::parse ─ dispatch ─ access ─ params: bind, check ─ Method::call ─ check result ─ text
+//!                                                                └ AsyncMethod ─ Pending ─ run elsewhere ─ text
+//! ```
+//!
+//! A method is one file: a type with a name, a summary, typed params, a typed result and a handler
+//! (`docs/adding-a-method.md`). The JSON Schema of both types is what the documents publish *and* what is enforced: params are
+//! checked against it before the handler sees them, results before a client does. What must always hold: params refuse
+//! unknown properties; a panic in a handler harms nobody else; no handler runs longer on a connection's thread than it
+//! takes to compute its answer (what waits is an [`AsyncMethod`]).
+
+mod access;
+mod caller;
+mod dispatch;
+mod entry;
+mod failure;
+mod method;
+pub mod methods;
+mod openrpc;
+mod panics;
+mod params;
+mod pending;
+mod registry;
+mod schema;
+
+pub use access::Access;
+pub use caller::{
+    Caller, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, ServerFacts, SessionGrant,
+    SessionView, TopicPage, TopicQuery, TopicRow, Who,
+};
+pub use dispatch::{Outcome, dispatch};
+pub use failure::Failure;
+pub use method::{AsyncMethod, Example, Method, Positional};
+pub use pending::Pending;
+pub use registry::{BuildError, Observer, Registry, RegistryBuilder};
+pub use schema::{SchemaError, SessionCodeText, Violation};
+
+/// What the derives in a method's file expand to, so that a crate that adds methods needs no more dependencies than this one.
+pub mod reexport {
+    pub use schemars;
+    pub use serde;
+    pub use serde_json;
+}

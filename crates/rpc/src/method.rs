@@ -1,0 +1,111 @@
+//! What a method is.
+
+use crate::access::Access;
+use crate::caller::{Caller, Who};
+use crate::schema::Violation;
+use fanfare_core::model::Refusal;
+use schemars::JsonSchema;
+use serde::de::{Deserialize, DeserializeOwned};
+use serde::ser::Serialize;
+use serde_json::Value;
+use std::future::Future;
+use std::sync::Arc;
+
+/// A method that answers at once, on the thread of the connection that called.
+///
+/// Limits of params and result are attributes of their fields (`#[schemars(length(min = 3, max = 100))]`,
+/// `#[schemars(range(min = 0, max = 1000))]`, enums for choices, [`crate::SessionCodeText`]); params derive with
+/// `#[serde(deny_unknown_fields)]`, without which the registry does not take the method.
+pub trait Method: Send + Sync + 'static {
+    /// The name clients call.
+    const NAME: &'static str;
+    /// One sentence for the documents and `server.list_commands`.
+    const SUMMARY: &'static str;
+    /// Who may call it.
+    const ACCESS: Access = Access::ANYONE;
+    /// How positional params are read.
+    const POSITIONAL: Positional = Positional::InOrder;
+
+    /// The params, an object; it may borrow from the request.
+    type Params<'a>: Deserialize<'a> + JsonSchema;
+    /// The result.
+    type Result: Serialize + JsonSchema;
+
+    /// A call and its result for the documents.
+    fn example() -> Example;
+
+    /// Judges what no single param shows, after each of them was found good.
+    ///
+    /// # Errors
+    /// What the params break.
+    fn validate(_params: &Self::Params<'_>) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// A refusal with a documented code; nothing was changed.
+    fn call(&self, caller: &mut dyn Caller, params: Self::Params<'_>) -> Result<Self::Result, Refusal>;
+}
+
+/// A method that waits for something: it runs elsewhere, within a deadline the server sets, and its answer may be overtaken.
+pub trait AsyncMethod: Send + Sync + 'static {
+    /// The name clients call.
+    const NAME: &'static str;
+    /// One sentence for the documents.
+    const SUMMARY: &'static str;
+    /// Who may call it.
+    const ACCESS: Access = Access::ANYONE;
+
+    /// The params, an object.
+    type Params: DeserializeOwned + JsonSchema + Send + 'static;
+    /// The result.
+    type Result: Serialize + JsonSchema;
+
+    /// A call and its result for the documents.
+    fn example() -> Example;
+
+    /// Judges what no single param shows, after each of them was found good.
+    ///
+    /// # Errors
+    /// What the params break.
+    fn validate(_params: &Self::Params) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    /// Carries it out. Dropped at the deadline.
+    ///
+    /// # Errors
+    /// A refusal with a documented code.
+    fn call(
+        self: Arc<Self>,
+        who: Who,
+        params: Self::Params,
+    ) -> impl Future<Output = Result<Self::Result, Refusal>> + Send + 'static;
+}
+
+/// How positional params are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positional {
+    /// One value for each named param in the order of the type's fields.
+    InOrder,
+    /// All values together are the one named param, an array.
+    Rest,
+}
+
+/// A call and its result.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// Named params, an object.
+    pub params: Value,
+    /// What comes back.
+    pub result: Value,
+}
+
+impl Example {
+    /// An example from two JSON values.
+    pub fn new(params: Value, result: Value) -> Self {
+        Self { params, result }
+    }
+}

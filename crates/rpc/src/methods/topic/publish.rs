@@ -1,0 +1,97 @@
+//! `topic.publish`.
+
+use super::{ClientName, TopicName};
+use crate::methods::unexpected;
+use crate::{Caller, Example, Method, Violation};
+use fanfare_core::model::{Command, Publish as Order, Refusal, Reply};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+pub(crate) struct Publish;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Params<'a> {
+    #[serde(borrow)]
+    topic: TopicName<'a>,
+    /// Any JSON, null too; subscribers get its bytes as sent. One of `payload` and `message` is required.
+    #[serde(borrow, default, deserialize_with = "present")]
+    #[schemars(extend("x-opaque" = true))]
+    payload: Option<&'a RawValue>,
+    /// Another name for `payload`, which wins.
+    #[serde(borrow, default, deserialize_with = "present")]
+    #[schemars(extend("x-opaque" = true))]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    client_id: Option<ClientName<'a>>,
+    /// A repeat within five minutes changes nothing and answers the first result.
+    #[serde(borrow)]
+    idempotency_key: Option<IdempotencyKey<'a>>,
+    /// The publishing connection does not hear this event.
+    #[serde(default)]
+    exclude_self: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct IdempotencyKey<'a>(
+    #[serde(borrow)]
+    #[schemars(length(min = 1), extend("x-max-bytes" = 128))]
+    Cow<'a, str>,
+);
+
+/// A null that is sent is a payload.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Published {
+    topic: String,
+    /// The event's id.
+    id: String,
+    /// The event's offset.
+    offset: u64,
+    /// Subscriptions of this node when the offset was given.
+    delivered: u64,
+}
+
+impl Method for Publish {
+    const NAME: &'static str = "topic.publish";
+    const SUMMARY: &'static str = "Sends a payload to everyone who hears a topic";
+    type Params<'a> = Params<'a>;
+    type Result = Published;
+
+    fn example() -> Example {
+        Example::new(
+            json!({ "topic": "news", "payload": { "title": "hello" } }),
+            json!({ "topic": "news", "id": "01hf7yat00p000000001", "offset": 18, "delivered": 3 }),
+        )
+    }
+
+    fn validate(params: &Params<'_>) -> Result<(), Violation> {
+        params.payload.or(params.message).map(|_| ()).ok_or_else(|| Violation::required("payload"))
+    }
+
+    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Published, Refusal> {
+        let order = Order {
+            topic: params.topic.checked()?,
+            payload: params.payload.or(params.message).unwrap_or(RawValue::NULL).get(),
+            client_id: params.client_id.map(|c| c.0),
+            idempotency_key: params.idempotency_key.map(|k| k.0),
+            exclude_self: params.exclude_self,
+        };
+        match caller.execute(Command::Publish(order))? {
+            Reply::Published { topic, event, delivered } => Ok(Published {
+                topic: topic.into_owned(),
+                id: event.id.to_string(),
+                offset: event.offset,
+                delivered,
+            }),
+            other => Err(unexpected(&other)),
+        }
+    }
+}

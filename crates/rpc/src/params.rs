@@ -1,0 +1,137 @@
+//! From params as they were sent to the object a method's type is read from.
+//!
+//! Order of judgement: depth and characters (-32700), then positional values get their names, then the schema, then
+//! members that are there twice: the last one counts, but on security methods nothing does (`protocol.md` 6).
+
+use crate::failure::Failure;
+use crate::method::Positional;
+use crate::schema::{Kind, Shape, Violation, elements, members, push_member};
+use fanfare_dialects::jsonrpc::{MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH, facts, is_flat_and_plain};
+use std::borrow::Cow;
+
+/// Levels around the params: the request object.
+const OUTER: usize = 1;
+
+/// A method's params.
+pub(crate) struct ParamSpec {
+    shape: Shape,
+    positional: Positional,
+    /// Refuse members that are there twice.
+    strict: bool,
+    has_opaque: bool,
+}
+
+impl ParamSpec {
+    /// For an object's shape that lists all its members; else what is wrong with it.
+    pub(crate) fn new(shape: Shape, positional: Positional, strict: bool) -> Result<Self, &'static str> {
+        let Kind::Object { fields, rest } = &shape.kind else { return Err("params must be an object") };
+        if rest.is_some() {
+            return Err("params must refuse unknown members: add #[serde(deny_unknown_fields)]");
+        }
+        let one_array = matches!(fields.as_slice(), [f] if matches!(f.shape.kind, Kind::Array { .. }));
+        if positional == Positional::Rest && !one_array {
+            return Err("positional params that are taken together need exactly one param, an array");
+        }
+        let has_opaque = fields.iter().any(|f| f.opaque);
+        Ok(Self { shape, positional, strict, has_opaque })
+    }
+
+    fn fields(&self) -> &[crate::schema::Field] {
+        match &self.shape.kind {
+            Kind::Object { fields, .. } => fields,
+            _ => &[],
+        }
+    }
+
+    /// The params as an object that fits.
+    pub(crate) fn bind<'a>(&self, sent: Option<&'a str>) -> Result<Cow<'a, str>, Failure> {
+        let sent = sent.unwrap_or("{}");
+        if !is_flat_and_plain(sent, OUTER) {
+            self.judge_text(sent)?;
+        }
+        let named = if sent.starts_with('[') { Cow::Owned(self.named(sent)?) } else { Cow::Borrowed(sent) };
+        let mut twice = Vec::new();
+        self.shape.check_params(&named, &mut twice)?;
+        match twice.pop() {
+            None => {
+                drop(twice);
+                Ok(named)
+            }
+            Some(name) if self.strict => {
+                Err(Violation::new(name.into_owned(), "unknown", None, "is there twice").into())
+            }
+            Some(_) => Ok(Cow::Owned(last_ones(&named))),
+        }
+    }
+
+    /// Depth and characters of all but opaque params; depth alone of those.
+    fn judge_text(&self, sent: &str) -> Result<(), Failure> {
+        let whole = facts(sent);
+        if !whole.lone_surrogate && whole.depth + OUTER <= MAX_INTERPRETED_DEPTH {
+            return Ok(());
+        }
+        if !self.has_opaque {
+            return Err(Failure::Parse);
+        }
+        let judge = |opaque: bool, value: &str| {
+            let facts = facts(value);
+            let fits = if opaque {
+                facts.depth <= MAX_PAYLOAD_DEPTH
+            } else {
+                !facts.lone_surrogate && facts.depth + OUTER < MAX_INTERPRETED_DEPTH
+            };
+            if fits { Ok(()) } else { Err(Failure::Parse) }
+        };
+        let fields = self.fields();
+        if sent.starts_with('[') {
+            return elements(sent, |n, value| judge(fields.get(n).is_some_and(|f| f.opaque), value));
+        }
+        let all =
+            members(sent, |name, value| judge(fields.iter().any(|f| f.opaque && f.name == *name), value))?;
+        if all { Ok(()) } else { Err(Failure::Parse) }
+    }
+
+    /// Gives positional values their names.
+    fn named(&self, sent: &str) -> Result<String, Failure> {
+        let fields = self.fields();
+        let mut object = String::with_capacity(sent.len() + 16 * fields.len());
+        match self.positional {
+            Positional::Rest => {
+                for field in fields {
+                    push_member(&mut object, &field.name, sent);
+                }
+            }
+            Positional::InOrder => elements(sent, |n, value| match fields.get(n) {
+                Some(field) => {
+                    push_member(&mut object, &field.name, value);
+                    Ok(())
+                }
+                None => {
+                    let rest = format!("is one too many: there are {} params", fields.len());
+                    Err(Failure::from(Violation::new(format!("[{n}]"), "unknown", Some(value), &rest)))
+                }
+            })?,
+        }
+        if object.is_empty() {
+            object.push('{');
+        }
+        object.push('}');
+        Ok(object)
+    }
+}
+
+/// The object with the last of each member.
+fn last_ones(object: &str) -> String {
+    let mut all: Vec<(Cow<'_, str>, &str)> = Vec::new();
+    let _ = members(object, |name, value| {
+        all.retain(|(n, _)| *n != name);
+        all.push((name, value));
+        Ok::<(), ()>(())
+    });
+    let mut out = String::with_capacity(object.len());
+    for (name, value) in all {
+        push_member(&mut out, &name, value);
+    }
+    out.push('}');
+    out
+}

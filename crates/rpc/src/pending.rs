@@ -1,0 +1,96 @@
+//! Calls that run elsewhere.
+
+use crate::dispatch::close_batch;
+use crate::entry::{Entry, Later};
+use crate::failure::Failure;
+use crate::registry::Observer;
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_dialects::jsonrpc;
+use futures_util::future::join_all;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+/// What is left of a text: one or more calls that wait. Give it a task of its own; dropping it ends the calls.
+pub struct Pending {
+    calls: Vec<PendingCall>,
+    /// For a batch what is answered already: `[` and each answer with a comma.
+    batch: Option<Vec<u8>>,
+}
+
+/// One call that waits.
+pub(crate) struct PendingCall {
+    pub id: Option<Box<RawValue>>,
+    pub entry: Arc<Entry>,
+    pub observer: Option<Arc<dyn Observer>>,
+    pub call: Later,
+}
+
+impl Pending {
+    pub(crate) fn one(call: PendingCall) -> Self {
+        Self { calls: vec![call], batch: None }
+    }
+
+    pub(crate) fn batch(answered: Vec<u8>, calls: Vec<PendingCall>) -> Self {
+        Self { calls, batch: Some(answered) }
+    }
+
+    /// How many calls wait.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether none waits; never so for what `dispatch` answers.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Runs all calls to their end and answers the text to send, if there is one. Each call first takes a permit of `gate`
+    /// (share one per connection), and both together take no longer than `deadline`; a call over it is dropped and answered
+    /// `UNAVAILABLE`.
+    pub async fn run(self, deadline: Duration, gate: &Semaphore) -> Option<Vec<u8>> {
+        let until = Instant::now() + deadline;
+        let answers = join_all(self.calls.into_iter().map(|c| c.run(until, gate))).await;
+        let mut answers = answers.into_iter().flatten();
+        let Some(mut out) = self.batch else { return answers.next() };
+        for answer in answers {
+            out.extend_from_slice(&answer);
+            out.push(b',');
+        }
+        if out.len() == 1 {
+            return None;
+        }
+        close_batch(&mut out);
+        Some(out)
+    }
+}
+
+impl PendingCall {
+    async fn run(self, until: Instant, gate: &Semaphore) -> Option<Vec<u8>> {
+        let started = Instant::now();
+        let work = async {
+            // The gate is never closed; if it were, the call would go on without its permit.
+            let _permit = gate.acquire().await;
+            self.entry.finish(self.call).await
+        };
+        let result = timeout_at(until, work).await.unwrap_or_else(|_| {
+            Err(Refusal::new(ErrorCode::Unavailable, "the method did not finish within its deadline").into())
+        });
+        if let Some(observer) = &self.observer {
+            observer.ended(self.entry.name, started.elapsed(), result.as_ref().err().map(Failure::number));
+        }
+        let id = self.id?;
+        let mut out = Vec::new();
+        match result {
+            Ok(json) => {
+                jsonrpc::open_result(&mut out, Some(&id));
+                out.extend_from_slice(&json);
+                jsonrpc::close_result(&mut out);
+            }
+            Err(failure) => failure.encode(&mut out, Some(&id)),
+        }
+        Some(out)
+    }
+}

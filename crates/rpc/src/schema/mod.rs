@@ -1,0 +1,90 @@
+//! One schema for the documents and for the checks.
+//!
+//! `schemars` makes the JSON Schema of a type; [`Shape`] is that schema compiled. A keyword the compiler does not know is an
+//! error when the registry is built, so nothing is ever published that is not enforced. Checks run on raw JSON text, which
+//! gives the exact value at fault; the typed value is made after.
+
+mod check;
+mod compile;
+mod publish;
+mod violation;
+
+pub(crate) use check::{Scope, elements, members, push_member};
+pub(crate) use compile::{Field, Kind, Shape};
+pub(crate) use publish::published;
+pub use violation::Violation;
+
+use fanfare_core::session::SessionCode;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// A type's schema cannot be enforced.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {why}")]
+pub struct SchemaError {
+    /// Where in the schema.
+    pub at: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// The schema of a type as it is read (params) or written (results), JSON Schema draft 7 with everything in line, which is
+/// what OpenRPC tools understand.
+pub(crate) fn schema_of<T: JsonSchema>(written: bool) -> Value {
+    let settings = SchemaSettings::draft07().with(|s| {
+        s.inline_subschemas = true;
+        s.meta_schema = None;
+    });
+    let settings = if written { settings.for_serialize() } else { settings };
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.remove("title");
+    schema.to_value()
+}
+
+/// Marks a param whose JSON is passed on and not interpreted: topic payloads.
+pub(crate) const OPAQUE: &str = "x-opaque";
+/// Bounds a string in bytes, where characters are not what is bounded.
+pub(crate) const MAX_BYTES: &str = "x-max-bytes";
+/// On the params of a security method: a member that is there twice is refused instead of the last one counting.
+pub(crate) const STRICT: &str = "x-strict";
+/// The format of [`SessionCodeText`].
+pub(crate) const SESSION_CODE: &str = "session_code";
+
+/// A string of the form `adjective-animal-number` in any case: the seed's `session_code` validator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionCodeText(String);
+
+impl SessionCodeText {
+    /// The text as it was sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionCodeText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if SessionCode::has_form(&text) {
+            Ok(Self(text))
+        } else {
+            Err(serde::de::Error::custom("no session code"))
+        }
+    }
+}
+
+impl JsonSchema for SessionCodeText {
+    fn schema_name() -> Cow<'static, str> {
+        "SessionCode".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": SESSION_CODE })
+    }
+}

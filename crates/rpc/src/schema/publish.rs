@@ -1,0 +1,75 @@
+//! The schema as the documents show it: the same rules in words that any JSON Schema tool knows.
+//!
+//! Tools refuse formats and keywords they do not know, so ours are put into standard ones: a session code into a pattern, a bound
+//! in bytes into one in characters (which is never stricter), Rust's small integer types into bounds.
+
+use super::compile::bounds;
+use super::{MAX_BYTES, OPAQUE, SESSION_CODE, STRICT};
+use serde_json::{Map, Value, json};
+
+/// What `^[a-z]+-[a-z]+-\d{1,2}$` in any case is without flags.
+const SESSION_CODE_PATTERN: &str = "^[A-Za-z]+-[A-Za-z]+-[0-9]{1,2}$";
+/// Beyond this a bound is no number that every JSON tool can hold.
+const MAX_SAFE: i128 = 1 << 53;
+
+/// The published form of a schema that is enforced.
+pub(crate) fn published(schema: &Value) -> Value {
+    match schema {
+        Value::Object(members) => {
+            let mut out: Map<String, Value> =
+                members.iter().map(|(k, v)| (k.clone(), published(v))).collect();
+            standard_words(&mut out);
+            out.into()
+        }
+        Value::Array(several) => several.iter().map(published).collect(),
+        other => other.clone(),
+    }
+}
+
+fn standard_words(schema: &mut Map<String, Value>) {
+    schema.remove(OPAQUE);
+    schema.remove(STRICT);
+    if schema.get("default") == Some(&Value::Null) {
+        schema.remove("default");
+    }
+    if let Some(bytes) = schema.get(MAX_BYTES).filter(|b| b.is_u64()).cloned() {
+        schema.remove(MAX_BYTES);
+        schema.entry("maxLength").or_insert(bytes);
+    }
+    let Some(format) = schema.get("format").and_then(Value::as_str).map(str::to_owned) else { return };
+    schema.remove("format");
+    if format == SESSION_CODE {
+        schema.insert("pattern".into(), SESSION_CODE_PATTERN.into());
+    }
+    if let Some((low, high)) = bounds(&format).filter(|(_, high)| *high < MAX_SAFE) {
+        schema.entry("minimum").or_insert(json!(low as i64));
+        schema.entry("maximum").or_insert(json!(high as i64));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::published;
+    use serde_json::json;
+
+    #[test]
+    fn our_words_become_standard_ones() {
+        let ours = json!({ "type": "object", "x-strict": true, "properties": {
+            "code": { "type": "string", "format": "session_code" },
+            "topic": { "type": "string", "x-max-bytes": 255 },
+            "small": { "type": "integer", "format": "int8", "minimum": 0 },
+            "large": { "type": "integer", "format": "uint64", "minimum": 0 },
+            "payload": { "x-opaque": true, "default": null },
+        } });
+        assert_eq!(
+            published(&ours),
+            json!({ "type": "object", "properties": {
+            "code": { "type": "string", "pattern": "^[A-Za-z]+-[A-Za-z]+-[0-9]{1,2}$" },
+            "topic": { "type": "string", "maxLength": 255 },
+            "small": { "type": "integer", "minimum": 0, "maximum": 127 },
+            "large": { "type": "integer", "minimum": 0 },
+            "payload": {},
+        } })
+        );
+    }
+}

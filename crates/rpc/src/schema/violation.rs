@@ -1,0 +1,41 @@
+//! What params break, as the seed words it.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The `data` of an Invalid params error (`protocol.md` 4, seed 000 "Error Response Format").
+#[derive(Clone, Debug, Serialize)]
+pub struct Violation {
+    /// The param at fault; `a.b` and `a[0]` inside of others.
+    pub field: String,
+    /// `required`, `unknown`, `type=<t>`, `min=…`, `max=…`, `oneof=a b` or `session_code`.
+    pub constraint: String,
+    /// The value as it was sent; null when there is none.
+    pub value: Option<Box<RawValue>>,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Violation {
+    /// A param that must be there is not.
+    pub fn required(field: &str) -> Self {
+        Self::new(field.into(), "required", None, "is required")
+    }
+
+    /// A rule of the method's own; the message is the field's name and then `rest`: `"must come before until"`.
+    pub fn rule(field: &str, constraint: &str, value: Option<Box<RawValue>>, rest: &str) -> Self {
+        Self { value, ..Self::new(field.into(), constraint, None, rest) }
+    }
+
+    /// `value` is JSON.
+    pub(crate) fn new(field: String, constraint: impl Into<String>, value: Option<&str>, rest: &str) -> Self {
+        let message = format!("{field} {rest}");
+        let value = value.and_then(|v| RawValue::from_string(v.to_owned()).ok());
+        Self { field, constraint: constraint.into(), value, message }
+    }
+
+    /// The object of the four members.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
