@@ -406,6 +406,16 @@ impl<D> Shard<D> {
         !self.jobs.is_empty() || !self.pulling.is_empty() || !self.dirty.is_empty() || !self.driver.is_empty()
     }
 
+    /// Whether posted batches or replays wait for [`Shard::run`].
+    pub fn is_flushing(&self) -> bool {
+        !self.jobs.is_empty() || !self.pulling.is_empty()
+    }
+
+    /// Topics that connections of this shard hear, or of which posts are not done.
+    pub fn local_topics(&self) -> usize {
+        self.by_id.len()
+    }
+
     /// Whether batches of this shard's own turns are still open or being flushed.
     pub fn is_flushed(&self) -> bool {
         self.jobs.is_empty() && self.dirty.is_empty()

@@ -1,0 +1,4 @@
+//! The order and completeness of topics over all schedules that the model can reach (`performance.md` "Order").
+
+mod exhaustive;
+mod random;
