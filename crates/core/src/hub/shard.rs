@@ -256,6 +256,8 @@ impl<D> Shard<D> {
                     already: true,
                 }));
             }
+            // The last posts of the old life may not have been taken: they come before the end.
+            self.take_inbox();
             self.end_deleted(slot, at, now_ms, out);
         }
         if self.cold[slot as usize].subs.len() >= self.config.max_subscriptions {
@@ -300,6 +302,7 @@ impl<D> Shard<D> {
         let sub = self.cold[slot as usize].subs[at];
         let gone = self.local(sub.local).topic.clone();
         if gone.is_gone() {
+            self.take_inbox(); // its last posts
             self.end_deleted(slot, at, now_ms, out);
             return Reply::Unsubscribed { topic, already: true };
         }
