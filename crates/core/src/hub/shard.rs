@@ -343,7 +343,13 @@ impl<D> Shard<D> {
         exclude: Option<(ConnAddr, bool)>,
         now_ms: u64,
     ) -> Result<Published, Refusal> {
-        let mut published = self.topics.publish(&Publishing {
+        // A subscription may be to a life of the name that is gone, so what counts is the topic it is to.
+        let own = exclude
+            .filter(|(_, subscribed)| *subscribed)
+            .and_then(|(addr, _)| self.slot_of(addr))
+            .and_then(|slot| Some(self.cold[slot as usize].subs[self.find(slot, command.topic.as_str())?].local))
+            .map(|local| self.local(local).topic.id);
+        let publishing = Publishing {
             topic: command.topic.as_str(),
             payload: command.payload,
             client_id,
@@ -351,7 +357,8 @@ impl<D> Shard<D> {
             exclude,
             shard: Some(self.config.id),
             now_ms,
-        })?;
+        };
+        let mut published = self.topics.publish_from(&publishing, own)?;
         self.dirty.extend(published.dirty.take());
         Ok(published)
     }
