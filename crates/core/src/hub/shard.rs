@@ -704,7 +704,9 @@ impl<D> Shard<D> {
                 );
                 outbox.dropped = 0;
                 outbox.push_front(info);
+                self.queued_bytes += outbox.bytes() - before;
             }
+            let before = outbox.bytes();
             if outbox.is_empty() {
                 break;
             }
