@@ -68,7 +68,8 @@ impl Span {
         self.is_cut().then(|| Span { batch: self.batch.clone(), end: self.next + 1, ..*self })
     }
 
-    fn advance(&mut self, n: usize) {
+    /// So many bytes have left.
+    pub(crate) fn advance(&mut self, n: usize) {
         self.pos += n;
         self.next = self.frames().frame_at(self.pos);
     }

@@ -533,14 +533,36 @@ impl<D> Shard<D> {
 
     /// The way for connections with a backlog and for batches that exclude somebody.
     fn flush_slowly(&mut self, slot: u32, batch: &Arc<Batch>, wire: &mut impl Wire) {
-        let idle = self.outbox(slot).is_empty();
         for (from, to) in self.heard(slot, batch) {
             self.counts.deliveries += (to - from) as u64;
-            self.queue_events(slot, Span::new(batch, self.hot[slot as usize].variant, from, to), wire);
+            self.offer(slot, Span::new(batch, self.hot[slot as usize].variant, from, to), wire);
         }
+    }
+
+    /// Sends events to a connection that may have a backlog, and queues what it does not take.
+    fn offer(&mut self, slot: u32, mut span: Span, wire: &mut impl Wire) {
+        let limits = self.config.queue;
         // With frames waiting already, the socket is known to be full and tells when it is not.
-        if idle && !self.has(slot, ENDING) {
+        let try_first = match &self.cold[slot as usize].outbox {
+            Some(o) if o.is_empty() => o.dropped > 0,
+            Some(o) => !o.fits(span.messages(), span.bytes().len(), limits),
+            None => false,
+        };
+        if try_first {
             self.drain(slot, wire);
+        }
+        let idle = self.cold[slot as usize].outbox.as_ref().is_none_or(|o| o.is_empty() && o.dropped == 0);
+        if idle && !self.has(slot, ENDING) {
+            match wire.send(slot, span.bytes()) {
+                Sent::Bytes(n) => span.advance(n),
+                Sent::Broken => {
+                    self.effects.push(Effect::Broken(slot));
+                    return;
+                }
+            }
+        }
+        if span.next < span.end {
+            self.queue_events(slot, span, wire);
         }
     }
 
@@ -560,12 +582,9 @@ impl<D> Shard<D> {
         ranges
     }
 
-    /// Queues events for a connection that did not take them; overflow is judged after a flush was tried.
+    /// Queues events that a connection did not take: a send was tried before, so overflow can be judged.
     fn queue_events(&mut self, slot: u32, span: Span, wire: &mut impl Wire) {
         let limits = self.config.queue;
-        if !self.outbox(slot).fits(span.messages(), span.bytes().len(), limits) && !span.is_cut() {
-            self.drain(slot, wire);
-        }
         if self.has(slot, ENDING) {
             return;
         }

@@ -161,7 +161,7 @@ impl World {
         for (c, conn) in self.conns.iter().enumerate().filter(|(_, c)| c.open) {
             let full = self.program.conns[c].room.saturating_sub(self.room(conn)) > 0;
             let reads = conn.reads > 0 && full && !conn.broken;
-            let writable = conn.wants_writable && self.room(conn) > 0;
+            let writable = conn.wants_writable && self.room(conn) > 0 && !conn.reap;
             let speaks = !conn.paused && conn.ended.is_none() && !conn.reap;
             let more = conn.next < self.program.conns[c].commands.len();
             let possible = [
