@@ -177,13 +177,13 @@ impl Outbox {
         }
     }
 
-    /// Queues bytes before everything else; only at a frame boundary.
-    pub(crate) fn push_front(&mut self, bytes: Vec<u8>) {
+    /// Queues the notice of drops before everything but what is under way: nothing dropped was before that.
+    pub(crate) fn push_notice(&mut self, bytes: Vec<u8>) {
         let entry = Entry::Bytes { kind: Kind::Reply, bytes, pos: 0, messages: 1 };
         let (messages, size) = entry.weight();
         self.messages += messages;
         self.bytes += size;
-        self.queue.push_front(entry);
+        self.queue.insert(usize::from(self.is_cut()), entry);
     }
 
     /// Whether a part of the first frame has left.
@@ -366,6 +366,17 @@ mod tests {
         let mut o = Outbox::default();
         o.push_events(Span::new(&batch(Backpressure::DropOldest, &[1; 9]), 0, 0, 9), LIMITS);
         assert_eq!((o.dropped, text(&o).as_str()), (5, "fghi"));
+    }
+
+    #[test]
+    fn the_notice_of_drops_stands_between_the_frame_under_way_and_the_next_event() {
+        let mut o = Outbox::default();
+        let mut span = Span::new(&batch(Backpressure::DropOldest, &[2; 6]), 0, 0, 6);
+        span.advance(1);
+        o.push_events(span, LIMITS);
+        o.push_notice(b"-2-".to_vec());
+        assert_eq!((o.dropped, text(&o).as_str()), (2, "a-2-ddeeff"));
+        assert_eq!((o.messages(), o.bytes()), (5, 10));
     }
 
     #[test]

@@ -714,7 +714,7 @@ impl<D> Shard<D> {
         loop {
             let Some(outbox) = &mut self.cold[slot as usize].outbox else { return };
             let before = outbox.bytes();
-            if outbox.dropped > 0 && !outbox.is_cut() {
+            if outbox.dropped > 0 {
                 let mut info = Vec::new();
                 self.encoders[variant].info(
                     &Info::MessagesDropped { count: outbox.dropped },
@@ -722,7 +722,7 @@ impl<D> Shard<D> {
                     &mut info,
                 );
                 outbox.dropped = 0;
-                outbox.push_front(info);
+                outbox.push_notice(info);
                 self.queued_bytes += outbox.bytes() - before;
             }
             let before = outbox.bytes();
