@@ -347,7 +347,9 @@ impl<D> Shard<D> {
         let own = exclude
             .filter(|(_, subscribed)| *subscribed)
             .and_then(|(addr, _)| self.slot_of(addr))
-            .and_then(|slot| Some(self.cold[slot as usize].subs[self.find(slot, command.topic.as_str())?].local))
+            .and_then(|slot| {
+                Some(self.cold[slot as usize].subs[self.find(slot, command.topic.as_str())?].local)
+            })
             .map(|local| self.local(local).topic.id);
         let publishing = Publishing {
             topic: command.topic.as_str(),
@@ -550,6 +552,11 @@ impl<D> Shard<D> {
         };
         if try_first {
             self.drain(slot, wire);
+            // Nothing waits now that would make the socket tell, so a replay must be taken up from here.
+            if self.cold[slot as usize].outbox.as_ref().is_some_and(|o| o.is_empty() && !o.replays.is_empty())
+            {
+                self.pulling.push_back(slot);
+            }
         }
         let idle = self.cold[slot as usize].outbox.as_ref().is_none_or(|o| o.is_empty() && o.dropped == 0);
         if idle && !self.has(slot, ENDING) {
@@ -715,15 +722,11 @@ impl<D> Shard<D> {
             let Some(outbox) = &mut self.cold[slot as usize].outbox else { return };
             let before = outbox.bytes();
             if outbox.dropped > 0 {
+                let count = outbox.take_drops();
                 let mut info = Vec::new();
-                self.encoders[variant].info(
-                    &Info::MessagesDropped { count: outbox.dropped },
-                    unix_ms(),
-                    &mut info,
-                );
-                outbox.dropped = 0;
-                outbox.push_notice(info);
-                self.queued_bytes += outbox.bytes() - before;
+                self.encoders[variant].info(&Info::MessagesDropped { count }, unix_ms(), &mut info);
+                outbox.push_notice(count, info);
+                self.queued_bytes = self.queued_bytes + outbox.bytes() - before;
             }
             let before = outbox.bytes();
             if outbox.is_empty() {

@@ -283,7 +283,13 @@ impl<D> Topics<D> {
         }
     }
 
-    fn append(&self, topic: &Arc<Topic>, state: &mut State, p: &Publishing<'_>, own: Option<u64>) -> Published {
+    fn append(
+        &self,
+        topic: &Arc<Topic>,
+        state: &mut State,
+        p: &Publishing<'_>,
+        own: Option<u64>,
+    ) -> Published {
         if self.config.publish_creates {
             state.expires_ms = p.now_ms + topic.options.retention.ttl_ms;
         }

@@ -124,7 +124,8 @@ impl Reader<'_> {
     /// Everything from the next expected offset up to this one did not come: may that be?
     fn missing(&mut self, topic: &str, hearing: &Hearing, upto: u64) -> Result<(), Violation> {
         for offset in hearing.next..=upto {
-            let own = self.truth.lives[hearing.life].log[offset as usize - 1].excluded == Some(self.stream.conn);
+            let own =
+                self.truth.lives[hearing.life].log[offset as usize - 1].excluded == Some(self.stream.conn);
             if own && (offset > hearing.head || !hearing.replay) {
                 self.slack += u64::from(hearing.replay);
             } else if policy_of(topic) == Backpressure::DropOldest && self.credit > 0 {
@@ -161,7 +162,8 @@ impl Reader<'_> {
         self.replies += 1;
         match expect.turn {
             Turn::Hear { topic, life, after, head, replaying } => {
-                let hearing = Hearing { life, next: after + 1, head, replay: after < head || replaying, replaying };
+                let hearing =
+                    Hearing { life, next: after + 1, head, replay: after < head || replaying, replaying };
                 if self.hearing.insert(topic.to_owned(), hearing).is_some() {
                     return wrong("subscribed before and not told of its end");
                 }

@@ -136,7 +136,12 @@ impl Truth {
     /// # Errors
     /// It was another one before, or another life's.
     pub fn learn(&mut self, life: usize, epoch: u64) -> Result<(), Violation> {
-        if self.lives.iter().enumerate().any(|(at, l)| (l.epoch == Some(epoch)) != (at == life) && l.epoch.is_some()) {
+        if self
+            .lives
+            .iter()
+            .enumerate()
+            .any(|(at, l)| (l.epoch == Some(epoch)) != (at == life) && l.epoch.is_some())
+        {
             return wrong(format!("life {life} answers epoch {epoch:x}: {:?}", self.lives));
         }
         self.lives[life].epoch = Some(epoch);

@@ -280,8 +280,13 @@ impl World {
                     }
                     Effect::Ending(_, code) => {
                         conn.ended = Some(code);
-                        if code == 1013 && side.wire.by_slot[slot as usize].room > 0 && !self.program.replays() {
-                            return wrong(format!("connection {c} is ended as slow while its socket has room"));
+                        if code == 1013
+                            && side.wire.by_slot[slot as usize].room > 0
+                            && !self.program.replays()
+                        {
+                            return wrong(format!(
+                                "connection {c} is ended as slow while its socket has room"
+                            ));
                         }
                     }
                     Effect::Drained(_) => conn.reap = true,
@@ -296,7 +301,19 @@ impl World {
             let mine = || self.conns.iter().filter(|c| c.open && c.shard == s);
             let queued: usize = mine().map(|c| side.shard.queued(c.slot).1).sum();
             if queued != side.shard.queued_bytes() {
-                return wrong(format!("shard {s} counts {} queued bytes of {queued}", side.shard.queued_bytes()));
+                return wrong(format!(
+                    "shard {s} counts {} queued bytes of {queued}",
+                    side.shard.queued_bytes()
+                ));
+            }
+            // Replies, infos, an ending and two notices of drops may stand beside the events.
+            let bound = |c: &Conn| self.program.queue.messages.max(1) + 2 * c.expects.len() + 5;
+            if let Some(c) = mine().find(|c| side.shard.queued(c.slot).0 > bound(c)) {
+                return wrong(format!(
+                    "{:?} wait on slot {} of shard {s}",
+                    side.shard.queued(c.slot),
+                    c.slot
+                ));
             }
             if mine().any(|c| side.shard.is_paused(c.slot) != c.paused) {
                 return wrong(format!("shard {s} has another view of who is paused"));

@@ -56,7 +56,8 @@ fn a_deletion_between_two_on_a_shard() {
 
 #[test]
 fn own_events_are_excluded_and_counted() {
-    let a = ConnSpec::quick(0, 0, &[Subscribe("s"), PublishExcluded("s"), Publish("s"), PublishExcluded("s")]);
+    let a =
+        ConnSpec::quick(0, 0, &[Subscribe("s"), PublishExcluded("s"), Publish("s"), PublishExcluded("s")]);
     let b = ConnSpec::quick(0, 0, &[Subscribe("s")]);
     all("exclude", Program::new(1, vec![a, b]).outside(&[Delete("s"), Make("s")]));
 }
@@ -94,7 +95,8 @@ fn a_strict_queue_overflows_and_ends_the_connection() {
 #[test]
 fn a_loose_queue_drops_and_tells() {
     let slow = ConnSpec::slow(0, 1, (22, 2, 7), &[Subscribe("d")]);
-    let sender = ConnSpec::quick(0, 0, &[Subscribe("d"), Publish("d"), Publish("d"), Publish("d"), Publish("d")]);
+    let sender =
+        ConnSpec::quick(0, 0, &[Subscribe("d"), Publish("d"), Publish("d"), Publish("d"), Publish("d")]);
     all("drops", Program::new(1, vec![slow, sender]).queue(1));
 }
 
