@@ -423,6 +423,13 @@ impl<D> Shard<D> {
         !self.jobs.is_empty() || !self.pulling.is_empty()
     }
 
+    /// Everything that decides what the shard does next, for tests that compare states.
+    pub fn state(&self) -> impl std::fmt::Debug + '_ {
+        let connections = (&self.hot, &self.cold, &self.free, self.queued_bytes);
+        let topics = (&self.locals, &self.free_locals);
+        (connections, topics, &self.jobs, self.cursor, &self.dirty, &self.pulling)
+    }
+
     /// Topics that connections of this shard hear, or of which posts are not done.
     pub fn local_topics(&self) -> usize {
         self.by_id.len()

@@ -1,24 +1,25 @@
 //! Walks the schedules of a program.
 //!
-//! A depth-first walk with sleep sets: of schedules that differ only in the order of independent neighbours one is
-//! walked. Two steps depend on each other when they are of the same shard, when both touch topics, or when one touches
-//! topics (and so may post) and the other takes an inbox. A world cannot be copied, so each schedule is played from the
-//! start.
+//! A depth-first walk over states: where two schedules lead to the same state with the same past, one of them goes on.
+//! A world cannot be copied, so each schedule is played from the start.
 
 use super::program::{Program, Sabotage, Step};
 use super::world::World;
 use super::{Violation, wrong};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What a walk came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Schedules played to their end.
+    /// Schedules played to their end, each with another end or another past.
     pub schedules: u64,
-    /// Schedules left because another order of the same was played.
-    pub cut: u64,
-    /// Steps of the longest.
+    /// Schedules left where they met a state that was seen before.
+    pub met: u64,
+    /// Different states.
+    pub states: usize,
+    /// Steps of the longest schedule.
     pub longest: usize,
     /// Every schedule was walked; else the limit was reached.
     pub complete: bool,
@@ -37,64 +38,29 @@ pub struct Failure {
 
 struct Node {
     todo: Vec<Step>,
-    asleep: Vec<Step>,
     chosen: Step,
 }
 
-struct Dependence {
-    shard_of: Vec<usize>,
-    replays: bool,
-}
-
-impl Dependence {
-    fn of(program: &Program) -> Self {
-        Self { shard_of: program.conns.iter().map(|c| c.shard).collect(), replays: program.replays() }
-    }
-
-    fn shard(&self, step: Step) -> Option<usize> {
-        match step {
-            Step::Command(c) | Step::Read(c) | Step::Writable(c) | Step::Reap(c) => Some(self.shard_of[c]),
-            Step::EndTurn(s) | Step::Take(s) | Step::Run(s) => Some(s),
-            Step::Outside => None,
-        }
-    }
-
-    fn touches_topics(&self, step: Step) -> bool {
-        match step {
-            Step::Command(_) | Step::Outside | Step::EndTurn(_) | Step::Reap(_) => true,
-            Step::Run(_) | Step::Writable(_) => self.replays,
-            Step::Take(_) | Step::Read(_) => false,
-        }
-    }
-
-    fn independent(&self, a: Step, b: Step) -> bool {
-        let topics = (self.touches_topics(a), self.touches_topics(b));
-        let takes = matches!(a, Step::Take(_)) && topics.1 || matches!(b, Step::Take(_)) && topics.0;
-        self.shard(a) != self.shard(b) && topics != (true, true) && !takes
-    }
-}
-
-/// Plays the schedules of a program until all are done, one fails, or `limit` are played.
+/// Plays the schedules of a program until all are done, one fails, or `limit` states were seen.
 ///
 /// # Errors
 /// The first schedule that breaks the contract.
-pub fn explore(program: &Arc<Program>, sabotage: Sabotage, limit: u64) -> Result<Outcome, Box<Failure>> {
-    let dependence = Dependence::of(program);
+pub fn explore(program: &Arc<Program>, sabotage: Sabotage, limit: usize) -> Result<Outcome, Box<Failure>> {
     let mut stack: Vec<Node> = Vec::new();
+    let mut seen = HashSet::new();
     let mut outcome = Outcome::default();
     loop {
-        let played = guarded(|| descend(program, sabotage, &dependence, &mut stack));
-        match played {
+        match guarded(|| descend(program, sabotage, &mut seen, &mut stack)) {
             Ok(true) => outcome.schedules += 1,
-            Ok(false) => outcome.cut += 1,
+            Ok(false) => outcome.met += 1,
             Err(violation) => {
                 let schedule = stack.iter().map(|n| n.chosen).collect();
                 return Err(Box::new(Failure { schedule, violation, after: outcome.schedules }));
             }
         }
         outcome.longest = outcome.longest.max(stack.len());
+        outcome.states = seen.len();
         while let Some(node) = stack.last_mut() {
-            node.asleep.push(node.chosen);
             if let Some(next) = node.todo.pop() {
                 node.chosen = next;
                 break;
@@ -102,36 +68,31 @@ pub fn explore(program: &Arc<Program>, sabotage: Sabotage, limit: u64) -> Result
             stack.pop();
         }
         outcome.complete = stack.is_empty();
-        if outcome.complete || outcome.schedules >= limit {
+        if outcome.complete || outcome.states >= limit {
             return Ok(outcome);
         }
     }
 }
 
-/// Plays the stack's steps, then goes on to an end. Says whether it was reached.
+/// Plays the stack's steps, then goes on to an end. Says whether it was reached, or a known state before it.
 fn descend(
     program: &Arc<Program>,
     sabotage: Sabotage,
-    dependence: &Dependence,
+    seen: &mut HashSet<u64>,
     stack: &mut Vec<Node>,
 ) -> Result<bool, Violation> {
     let mut world = World::new(program, sabotage);
     for node in stack.iter() {
         world.step(node.chosen)?;
     }
-    loop {
-        let asleep: Vec<Step> = stack.last().map_or_else(Vec::new, |node| {
-            node.asleep.iter().filter(|s| dependence.independent(**s, node.chosen)).copied().collect()
-        });
-        let enabled = world.enabled();
-        if enabled.is_empty() {
-            return world.finish().map(|()| true);
-        }
-        let mut todo: Vec<Step> = enabled.into_iter().filter(|s| !asleep.contains(s)).rev().collect();
-        let Some(chosen) = todo.pop() else { return Ok(false) };
-        stack.push(Node { todo, asleep, chosen });
+    while seen.insert(world.fingerprint()) {
+        let mut todo = world.enabled();
+        todo.reverse();
+        let Some(chosen) = todo.pop() else { return world.finish().map(|()| true) };
+        stack.push(Node { todo, chosen });
         world.step(chosen)?;
     }
+    Ok(false)
 }
 
 /// Plays one schedule: each number picks among the steps that are possible then.

@@ -4,7 +4,7 @@
 //! goes on when the topic comes back.
 
 use super::{Violation, wrong};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// An event in a log.
 #[derive(Clone, Debug)]
@@ -81,8 +81,8 @@ pub struct Truth {
     /// All lives there ever were.
     pub lives: Vec<Life>,
     history: u64,
-    live: HashMap<&'static str, Live>,
-    resting: HashMap<&'static str, usize>,
+    live: BTreeMap<&'static str, Live>,
+    resting: BTreeMap<&'static str, usize>,
 }
 
 /// What a subscribe must be answered.
@@ -107,6 +107,17 @@ impl Truth {
     /// The life of a topic that is live or at rest.
     pub fn life_of(&self, topic: &str) -> Option<usize> {
         self.live.get(topic).map(|l| l.life).or_else(|| self.resting.get(topic).copied())
+    }
+
+    /// The life with this epoch.
+    pub fn life_with(&self, epoch: u64) -> Option<usize> {
+        self.lives.iter().position(|l| l.epoch == Some(epoch))
+    }
+
+    /// All of it but the epochs, which are drawn anew in every world.
+    pub fn state(&self) -> impl std::fmt::Debug + '_ {
+        let lives: Vec<_> = self.lives.iter().map(|l| (&l.log, l.deleted)).collect();
+        (lives, &self.live, &self.resting)
     }
 
     /// Names of topics that are live.

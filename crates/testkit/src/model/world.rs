@@ -16,7 +16,9 @@ use fanfare_core::model::{
 };
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{Published, Publishing, TopicOptions, Topics, TopicsConfig};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 /// The world's time stands still.
@@ -42,7 +44,7 @@ struct Conn {
     fell_short: bool,
     expects: Vec<Expect>,
     /// The last known epoch of a topic.
-    epochs: HashMap<&'static str, u64>,
+    epochs: BTreeMap<&'static str, u64>,
     /// Subscriptions whose replay may not have ended: place in `expects`.
     replaying: Vec<(&'static str, usize)>,
 }
@@ -67,8 +69,6 @@ pub struct World {
     conns: Vec<Conn>,
     outside: usize,
     truth: Truth,
-    payloads: u64,
-    resting: bool,
 }
 
 impl std::fmt::Debug for World {
@@ -117,8 +117,6 @@ impl World {
             conns: Vec::new(),
             outside: 0,
             truth: Truth::new(program.history),
-            payloads: 0,
-            resting: false,
         };
         for (at, spec) in program.conns.iter().enumerate() {
             let side = &mut world.sides[spec.shard];
@@ -141,11 +139,37 @@ impl World {
                 got: Vec::new(),
                 fell_short: false,
                 expects: Vec::new(),
-                epochs: HashMap::new(),
+                epochs: BTreeMap::new(),
                 replaying: Vec::new(),
             });
         }
         world
+    }
+
+    // --- states -----------------------------------------------------------------------------------------------------
+
+    /// A hash of everything that decides what comes, and of everything that was said: worlds with equal ones have the
+    /// same futures and the same past for the oracle.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Hashing(DefaultHasher::new());
+        for (s, side) in self.sides.iter().enumerate() {
+            let inbox = &self.topics.inboxes()[s];
+            let mut posts = VecDeque::new();
+            inbox.take(&mut posts);
+            let turn = (side.turn_open, side.speaking, side.tampered, &side.late);
+            let _infallible = write!(hash, "{:?}{posts:?}{turn:?}", side.shard.state());
+            posts.into_iter().for_each(|post| inbox.push(post, true));
+        }
+        for conn in &self.conns {
+            let epochs: Vec<_> = conn.epochs.iter().map(|(t, e)| (t, self.truth.life_with(*e))).collect();
+            let socket = &self.sides[conn.shard].wire.by_slot[conn.slot as usize];
+            let flags = (conn.paused, conn.wants_writable, conn.ended, conn.reap, conn.broken, conn.open);
+            let _infallible = write!(hash, "{flags:?}{}{}{:?}", conn.next, conn.reads, conn.expects);
+            let _infallible = write!(hash, "{}{epochs:?}{:?}", socket.room, conn.replaying);
+            [&conn.out, &socket.got, &conn.got].into_iter().for_each(|bytes| hash.0.write(bytes));
+        }
+        let _infallible = write!(hash, "{}{:?}", self.outside, self.truth.state());
+        hash.0.finish()
     }
 
     // --- steps ------------------------------------------------------------------------------------------------------
@@ -335,9 +359,9 @@ impl World {
 
     // --- commands ---------------------------------------------------------------------------------------------------
 
-    fn payload(&mut self) -> String {
-        self.payloads += 1;
-        self.payloads.to_string()
+    /// A payload that tells its source and its place among that source's.
+    fn payload(source: usize, at: usize) -> String {
+        format!("{}{at}", char::from(b'a' + source as u8))
     }
 
     fn command(&mut self, c: usize) -> Result<(), Violation> {
@@ -436,7 +460,7 @@ impl World {
     }
 
     fn publish(&mut self, c: usize, topic: &'static str, excluded: bool) -> Result<(), Violation> {
-        let payload = self.payload();
+        let payload = Self::payload(c, self.conns[c].next);
         let command = Publish {
             topic: topic_ref(topic)?,
             payload: &payload,
@@ -456,7 +480,7 @@ impl World {
     fn outside(&mut self, command: Command, own: Option<u8>) -> Result<(), Violation> {
         match command {
             Command::Publish(topic) => {
-                let payload = self.payload();
+                let payload = Self::payload(25, self.outside);
                 let got = self.topics.publish(&Publishing {
                     topic,
                     payload: &payload,
@@ -538,7 +562,6 @@ impl World {
             Sabotage::ReversePosts => {
                 inbox.take(&mut posts);
                 let alone = posts.len() < 2;
-                posts.iter_mut().rev().for_each(|_| {});
                 posts = posts.into_iter().rev().collect();
                 side.tampered = !alone;
                 posts.drain(..).for_each(|p| inbox.push(p, true));
@@ -561,7 +584,6 @@ impl World {
     /// # Errors
     /// The first thing found.
     pub fn finish(mut self) -> Result<(), Violation> {
-        self.resting = true;
         self.rest()?;
         for c in 0..self.conns.len() {
             self.judge(c)?;
@@ -627,6 +649,15 @@ impl World {
     fn left_while_ending(&self, c: usize) -> bool {
         let conn = &self.conns[c];
         conn.ended.is_some() && !conn.open && !conn.reap
+    }
+}
+
+struct Hashing(DefaultHasher);
+
+impl std::fmt::Write for Hashing {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
     }
 }
 

@@ -5,11 +5,11 @@ use fanfare_testkit::model::{ConnSpec, Program, Sabotage, explore};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Schedules of one program at most; `MODEL_SCHEDULES` changes it.
-const SCHEDULES: u64 = 20_000;
+/// States of one program at most; `MODEL_STATES` changes it.
+const STATES: usize = 200_000;
 
 fn all(name: &str, program: Program) {
-    let limit = std::env::var("MODEL_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(SCHEDULES);
+    let limit = std::env::var("MODEL_STATES").ok().and_then(|n| n.parse().ok()).unwrap_or(STATES);
     let started = Instant::now();
     match explore(&Arc::new(program), Sabotage::None, limit) {
         Ok(o) => println!("{name}: {o:?} in {:?}", started.elapsed()),

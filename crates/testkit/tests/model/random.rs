@@ -64,8 +64,16 @@ fn program() -> impl Strategy<Value = Program> {
     )
 }
 
+/// Programs in a run; `MODEL_CASES` changes it.
+const CASES: u32 = 3000;
+
+fn config() -> ProptestConfig {
+    let cases = std::env::var("MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn any_program_on_any_schedule(program in program(), picks in prop::collection::vec(0..64usize, 0..200)) {
