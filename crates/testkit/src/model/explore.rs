@@ -3,6 +3,7 @@
 //! A depth-first walk over states: where two schedules lead to the same state with the same past, one of them goes on.
 //! A world cannot be copied, so each schedule is played from the start.
 
+use super::oracle::Reached;
 use super::program::{Program, Sabotage, Step};
 use super::world::World;
 use super::{Violation, wrong};
@@ -21,6 +22,8 @@ pub struct Outcome {
     pub states: usize,
     /// Steps of the longest schedule.
     pub longest: usize,
+    /// What clients got in all of them.
+    pub reached: Reached,
     /// Every schedule was walked; else the limit was reached.
     pub complete: bool,
 }
@@ -51,8 +54,11 @@ pub fn explore(program: &Arc<Program>, sabotage: Sabotage, limit: usize) -> Resu
     let mut outcome = Outcome::default();
     loop {
         match guarded(|| descend(program, sabotage, &mut seen, &mut stack)) {
-            Ok(true) => outcome.schedules += 1,
-            Ok(false) => outcome.met += 1,
+            Ok(Some(reached)) => {
+                outcome.schedules += 1;
+                outcome.reached += reached;
+            }
+            Ok(None) => outcome.met += 1,
             Err(violation) => {
                 let schedule = stack.iter().map(|n| n.chosen).collect();
                 return Err(Box::new(Failure { schedule, violation, after: outcome.schedules }));
@@ -74,13 +80,13 @@ pub fn explore(program: &Arc<Program>, sabotage: Sabotage, limit: usize) -> Resu
     }
 }
 
-/// Plays the stack's steps, then goes on to an end. Says whether it was reached, or a known state before it.
+/// Plays the stack's steps, then goes on to an end. Nothing when a known state came before it.
 fn descend(
     program: &Arc<Program>,
     sabotage: Sabotage,
     seen: &mut HashSet<u64>,
     stack: &mut Vec<Node>,
-) -> Result<bool, Violation> {
+) -> Result<Option<Reached>, Violation> {
     let mut world = World::new(program, sabotage);
     for node in stack.iter() {
         world.step(node.chosen)?;
@@ -88,11 +94,11 @@ fn descend(
     while seen.insert(world.fingerprint()) {
         let mut todo = world.enabled();
         todo.reverse();
-        let Some(chosen) = todo.pop() else { return world.finish().map(|()| true) };
+        let Some(chosen) = todo.pop() else { return world.finish().map(Some) };
         stack.push(Node { todo, chosen });
         world.step(chosen)?;
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Plays one schedule: each number picks among the steps that are possible then.
@@ -103,7 +109,7 @@ pub fn replay(
     program: &Arc<Program>,
     sabotage: Sabotage,
     picks: impl IntoIterator<Item = usize>,
-) -> Result<usize, Box<Failure>> {
+) -> Result<Reached, Box<Failure>> {
     let mut schedule = Vec::new();
     let played = guarded(|| {
         let mut world = World::new(program, sabotage);
@@ -119,7 +125,7 @@ pub fn replay(
         world.finish()
     });
     match played {
-        Ok(()) => Ok(schedule.len()),
+        Ok(reached) => Ok(reached),
         Err(violation) => Err(Box::new(Failure { schedule, violation, after: 0 })),
     }
 }

@@ -17,7 +17,7 @@ mod truth;
 mod world;
 
 pub use explore::{Failure, Outcome, explore, replay};
-pub use oracle::{Stream, judge};
+pub use oracle::{Reached, Stream, judge};
 pub use program::{Command, ConnSpec, Program, Sabotage, Step, policy_of};
 pub use text::{Record, Socket, Sockets, TextEncoder, encoders, parse};
 pub use truth::{Expect, Heard, Life, Logged, Truth, Turn};

@@ -25,6 +25,28 @@ pub struct Stream<'a> {
     pub may_lose: bool,
 }
 
+/// What clients were seen to get: shows that a program reaches what it is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Events.
+    pub events: u64,
+    /// `TOPIC_DELETED`.
+    pub deletions: u64,
+    /// `MESSAGES_DROPPED`.
+    pub drops: u64,
+    /// `SLOW_CONSUMER`.
+    pub slow: u64,
+}
+
+impl std::ops::AddAssign for Reached {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.deletions += other.deletions;
+        self.drops += other.drops;
+        self.slow += other.slow;
+    }
+}
+
 struct Hearing {
     life: usize,
     next: u64,
@@ -50,7 +72,8 @@ struct Reader<'a> {
 ///
 /// # Errors
 /// The first thing that breaks the contract (`protocol.md` 3.2, 5 and 6).
-pub fn judge(stream: &Stream<'_>, truth: &Truth) -> Result<(), Violation> {
+pub fn judge(stream: &Stream<'_>, truth: &Truth) -> Result<Reached, Violation> {
+    let mut reached = Reached::default();
     let (records, rest) = parse(stream.variant, stream.bytes)?;
     let mut reader = Reader {
         stream,
@@ -66,8 +89,16 @@ pub fn judge(stream: &Stream<'_>, truth: &Truth) -> Result<(), Violation> {
         reader.read(record).map_err(|v| {
             Violation(format!("connection {}, record {at} {record:?}: {v}; all: {records:?}", stream.conn))
         })?;
+        match record {
+            Record::Event { .. } => reached.events += 1,
+            Record::Deleted(_) => reached.deletions += 1,
+            Record::Dropped(_) => reached.drops += 1,
+            Record::Error(_) => reached.slow += 1,
+            Record::Close(_) | Record::Reply(_) => {}
+        }
     }
-    reader.end(rest).map_err(|v| Violation(format!("connection {}: {v}; all: {records:?}", stream.conn)))
+    reader.end(rest).map_err(|v| Violation(format!("connection {}: {v}; all: {records:?}", stream.conn)))?;
+    Ok(reached)
 }
 
 impl Reader<'_> {

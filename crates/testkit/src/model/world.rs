@@ -4,7 +4,7 @@
 //! the replies are sent before anything else happens on the shard; the turn ends; the shard runs; its effects are obeyed.
 //! Every answer is held against [`Truth`] at once.
 
-use super::oracle::{Stream, judge};
+use super::oracle::{Reached, Stream, judge};
 use super::program::{Command, Program, Sabotage, Step, policy_of};
 use super::text::{Socket, Sockets, TextEncoder, encoders};
 use super::truth::{Expect, Truth, Turn};
@@ -583,10 +583,11 @@ impl World {
     ///
     /// # Errors
     /// The first thing found.
-    pub fn finish(mut self) -> Result<(), Violation> {
+    pub fn finish(mut self) -> Result<Reached, Violation> {
+        let mut reached = Reached::default();
         self.rest()?;
         for c in 0..self.conns.len() {
-            self.judge(c)?;
+            reached += self.judge(c)?;
         }
         for c in 0..self.conns.len() {
             if self.conns[c].open {
@@ -606,7 +607,7 @@ impl World {
                 return wrong(format!("shard {s} keeps bytes, topics, work: {left:?}"));
             }
         }
-        Ok(())
+        Ok(reached)
     }
 
     fn rest(&mut self) -> Result<(), Violation> {
@@ -621,7 +622,7 @@ impl World {
         wrong("the world does not come to rest")
     }
 
-    fn judge(&mut self, c: usize) -> Result<(), Violation> {
+    fn judge(&mut self, c: usize) -> Result<Reached, Violation> {
         let conn = &mut self.conns[c];
         if conn.open {
             let socket = &self.sides[conn.shard].wire.by_slot[conn.slot as usize];
