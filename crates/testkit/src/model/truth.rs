@@ -120,9 +120,13 @@ impl Truth {
         (lives, &self.live, &self.resting)
     }
 
-    /// Names of topics that are live.
-    pub fn live_topics(&self) -> Vec<&'static str> {
+    fn live_topics(&self) -> Vec<&'static str> {
         self.live.keys().copied().collect()
+    }
+
+    /// Names of topics that stay without subscribers.
+    pub fn kept_topics(&self) -> Vec<&'static str> {
+        self.live.iter().filter(|(_, live)| live.kept).map(|(topic, _)| *topic).collect()
     }
 
     /// Whether a connection hears the present life of a topic.

@@ -227,6 +227,11 @@ impl World {
                 self.outside(command, None)?;
             }
             Step::EndTurn(s) => {
+                if self.sabotage == Sabotage::EventsBeforeReplies {
+                    let Side { shard, wire, .. } = &mut self.sides[s];
+                    shard.end_turn();
+                    shard.run(wire, usize::MAX, NOW);
+                }
                 self.before(s);
                 self.sides[s].turn_open = false;
                 self.sides[s].shard.end_turn();
@@ -267,10 +272,6 @@ impl World {
     /// What the driver does before anything else happens on a shard: the replies go out.
     fn before(&mut self, s: usize) {
         self.tamper(s);
-        if self.sabotage == Sabotage::EventsBeforeReplies {
-            let Side { shard, wire, .. } = &mut self.sides[s];
-            shard.run(wire, usize::MAX, NOW);
-        }
         let side = &mut self.sides[s];
         let Some(c) = side.speaking.take() else { return };
         let conn = &mut self.conns[c];
@@ -304,10 +305,9 @@ impl World {
                     }
                     Effect::Ending(_, code) => {
                         conn.ended = Some(code);
-                        if code == 1013
-                            && side.wire.by_slot[slot as usize].room > 0
-                            && !self.program.replays()
-                        {
+                        let socket = &side.wire.by_slot[slot as usize];
+                        let room = socket.room > 0 && !socket.broken;
+                        if code == 1013 && room && !self.program.replays() {
                             return wrong(format!(
                                 "connection {c} is ended as slow while its socket has room"
                             ));
@@ -594,7 +594,7 @@ impl World {
                 self.close(c);
             }
         }
-        for topic in self.truth.live_topics() {
+        for topic in self.truth.kept_topics() {
             self.outside(Command::Delete(topic), None)?;
         }
         self.rest()?;

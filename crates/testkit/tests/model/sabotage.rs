@@ -19,13 +19,12 @@ fn a_lost_batch_is_a_gap() {
 
 #[test]
 fn a_batch_posted_twice_is_a_repeat() {
-    caught(programs::unsubscribe(), Sabotage::DoublePost, "expected 2 or later");
+    caught(programs::unsubscribe(), Sabotage::DoublePost, "or later");
 }
 
 #[test]
 fn posts_in_the_wrong_order_are_seen() {
     caught(programs::unsubscribe(), Sabotage::ReversePosts, "is missing");
-    caught(programs::delete(), Sabotage::ReversePosts, "is missing");
 }
 
 #[test]
@@ -36,7 +35,7 @@ fn a_join_merged_before_an_older_batch_is_seen() {
 
 #[test]
 fn events_before_the_ack_are_seen() {
-    caught(programs::sliced(), Sabotage::EventsBeforeReplies, "expected");
+    caught(programs::sliced(), Sabotage::EventsBeforeReplies, "not subscribed");
 }
 
 #[test]
@@ -56,5 +55,5 @@ fn an_excluded_event_that_comes_all_the_same_is_seen() {
 
 #[test]
 fn a_connection_that_is_never_closed_is_seen() {
-    caught(programs::sliced(), Sabotage::ForgetClose, "");
+    caught(programs::sliced(), Sabotage::ForgetClose, "topics are left");
 }
