@@ -1,19 +1,24 @@
 //! Real threads: what a step of the model does as one act is several here, so others get between a subscribe's entry and
-//! its join. The same oracle reads the streams; the log is put together from the publishers' acks afterwards.
+//! its join. The same oracle reads the streams; the logs are put together from the publishers' acks afterwards: within a
+//! topic event ids rise, and where the offset is 1 another life begins. Topic `x` is deleted again and again.
 
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{Effect, Inbox, QueueLimits, Shard, ShardConfig};
-use fanfare_core::model::{Epoch, Publish, Reply, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe};
+use fanfare_core::model::{
+    Epoch, EventMeta, Publish, Reply, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
+};
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{Publishing, TopicOptions, Topics, TopicsConfig};
 use fanfare_testkit::model::{
-    Expect, Life, Logged, Reached, Socket, Sockets, Stream, TextEncoder, Truth, Turn, encoders, judge, policy_of,
+    Expect, Life, Logged, Reached, Record, Socket, Sockets, Stream, TextEncoder, Truth, Turn, encoders,
+    judge, parse, policy_of,
 };
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
 const NOW: u64 = 1_000_000;
-const TOPICS: [&str; 2] = ["s", "d"];
+const TOPICS: [&str; 3] = ["s", "d", "x"];
 const SHARDS: usize = 2;
 const CONNS: usize = 4;
 const COMMANDS: usize = 300;
@@ -31,7 +36,7 @@ impl Dice {
     }
 }
 
-type Log = Mutex<Vec<(&'static str, u64, Logged)>>;
+type Log = Mutex<Vec<(&'static str, EventMeta, Logged)>>;
 
 struct Client {
     id: usize,
@@ -39,6 +44,8 @@ struct Client {
     variant: u8,
     roomy: bool,
     expects: Vec<Expect>,
+    /// The epoch each subscribe was answered, beside `expects`.
+    epochs: Vec<Option<u64>>,
     out: Vec<u8>,
     ended: Option<u16>,
     paused: bool,
@@ -57,26 +64,34 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn command(&mut self, at: usize) {
-        let topic = TOPICS[self.dice.below(2) as usize];
+        let topic = TOPICS[self.dice.below(3) as usize];
         let name = TopicRef::parse(topic).unwrap();
         let client = &mut self.clients[at];
         let shard = &mut self.shard;
+        let mut epoch = None;
+        if topic == "x" && self.dice.below(12) == 0 {
+            let _gone_already = self.topics.delete(topic, Some((client.id / CONNS) as u8));
+        }
         let (text, turn) = match self.dice.below(10) {
             0..=2 => {
-                let since = (self.dice.below(2) == 0).then(|| self.topics.show(topic).ok()).flatten().map(|info| {
-                    let epoch = SinceEpoch(Epoch(info.epoch.0).to_string().into());
-                    Since { epoch, offset: info.offset.saturating_sub(self.dice.below(6)) }
-                });
+                let since =
+                    (self.dice.below(2) == 0).then(|| self.topics.show(topic).ok()).flatten().map(|info| {
+                        let epoch = SinceEpoch(Epoch(info.epoch.0).to_string().into());
+                        Since { epoch, offset: info.offset.saturating_sub(self.dice.below(6)) }
+                    });
                 let offset = since.as_ref().map(|s| s.offset);
                 let command = Subscribe { topic: name, client_id: None, since };
-                let Ok(Reply::Subscribed(got)) = shard.subscribe(client.slot, &command, NOW, &mut client.out) else {
+                let Ok(Reply::Subscribed(got)) = shard.subscribe(client.slot, &command, NOW, &mut client.out)
+                else {
                     panic!("no subscription")
                 };
                 let after = offset.filter(|_| got.recovered == Some(true)).unwrap_or(got.offset);
-                let life = usize::from(topic == "d");
+                epoch = Some(got.epoch.0);
+                // A deletion may come before the replay's end.
+                let replaying = topic == "x" && after < got.offset;
                 let turn = match got.already {
                     true => Turn::StillHear(topic),
-                    false => Turn::Hear { topic, life, after, head: got.offset, replaying: false },
+                    false => Turn::Hear { topic, life: 0, after, head: got.offset, replaying },
                 };
                 (format!("A|subscribe|{topic}|{}", got.offset), turn)
             }
@@ -101,12 +116,13 @@ impl Worker<'_> {
                 };
                 let got = shard.publish(client.slot, &command, "me", NOW).unwrap();
                 let excluded = exclude_self.then_some(client.id);
-                self.log.lock().unwrap().push((topic, got.meta.offset, Logged { payload, excluded }));
+                self.log.lock().unwrap().push((topic, got.meta, Logged { payload, excluded }));
                 (format!("A|publish|{}", got.meta.offset), Turn::Nothing)
             }
         };
         TextEncoder(client.variant).frame(&text, &mut client.out);
         client.expects.push(Expect { text, turn });
+        client.epochs.push(epoch);
     }
 
     fn turn(&mut self, commands: bool) {
@@ -190,6 +206,7 @@ fn worker<'a>(
             variant: at as u8,
             roomy: at % 2 == 0,
             expects: Vec::new(),
+            epochs: Vec::new(),
             out: Vec::new(),
             ended: None,
             paused: false,
@@ -199,14 +216,66 @@ fn worker<'a>(
     worker
 }
 
-fn truth_of(log: &Log) -> Truth {
-    let mut truth = Truth::new(50);
+/// The lives of all topics, and which life each payload belongs to.
+fn lives_of(log: &Log) -> (Vec<Life>, HashMap<String, usize>) {
+    let (mut lives, mut life_of): (Vec<Life>, _) = (Vec::new(), HashMap::new());
     for topic in TOPICS {
         let mut events: Vec<_> = log.lock().unwrap().iter().filter(|(t, ..)| *t == topic).cloned().collect();
-        events.sort_by_key(|(_, offset, _)| *offset);
-        assert!(events.iter().zip(1..).all(|((_, offset, _), at)| *offset == at), "offsets of {topic} have gaps");
-        let log = events.into_iter().map(|(.., logged)| logged).collect();
-        truth.lives.push(Life { epoch: None, log, deleted: false });
+        events.sort_by_key(|(_, meta, _)| meta.id);
+        for (_, meta, logged) in events {
+            if meta.offset == 1 {
+                lives.push(Life::default());
+            }
+            let at = lives.len() - 1;
+            life_of.insert(logged.payload.clone(), at);
+            lives[at].log.push(logged);
+            assert_eq!(meta.offset, lives[at].head(), "offsets of {topic} have a gap");
+        }
+    }
+    (lives, life_of)
+}
+
+/// Which life an epoch is, by the events that were heard under it.
+fn lives_by_epoch(clients: &[(&Client, &Socket)], life_of: &HashMap<String, usize>) -> HashMap<u64, usize> {
+    let mut by_epoch = HashMap::new();
+    for (client, socket) in clients {
+        let mut answers = client.expects.iter().zip(&client.epochs);
+        let mut hearing = HashMap::new();
+        for record in parse(client.variant, &socket.got).unwrap().0 {
+            match record {
+                Record::Reply(_) => {
+                    if let Some((Expect { turn: Turn::Hear { topic, .. }, .. }, epoch)) = answers.next() {
+                        hearing.insert(*topic, epoch.unwrap());
+                    }
+                }
+                Record::Event { topic, payload, .. } => {
+                    let life = life_of[&payload];
+                    let epoch = hearing[topic.as_str()];
+                    assert_eq!(*by_epoch.entry(epoch).or_insert(life), life, "two lives in epoch {epoch:x}");
+                }
+                _ => {}
+            }
+        }
+    }
+    by_epoch
+}
+
+/// Puts the truth together, and names in each expected reply the life it is about.
+fn truth_of(topics: &Topics<()>, log: &Log, workers: &mut [Worker<'_>]) -> Truth {
+    let mut truth = Truth::new(50);
+    let (lives, life_of) = lives_of(log);
+    truth.lives = lives;
+    let pairs: Vec<_> = workers.iter().flat_map(|w| w.clients.iter().zip(&w.wire.by_slot)).collect();
+    let mut by_epoch = lives_by_epoch(&pairs, &life_of);
+    for client in workers.iter_mut().flat_map(|w| &mut w.clients) {
+        for (expect, epoch) in client.expects.iter_mut().zip(&client.epochs) {
+            let (Turn::Hear { topic, life, .. }, Some(epoch)) = (&mut expect.turn, epoch) else { continue };
+            *life = *by_epoch.entry(*epoch).or_insert_with(|| {
+                truth.lives.push(Life::default()); // nobody heard anything of it
+                truth.lives.len() - 1
+            });
+            truth.lives[*life].deleted = topics.show(topic).map(|t| t.epoch.0) != Ok(*epoch);
+        }
     }
     truth
 }
@@ -214,7 +283,7 @@ fn truth_of(log: &Log) -> Truth {
 fn round(seed: u64) -> Reached {
     let (topics, log, payloads) = (Arc::new(topics()), Log::default(), AtomicU64::new(0));
     let barrier = Barrier::new(SHARDS + 1);
-    let workers: Vec<Worker<'_>> = std::thread::scope(|scope| {
+    let mut workers: Vec<Worker<'_>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..SHARDS)
             .map(|shard| {
                 let mut worker = worker(shard, &topics, seed, &log, &payloads);
@@ -230,10 +299,14 @@ fn round(seed: u64) -> Reached {
             })
             .collect();
         barrier.wait();
-        for _ in 0..COMMANDS {
+        for at in 0..COMMANDS {
+            let topic = TOPICS[at % 3];
+            if at % 10 == 5 {
+                let _gone_already = topics.delete("x", None);
+            }
             let payload = payloads.fetch_add(1, Ordering::Relaxed).to_string();
             let publishing = Publishing {
-                topic: "s",
+                topic,
                 payload: &payload,
                 client_id: "rest",
                 idempotency_key: None,
@@ -242,12 +315,12 @@ fn round(seed: u64) -> Reached {
                 now_ms: NOW,
             };
             let got = topics.publish(&publishing).unwrap();
-            log.lock().unwrap().push(("s", got.meta.offset, Logged { payload, excluded: None }));
+            log.lock().unwrap().push((topic, got.meta, Logged { payload, excluded: None }));
         }
         barrier.wait();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    let truth = truth_of(&log);
+    let truth = truth_of(&topics, &log, &mut workers);
     let mut reached = Reached::default();
     for worker in &workers {
         assert_eq!(worker.shard.queued_bytes(), 0);
@@ -276,5 +349,8 @@ fn streams_are_whole_under_real_threads() {
     let mut reached = Reached::default();
     (1..=ROUNDS).for_each(|seed| reached += round(seed));
     println!("{ROUNDS} rounds: {reached:?}");
-    assert!(reached.events > 0 && reached.drops > 0 && reached.slow > 0, "{reached:?}");
+    assert!(
+        reached.events > 0 && reached.drops > 0 && reached.slow > 0 && reached.deletions > 0,
+        "{reached:?}"
+    );
 }
