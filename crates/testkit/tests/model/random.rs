@@ -1,8 +1,10 @@
 //! Larger programs on random schedules.
 
 use fanfare_core::hub::QueueLimits;
-use fanfare_testkit::model::{Command, ConnSpec, Program, Sabotage, replay};
+use fanfare_testkit::model::{Command, ConnSpec, Program, Reached, Sabotage, replay};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 const TOPICS: [&str; 4] = ["s", "d", "strict", "drop"];
@@ -72,13 +74,23 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() }
 }
 
-proptest! {
-    #![proptest_config(config())]
-
-    #[test]
-    fn any_program_on_any_schedule(program in program(), picks in prop::collection::vec(0..64usize, 0..200)) {
-        if let Err(f) = replay(&Arc::new(program), Sabotage::None, picks) {
-            prop_assert!(false, "{} by {:?}", f.violation, f.schedule);
-        }
+#[test]
+fn any_program_on_any_schedule() {
+    let reached = RefCell::new(Reached::default());
+    let inputs = (program(), prop::collection::vec(0..64usize, 0..200));
+    let result = TestRunner::new(config()).run(&inputs, |(program, picks)| {
+        let played = replay(&Arc::new(program), Sabotage::None, picks);
+        *reached.borrow_mut() +=
+            played.map_err(|f| TestCaseError::fail(format!("{} by {:?}", f.violation, f.schedule)))?;
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
     }
+    let reached = reached.into_inner();
+    println!("{reached:?}");
+    assert!(
+        reached.events > 0 && reached.deletions > 0 && reached.drops > 0 && reached.slow > 0,
+        "{reached:?}"
+    );
 }

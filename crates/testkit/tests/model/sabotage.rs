@@ -30,7 +30,7 @@ fn posts_in_the_wrong_order_are_seen() {
 #[test]
 fn a_join_merged_before_an_older_batch_is_seen() {
     caught(programs::unsubscribe(), Sabotage::LatePost, "is missing");
-    caught(programs::sliced(), Sabotage::LatePost, "");
+    caught(programs::sliced(), Sabotage::LatePost, "is missing");
 }
 
 #[test]
@@ -40,12 +40,12 @@ fn events_before_the_ack_are_seen() {
 
 #[test]
 fn a_socket_that_is_never_written_again_is_seen() {
-    caught(programs::drops(), Sabotage::DeafToWritable, "");
+    caught(programs::drops(), Sabotage::DeafToWritable, "unfinished frame");
 }
 
 #[test]
 fn a_socket_that_lies_about_its_bytes_is_seen() {
-    caught(programs::drops(), Sabotage::LyingSocket, "");
+    caught(programs::drops(), Sabotage::LyingSocket, "broken frame");
 }
 
 #[test]
