@@ -230,9 +230,10 @@ impl<D> Topics<D> {
             let why = "this server holds as many topics as limits.max_topics allows";
             return Err(Refusal::new(ErrorCode::LimitExceeded, why).field("topic"));
         }
-        self.broker.make_room(self.count(), max);
         let options = options.unwrap_or_else(|| (self.config.options)(name));
+        // Its own parked log is taken out first: room is not made by forgetting what is just coming back.
         let log = self.broker.open(name, options.retention, now_ms);
+        self.broker.make_room(self.count(), max);
         let name: Arc<str> = name.into();
         let topic =
             Arc::new(Topic::new(name.clone(), self.next_id.fetch_add(1, Ordering::Relaxed), options, log));

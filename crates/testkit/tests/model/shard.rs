@@ -76,6 +76,19 @@ fn a_topic_beyond_the_limit_is_refused_until_another_goes() {
 }
 
 #[test]
+fn a_topic_that_comes_back_at_the_limit_keeps_its_own_history() {
+    let (mut shard, topics) = shard(2);
+    let slot = shard.open(0).slot();
+    for topic in ["oldest", "newer"] {
+        subscribe(&mut shard, slot, topic).unwrap();
+        publish(&mut shard, slot, topic);
+        shard.leave_all(slot, NOW);
+    }
+    subscribe(&mut shard, slot, "oldest").unwrap();
+    assert_eq!(topics.show("oldest").map(|info| info.offset), Ok(1));
+}
+
+#[test]
 fn a_node_that_drains_refuses_subscriptions() {
     let (mut shard, topics) = shard(8);
     let slot = shard.open(0).slot();
