@@ -1,23 +1,27 @@
 //! Single facts about a shard that no program of the model is about.
 
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
-use fanfare_core::hub::{Backpressure, Effect, Inbox, Post, QueueLimits, Shard, ShardConfig};
+use fanfare_core::hub::{Effect, Inbox, Post, QueueLimits, Shard, ShardConfig};
 use fanfare_core::model::{ErrorCode, Publish, Refusal, Reply, Subscribe, TopicRef};
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
-use fanfare_testkit::model::{Record, Socket, Sockets, encoders, parse};
+use fanfare_testkit::model::{Record, Socket, Sockets, encoders, parse, policy_of};
 use std::sync::Arc;
 
 const NOW: u64 = 1_000_000;
 
 fn shard(max_topics: usize) -> (Shard<u8>, Arc<Topics<u8>>) {
+    shard_with(max_topics, 2)
+}
+
+fn shard_with(max_topics: usize, messages: usize) -> (Shard<u8>, Arc<Topics<u8>>) {
     let inboxes: Arc<[Inbox<u8>]> = vec![Inbox::new(|| {})].into();
     let retention = Retention { size: 8, ttl_ms: 60_000, bytes: 1 << 16 };
-    let options = TopicOptions { backpressure: Backpressure::Disconnect, retention };
-    let config = TopicsConfig { max_topics, publish_creates: false, options: Box::new(move |_| options) };
+    let options = move |name: &str| TopicOptions { backpressure: policy_of(name), retention };
+    let config = TopicsConfig { max_topics, publish_creates: false, options: Box::new(options) };
     let broker = MemoryBroker::new(MemoryLimits { history_bytes: 1 << 20, idempotency_keys: 8 }, 1);
     let topics = Arc::new(Topics::new(inboxes, Arc::new(broker), encoders(), config));
-    let queue = QueueLimits { messages: 2, bytes: 1 << 16 };
+    let queue = QueueLimits { messages, bytes: 1 << 16 };
     (Shard::new(ShardConfig { id: 0, queue, max_subscriptions: 2 }, topics.clone()), topics)
 }
 
@@ -153,6 +157,49 @@ fn an_ending_drops_what_waits_but_the_frame_under_way() {
     assert!(
         effects.contains(&Effect::Ending(slot, 4403)) && effects.contains(&Effect::Drained(slot)),
         "{effects:?}"
+    );
+}
+
+/// Publishes so many events to the loose topic `d`, each in a turn of its own.
+fn turns(shard: &mut Shard<u8>, slot: u32, wire: &mut Sockets, count: usize) {
+    for _ in 0..count {
+        publish(shard, slot, "d");
+        shard.end_turn();
+        shard.run(wire, 9, NOW);
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_does_not_gather_notices_of_drops() {
+    let (mut shard, _) = shard(8);
+    let slot = shard.open(0).slot();
+    let mut wire = wire(0);
+    subscribe(&mut shard, slot, "d").unwrap();
+    turns(&mut shard, slot, &mut wire, 100);
+    assert!(shard.queued(slot).0 <= 4, "{:?}", shard.queued(slot));
+    wire.by_slot[0].room = 1 << 10;
+    shard.writable(slot, &mut wire, NOW);
+    let (records, _) = parse(0, &wire.by_slot[0].got).unwrap();
+    let events = records.iter().filter(|r| matches!(r, Record::Event { .. })).count() as u64;
+    assert!(matches!(records[0], Record::Dropped(n) if n + events == 100), "{records:?}");
+}
+
+#[test]
+fn drops_are_told_before_the_next_event_also_when_one_write_takes_all() {
+    let (mut shard, _) = shard_with(8, 3);
+    let slot = shard.open(0).slot();
+    let mut wire = wire(5);
+    subscribe(&mut shard, slot, "d").unwrap();
+    turns(&mut shard, slot, &mut wire, 4);
+    wire.by_slot[0].room = 1 << 10;
+    shard.writable(slot, &mut wire, NOW);
+    let (records, _) = parse(0, &wire.by_slot[0].got).unwrap();
+    assert!(
+        matches!(
+            records[..],
+            [Record::Event { offset: 1, .. }, Record::Dropped(1), Record::Event { offset: 3, .. }, _]
+        ),
+        "{records:?}"
     );
 }
 
