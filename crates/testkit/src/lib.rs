@@ -1,1 +1,3 @@
 //! Fanfare: testkit.
+
+pub mod model;

@@ -77,3 +77,80 @@ impl LocalTopic {
         cursor
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::Backpressure;
+    use crate::model::Epoch;
+    use crate::ports::{Appended, EventRef, Lost, NewEvent, Retention, TopicLog};
+    use crate::topics::TopicOptions;
+    use std::collections::HashMap;
+
+    struct Silent;
+
+    impl TopicLog for Silent {
+        fn epoch(&self) -> Epoch {
+            Epoch(1)
+        }
+        fn head(&self) -> u64 {
+            0
+        }
+        fn append(&mut self, event: &NewEvent<'_>) -> Appended {
+            panic!("nobody publishes {event:?}")
+        }
+        fn range(&self, _: u64, _: u64, _: &mut dyn FnMut(EventRef<'_>) -> bool) -> Result<(), Lost> {
+            Ok(())
+        }
+        fn oldest(&self, _: u64) -> u64 {
+            1
+        }
+    }
+
+    fn local() -> LocalTopic {
+        let retention = Retention { size: 0, ttl_ms: 0, bytes: 0 };
+        let options = TopicOptions { backpressure: Backpressure::Disconnect, retention };
+        LocalTopic::new(Arc::new(Topic::new("t".into(), 1, options, Box::new(Silent))))
+    }
+
+    #[test]
+    fn a_removal_keeps_done_and_not_done_apart_and_tells_who_moved() {
+        for len in 1..7_u32 {
+            for (place, cursor) in (0..len).flat_map(|p| (0..=len).map(move |c| (p, c as usize))) {
+                let mut topic = local();
+                let mut places: HashMap<u32, u32> = (0..len).map(|slot| (slot, topic.push(slot))).collect();
+                let after = topic.remove(place, cursor, |slot, to| {
+                    places.insert(slot, to);
+                });
+                places.remove(&place);
+                let done = |slot: &u32| (*slot as usize) < cursor;
+                assert_eq!(topic.list.len(), len as usize - 1);
+                assert!(topic.list[..after].iter().all(done), "{len} {place} {cursor}: {topic:?}");
+                assert!(!topic.list[after..].iter().any(done), "{len} {place} {cursor}: {topic:?}");
+                assert!(
+                    places.iter().all(|(slot, at)| topic.list[*at as usize] == *slot),
+                    "{places:?} {topic:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_topic_is_unused_without_subscribers_of_any_kind_and_posts() {
+        let mut topic = local();
+        assert!(topic.is_unused());
+        topic.jobs = 1;
+        assert!(!topic.is_unused());
+        topic.jobs = 0;
+        topic.joins.push(Join { slot: 1, from: 0 });
+        assert!(!topic.is_unused());
+        topic.joins.clear();
+        topic.replaying.push(1);
+        assert!(!topic.is_unused());
+        topic.replaying.clear();
+        topic.push(3);
+        assert!(!topic.is_unused());
+        topic.remove(0, 0, |_, _| panic!("nobody is left to move"));
+        assert!(topic.is_unused() && topic.list.capacity() == 0);
+    }
+}

@@ -68,7 +68,8 @@ impl Span {
         self.is_cut().then(|| Span { batch: self.batch.clone(), end: self.next + 1, ..*self })
     }
 
-    fn advance(&mut self, n: usize) {
+    /// So many bytes have left.
+    pub(crate) fn advance(&mut self, n: usize) {
         self.pos += n;
         self.next = self.frames().frame_at(self.pos);
     }
@@ -85,6 +86,8 @@ pub(crate) enum Kind {
     Reply,
     /// A piece of a replay: pulled as the client reads, so it does not count.
     Replay,
+    /// Tells that so many events were dropped.
+    Notice(u64),
 }
 
 #[derive(Debug)]
@@ -176,13 +179,27 @@ impl Outbox {
         }
     }
 
-    /// Queues bytes before everything else; only at a frame boundary.
-    pub(crate) fn push_front(&mut self, bytes: Vec<u8>) {
-        let entry = Entry::Bytes { kind: Kind::Reply, bytes, pos: 0, messages: 1 };
+    /// Takes the drops that are to be told: those not yet told and those of a notice that has not begun to leave, so
+    /// that however many are dropped, one notice waits.
+    pub(crate) fn take_drops(&mut self) -> u64 {
+        let mut count = std::mem::take(&mut self.dropped);
+        let at = usize::from(self.is_cut());
+        if let Some(entry @ Entry::Bytes { kind: Kind::Notice(told), .. }) = self.queue.get(at) {
+            count += told;
+            let (messages, bytes) = entry.weight();
+            self.remove(messages, bytes);
+            self.queue.remove(at);
+        }
+        count
+    }
+
+    /// Queues the notice of drops before everything but what is under way: nothing dropped was before that.
+    pub(crate) fn push_notice(&mut self, count: u64, bytes: Vec<u8>) {
+        let entry = Entry::Bytes { kind: Kind::Notice(count), bytes, pos: 0, messages: 1 };
         let (messages, size) = entry.weight();
         self.messages += messages;
         self.bytes += size;
-        self.queue.push_front(entry);
+        self.queue.insert(usize::from(self.is_cut()), entry);
     }
 
     /// Whether a part of the first frame has left.
@@ -365,6 +382,29 @@ mod tests {
         let mut o = Outbox::default();
         o.push_events(Span::new(&batch(Backpressure::DropOldest, &[1; 9]), 0, 0, 9), LIMITS);
         assert_eq!((o.dropped, text(&o).as_str()), (5, "fghi"));
+    }
+
+    #[test]
+    fn the_notice_of_drops_stands_between_the_frame_under_way_and_the_next_event() {
+        let mut o = Outbox::default();
+        let mut span = Span::new(&batch(Backpressure::DropOldest, &[2; 6]), 0, 0, 6);
+        span.advance(1);
+        o.push_events(span, LIMITS);
+        assert_eq!(o.take_drops(), 2);
+        o.push_notice(2, b"-2-".to_vec());
+        assert_eq!((text(&o).as_str(), o.messages(), o.bytes()), ("a-2-ddeeff", 5, 10));
+    }
+
+    #[test]
+    fn however_many_are_dropped_one_notice_waits() {
+        let mut o = Outbox::default();
+        for _ in 0..50 {
+            o.push_events(Span::new(&batch(Backpressure::DropOldest, &[1; 6]), 0, 0, 6), LIMITS);
+            let count = o.take_drops();
+            o.push_notice(count, b"-n-".to_vec());
+            assert!((o.messages(), o.bytes()) <= (5, 7), "{o:?}");
+        }
+        assert_eq!(o.take_drops(), 50 * 6 - o.messages() as u64);
     }
 
     #[test]

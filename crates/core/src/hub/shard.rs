@@ -266,6 +266,8 @@ impl<D> Shard<D> {
                     already: true,
                 }));
             }
+            // The last posts of the old life may not have been taken: they come before the end.
+            self.take_inbox();
             self.end_deleted(slot, at, now_ms, out);
         }
         if self.cold[slot as usize].subs.len() >= self.config.max_subscriptions {
@@ -310,6 +312,7 @@ impl<D> Shard<D> {
         let sub = self.cold[slot as usize].subs[at];
         let gone = self.local(sub.local).topic.clone();
         if gone.is_gone() {
+            self.take_inbox(); // its last posts
             self.end_deleted(slot, at, now_ms, out);
             return Reply::Unsubscribed { topic, already: true };
         }
@@ -350,7 +353,15 @@ impl<D> Shard<D> {
         exclude: Option<(ConnAddr, bool)>,
         now_ms: u64,
     ) -> Result<Published, Refusal> {
-        let mut published = self.topics.publish(&Publishing {
+        // A subscription may be to a life of the name that is gone, so what counts is the topic it is to.
+        let own = exclude
+            .filter(|(_, subscribed)| *subscribed)
+            .and_then(|(addr, _)| self.slot_of(addr))
+            .and_then(|slot| {
+                Some(self.cold[slot as usize].subs[self.find(slot, command.topic.as_str())?].local)
+            })
+            .map(|local| self.local(local).topic.id);
+        let publishing = Publishing {
             topic: command.topic.as_str(),
             payload: command.payload,
             client_id,
@@ -358,7 +369,8 @@ impl<D> Shard<D> {
             exclude,
             shard: Some(self.config.id),
             now_ms,
-        })?;
+        };
+        let mut published = self.topics.publish_from(&publishing, own)?;
         self.dirty.extend(published.dirty.take());
         Ok(published)
     }
@@ -414,6 +426,23 @@ impl<D> Shard<D> {
     /// Whether [`Shard::run`] has something to do.
     pub fn has_work(&self) -> bool {
         !self.jobs.is_empty() || !self.pulling.is_empty() || !self.dirty.is_empty() || !self.driver.is_empty()
+    }
+
+    /// Whether posted batches or replays wait for [`Shard::run`].
+    pub fn is_flushing(&self) -> bool {
+        !self.jobs.is_empty() || !self.pulling.is_empty()
+    }
+
+    /// Everything that decides what the shard does next, for tests that compare states.
+    pub fn state(&self) -> impl std::fmt::Debug + '_ {
+        let connections = (&self.hot, &self.cold, &self.free, self.queued_bytes);
+        let topics = (&self.locals, &self.free_locals);
+        (connections, topics, &self.jobs, self.cursor, &self.dirty, &self.pulling)
+    }
+
+    /// Topics that connections of this shard hear, or of which posts are not done.
+    pub fn local_topics(&self) -> usize {
+        self.by_id.len()
     }
 
     /// Whether batches of this shard's own turns are still open or being flushed.
@@ -523,14 +552,41 @@ impl<D> Shard<D> {
 
     /// The way for connections with a backlog and for batches that exclude somebody.
     fn flush_slowly(&mut self, slot: u32, batch: &Arc<Batch>, wire: &mut impl Wire) {
-        let idle = self.outbox(slot).is_empty();
         for (from, to) in self.heard(slot, batch) {
             self.counts.deliveries += (to - from) as u64;
-            self.queue_events(slot, Span::new(batch, self.hot[slot as usize].variant, from, to), wire);
+            self.offer(slot, Span::new(batch, self.hot[slot as usize].variant, from, to), wire);
         }
+    }
+
+    /// Sends events to a connection that may have a backlog, and queues what it does not take.
+    fn offer(&mut self, slot: u32, mut span: Span, wire: &mut impl Wire) {
+        let limits = self.config.queue;
         // With frames waiting already, the socket is known to be full and tells when it is not.
-        if idle && !self.has(slot, ENDING) {
+        let try_first = match &self.cold[slot as usize].outbox {
+            Some(o) if o.is_empty() => o.dropped > 0,
+            Some(o) => !o.fits(span.messages(), span.bytes().len(), limits),
+            None => false,
+        };
+        if try_first {
             self.drain(slot, wire);
+            // Nothing waits now that would make the socket tell, so a replay must be taken up from here.
+            if self.cold[slot as usize].outbox.as_ref().is_some_and(|o| o.is_empty() && !o.replays.is_empty())
+            {
+                self.pulling.push_back(slot);
+            }
+        }
+        let idle = self.cold[slot as usize].outbox.as_ref().is_none_or(|o| o.is_empty() && o.dropped == 0);
+        if idle && !self.has(slot, ENDING) {
+            match wire.send(slot, span.bytes()) {
+                Sent::Bytes(n) => span.advance(n),
+                Sent::Broken => {
+                    self.effects.push(Effect::Broken(slot));
+                    return;
+                }
+            }
+        }
+        if span.next < span.end {
+            self.queue_events(slot, span, wire);
         }
     }
 
@@ -550,12 +606,9 @@ impl<D> Shard<D> {
         ranges
     }
 
-    /// Queues events for a connection that did not take them; overflow is judged after a flush was tried.
+    /// Queues events that a connection did not take: a send was tried before, so overflow can be judged.
     fn queue_events(&mut self, slot: u32, span: Span, wire: &mut impl Wire) {
         let limits = self.config.queue;
-        if !self.outbox(slot).fits(span.messages(), span.bytes().len(), limits) && !span.is_cut() {
-            self.drain(slot, wire);
-        }
         if self.has(slot, ENDING) {
             return;
         }
@@ -685,16 +738,14 @@ impl<D> Shard<D> {
         loop {
             let Some(outbox) = &mut self.cold[slot as usize].outbox else { return };
             let before = outbox.bytes();
-            if outbox.dropped > 0 && !outbox.is_cut() {
+            if outbox.dropped > 0 {
+                let count = outbox.take_drops();
                 let mut info = Vec::new();
-                self.encoders[variant].info(
-                    &Info::MessagesDropped { count: outbox.dropped },
-                    unix_ms(),
-                    &mut info,
-                );
-                outbox.dropped = 0;
-                outbox.push_front(info);
+                self.encoders[variant].info(&Info::MessagesDropped { count }, unix_ms(), &mut info);
+                outbox.push_notice(count, info);
+                self.queued_bytes = self.queued_bytes + outbox.bytes() - before;
             }
+            let before = outbox.bytes();
             if outbox.is_empty() {
                 break;
             }

@@ -230,9 +230,10 @@ impl<D> Topics<D> {
             let why = "this server holds as many topics as limits.max_topics allows";
             return Err(Refusal::new(ErrorCode::LimitExceeded, why).field("topic"));
         }
-        self.broker.make_room(self.count(), max);
         let options = options.unwrap_or_else(|| (self.config.options)(name));
+        // Its own parked log is taken out first: room is not made by forgetting what is just coming back.
         let log = self.broker.open(name, options.retention, now_ms);
+        self.broker.make_room(self.count(), max);
         let name: Arc<str> = name.into();
         let topic =
             Arc::new(Topic::new(name.clone(), self.next_id.fetch_add(1, Ordering::Relaxed), options, log));
@@ -263,6 +264,12 @@ impl<D> Topics<D> {
     /// # Errors
     /// `TOPIC_NOT_FOUND`, `LIMIT_EXCEEDED` where publishing makes topics, `SERVER_SHUTDOWN`.
     pub fn publish(&self, p: &Publishing<'_>) -> Result<Published, Refusal> {
+        self.publish_from(p, None)
+    }
+
+    /// The same for a sender that is known to be subscribed to the topic with the id `own`: a topic of the same name
+    /// may be another one by now.
+    pub(crate) fn publish_from(&self, p: &Publishing<'_>, own: Option<u64>) -> Result<Published, Refusal> {
         loop {
             self.check_open()?;
             let topic = match self.get(p.topic) {
@@ -272,16 +279,23 @@ impl<D> Topics<D> {
             };
             let mut state = topic.lock();
             if state.log.is_some() {
-                return Ok(self.append(&topic, &mut state, p));
+                return Ok(self.append(&topic, &mut state, p, own));
             }
         }
     }
 
-    fn append(&self, topic: &Arc<Topic>, state: &mut State, p: &Publishing<'_>) -> Published {
+    fn append(
+        &self,
+        topic: &Arc<Topic>,
+        state: &mut State,
+        p: &Publishing<'_>,
+        own: Option<u64>,
+    ) -> Published {
         if self.config.publish_creates {
             state.expires_ms = p.now_ms + topic.options.retention.ttl_ms;
         }
-        let delivered = state.subscribers() - u64::from(matches!(p.exclude, Some((_, true))));
+        let hears = own.map_or(matches!(p.exclude, Some((_, true))), |id| id == topic.id);
+        let delivered = state.subscribers().saturating_sub(u64::from(hears));
         let new = NewEvent {
             payload: p.payload,
             client_id: p.client_id,

@@ -31,7 +31,13 @@ pub struct Topic {
 
 impl std::fmt::Debug for Topic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Topic").field("name", &self.name).field("id", &self.id).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Topic");
+        shown.field("name", &self.name).field("id", &self.id);
+        if let Some(state) = self.state.try_lock() {
+            shown.field("gone", &state.log.is_none()).field("open", &state.open);
+            shown.field("by_shard", &state.by_shard).field("by_variant", &state.by_variant);
+        }
+        shown.finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,246 @@
+//! Reads what one client got and says whether it may be so.
+
+use super::text::{Record, parse};
+use super::truth::{Expect, Truth, Turn};
+use super::{Violation, policy_of, wrong};
+use fanfare_core::hub::Backpressure;
+use std::collections::HashMap;
+
+/// What one client got, and how its connection ended.
+#[derive(Clone, Debug)]
+pub struct Stream<'a> {
+    /// The connection, as the truth numbers it.
+    pub conn: usize,
+    /// Its variant.
+    pub variant: u8,
+    /// All bytes its socket took.
+    pub bytes: &'a [u8],
+    /// Its replies, in order.
+    pub expects: &'a [Expect],
+    /// The close code, when the server ended it.
+    pub ended: Option<u16>,
+    /// It was cut off: the bytes may stop anywhere.
+    pub cut_off: bool,
+    /// It may be told of drops or be ended as slow: its socket was full once, or a replay ran.
+    pub may_lose: bool,
+}
+
+/// What clients were seen to get: shows that a program reaches what it is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Events.
+    pub events: u64,
+    /// `TOPIC_DELETED`.
+    pub deletions: u64,
+    /// `MESSAGES_DROPPED`.
+    pub drops: u64,
+    /// `SLOW_CONSUMER`.
+    pub slow: u64,
+}
+
+impl std::ops::AddAssign for Reached {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.deletions += other.deletions;
+        self.drops += other.drops;
+        self.slow += other.slow;
+    }
+}
+
+struct Hearing {
+    life: usize,
+    next: u64,
+    head: u64,
+    replay: bool,
+    replaying: bool,
+}
+
+struct Reader<'a> {
+    stream: &'a Stream<'a>,
+    truth: &'a Truth,
+    hearing: HashMap<String, Hearing>,
+    replies: usize,
+    /// Dropped events that were told and not yet missed.
+    credit: u64,
+    /// Events of replays of which it cannot be known whether they count as dropped.
+    slack: u64,
+    closing: bool,
+    closed: bool,
+}
+
+/// Judges a stream.
+///
+/// # Errors
+/// The first thing that breaks the contract (`protocol.md` 3.2, 5 and 6).
+pub fn judge(stream: &Stream<'_>, truth: &Truth) -> Result<Reached, Violation> {
+    let mut reached = Reached::default();
+    let (records, rest) = parse(stream.variant, stream.bytes)?;
+    let mut reader = Reader {
+        stream,
+        truth,
+        hearing: HashMap::new(),
+        replies: 0,
+        credit: 0,
+        slack: 0,
+        closing: false,
+        closed: false,
+    };
+    for (at, record) in records.iter().enumerate() {
+        reader.read(record).map_err(|v| {
+            Violation(format!("connection {}, record {at} {record:?}: {v}; all: {records:?}", stream.conn))
+        })?;
+        match record {
+            Record::Event { .. } => reached.events += 1,
+            Record::Deleted(_) => reached.deletions += 1,
+            Record::Dropped(_) => reached.drops += 1,
+            Record::Error(_) => reached.slow += 1,
+            Record::Close(_) | Record::Reply(_) => {}
+        }
+    }
+    reader.end(rest).map_err(|v| Violation(format!("connection {}: {v}; all: {records:?}", stream.conn)))?;
+    Ok(reached)
+}
+
+impl Reader<'_> {
+    fn read(&mut self, record: &Record) -> Result<(), Violation> {
+        if self.closed || (self.closing && !matches!(record, Record::Close(_))) {
+            return wrong("a frame after the end");
+        }
+        match record {
+            Record::Event { topic, offset, payload } => self.event(topic, *offset, payload),
+            Record::Deleted(topic) => self.deleted(topic),
+            Record::Dropped(count) => {
+                self.credit += count;
+                if *count == 0 || !self.stream.may_lose {
+                    return wrong("told of drops that there cannot be");
+                }
+                Ok(())
+            }
+            Record::Error(code) => {
+                self.closing = true;
+                let fits = code == "SLOW_CONSUMER" && self.stream.may_lose;
+                if fits { Ok(()) } else { wrong("an error without a cause") }
+            }
+            Record::Close(code) => {
+                self.closed = true;
+                let fits = self.stream.ended == Some(*code) && (*code == 1013) == self.closing;
+                if fits { Ok(()) } else { wrong(format!("the server ended it with {:?}", self.stream.ended)) }
+            }
+            Record::Reply(text) => self.reply(text),
+        }
+    }
+
+    fn event(&mut self, topic: &str, offset: u64, payload: &str) -> Result<(), Violation> {
+        let Some(mut hearing) = self.hearing.remove(topic) else { return wrong("not subscribed") };
+        let Some(logged) =
+            offset.checked_sub(1).and_then(|at| self.truth.lives[hearing.life].log.get(at as usize))
+        else {
+            return wrong("no such event in this life");
+        };
+        if logged.payload != payload {
+            return wrong(format!("the log has {} there", logged.payload));
+        }
+        if offset < hearing.next {
+            return wrong(format!("expected {} or later", hearing.next));
+        }
+        self.missing(topic, &hearing, offset - 1)?;
+        if logged.excluded == Some(self.stream.conn) && !hearing.replay {
+            return wrong("its own, excluded");
+        }
+        hearing.next = offset + 1;
+        self.hearing.insert(topic.to_owned(), hearing);
+        Ok(())
+    }
+
+    /// Everything from the next expected offset up to this one did not come: may that be?
+    fn missing(&mut self, topic: &str, hearing: &Hearing, upto: u64) -> Result<(), Violation> {
+        for offset in hearing.next..=upto {
+            let own =
+                self.truth.lives[hearing.life].log[offset as usize - 1].excluded == Some(self.stream.conn);
+            if own && (offset > hearing.head || !hearing.replay) {
+                self.slack += u64::from(hearing.replay);
+            } else if policy_of(topic) == Backpressure::DropOldest && self.credit > 0 {
+                self.credit -= 1;
+            } else {
+                return wrong(format!("offset {offset} of {topic} is missing"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A subscription ends: it must have got everything up to here, unless its replay was under way.
+    fn complete(&mut self, topic: &str, hearing: &Hearing, upto: u64) -> Result<(), Violation> {
+        if hearing.replaying {
+            self.slack += (upto + 1).saturating_sub(hearing.next);
+            return Ok(());
+        }
+        self.missing(topic, hearing, upto)
+    }
+
+    fn deleted(&mut self, topic: &str) -> Result<(), Violation> {
+        let Some(hearing) = self.hearing.remove(topic) else { return wrong("not subscribed") };
+        let life = &self.truth.lives[hearing.life];
+        if !life.deleted {
+            return wrong("not deleted");
+        }
+        self.complete(topic, &hearing, life.head())
+    }
+
+    fn reply(&mut self, text: &str) -> Result<(), Violation> {
+        let Some(expect) = self.stream.expects.get(self.replies).filter(|e| e.text == text) else {
+            return wrong(format!("expected {:?}", self.stream.expects.get(self.replies)));
+        };
+        self.replies += 1;
+        match expect.turn {
+            Turn::Hear { topic, life, after, head, replaying } => {
+                let hearing =
+                    Hearing { life, next: after + 1, head, replay: after < head || replaying, replaying };
+                if self.hearing.insert(topic.to_owned(), hearing).is_some() {
+                    return wrong("subscribed before and not told of its end");
+                }
+            }
+            Turn::StillHear(topic) if !self.hearing.contains_key(topic) => return wrong("not subscribed"),
+            Turn::StillSilent(topic) if self.hearing.contains_key(topic) => return wrong("subscribed"),
+            Turn::Silence(topic, upto) => {
+                let Some(hearing) = self.hearing.remove(topic) else { return wrong("not subscribed") };
+                if let Some(upto) = upto {
+                    self.complete(topic, &hearing, upto)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(mut self, rest: usize) -> Result<(), Violation> {
+        if self.stream.cut_off {
+            return Ok(());
+        }
+        if rest > 0 {
+            return wrong("an unfinished frame at the end");
+        }
+        if self.closed != self.stream.ended.is_some() {
+            return wrong("ended without a close frame");
+        }
+        if self.closing {
+            return Ok(()); // a slow consumer: what was queued is gone
+        }
+        if self.replies < self.stream.expects.len() {
+            return wrong(format!("unanswered: {:?}", &self.stream.expects[self.replies..]));
+        }
+        if self.closed {
+            return Ok(());
+        }
+        for (topic, hearing) in std::mem::take(&mut self.hearing) {
+            let life = &self.truth.lives[hearing.life];
+            if life.deleted {
+                return wrong(format!("not told that {topic} was deleted"));
+            }
+            self.missing(&topic, &hearing, life.head())?;
+        }
+        if self.credit > self.slack {
+            return wrong(format!("told of {} drops too many", self.credit - self.slack));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! What a simulated world does: the connections, their commands, and the steps a schedule is made of.
+
+use fanfare_core::hub::{Backpressure, QueueLimits};
+
+/// A command of a connection, or of an outside caller where that makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Hear a topic.
+    Subscribe(&'static str),
+    /// Hear a topic from so many events before its head on.
+    Since(&'static str, u64),
+    /// No longer hear a topic.
+    Unsubscribe(&'static str),
+    /// Put a payload into a topic.
+    Publish(&'static str),
+    /// The same, not heard by the sender.
+    PublishExcluded(&'static str),
+    /// Delete a topic.
+    Delete(&'static str),
+    /// Make a topic by hand.
+    Make(&'static str),
+    /// The client goes away.
+    Close,
+    /// The socket breaks: the next send fails.
+    Break,
+    /// The server closes after everything queued.
+    Bye,
+}
+
+/// A connection of a program.
+#[derive(Clone, Debug)]
+pub struct ConnSpec {
+    /// Its shard.
+    pub shard: usize,
+    /// Its variant, 0–3.
+    pub variant: u8,
+    /// Bytes its socket takes before the client reads.
+    pub room: usize,
+    /// How often the client reads before the end.
+    pub reads: usize,
+    /// Bytes the client reads at a time.
+    pub read_bytes: usize,
+    /// What it does, in order.
+    pub commands: Vec<Command>,
+}
+
+impl ConnSpec {
+    /// A client that always has room.
+    pub fn quick(shard: usize, variant: u8, commands: &[Command]) -> Self {
+        Self { shard, variant, room: 1 << 30, reads: 0, read_bytes: 0, commands: commands.to_vec() }
+    }
+
+    /// A client with `room` bytes of socket that reads `reads` times `read_bytes`.
+    pub fn slow(
+        shard: usize,
+        variant: u8,
+        (room, reads, read_bytes): (usize, usize, usize),
+        commands: &[Command],
+    ) -> Self {
+        Self { shard, variant, room, reads, read_bytes, commands: commands.to_vec() }
+    }
+}
+
+/// Everything a world is made with.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Number of shards.
+    pub shards: usize,
+    /// Bounds of each connection's queue.
+    pub queue: QueueLimits,
+    /// Events each topic keeps.
+    pub history: usize,
+    /// Sends in one run of a shard.
+    pub budget: usize,
+    /// A replay is pulled as soon as its reply was sent, not in the next run.
+    pub eager_pull: bool,
+    /// A shard may run in the middle of a turn, before its batches are closed.
+    pub loose: bool,
+    /// The connections, open from the start.
+    pub conns: Vec<ConnSpec>,
+    /// What an outside caller does, in order.
+    pub outside: Vec<Command>,
+}
+
+impl Program {
+    /// A program with room for everything.
+    pub fn new(shards: usize, conns: Vec<ConnSpec>) -> Self {
+        Self {
+            shards,
+            queue: QueueLimits { messages: 64, bytes: 1 << 16 },
+            history: 64,
+            budget: 1,
+            eager_pull: false,
+            loose: false,
+            conns,
+            outside: Vec::new(),
+        }
+    }
+
+    /// With an outside caller.
+    #[must_use]
+    pub fn outside(mut self, commands: &[Command]) -> Self {
+        self.outside = commands.to_vec();
+        self
+    }
+
+    /// With queues of so many messages.
+    #[must_use]
+    pub fn queue(mut self, messages: usize) -> Self {
+        self.queue.messages = messages;
+        self
+    }
+
+    /// With a history of so many events.
+    #[must_use]
+    pub fn history(mut self, size: usize) -> Self {
+        self.history = size;
+        self
+    }
+
+    /// Whether a run can read a topic's log: only replays do.
+    pub fn replays(&self) -> bool {
+        self.conns.iter().flat_map(|c| &c.commands).any(|c| matches!(c, Command::Since(..)))
+    }
+}
+
+/// One atomic act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A connection's next command on its shard's thread.
+    Command(usize),
+    /// The outside caller's next command.
+    Outside,
+    /// A shard ends its turn.
+    EndTurn(usize),
+    /// A shard takes its inbox.
+    Take(usize),
+    /// A shard runs.
+    Run(usize),
+    /// A client reads: its socket has room again.
+    Read(usize),
+    /// A shard learns that a socket has room.
+    Writable(usize),
+    /// A shard closes a connection that is broken or has ended.
+    Reap(usize),
+}
+
+/// What is done wrongly on purpose, to show that the oracle sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Nothing.
+    None,
+    /// The first batch posted to shard 0 is lost.
+    LosePost,
+    /// The first batch posted to shard 0 is posted twice.
+    DoublePost,
+    /// Posts of shard 0 that wait together are taken in the reverse order.
+    ReversePosts,
+    /// A post to shard 0 arrives only after the shard's next step, as if a join were merged early.
+    LatePost,
+    /// Events go out before the replies of the same turn.
+    EventsBeforeReplies,
+    /// `Effect::Writable` is ignored.
+    DeafToWritable,
+    /// A socket says that it took one byte more than it did.
+    LyingSocket,
+    /// `exclude_self` is forgotten.
+    ForgetExclude,
+    /// A connection that goes away is not closed.
+    ForgetClose,
+}
+
+/// The policy of a topic by its name: `d…` drops the oldest, all others disconnect.
+pub fn policy_of(topic: &str) -> Backpressure {
+    if topic.starts_with('d') { Backpressure::DropOldest } else { Backpressure::Disconnect }
+}

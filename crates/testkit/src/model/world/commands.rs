@@ -1,0 +1,209 @@
+//! Commands, and what each must be answered.
+
+use super::super::program::{Command, Sabotage};
+use super::super::text::TextEncoder;
+use super::super::truth::{Expect, Turn};
+use super::super::{Violation, wrong};
+use super::{NOW, Side, World};
+use fanfare_core::model::{
+    Epoch, ErrorCode, Publish, Refusal, Reply, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
+};
+use fanfare_core::topics::{Published, Publishing};
+
+fn topic_ref(name: &'static str) -> Result<TopicRef<'static>, Violation> {
+    TopicRef::parse(name).map_err(|e| Violation(e.to_string()))
+}
+
+impl World {
+    /// A payload that tells its source and its place among that source's.
+    fn payload(source: usize, at: usize) -> String {
+        format!("{}{at}", char::from(b'a' + source as u8))
+    }
+
+    pub(super) fn command(&mut self, c: usize) -> Result<(), Violation> {
+        let s = self.conns[c].shard;
+        if self.sides[s].speaking != Some(c) {
+            self.before(s);
+        }
+        self.tamper(s);
+        self.sides[s].turn_open = true;
+        let command = self.program.conns[c].commands[self.conns[c].next];
+        self.conns[c].next += 1;
+        match command {
+            Command::Subscribe(topic) => self.subscribe(c, topic, None),
+            Command::Since(topic, back) => self.subscribe(c, topic, Some(back)),
+            Command::Unsubscribe(topic) => self.unsubscribe(c, topic),
+            Command::Publish(topic) => self.publish(c, topic, false),
+            Command::PublishExcluded(topic) => self.publish(c, topic, true),
+            Command::Delete(_) | Command::Make(_) => self.outside(command, Some(s as u8)),
+            Command::Close => {
+                self.before(s);
+                self.close(c);
+                Ok(())
+            }
+            Command::Break => {
+                let slot = self.conns[c].slot as usize;
+                self.sides[s].wire.by_slot[slot].broken = true;
+                self.conns[c].broken = true;
+                Ok(())
+            }
+            Command::Bye => {
+                self.before(s);
+                let Side { shard, wire, .. } = &mut self.sides[s];
+                shard.close_after(self.conns[c].slot, None, 1001, "bye", wire);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(&mut self, c: usize, text: &str, turn: Turn) {
+        let conn = &mut self.conns[c];
+        TextEncoder(self.program.conns[c].variant).frame(text, &mut conn.out);
+        conn.replies += 1;
+        conn.expects.push(Expect { text: text.to_owned(), turn });
+        self.sides[conn.shard].speaking = Some(c);
+    }
+
+    fn subscribe(&mut self, c: usize, topic: &'static str, back: Option<u64>) -> Result<(), Violation> {
+        let life = self.truth.life_of(topic);
+        let known = life.and_then(|l| self.truth.lives[l].epoch);
+        let since = back.map(|back| {
+            let epoch = self.conns[c].epochs.get(topic).copied().or(known).unwrap_or(0);
+            (epoch, life.map_or(0, |l| self.truth.lives[l].head()).saturating_sub(back))
+        });
+        let command = Subscribe {
+            topic: topic_ref(topic)?,
+            client_id: None,
+            since: since.map(|(e, offset)| Since { epoch: SinceEpoch(Epoch(e).to_string().into()), offset }),
+        };
+        let conn = &mut self.conns[c];
+        let shard = &mut self.sides[conn.shard].shard;
+        let got = shard.subscribe(conn.slot, &command, NOW, &mut conn.out);
+        let Ok(Reply::Subscribed(got)) = got else { return wrong(format!("subscribe is answered {got:?}")) };
+        let heard = self.truth.subscribe(c, topic, since);
+        if (got.offset, got.recovered, got.already) != (heard.offset, heard.recovered, heard.already) {
+            return wrong(format!("subscribe is answered {got:?}, not {heard:?}"));
+        }
+        self.truth.learn(heard.life, got.epoch.0)?;
+        self.conns[c].epochs.insert(topic, got.epoch.0);
+        let after = since.filter(|_| heard.recovered == Some(true)).map_or(heard.offset, |s| s.1);
+        let replaying = after < heard.offset;
+        let turn = match heard.already {
+            true => Turn::StillHear(topic),
+            false => Turn::Hear { topic, life: heard.life, after, head: heard.offset, replaying },
+        };
+        if replaying {
+            let at = self.conns[c].expects.len();
+            self.conns[c].replaying.push((topic, at));
+        }
+        self.answer(c, &format!("A|subscribe|{topic}|{}|{:?}", heard.offset, heard.recovered), turn);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, c: usize, topic: &'static str) -> Result<(), Violation> {
+        let command = Unsubscribe { topic: topic_ref(topic)?, client_id: None };
+        let conn = &mut self.conns[c];
+        let shard = &mut self.sides[conn.shard].shard;
+        let got = shard.unsubscribe(conn.slot, &command, NOW, &mut conn.out);
+        let upto = self.truth.unsubscribe(c, topic);
+        if !matches!(got, Reply::Unsubscribed { already, .. } if already == upto.is_none()) {
+            return wrong(format!("unsubscribe is answered {got:?}, the head is {upto:?}"));
+        }
+        conn.replaying.retain(|(t, _)| *t != topic);
+        let turn = upto.map_or(Turn::StillSilent(topic), |_| Turn::Silence(topic, upto));
+        self.answer(c, &format!("A|unsubscribe|{topic}|{upto:?}"), turn);
+        Ok(())
+    }
+
+    fn publish(&mut self, c: usize, topic: &'static str, excluded: bool) -> Result<(), Violation> {
+        let payload = Self::payload(c, self.conns[c].next);
+        let command = Publish {
+            topic: topic_ref(topic)?,
+            payload: &payload,
+            client_id: None,
+            idempotency_key: None,
+            exclude_self: excluded && self.sabotage != Sabotage::ForgetExclude,
+        };
+        let conn = &self.conns[c];
+        let got = self.sides[conn.shard].shard.publish(conn.slot, &command, "me", NOW);
+        let want = self.truth.publish(topic, &payload, excluded.then_some(c));
+        let sabotaged = self.sabotage == Sabotage::ForgetExclude;
+        let text = check_published(got, want, sabotaged)?;
+        self.answer(c, &format!("A|publish|{topic}|{text}"), Turn::Nothing);
+        Ok(())
+    }
+
+    pub(super) fn outside(&mut self, command: Command, own: Option<u8>) -> Result<(), Violation> {
+        match command {
+            Command::Publish(topic) => {
+                let payload = Self::payload(25, self.outside);
+                let got = self.topics.publish(&Publishing {
+                    topic,
+                    payload: &payload,
+                    client_id: "rest",
+                    idempotency_key: None,
+                    exclude: None,
+                    shard: None,
+                    now_ms: NOW,
+                });
+                check_published(got, self.truth.publish(topic, &payload, None), false).map(drop)
+            }
+            Command::Delete(topic) => {
+                self.forget_replays(topic);
+                let got = self.topics.delete(topic, own);
+                let want = self.truth.delete(topic);
+                if got.is_ok() == want { Ok(()) } else { wrong(format!("delete is answered {got:?}")) }
+            }
+            Command::Make(topic) => {
+                let made = self.topics.make(topic, None, NOW).map_err(|e| Violation(e.to_string()))?;
+                let (life, existed) = self.truth.make(topic);
+                if (made.existed, made.info.offset) != (existed, self.truth.lives[life].head()) {
+                    return wrong(format!("make is answered {made:?}"));
+                }
+                self.truth.learn(life, made.info.epoch.0)
+            }
+            other => wrong(format!("{other:?} is no command for the outside")),
+        }
+    }
+
+    /// Replays of a topic that is deleted end where they are.
+    fn forget_replays(&mut self, topic: &'static str) {
+        for (c, conn) in self.conns.iter_mut().enumerate() {
+            if self.truth.hears(c, topic) {
+                conn.replaying.retain(|(t, _)| *t != topic);
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, c: usize) {
+        let conn = &mut self.conns[c];
+        let side = &mut self.sides[conn.shard];
+        conn.open = false;
+        if self.sabotage != Sabotage::ForgetClose {
+            side.shard.close(conn.slot, NOW);
+        }
+        let socket = std::mem::take(&mut side.wire.by_slot[conn.slot as usize]);
+        conn.got = socket.got;
+        conn.fell_short = socket.fell_short;
+        side.wire.by_slot[conn.slot as usize].broken = true;
+        if self.sabotage != Sabotage::ForgetClose {
+            self.truth.close(c);
+        }
+    }
+}
+
+fn check_published(
+    got: Result<Published, Refusal>,
+    want: Option<(u64, u64)>,
+    any_count: bool,
+) -> Result<String, Violation> {
+    match (got, want) {
+        (Ok(p), Some((offset, delivered)))
+            if p.meta.offset == offset && (any_count || p.delivered == delivered) =>
+        {
+            Ok(format!("{offset}|{delivered}"))
+        }
+        (Err(r), None) if r.code == ErrorCode::TopicNotFound => Ok(r.code.name().to_owned()),
+        (got, want) => wrong(format!("publish is answered {got:?}, not {want:?}")),
+    }
+}
