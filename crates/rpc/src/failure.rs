@@ -6,9 +6,6 @@ use fanfare_dialects::jsonrpc::{self, Fault, INTERNAL_ERROR, INVALID_PARAMS, MET
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
 
-/// The number `protocol.md` 6 gives to methods that need a connection over `POST /rpc`.
-const NEEDS_CONNECTION: i32 = -32000;
-
 /// Why a call has no result.
 #[derive(Clone, Debug)]
 pub enum Failure {
@@ -49,7 +46,7 @@ impl Failure {
             Self::UnknownMethod => METHOD_NOT_FOUND,
             Self::Params(_) => INVALID_PARAMS,
             Self::Refused(refusal) => refusal.code.rpc_number(),
-            Self::NeedsConnection => NEEDS_CONNECTION,
+            Self::NeedsConnection => ErrorCode::Forbidden.rpc_number(),
             Self::Internal { .. } => INTERNAL_ERROR,
         }
     }
@@ -61,7 +58,7 @@ impl Failure {
             Self::UnknownMethod => jsonrpc::error(out, id, METHOD_NOT_FOUND, None),
             Self::Params(violation) => jsonrpc::error(out, id, INVALID_PARAMS, Some(&violation.json())),
             Self::Refused(refusal) => jsonrpc::refusal(out, id, refusal),
-            Self::NeedsConnection => jsonrpc::numbered_refusal(out, id, NEEDS_CONNECTION, &self.to_refusal()),
+            Self::NeedsConnection => jsonrpc::refusal(out, id, &self.to_refusal()),
             Self::Internal { correlation_id } => {
                 let mut data = String::from(r#"{"code":"INTERNAL","correlation_id":""#);
                 let _ = write!(data, "{correlation_id}\"}}");

@@ -6,7 +6,7 @@
 use fanfare_core::model::{EventView, Refusal};
 use fanfare_core::ports::{Encoder, Encoders, Info};
 use fanfare_dialects::Dialect;
-use fanfare_dialects::typed::Typed as JsonRpc;
+use fanfare_dialects::jsonrpc::JsonRpc;
 use fanfare_dialects::typed::Typed;
 use fanfare_ws::deflate::{self, WindowBits};
 use fanfare_ws::encode::{self, FrameWriter};

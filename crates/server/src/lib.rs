@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod encoders;
 pub mod http;
 pub mod listen;
+pub mod methods;
 pub mod node;
 pub mod serve;
 pub mod shard;

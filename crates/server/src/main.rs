@@ -27,8 +27,9 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
             let _best_effort = std::io::stdout().lock().write_all(text.as_bytes());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Pub(args) => Ok(client(args.run())),
-        Command::Sub(args) => Ok(client(args.run())),
+        Command::Pub(args) => Ok(client(Box::pin(args.run()))),
+        Command::Sub(args) => Ok(client(Box::pin(args.run()))),
+        Command::Bench(args) => Ok(client(Box::pin(args.run()))),
     }
 }
 

@@ -12,6 +12,7 @@ use fanfare_core::model::EventId;
 use fanfare_core::ports::Retention;
 use fanfare_core::session::{ResumeGuard, SessionLimits, Sessions};
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
+use fanfare_rpc::Registry;
 use fanfare_ws::Limits as FrameLimits;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -48,6 +49,8 @@ pub struct Node {
     pub guard: ResumeGuard,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// Methods by name.
+    pub registry: Registry,
     /// Who gets in.
     pub admission: Arc<Admission>,
     pub(crate) shard_metrics: Vec<Arc<ShardMetrics>>,
@@ -56,6 +59,7 @@ pub struct Node {
     pub(crate) message_rate: Option<Rate>,
     pub(crate) byte_rate: Option<Rate>,
     pub(crate) message_buckets: AddressBuckets,
+    pub(crate) runtime: tokio::runtime::Handle,
     started: Instant,
     id: u64,
     serial: AtomicU64,
@@ -83,8 +87,16 @@ impl std::fmt::Debug for Node {
 }
 
 impl Node {
-    /// A node with one shard per bell. `session_key` seals resume tokens.
-    pub fn new(config: Config, bells: &[Bell], session_key: &[u8; 32]) -> Arc<Self> {
+    /// A node with one shard per bell. `session_key` seals resume tokens; methods that wait run on `runtime`.
+    ///
+    /// # Errors
+    /// A method whose schema cannot be enforced: a mistake in the build.
+    pub fn new(
+        config: Config,
+        bells: &[Bell],
+        session_key: &[u8; 32],
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Arc<Self>, fanfare_rpc::BuildError> {
         let id = random_u64();
         let inboxes: Arc<[Inbox<ToShard>]> = bells
             .iter()
@@ -103,6 +115,7 @@ impl Node {
         let topics =
             Arc::new(Topics::new(inboxes, broker.clone(), encoders::all(), topics_config(&config, &access)));
         let metrics = Arc::new(Metrics::new(shard_metrics.clone()));
+        let registry = crate::methods::registry(&config, &metrics)?;
         let l = &config.limits;
         let node = Arc::new(Self {
             topics,
@@ -110,6 +123,8 @@ impl Node {
             sessions: Sessions::new(session_limits(&config), session_key),
             guard: ResumeGuard::default(),
             metrics,
+            registry,
+            runtime,
             admission: Admission::new(l.max_connections, l.max_connections_per_ip, l.max_unauthenticated),
             shard_metrics,
             frame_limits: frame_limits(&config),
@@ -130,7 +145,7 @@ impl Node {
             config,
         });
         node.watch(&broker);
-        node
+        Ok(node)
     }
 
     fn watch(self: &Arc<Self>, broker: &Arc<MemoryBroker>) {

@@ -63,7 +63,11 @@ async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> R
     };
     let header_timeout = config.server.header_timeout;
     let shutdown_timeout = config.server.shutdown_timeout;
-    let node = Node::new(config, &bells, key);
+    let runtime = tokio::runtime::Handle::current();
+    let built = Node::new(config, &bells, key, runtime);
+    let node = built.map_err(|e| {
+        ConfigError::key("rpc.test_methods", format!("the methods cannot be registered: {e}"))
+    })?;
     node.bind(address);
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };

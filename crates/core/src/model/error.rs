@@ -47,7 +47,7 @@ error_codes! {
     /// The frame or body is no JSON, is not UTF-8, nests too deep or holds a lone surrogate.
     InvalidJson = "INVALID_JSON", 400, -32700, "Send one well-formed JSON value in a text frame.";
     /// The frame's `type` is missing, not a string or not known.
-    InvalidMessageType = "INVALID_MESSAGE_TYPE", 400, -32000, "Use a `type` that the protocol page lists.";
+    InvalidMessageType = "INVALID_MESSAGE_TYPE", 400, -32031, "Use a `type` that the protocol page lists.";
     /// A field of the frame is missing or has the wrong shape; `field` names it.
     InvalidMessage = "INVALID_MESSAGE", 400, -32001, "Correct the field that `field` names.";
     /// The topic is missing, empty, longer than 255 bytes or not a string.
@@ -75,7 +75,7 @@ error_codes! {
     /// No or a bad credential where one is needed.
     Unauthorized = "UNAUTHORIZED", 401, -32030, "Log in or send a valid credential.";
     /// The caller is known but may not do this.
-    Forbidden = "FORBIDDEN", 403, -32031, "Ask for the right, or use another name.";
+    Forbidden = "FORBIDDEN", 403, -32000, "Ask for the right, or use another name.";
     /// A subscription token does not open this topic.
     InvalidToken = "INVALID_TOKEN", 403, -32032, "Fetch a new token for this topic and user.";
     /// What was sent contradicts what is there.

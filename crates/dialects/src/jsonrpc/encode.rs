@@ -64,11 +64,7 @@ pub fn fault(out: &mut Vec<u8>, fault: Fault<'_>) {
 /// A response with a documented server code: the number of [`ErrorCode::rpc_number`], in `data` the typed dialect's name and
 /// what else the refusal says.
 pub fn refusal(out: &mut Vec<u8>, id: Option<&RawValue>, refusal: &Refusal) {
-    numbered_refusal(out, id, refusal.code.rpc_number(), refusal);
-}
-
-/// The same under another number.
-pub fn numbered_refusal(out: &mut Vec<u8>, id: Option<&RawValue>, code: i32, refusal: &Refusal) {
+    let code = refusal.code.rpc_number();
     open_error(out, id, code, standard_message(code).unwrap_or(&refusal.message));
     out.extend_from_slice(br#","data":{"code":"#);
     write_str(out, refusal.code.name());

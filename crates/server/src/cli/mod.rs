@@ -43,6 +43,8 @@ pub enum Command {
     Pub(fanfare_client::commands::PubArgs),
     /// Listen to topics of a running server.
     Sub(fanfare_client::commands::SubArgs),
+    /// Measure a server: idle memory, fan-out, maximum rate, requests, and the bare kernel beside them.
+    Bench(fanfare_client::commands::BenchArgs),
 }
 
 /// The settings' flags, the same for every command.

@@ -11,10 +11,11 @@ use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi};
 #[derive(Debug)]
 pub(crate) struct Documents {
     openapi: String,
+    openrpc: String,
 }
 
 impl Documents {
-    pub(super) fn new(mut openapi: OpenApi) -> Self {
+    pub(super) fn new(mut openapi: OpenApi, openrpc: &str) -> Self {
         openapi.info = InfoBuilder::new()
             .title("Fanfare")
             .version(crate::VERSION)
@@ -22,14 +23,18 @@ impl Documents {
             .license(Some(LicenseBuilder::new().name("Apache-2.0 OR MIT").build()))
             .contact(Some(ContactBuilder::new().name(Some("The Fanfare maintainers")).build()))
             .build();
-        Self { openapi: openapi.to_json().unwrap_or_default() }
+        Self { openapi: openapi.to_json().unwrap_or_default(), openrpc: openrpc.to_owned() }
     }
 }
 
 pub(super) fn routes() -> Router<Http> {
-    Router::new().route("/openapi.json", get(openapi))
+    Router::new().route("/openapi.json", get(openapi)).route("/openrpc.json", get(openrpc))
 }
 
 async fn openapi(State(http): State<Http>) -> impl IntoResponse {
     (super::json_type(), http.documents.openapi.clone())
+}
+
+async fn openrpc(State(http): State<Http>) -> impl IntoResponse {
+    (super::json_type(), http.documents.openrpc.clone())
 }

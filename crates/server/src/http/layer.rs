@@ -7,6 +7,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use fanfare_core::model::{ErrorCode, Refusal};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -76,6 +77,13 @@ async fn answer(
             Problem::new(StatusCode::URI_TOO_LONG, "invalid_field", detail).into_response(),
         );
     }
+    if node.config.auth.require && !is_open(path) {
+        let why = "this server serves nobody anonymously (auth.require)";
+        return (
+            "(anonymous)".into(),
+            Problem::from(Refusal::new(ErrorCode::Unauthorized, why)).into_response(),
+        );
+    }
     if request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     {
@@ -95,6 +103,17 @@ async fn answer(
         .into_response()
     });
     (route, response)
+}
+
+/// What anonymous callers reach even where `auth.require` is on; sockets judge for themselves.
+fn is_open(path: &str) -> bool {
+    let exact =
+        matches!(path, "/" | "/ws" | "/rpc" | "/health" | "/livez" | "/readyz" | "/metrics" | "/docs");
+    exact
+        || path.ends_with(".json")
+        || path.starts_with("/docs/")
+        || path.starts_with("/assets/")
+        || path.starts_with("/auth/")
 }
 
 fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, head: bool) {

@@ -11,6 +11,7 @@ mod origin;
 pub mod pages;
 mod problem;
 mod repeat;
+mod rpc;
 mod topics;
 mod upgrade;
 
@@ -56,7 +57,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Ok(body) => (json_type(), body).into_response(),
             Err(error) => {
                 tracing::error!(%error, "an answer cannot be written");
-                let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
+                let status = http::StatusCode::INTERNAL_SERVER_ERROR;
                 Problem::new(status, "internal", "the answer cannot be written").into_response()
             }
         }
@@ -80,14 +81,14 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .routes(routes!(topics::show, topics::delete))
         .routes(routes!(topics::history))
         .routes(routes!(upgrade::typed_socket))
-        .routes(routes!(upgrade::rpc_socket));
+        .routes(routes!(upgrade::rpc_socket, rpc::call));
     let routes = match listener {
         Listener::All => probes.merge(ops).merge(public),
         Listener::Public => probes.merge(public),
         Listener::Ops => probes.merge(ops),
     };
     let (routes, openapi) = routes.split_for_parts();
-    let documents = Arc::new(documents::Documents::new(openapi));
+    let documents = Arc::new(documents::Documents::new(openapi, node.registry.openrpc_document()));
     let http = Http { node: node.clone(), repeats: Arc::default(), documents };
     let mut routes = routes.merge(documents::routes());
     if listener != Listener::Ops {
@@ -101,7 +102,7 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
 }
 
 /// The client's address: the peer's, or behind trusted proxies the rightmost hop that is not one of them.
-fn client_address<B>(node: &Node, request: &axum::http::Request<B>) -> IpAddr {
+fn client_address<B>(node: &Node, request: &http::Request<B>) -> IpAddr {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let mut address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |p| p.0.ip().to_canonical());
     if !node.config.trusts_proxy(address) {

@@ -53,7 +53,7 @@ pub struct ProblemBody {
 
 /// A field at fault.
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct FieldProblem {
+pub(super) struct FieldProblem {
     /// Its name.
     field: String,
     /// The rule it breaks.

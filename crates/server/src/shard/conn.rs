@@ -75,6 +75,8 @@ pub(crate) struct Rare {
     pub(crate) bytes: u64,
     /// Received and not looked at, because reading is paused.
     pub(crate) unread: Vec<u8>,
+    /// Calls that wait for their answer.
+    pub(crate) waiting: Option<Box<super::rpc::Waiting>>,
     /// Must have authenticated by then (`auth.require`).
     pub(crate) authenticate_by: Option<Tick>,
 }

@@ -9,7 +9,7 @@ use super::{Driver, conn_interest};
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::ports::Info;
 use fanfare_core::session::Attach;
-use fanfare_dialects::typed::Typed as JsonRpc;
+use fanfare_dialects::jsonrpc::JsonRpc;
 use fanfare_dialects::typed::Typed;
 use fanfare_dialects::{Dialect, Welcome, WelcomeLimits, WelcomeServer};
 use fanfare_ws::{OpCode, encode};

@@ -86,6 +86,8 @@ pub struct Driver {
     /// Frames that answer the connection whose turn it is.
     out: Vec<u8>,
     out_messages: usize,
+    /// Scratch for a JSON-RPC answer.
+    answer: Vec<u8>,
     open: usize,
     /// The next slot whose clock is looked at, and when.
     scanned: usize,
@@ -126,6 +128,7 @@ impl Driver {
             buffer: vec![0; READ_BYTES],
             out: Vec::new(),
             out_messages: 0,
+            answer: Vec::new(),
             open: 0,
             scanned: 0,
             scan_at: 0,

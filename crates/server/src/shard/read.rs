@@ -61,11 +61,12 @@ impl Driver {
             }
             if self.out.len() > FLUSH_BYTES {
                 self.flush_out(slot);
-                if self.hub.is_paused(slot) {
-                    // Not looked at before there is room for the answers.
-                    self.conns[slot as usize].rare().unread = input[pos..].to_vec();
-                    break;
-                }
+            }
+            if self.hub.is_paused(slot) || self.conns[slot as usize].is_full() {
+                // Not looked at before there is room for the answers.
+                self.conns[slot as usize].rare().unread = input[pos..].to_vec();
+                self.watch(slot, super::conn_interest::READ, false);
+                break;
             }
         }
         self.conns[slot as usize].decoder = decoder;
@@ -239,7 +240,7 @@ impl Driver {
 
     /// Reading goes on: first with what was received and not looked at.
     pub(super) fn unpause(&mut self, slot: u32) {
-        if !self.conns[slot as usize].is_open() {
+        if !self.conns[slot as usize].is_open() || self.conns[slot as usize].is_full() {
             return;
         }
         self.watch(slot, super::conn_interest::READ, true);

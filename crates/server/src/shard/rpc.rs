@@ -1,12 +1,242 @@
-//! JSON-RPC on a connection.
+//! JSON-RPC on a connection: calls run on its shard; those that wait run elsewhere and come back as a post.
+//!
+//! At most [`MAX_OUTSTANDING`] calls of a connection wait at a time; beyond that its socket is not read.
+
 use super::Driver;
-use fanfare_core::model::{ErrorCode, Refusal};
+use super::conn::Conn;
+use super::post::ToShard;
+use crate::access::Caller as By;
+use crate::methods::{facts, list_topics, read_history};
+use fanfare_core::hub::ConnAddr;
+use fanfare_core::model::{Command, ErrorCode, Refusal, Reply};
+use fanfare_core::session::{Attach, Resume};
+use fanfare_dialects::jsonrpc::{self, Incoming};
+use fanfare_rpc::{
+    Caller, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts, SessionGrant,
+    SessionView, TopicPage, TopicQuery, dispatch,
+};
+use fanfare_ws::{OpCode, encode};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Commands of a connection that may wait for their answer (`protocol.md` 3).
+pub(super) const MAX_OUTSTANDING: usize = 64;
+/// Handlers of a connection that run at a time.
+const MAX_RUNNING: usize = 16;
+/// How long a handler may take.
+const HANDLER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The calls of a connection that wait. Dropped with it, which ends them.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    tasks: JoinSet<()>,
+    gate: Arc<Semaphore>,
+    pub(super) count: usize,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { tasks: JoinSet::new(), gate: Arc::new(Semaphore::new(MAX_RUNNING)), count: 0 }
+    }
+}
+
+impl Conn {
+    /// Whether so many calls wait that no more are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.rare.as_ref().and_then(|r| r.waiting.as_ref()).is_some_and(|w| w.count >= MAX_OUTSTANDING)
+    }
+}
 
 impl Driver {
-    pub(super) fn on_rpc(&mut self, slot: u32, _text: &str) {
-        self.refuse_frame(slot, &Refusal::new(ErrorCode::Internal, "stub"));
+    pub(super) fn on_rpc(&mut self, slot: u32, text: &str) {
+        if self.draining {
+            let why = "the server is shutting down; reconnect in a moment";
+            self.refuse_rpc(slot, text, &Refusal::new(ErrorCode::ServerShutdown, why));
+            return;
+        }
+        let node = self.node.clone();
+        let mut answer = std::mem::take(&mut self.answer);
+        answer.clear();
+        let mut caller = SocketCaller { driver: self, slot };
+        let outcome = dispatch(&node.registry, &mut caller, text, node.config.limits.rpc_batch, &mut answer);
+        match outcome {
+            Outcome::Answered => self.put_answer(&answer),
+            Outcome::Silent => {}
+            Outcome::Pending(pending) => self.wait_for(slot, pending),
+        }
+        self.answer = answer;
     }
-    pub(super) fn refuse_rpc(&mut self, slot: u32, _text: &str, refusal: &Refusal) {
-        self.refuse_frame(slot, refusal);
+
+    fn put_answer(&mut self, text: &[u8]) {
+        encode::frame_into(&mut self.out, OpCode::Text, text);
+        self.out_messages += 1;
+    }
+
+    /// Refuses whatever the text asks, before it is carried out.
+    pub(super) fn refuse_rpc(&mut self, slot: u32, text: &str, refusal: &Refusal) {
+        self.metrics.error(refusal.code);
+        let mut answer = Vec::new();
+        match jsonrpc::parse(text, self.node.config.limits.rpc_batch) {
+            Incoming::One(Ok(request)) if request.id.is_none() => return,
+            Incoming::One(Ok(request)) => jsonrpc::refusal(&mut answer, request.id, refusal),
+            Incoming::One(Err(fault)) => jsonrpc::refusal(&mut answer, fault.id, refusal),
+            Incoming::Batch(_) => jsonrpc::refusal(&mut answer, None, refusal),
+        }
+        debug_assert!(self.conns[slot as usize].is_open());
+        self.put_answer(&answer);
+    }
+
+    /// Lets a call run elsewhere; its answer comes back to this shard.
+    fn wait_for(&mut self, slot: u32, pending: Pending) {
+        let (node, addr) = (self.node.clone(), self.hub.addr(slot));
+        let waiting = self.conns[slot as usize].rare().waiting.get_or_insert_with(Box::default);
+        waiting.count += 1;
+        while waiting.tasks.try_join_next().is_some() {}
+        let gate = waiting.gate.clone();
+        let runtime = node.runtime.clone();
+        let work = async move {
+            let answer = pending.run(HANDLER_DEADLINE, &gate).await;
+            let back = move |driver: &mut Driver| driver.answered(addr, answer.as_deref());
+            node.post(usize::from(addr.shard()), ToShard::Task(Box::new(back)));
+        };
+        waiting.tasks.spawn_on(work, &runtime);
+    }
+
+    fn answered(&mut self, addr: ConnAddr, answer: Option<&[u8]>) {
+        let Some(slot) = self.hub.slot_of(addr) else { return };
+        let was_full = self.conns[slot as usize].is_full();
+        if let Some(waiting) = self.conns[slot as usize].rare().waiting.as_mut() {
+            waiting.count -= 1;
+        }
+        self.out.clear();
+        self.out_messages = 0;
+        if let Some(text) = answer {
+            self.put_answer(text);
+        }
+        self.flush_out(slot);
+        if was_full && !self.hub.is_paused(slot) {
+            self.unpause(slot);
+        }
+    }
+}
+
+/// A connection as its methods see it.
+struct SocketCaller<'a> {
+    driver: &'a mut Driver,
+    slot: u32,
+}
+
+impl SocketCaller<'_> {
+    fn code(&self) -> Result<fanfare_core::session::SessionCode, Refusal> {
+        let ended = || Refusal::new(ErrorCode::NotFound, "the session has ended; reconnect for a new one");
+        self.driver.conns[self.slot as usize].session.ok_or_else(ended)
+    }
+}
+
+impl Caller for SocketCaller<'_> {
+    fn identity(&self) -> Identity<'_> {
+        Identity::Anonymous
+    }
+
+    fn is_connection(&self) -> bool {
+        true
+    }
+
+    fn must_authenticate(&self) -> bool {
+        self.driver.conns[self.slot as usize].session.is_none()
+    }
+
+    fn execute(&mut self, command: Command<'_>) -> Result<Reply<'static>, Refusal> {
+        self.driver.execute(self.slot, &command)
+    }
+
+    fn authenticate(&mut self, _token: &str) -> Result<SessionGrant, Refusal> {
+        Err(super::commands::no_token())
+    }
+
+    fn resume_session(&mut self, code: &str, token: &str) -> Result<SessionGrant, Refusal> {
+        self.driver.resume_in_band(self.slot, code, token)
+    }
+
+    fn session(&mut self) -> Result<SessionView, Refusal> {
+        let (code, now) = (self.code()?, self.driver.now.ms);
+        let sessions = &self.driver.node.sessions;
+        let ended = || Refusal::new(ErrorCode::NotFound, "the session has ended; reconnect for a new one");
+        let info = sessions.info(code, now).ok_or_else(ended)?;
+        Ok(SessionView {
+            code: code.to_string(),
+            created_at: info.created_at,
+            last_seen: info.last_seen,
+            data: sessions.all(code, now),
+        })
+    }
+
+    fn session_value(&mut self, key: &str) -> Result<Option<Box<str>>, Refusal> {
+        Ok(self.driver.node.sessions.get(self.code()?, key, self.driver.now.ms))
+    }
+
+    fn set_session_value(&mut self, key: &str, json: &str) -> Result<usize, Refusal> {
+        self.driver.node.sessions.set(self.code()?, key, json, self.driver.now.ms)
+    }
+
+    fn topics(&mut self, query: TopicQuery<'_>) -> Result<TopicPage, Refusal> {
+        list_topics(&self.driver.node, &By::Anonymous, query)
+    }
+
+    fn history(&mut self, query: HistoryQuery<'_>) -> Result<HistoryPage, Refusal> {
+        read_history(&self.driver.node, &By::Anonymous, query)
+    }
+
+    fn feeds(&mut self) -> Result<Vec<FeedRow>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    fn server(&self) -> ServerFacts {
+        facts(&self.driver.node)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.driver.now.ms
+    }
+}
+
+impl Driver {
+    /// `session.resume`: this connection takes over another session; its own ends if nothing is in it.
+    fn resume_in_band(&mut self, slot: u32, code: &str, token: &str) -> Result<SessionGrant, Refusal> {
+        let now = self.now.ms;
+        let node = self.node.clone();
+        let address = self.conns[slot as usize].permit.as_ref().map(crate::admission::Permit::address);
+        if let Some(wait) = address.and_then(|a| node.guard.check(a, now).err()) {
+            let why = "too many failed resumes from this address";
+            return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait));
+        }
+        let wrong =
+            || Refusal::new(ErrorCode::Unauthorized, "this session cannot be resumed with this token");
+        let resumed = node.sessions.resume(Resume { code, token, user: None }, now).map_err(|refused| {
+            if let Some(address) = address.filter(|_| refused.counted) {
+                node.guard.failed(address, now);
+            }
+            if let Some(addr) = refused.revoked {
+                node.close(addr, 4401, "session ended");
+            }
+            wrong()
+        })?;
+        let addr = self.hub.addr(slot);
+        let before = self.conns[slot as usize].session;
+        if let Some(before) = before.filter(|before| *before != resumed.code) {
+            node.sessions.detach(before, addr, now);
+        }
+        match node.sessions.attach(resumed.code, resumed.generation, addr, now) {
+            Attach::Attached { replaced } => {
+                if let Some(old) = replaced.filter(|old| *old != addr) {
+                    node.close(old, 4409, "session resumed elsewhere");
+                }
+                self.conns[slot as usize].session = Some(resumed.code);
+                Ok(SessionGrant { code: resumed.code.to_string(), token: resumed.token, user: None })
+            }
+            Attach::Superseded | Attach::Gone => Err(wrong()),
+        }
     }
 }

@@ -124,6 +124,7 @@ type HttpTimes = Mutex<BTreeMap<(String, u16), Arc<Histogram>>>;
 pub struct Metrics {
     shards: Vec<Arc<ShardMetrics>>,
     http: HttpTimes,
+    rpc: Mutex<BTreeMap<&'static str, Arc<Histogram>>>,
     rate_limited: Mutex<BTreeMap<&'static str, u64>>,
     gauges: Mutex<Vec<Gauge>>,
 }
@@ -145,7 +146,13 @@ impl fmt::Debug for Gauge {
 impl Metrics {
     /// The metrics of a node with these shards.
     pub fn new(shards: Vec<Arc<ShardMetrics>>) -> Self {
-        Self { shards, http: Mutex::default(), rate_limited: Mutex::default(), gauges: Mutex::default() }
+        Self {
+            shards,
+            http: Mutex::default(),
+            rpc: Mutex::default(),
+            rate_limited: Mutex::default(),
+            gauges: Mutex::default(),
+        }
     }
 
     /// A value that is asked for when metrics are read.
@@ -179,6 +186,13 @@ impl Metrics {
                 .clone(),
         };
         drop(times);
+        entry.observe(ns);
+    }
+
+    /// Counts a call of a registered method.
+    pub fn rpc(&self, method: &'static str, ns: u64) {
+        let entry =
+            self.rpc.lock().entry(method).or_insert_with(|| Arc::new(Histogram::new(LATENCY_NS))).clone();
         entry.observe(ns);
     }
 
@@ -312,6 +326,10 @@ impl NodeCollector {
             family(e, "fanfare_command_seconds", "Time to carry out a command", MetricType::Histogram)?;
         for (at, kind) in COMMAND_NAMES.iter().enumerate() {
             Summed::of(shards().map(|s| &s.commands[at]), NS).encode(m.encode_family(&[("type", *kind)])?)?;
+        }
+        let mut m = family(e, "fanfare_rpc_request_seconds", "Time of method calls", MetricType::Histogram)?;
+        for (method, times) in self.0.rpc.lock().iter() {
+            Summed::of(std::iter::once(&**times), NS).encode(m.encode_family(&[("method", *method)])?)?;
         }
         let mut m =
             family(e, "fanfare_http_request_seconds", "Time of HTTP requests", MetricType::Histogram)?;

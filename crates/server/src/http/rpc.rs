@@ -1,0 +1,56 @@
+//! `POST /rpc`: the same methods as on the sockets, one text a request.
+
+use super::problem::Problem;
+use super::{Http, ProblemBody, body, client_address, json_type};
+use crate::methods::PostCaller;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_rpc::{Outcome, dispatch};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How long the methods of a request may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Methods of one batch that run at a time.
+const MAX_RUNNING: usize = 16;
+
+/// Calls methods: one JSON-RPC 2.0 request, notification or batch.
+#[utoipa::path(post, path = "/rpc", tag = "Sockets", operation_id = "rpc",
+    request_body(content = Object, description = "A JSON-RPC 2.0 request or batch; /openrpc.json lists the methods", content_type = "application/json"), responses(
+    (status = 200, description = "A JSON-RPC 2.0 response or batch of responses; errors too", body = Object, content_type = "application/json"),
+    (status = 204, description = "Notifications only: no answer"),
+    (status = 400, description = "The body is no UTF-8 text", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "This server serves nobody anonymously", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn call(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
+    let node = &http.node;
+    let address = client_address(node, &request);
+    if node.config.auth.require {
+        let why = "this server serves nobody anonymously (auth.require)";
+        return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
+    }
+    let (parts, content) = request.into_parts();
+    if let Err(wait) = node.message_buckets.take(address, node.now().ns) {
+        node.metrics.refused_by("address");
+        let why = "too many messages; this one was not processed";
+        return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait).into());
+    }
+    let text =
+        body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
+    let mut out = Vec::new();
+    let outcome =
+        dispatch(&node.registry, &mut PostCaller { node }, &text, node.config.limits.rpc_batch, &mut out);
+    let answer = match outcome {
+        Outcome::Answered => Some(out),
+        Outcome::Silent => None,
+        Outcome::Pending(pending) => pending.run(DEADLINE, &Semaphore::new(MAX_RUNNING)).await,
+    };
+    Ok(match answer {
+        Some(text) => (json_type(), text).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}

@@ -1,0 +1,169 @@
+//! The methods of a node, and what they see of a caller that has no connection.
+
+use crate::access::Caller as By;
+use crate::config::Config;
+use crate::node::{Node, unix_ms};
+use crate::telemetry::metrics::Metrics;
+use fanfare_core::model::{Command, ErrorCode, Refusal, Reply};
+use fanfare_core::topics::{self, Publishing};
+use fanfare_rpc::{
+    BuildError, Caller, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Observer, Registry,
+    ServerFacts, SessionGrant, SessionView, TopicPage, TopicQuery, TopicRow,
+};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Builds the registry of a node.
+///
+/// # Errors
+/// A method whose schema cannot be enforced.
+pub fn registry(config: &Config, metrics: &Arc<Metrics>) -> Result<Registry, BuildError> {
+    let mut builder = Registry::builder(crate::VERSION).standard().observer(Arc::new(Times(metrics.clone())));
+    if config.rpc.test_methods {
+        builder = builder.test_methods();
+    }
+    builder.build()
+}
+
+struct Times(Arc<Metrics>);
+
+impl Observer for Times {
+    fn ended(&self, method: &'static str, took: Duration, _error: Option<i32>) {
+        self.0.rpc(method, took.as_nanos() as u64);
+    }
+}
+
+/// Topics that a caller may list.
+///
+/// # Errors
+/// What the rules refuse.
+pub(crate) fn list_topics(node: &Node, by: &By, query: TopicQuery<'_>) -> Result<TopicPage, Refusal> {
+    node.access.manage(by)?;
+    let (found, more) = node.topics.list(query.after, query.limit);
+    let next = more.then(|| found.last().map(|t| t.name.to_string())).flatten();
+    let row = |t: topics::TopicInfo| TopicRow {
+        name: t.name.to_string(),
+        subscribers: t.subscribers,
+        offset: t.offset,
+    };
+    Ok(TopicPage { items: found.into_iter().map(row).collect(), next })
+}
+
+/// A page of a history that a caller may read.
+///
+/// # Errors
+/// `TOPIC_NOT_FOUND` and what the rules refuse.
+pub(crate) fn read_history(node: &Node, by: &By, query: HistoryQuery<'_>) -> Result<HistoryPage, Refusal> {
+    node.access.history(query.topic, by)?;
+    let range = topics::HistoryQuery { after: query.after, before: query.before, limit: query.limit };
+    let found = node.topics.history(query.topic, range, unix_ms())?;
+    let edge = if query.after.is_some() { found.events.last() } else { found.events.first() };
+    let next = found.more.then(|| edge.map(|(meta, ..)| meta.offset)).flatten();
+    let items =
+        found.events.into_iter().map(|(meta, payload, client_id)| HistoryEvent { meta, payload, client_id });
+    Ok(HistoryPage { epoch: found.epoch, offset: found.offset, items: items.collect(), next })
+}
+
+/// The node's name and figures.
+pub(crate) fn facts(node: &Node) -> ServerFacts {
+    ServerFacts {
+        name: "fanfare".into(),
+        version: crate::VERSION.into(),
+        id: node.server_id().into(),
+        uptime_seconds: node.uptime().as_secs(),
+        connections: node.metrics.totals().connections,
+        users_online: 0,
+    }
+}
+
+/// A caller over `POST /rpc`.
+#[derive(Debug)]
+pub struct PostCaller<'a> {
+    /// The node that answers.
+    pub node: &'a Node,
+}
+
+fn needs_connection() -> Refusal {
+    Refusal::new(ErrorCode::Forbidden, "this needs a connection: call it over a socket")
+}
+
+impl Caller for PostCaller<'_> {
+    fn identity(&self) -> Identity<'_> {
+        Identity::Anonymous
+    }
+
+    fn is_connection(&self) -> bool {
+        false
+    }
+
+    fn must_authenticate(&self) -> bool {
+        self.node.config.auth.require
+    }
+
+    fn execute(&mut self, command: Command<'_>) -> Result<Reply<'static>, Refusal> {
+        match command {
+            Command::Ping => Ok(Reply::Pong),
+            Command::Publish(publish) => {
+                let topic = publish.topic.as_str();
+                self.node.access.publish(topic, &By::Anonymous)?;
+                let published = self.node.topics.publish(&Publishing {
+                    topic,
+                    payload: publish.payload,
+                    client_id: publish.client_id.as_deref().unwrap_or("http"),
+                    idempotency_key: publish.idempotency_key.as_deref(),
+                    exclude: None,
+                    shard: None,
+                    now_ms: unix_ms(),
+                })?;
+                let topic = Cow::Owned(topic.to_owned());
+                Ok(Reply::Published { topic, event: published.meta, delivered: published.delivered })
+            }
+            Command::Subscribe(_)
+            | Command::Unsubscribe(_)
+            | Command::SubscribeFeed { .. }
+            | Command::UnsubscribeFeed { .. }
+            | Command::Authenticate { .. } => Err(needs_connection()),
+        }
+    }
+
+    fn authenticate(&mut self, _token: &str) -> Result<SessionGrant, Refusal> {
+        Err(needs_connection())
+    }
+
+    fn resume_session(&mut self, _code: &str, _token: &str) -> Result<SessionGrant, Refusal> {
+        Err(needs_connection())
+    }
+
+    fn session(&mut self) -> Result<SessionView, Refusal> {
+        Err(needs_connection())
+    }
+
+    fn session_value(&mut self, _key: &str) -> Result<Option<Box<str>>, Refusal> {
+        Err(needs_connection())
+    }
+
+    fn set_session_value(&mut self, _key: &str, _json: &str) -> Result<usize, Refusal> {
+        Err(needs_connection())
+    }
+
+    fn topics(&mut self, query: TopicQuery<'_>) -> Result<TopicPage, Refusal> {
+        list_topics(self.node, &By::Anonymous, query)
+    }
+
+    fn history(&mut self, query: HistoryQuery<'_>) -> Result<HistoryPage, Refusal> {
+        read_history(self.node, &By::Anonymous, query)
+    }
+
+    fn feeds(&mut self) -> Result<Vec<FeedRow>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    fn server(&self) -> ServerFacts {
+        facts(self.node)
+    }
+
+    fn now_ms(&self) -> u64 {
+        unix_ms()
+    }
+}
