@@ -1,3 +1,19 @@
-//! Fanfare: testkit.
+//! Fanfare: testkit. What the tests of several crates share, and nothing that ships.
+//!
+//! [`model`] explores the schedules of the fan-out core. [`server`] starts the real binary; [`client`] talks to it with
+//! a library nobody of the project wrote; [`raw`] and [`raw_http`] say on a socket what no library would. Everything
+//! waits for conditions with a deadline, and fails by panicking: only tests call it.
 
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+pub mod client;
 pub mod model;
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+pub mod raw;
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+mod raw_frame;
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+pub mod raw_http;
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+mod raw_stream;
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+pub mod server;

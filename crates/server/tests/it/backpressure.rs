@@ -1,0 +1,191 @@
+//! Readers that are too slow, and clients that ask faster than they read (`protocol.md` 5 and 6).
+
+use crate::support::start;
+use fanfare_testkit::client::Client;
+use fanfare_testkit::raw::{Endpoint, Frame, Raw, op};
+use fanfare_testkit::server::{PATIENCE, Server, eventually};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+fn narrow(server: &Server) -> Raw {
+    let mut ws = Raw::open(Endpoint::from(server.addr()).narrow());
+    assert_eq!(ws.hear()["type"], "welcome");
+    ws
+}
+
+fn payload(n: usize) -> Value {
+    json!(format!("{n:06}{}", "x".repeat(16_000)))
+}
+
+fn number(event: &Value) -> usize {
+    event["payload"].as_str().unwrap()[..6].parse().unwrap()
+}
+
+/// Reads what is left of a connection that is being closed: its texts and the close code.
+fn remains(ws: &mut Raw) -> (Vec<Value>, Option<u16>) {
+    let (frames, code) = ws.read_to_close(PATIENCE);
+    let texts = frames.iter().filter(|f| f.opcode == op::TEXT);
+    (texts.map(Frame::json).collect(), code)
+}
+
+#[test]
+fn a_slow_consumer_is_told_and_closed_and_the_others_get_everything() {
+    let server = start(&[("limits.queue_messages", "16"), ("ws.write_timeout", "60s")]);
+    let mut slow = narrow(&server);
+    slow.subscribe("t");
+    let mut readers: Vec<_> = (0..3).map(|_| Client::connect(server.addr())).collect();
+    readers.iter_mut().for_each(|reader| drop(reader.subscribe("t")));
+    let mut publisher = Client::connect(server.addr());
+    let mut count = 0;
+    // Until the slow one is gone, and 20 more.
+    let mut after = 0;
+    while after < 20 {
+        assert!(count < 3000, "48 MB and nobody is slow");
+        let ack = publisher.publish("t", payload(count));
+        after += usize::from(ack["delivered"] == 3);
+        count += 1;
+        for reader in &mut readers {
+            assert_eq!(number(&reader.hear_type("event")), count - 1);
+        }
+    }
+    let (texts, code) = remains(&mut slow);
+    assert_eq!(code, Some(1013));
+    let (error, events) = texts.split_last().unwrap();
+    assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("SLOW_CONSUMER")));
+    let got: Vec<_> = events.iter().map(number).collect();
+    assert_eq!(got, (0..got.len()).collect::<Vec<_>>(), "an unbroken beginning");
+    assert!(got.len() < count - 20);
+    assert_eq!(server.metric("fanfare_slow_consumers_total"), 1.0);
+    assert_eq!(server.metric("fanfare_connections_closed_total{code=\"1013\"}"), 1.0);
+    // Coming back with `since` it gets the rest.
+    let since = json!({ "epoch": publisher.subscribe("t")["epoch"], "offset": count - 10 });
+    let ack = publisher.call(json!({ "type": "unsubscribe", "topic": "t" }));
+    assert_eq!(ack["type"], "ack");
+    let ack = publisher.call(json!({ "type": "subscribe", "topic": "t", "since": since }));
+    assert_eq!(ack["recovered"], true, "{ack}");
+    for n in count - 10..count {
+        assert_eq!(number(&publisher.hear_type("event")), n);
+    }
+}
+
+#[test]
+fn drop_oldest_counts_exactly_what_is_missing() {
+    let settings = [
+        ("limits.queue_messages", "16"),
+        ("topics.backpressure", "drop_oldest"),
+        ("ws.write_timeout", "60s"),
+    ];
+    let server = start(&settings);
+    let mut slow = narrow(&server);
+    slow.subscribe("t");
+    let mut publisher = Client::connect(server.addr());
+    let (mut total, mut received, mut told) = (0, 0, 0);
+    for burst in 0..3_u64 {
+        // Publishes until something was dropped, then lets it read everything.
+        let before = server.stats()["messages"]["dropped"].as_u64().unwrap();
+        eventually("something is dropped", Duration::from_secs(60), || {
+            (0..50).for_each(|n| drop(publisher.publish("t", payload(total + n))));
+            total += 50;
+            (server.stats()["messages"]["dropped"].as_u64() > Some(before + 20)).then_some(())
+        });
+        publisher.publish("t", payload(total));
+        total += 1;
+        let (mut got, mut dropped) = (Vec::new(), 0);
+        while got.last() != Some(&(total - 1)) {
+            let frame = slow.hear();
+            match frame["code"].as_str() {
+                Some("MESSAGES_DROPPED") => {
+                    dropped += frame["count"].as_u64().unwrap();
+                    assert!(frame["count"].as_u64() > Some(0) && frame["message"].is_string(), "{frame}");
+                }
+                _ => got.push(number(&frame)),
+            }
+        }
+        assert!(got.is_sorted() && got.windows(2).all(|w| w[0] < w[1]), "in order, each once");
+        let since = server.stats()["messages"]["dropped"].as_u64().unwrap() - before;
+        assert_eq!(dropped, since, "burst {burst}: told and counted");
+        received += got.len() as u64;
+        told += dropped;
+    }
+    assert_eq!(server.metric("fanfare_slow_consumers_total"), 0.0);
+    assert_eq!(received + told, total as u64, "everything arrived or was told of");
+}
+
+#[test]
+fn the_topic_that_overflows_decides() {
+    let rules = r#"[{"pattern":"loose*","backpressure":"drop_oldest"},{"pattern":"strict*","backpressure":"disconnect"}]"#;
+    let settings = [("topics.rules", rules), ("limits.queue_messages", "16"), ("ws.write_timeout", "60s")];
+    let server = start(&settings);
+    let mut both = narrow(&server);
+    let mut publisher = Client::connect(server.addr());
+    let mut keeper = Client::connect(server.addr());
+    for topic in ["loose", "strict"] {
+        both.subscribe(topic);
+    }
+    // Loose events beyond any queue: borne.
+    eventually("loose events are dropped", Duration::from_secs(60), || {
+        (0..50).for_each(|n| assert_eq!(publisher.publish("loose", payload(n))["delivered"], 1));
+        (server.stats()["messages"]["dropped"].as_u64() > Some(100)).then_some(())
+    });
+    // Strict ones first take the loose ones' places, then end it.
+    keeper.subscribe("strict");
+    let mut strict = 0;
+    while publisher.publish("strict", payload(strict))["delivered"] == 2 {
+        strict += 1;
+        assert!(strict < 3000);
+    }
+    assert!(strict >= 15, "only {strict} strict events fitted: loose ones stood in the way");
+    let (texts, code) = remains(&mut both);
+    assert_eq!(code, Some(1013));
+    assert_eq!(texts.last().unwrap()["code"], "SLOW_CONSUMER");
+    for n in 0..=strict {
+        assert_eq!(number(&keeper.hear_type("event")), n, "who reads gets everything");
+    }
+}
+
+#[test]
+fn replies_are_never_lost_however_many_wait() {
+    const PINGS: usize = 100_000;
+    let server = start(&[("ws.write_timeout", "60s"), ("ws.read_timeout", "120s")]);
+    let mut ws = narrow(&server);
+    let pad = "p".repeat(100);
+    let sent = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (sent, mut writer) = (&sent, ws.stream.writer());
+        writer.set_write_timeout(None).unwrap();
+        scope.spawn(move || {
+            for first in (0..PINGS).step_by(500) {
+                let frames: Vec<u8> = (first..first + 500)
+                    .flat_map(|n| {
+                        Frame::text(json!({ "type": "ping", "request_id": format!("{n} {pad}") }).to_string())
+                            .encode()
+                    })
+                    .collect();
+                writer.write_all(&frames).unwrap();
+                sent.store(first + 500, Ordering::SeqCst);
+            }
+        });
+        // Nobody reads: the server stops to read, too, and the writer stands still.
+        let mut last = (0, std::time::Instant::now());
+        eventually("the server stops reading", Duration::from_secs(60), || {
+            let now = sent.load(Ordering::SeqCst);
+            if now != last.0 {
+                last = (now, std::time::Instant::now());
+            }
+            (now > 0 && last.1.elapsed() > Duration::from_secs(1)).then_some(())
+        });
+        assert!(sent.load(Ordering::SeqCst) < PINGS, "everything was read though no answer could leave");
+        let queued = server.metric("fanfare_outbox_bytes");
+        assert!(queued < f64::from(2 << 20), "{queued} bytes are queued for one connection");
+        Client::connect(server.addr()).call(json!({ "type": "ping" }));
+        for n in 0..PINGS {
+            let pong = ws.hear();
+            assert_eq!(pong["type"], "pong");
+            let id = pong["request_id"].as_str().unwrap();
+            assert_eq!(id.split(' ').next(), Some(n.to_string().as_str()), "in order, none lost");
+        }
+    });
+    ws.expect_alive();
+}

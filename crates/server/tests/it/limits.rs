@@ -1,0 +1,174 @@
+//! Caps and token buckets: what is refused, to whom, and when it may be tried again (`protocol.md` 5, `http-api.md`).
+
+use crate::support::start;
+use fanfare_testkit::client::Client;
+use fanfare_testkit::raw::{Endpoint, Raw};
+use fanfare_testkit::raw_http::Request;
+use fanfare_testkit::server::{PATIENCE, Server, eventually};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn from(server: &Server, last: u8) -> Endpoint {
+    Endpoint::from(server.addr()).from_address(last)
+}
+
+fn refused(server: &Server, last: u8, status: u16) {
+    let answer = Request::upgrade("/ws").send(from(server, last));
+    assert_eq!((answer.status, answer.problem().as_str()), (status, "limit_exceeded"));
+    let wait: u64 = answer.head.get("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait));
+}
+
+#[test]
+fn a_full_server_refuses_with_503_until_somebody_leaves() {
+    let server = start(&[("limits.max_connections", "3")]);
+    let mut inside: Vec<_> = (1..=3).map(|n| Raw::open(from(&server, n))).collect();
+    refused(&server, 4, 503);
+    refused(&server, 1, 503);
+    assert_eq!(server.get("/livez").status, 200, "HTTP is not what is full");
+    inside.iter_mut().for_each(Raw::expect_alive);
+    drop(inside.pop());
+    server.await_connections(2);
+    inside.push(Raw::open(from(&server, 4)));
+    refused(&server, 5, 503);
+    // Refused handshakes take no place.
+    drop(inside);
+    server.await_connections(0);
+    for _ in 0..5 {
+        assert_eq!(Request::upgrade("/ws?token=bad").send(server.addr()).status, 401);
+    }
+    let _again: Vec<_> = (1..=3).map(|n| Raw::open(from(&server, n))).collect();
+    assert_eq!(server.metric("fanfare_rate_limited_total{scope=\"connections\"}"), 3.0);
+}
+
+#[test]
+fn one_address_takes_no_more_than_its_share() {
+    let server = start(&[("limits.max_connections_per_ip", "2")]);
+    let mut inside: Vec<_> = (0..2).map(|_| Raw::open(from(&server, 7))).collect();
+    refused(&server, 7, 429);
+    let _other = Raw::open(from(&server, 8));
+    drop(inside.pop());
+    server.await_connections(2);
+    let _back = Raw::open(from(&server, 7));
+    refused(&server, 7, 429);
+}
+
+/// Sends pings until one is refused; how many were answered, and the refusal.
+fn until_refused(call: &mut dyn FnMut() -> Value) -> (usize, Value) {
+    for n in 0..1000 {
+        let reply = call();
+        if reply["type"] == "error" {
+            return (n, reply);
+        }
+    }
+    panic!("a thousand were let through");
+}
+
+fn check_refusal(refusal: &Value, most_ms: u64) -> Duration {
+    assert_eq!(refusal["code"], "RATE_LIMITED", "{refusal}");
+    let wait = refusal["retry_after_ms"].as_u64().unwrap();
+    assert!((1..=most_ms).contains(&wait), "{refusal}");
+    Duration::from_millis(wait)
+}
+
+#[test]
+fn a_connection_that_waits_as_told_is_let_through() {
+    let server = start(&[("limits.messages_per_second", "2"), ("limits.messages_burst", "4")]);
+    let mut ws = Client::connect(server.addr());
+    let mut other = Client::connect(server.addr());
+    let ping = |ws: &mut Client| ws.call(json!({ "type": "ping" }));
+    let (passed, refusal) = until_refused(&mut || ping(&mut ws));
+    assert!((4..=6).contains(&passed), "{passed} passed of a burst of 4");
+    let wait = check_refusal(&refusal, 500);
+    assert_eq!(ping(&mut other)["type"], "pong", "another connection has a bucket of its own");
+    std::thread::sleep(wait); // what the refusal asks for
+    assert_eq!(ping(&mut ws)["type"], "pong", "{wait:?} were enough by the server's own word");
+}
+
+#[test]
+fn a_refused_command_has_changed_nothing() {
+    let server = start(&[("limits.messages_per_second", "1"), ("limits.messages_burst", "3")]);
+    server.make_topic("t");
+    let mut ws = Client::connect(server.addr());
+    let publish = json!({ "type": "publish", "topic": "t", "payload": 1 });
+    let (passed, refusal) = until_refused(&mut || ws.call(publish.clone()));
+    check_refusal(&refusal, 1000);
+    assert_eq!(server.stats()["topics"]["t"]["published"], passed);
+}
+
+#[test]
+fn all_connections_of_an_address_share_its_bucket() {
+    let settings = [("limits.messages_per_second_per_ip", "2"), ("limits.messages_burst_per_ip", "6")];
+    let server = start(&settings);
+    server.make_topic("t");
+    let mut pair: Vec<_> = (0..2).map(|_| Raw::open(from(&server, 7))).collect();
+    let mut other = Raw::open(from(&server, 8));
+    let mut turn = 0;
+    let (passed, refusal) = until_refused(&mut || {
+        turn += 1;
+        pair[turn % 2].call(&json!({ "type": "ping" }))
+    });
+    assert!((6..=9).contains(&passed), "{passed} passed of a burst of 6");
+    check_refusal(&refusal, 500);
+    // REST is the same door.
+    let publish = Request::post("/publish", r#"{"topic":"t","payload":1}"#);
+    eventually("REST is refused, too", PATIENCE, || {
+        let answer = publish.send(from(&server, 7));
+        (answer.status == 429).then(|| {
+            assert_eq!(answer.problem(), "rate_limited");
+            assert!(answer.head.get("retry-after").is_some());
+        })
+    });
+    assert_eq!(other.call(&json!({ "type": "ping" }))["type"], "pong", "another address is not slowed");
+    assert_eq!(publish.send(from(&server, 8)).status, 200);
+    assert!(server.metric("fanfare_rate_limited_total{scope=\"address\"}") >= 2.0);
+}
+
+#[test]
+fn bytes_have_a_bucket_of_their_own() {
+    let server = start(&[("limits.bytes_per_second", "20000")]);
+    let mut ws = Client::connect(server.addr());
+    let mut large = || ws.call(json!({ "type": "ping", "pad": "x".repeat(5000) }));
+    let (passed, refusal) = until_refused(&mut large);
+    assert!((3..=6).contains(&passed), "{passed} messages of 5 kB passed in a second of 20 kB");
+    let wait = check_refusal(&refusal, 1000);
+    std::thread::sleep(wait); // what the refusal asks for
+    assert_eq!(large()["type"], "pong");
+    // Larger than the bucket: borrows, rather than never to pass.
+    let mut ws = Client::connect(server.addr());
+    let mut huge = || ws.call(json!({ "type": "ping", "pad": "x".repeat(50_000) }));
+    assert_eq!(huge()["type"], "pong");
+    check_refusal(&huge(), 5000);
+}
+
+#[test]
+fn flooding_over_json_rpc_ends_like_any_other() {
+    let server = start(&[("limits.messages_per_second", "1"), ("limits.messages_burst", "1")]);
+    let mut ws = Raw::upgrade(server.addr(), &Request::upgrade("/rpc"));
+    for id in 0..60 {
+        let call = json!({ "jsonrpc": "2.0", "id": id, "method": "server.ping", "params": {} });
+        if !ws.stream.try_write(&fanfare_testkit::raw::Frame::text(call.to_string()).encode()) {
+            break;
+        }
+    }
+    let frames = ws.expect_close(4429);
+    let refusals = frames.iter().map(fanfare_testkit::raw::Frame::json);
+    let refusals = refusals.filter(|f| f["error"]["data"]["code"] == "RATE_LIMITED").collect::<Vec<_>>();
+    assert_eq!(refusals.len(), 20, "the 21st refusal is the close");
+    assert!(refusals.iter().all(|r| r["error"]["data"]["retry_after_ms"].as_u64() > Some(0)), "{refusals:?}");
+}
+
+#[test]
+fn idempotency_keys_are_bounded_and_the_oldest_go() {
+    let server = start(&[("limits.idempotency_keys", "3")]);
+    server.make_topic("t");
+    let mut ws = Client::connect(server.addr());
+    let mut publish = |key: &str| {
+        let ack = ws.call(json!({ "type": "publish", "topic": "t", "payload": 1, "idempotency_key": key }));
+        ack["offset"].as_u64().unwrap()
+    };
+    assert_eq!([publish("a"), publish("a"), publish("b"), publish("c")], [1, 1, 2, 3]);
+    assert_eq!(publish("d"), 4, "a new key is never refused");
+    assert_eq!([publish("d"), publish("c")], [4, 3], "young keys are known");
+    assert_eq!(publish("a"), 5, "the oldest was forgotten");
+}

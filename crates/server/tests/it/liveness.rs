@@ -1,0 +1,141 @@
+//! Who is still there: pings, the read deadline, the write deadline (`protocol.md` 5).
+
+use crate::support::{must_fail, start};
+use fanfare_testkit::raw::{Frame, Raw, op};
+use fanfare_testkit::server::{PATIENCE, Server, eventually};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const PING: Duration = Duration::from_millis(300);
+const READ: Duration = Duration::from_secs(1);
+/// Deadlines are looked at in rounds, and the machine may be busy.
+const SLACK: Duration = Duration::from_secs(4);
+
+fn impatient() -> Server {
+    start(&[("ws.ping_interval", "300ms"), ("ws.read_timeout", "1s")])
+}
+
+#[test]
+fn a_silent_client_is_pinged_then_closed() {
+    let server = impatient();
+    let mut ws = Raw::open(server.addr());
+    let begun = Instant::now();
+    let frames = ws.expect_close(1001);
+    let took = begun.elapsed();
+    assert!(took >= READ - PING && took < READ + SLACK, "closed after {took:?}");
+    let pings = frames.iter().filter(|f| f.opcode == op::PING).count();
+    assert!(pings >= 2, "{frames:?}");
+    server.await_connections(0);
+}
+
+/// Answers `count` pings with `answer`; the server sends one each 300 ms.
+fn live_through_pings(ws: &mut Raw, count: usize, answer: impl Fn(&Frame) -> Frame) {
+    let mut answered = 0;
+    while answered < count {
+        let frame = ws.recv().expect("an open connection");
+        assert_ne!(frame.opcode, op::CLOSE, "closed after {answered} pings");
+        if frame.opcode == op::PING {
+            ws.send(&answer(&frame));
+            answered += 1;
+        }
+    }
+}
+
+#[test]
+fn a_client_that_pongs_lives() {
+    let server = impatient();
+    let mut ws = Raw::open(server.addr());
+    live_through_pings(&mut ws, 10, |ping| Frame::new(op::PONG, &ping.payload)); // three read timeouts
+    ws.expect_alive();
+}
+
+#[test]
+fn any_whole_frame_is_a_sign_of_life() {
+    let server = impatient();
+    let mut ws = Raw::open(server.addr());
+    live_through_pings(&mut ws, 10, |_| Frame::text(r#"{"type":"ping"}"#));
+    let mut parts = Raw::open(server.addr());
+    parts.send(&Frame::text("\"").part());
+    live_through_pings(&mut parts, 10, |_| Frame::new(op::CONTINUATION, "x").part());
+}
+
+/// Sends `pieces` one at a time, one a ping interval, for three read timeouts; the close code that came, if any.
+fn drip(server: &Server, pieces: impl Iterator<Item = Vec<u8>>) -> Option<u16> {
+    let mut ws = Raw::open(server.addr());
+    let begun = Instant::now();
+    for piece in pieces {
+        if begun.elapsed() > 3 * READ || !ws.stream.try_write(&piece) {
+            break;
+        }
+        // What comes until it is time for the next piece.
+        let next = Instant::now() + PING / 2;
+        while let Some(frame) = ws.recv_until(next) {
+            if frame.opcode == op::CLOSE {
+                return frame.close_code();
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn parts_of_a_frame_are_no_sign_of_life() {
+    let server = impatient();
+    let frame = Frame::text(json!({ "type": "ping", "pad": "x".repeat(100) }).to_string()).encode();
+    let dripping = || frame.iter().map(|byte| vec![*byte]);
+    assert_eq!(drip(&server, dripping()), Some(1001));
+    // The twin: the same pace in whole frames is a client that lives, so the check can tell them apart.
+    let whole = Frame::text(r#"{"type":"ping"}"#).encode();
+    assert_eq!(drip(&server, std::iter::repeat(whole)), None);
+}
+
+/// The client holds the connection and says nothing more, like a machine that lost its network: no FIN, no answer.
+fn vanishes_unnoticed_by_nobody(server: &Server) {
+    let ws = Raw::open(server.addr());
+    server.await_connections(1);
+    eventually("the server gives it up", READ + SLACK, || (server.stats()["connections"] == 0).then_some(()));
+    drop(ws);
+}
+
+#[test]
+fn a_half_open_connection_is_given_up() {
+    vanishes_unnoticed_by_nobody(&impatient());
+}
+
+#[test]
+fn twin_without_a_deadline_a_half_open_connection_stays() {
+    let server = start(&[("ws.read_timeout", "10m")]);
+    must_fail("a half-open connection", || vanishes_unnoticed_by_nobody(&server));
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_at_the_write_deadline() {
+    let settings = [
+        ("ws.write_timeout", "1s"),
+        ("topics.backpressure", "drop_oldest"),
+        ("limits.queue_messages", "64"),
+        ("log.level", "warn"),
+    ];
+    let server = start(&settings);
+    let mut stuck = Raw::open(fanfare_testkit::raw::Endpoint::from(server.addr()).narrow());
+    stuck.subscribe("t");
+    let mut reader = Raw::open(server.addr());
+    reader.subscribe("t");
+    let payload = "x".repeat(32_000);
+    let begun = Instant::now();
+    let mut sent = 0;
+    eventually("the one that takes nothing is cut", PATIENCE, || {
+        let answer = server.post("/publish", &json!({ "topic": "t", "payload": payload }));
+        assert_eq!(answer.status, 200);
+        sent += 1;
+        assert_eq!(reader.hear_type("event")["offset"], answer.json()["offset"], "the reader misses nothing");
+        (answer.json()["delivered"] == 1).then_some(())
+    });
+    assert!(
+        begun.elapsed() >= Duration::from_millis(800),
+        "cut after {:?}, before the deadline",
+        begun.elapsed()
+    );
+    server.await_connections(1);
+    assert_eq!(server.metric("fanfare_connections_closed_total{code=\"1006\"}"), 1.0);
+}

@@ -1,0 +1,14 @@
+//! The real binary against an independent WebSocket library and raw sockets, by theme.
+//!
+//! Every test starts its own server on a free port in a folder of its own. Nothing waits for a time to pass: conditions
+//! have deadlines. A test of a fault has a twin in which the fault is worse than the contract allows and that must fail,
+//! so that a check which sees nothing is noticed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod backpressure;
+mod frames;
+mod handshake;
+mod limits;
+mod liveness;
+mod support;
