@@ -7,8 +7,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod backpressure;
+mod compression;
 mod frames;
 mod handshake;
 mod limits;
 mod liveness;
+mod memory;
+mod shutdown;
 mod support;

@@ -1,0 +1,253 @@
+//! The end of a server: what is promised to whoever is connected (`protocol.md` 5 and 6).
+
+use crate::support::{must_fail, start};
+use fanfare_testkit::client::Client;
+use fanfare_testkit::raw::{Endpoint, Frame, Raw, Stream, op};
+use fanfare_testkit::raw_http::Request;
+use fanfare_testkit::server::{PATIENCE, Server, Signal, eventually};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const TOPIC: &str = "load";
+/// Publishes a publisher has outstanding.
+const WINDOW: usize = 32;
+/// Room for every reader, so that only the end can lose something.
+const WIDE: [(&str, &str); 4] = [
+    ("limits.queue_messages", "10000000"),
+    ("limits.queue_bytes", "1GiB"),
+    ("ws.write_timeout", "20s"),
+    ("topics.history_size", "0"),
+];
+
+/// Publishes at full speed until the connection ends; the offsets that were acknowledged.
+fn publish_until_the_end(mut client: Client) -> HashSet<u64> {
+    let frame = json!({ "type": "publish", "topic": TOPIC, "payload": "x".repeat(200) });
+    let mut acked = HashSet::new();
+    let mut told = false;
+    loop {
+        let sent = (0..WINDOW).take_while(|_| client.try_say(&frame)).count();
+        for _ in 0..WINDOW {
+            let Ok(reply) = client.try_hear() else { return acked };
+            match reply["type"].as_str() {
+                Some("ack") => {
+                    assert!(!told, "carried out after SERVER_SHUTDOWN");
+                    acked.insert(reply["offset"].as_u64().unwrap());
+                }
+                Some("info") => told = true,
+                _ => {
+                    assert_eq!(reply["code"], "SERVER_SHUTDOWN", "{reply}");
+                    assert!(told, "refused before it was said why");
+                }
+            }
+        }
+        if sent < WINDOW {
+            while client.try_hear().is_ok() {}
+            return acked;
+        }
+    }
+}
+
+/// What a reader saw up to its end.
+struct Seen {
+    offsets: Vec<u64>,
+    told: usize,
+    code: Option<u16>,
+}
+
+fn read_until_the_end(mut client: Client, heard: &AtomicUsize) -> Seen {
+    let mut seen = Seen { offsets: Vec::new(), told: 0, code: None };
+    loop {
+        let frame = match client.try_hear() {
+            Ok(frame) => frame,
+            Err(code) => return Seen { code, ..seen },
+        };
+        // Typed or JSON-RPC.
+        let (kind, body) = match frame["method"].as_str() {
+            Some(method) => (method.to_owned(), &frame["params"]),
+            None => (frame["type"].to_string(), &frame),
+        };
+        if kind.contains("event") {
+            seen.offsets.push(body["offset"].as_u64().unwrap());
+            heard.fetch_add(1, Ordering::Relaxed);
+        } else {
+            assert_eq!(body["code"], "SERVER_SHUTDOWN", "{frame}");
+            seen.told += 1;
+        }
+    }
+}
+
+/// Ends a server by `signal` while publishers and readers are at full speed, and checks every promise.
+fn ends_in_order_under_load(signal: Signal) {
+    let mut server = start(&WIDE);
+    server.make_topic(TOPIC);
+    let heard = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let mut readers = Vec::new();
+        for n in 0..4 {
+            let mut client = match n {
+                0 => Client::open(server.addr(), "/rpc", None),
+                _ => Client::connect(server.addr()),
+            };
+            match n {
+                0 => assert!(client.rpc("topic.subscribe", json!({ "topic": TOPIC }))["result"].is_object()),
+                _ => drop(client.subscribe(TOPIC)),
+            }
+            if n == 0 {
+                assert_eq!(client.hear()["method"], "session.welcome");
+            }
+            let heard = &heard;
+            readers.push(scope.spawn(move || read_until_the_end(client, heard)));
+        }
+        let clients: Vec<_> = (0..3).map(|_| Client::connect(server.addr())).collect();
+        let publishers: Vec<_> =
+            clients.into_iter().map(|client| scope.spawn(|| publish_until_the_end(client))).collect();
+        eventually("the load is on", PATIENCE, || (heard.load(Ordering::Relaxed) > 4000).then_some(()));
+        server.signal(signal);
+        let acked: HashSet<u64> = publishers.into_iter().flat_map(|p| p.join().unwrap()).collect();
+        assert!(acked.len() > 500, "{} publishes were acknowledged", acked.len());
+        for reader in readers {
+            let seen = reader.join().unwrap();
+            let all: HashSet<u64> = seen.offsets.iter().copied().collect();
+            let lost = acked.difference(&all).count();
+            assert_eq!(lost, 0, "acknowledged and not delivered, of {}", acked.len());
+            let last = seen.offsets.last().copied().unwrap();
+            assert_eq!(seen.offsets, (1..=last).collect::<Vec<_>>(), "in order, each once");
+            assert_eq!((seen.told, seen.code), (1, Some(1001)));
+        }
+    });
+    assert_eq!(server.wait(Duration::from_secs(30)).code(), Some(0));
+    assert!(!server.data_dir().join("address").exists(), "whoever looks for the server must not find it");
+}
+
+#[test]
+fn what_was_acknowledged_is_delivered_before_the_end() {
+    ends_in_order_under_load(Signal::TERM);
+}
+
+#[test]
+fn an_interrupt_is_the_same() {
+    ends_in_order_under_load(Signal::INT);
+}
+
+#[test]
+fn twin_a_killed_server_keeps_no_promise() {
+    must_fail("SIGKILL", || ends_in_order_under_load(Signal::KILL));
+}
+
+/// A publish of which the last byte is missing, so that the server has a request to finish.
+fn half_a_publish(server: &Server) -> (Stream, Vec<u8>) {
+    let bytes = Request::post("/publish", r#"{"topic":"t","payload":"in flight"}"#).bytes();
+    let mut stream = Stream::connect(server.addr());
+    stream.write(&bytes[..bytes.len() - 1]);
+    // Answered on the same listener, later than the request above was taken.
+    assert_eq!(server.get("/livez").status, 200);
+    (stream, bytes[bytes.len() - 1..].to_vec())
+}
+
+/// A server that was told to stop and cannot yet, because a request is under way.
+fn stopping(settings: &[(&str, &str)]) -> (Server, Stream, Vec<u8>) {
+    let server = start(settings);
+    server.make_topic("t");
+    let (stream, rest) = half_a_publish(&server);
+    server.signal(Signal::TERM);
+    eventually("it is not ready any more", PATIENCE, || (server.get("/readyz").status == 503).then_some(()));
+    (server, stream, rest)
+}
+
+#[test]
+fn while_it_stops_probes_are_answered_and_nothing_else_is() {
+    let (mut server, mut stream, rest) = stopping(&[]);
+    assert_eq!(server.get("/livez").status, 200);
+    assert_eq!(server.get("/readyz").problem(), "server_shutdown");
+    let refused = [
+        Request::upgrade("/ws"),
+        Request::upgrade("/rpc"),
+        Request::get("/topics"),
+        Request::get("/"),
+        Request::post("/publish", r#"{"topic":"t","payload":1}"#),
+    ];
+    for request in refused {
+        let answer = request.send(server.addr());
+        assert_eq!((answer.status, answer.problem().as_str()), (503, "server_shutdown"), "{request:?}");
+        assert!(answer.head.get("retry-after").is_some(), "{answer:?}");
+    }
+    assert!(server.runs(), "the request is not finished");
+    stream.write(&rest);
+    let answer = stream.read_answer(PATIENCE).expect("what was begun is finished");
+    assert_eq!((answer.status, &answer.json()["offset"]), (200, &json!(1)));
+    assert_eq!(server.wait(PATIENCE).code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (mut server, _stream, _rest) = stopping(&[]);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(Duration::from_secs(5)).code(), Some(130));
+}
+
+#[test]
+fn a_request_that_never_ends_does_not_hold_the_server() {
+    let begun = Instant::now();
+    let (mut server, _stream, _rest) = stopping(&[("server.shutdown_timeout", "2s")]);
+    assert_eq!(server.wait(Duration::from_secs(8)).code(), Some(0));
+    assert!(begun.elapsed() > Duration::from_millis(900), "it was given no time");
+}
+
+fn fill(server: &Server, topic: &str, count: usize) {
+    let mut publisher = Client::connect(server.addr());
+    for n in 0..count {
+        publisher.publish(topic, json!(format!("{n:06}{}", "x".repeat(16_000))));
+    }
+    publisher.close();
+}
+
+#[test]
+fn a_client_that_never_reads_costs_the_write_deadline_and_the_others_nothing() {
+    let mut server = start(&[WIDE[0], WIDE[1], ("ws.write_timeout", "2s"), ("topics.history_size", "0")]);
+    let mut stuck = Raw::open(Endpoint::from(server.addr()).narrow());
+    stuck.subscribe("t");
+    let mut reader = Client::connect(server.addr());
+    fill(&server, "t", 600);
+    reader.subscribe("t");
+    let begun = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(reader.hear_type("info")["code"], "SERVER_SHUTDOWN");
+    assert_eq!(reader.try_hear(), Err(Some(1001)));
+    assert!(
+        begun.elapsed() < Duration::from_millis(1500),
+        "the others wait for nobody: {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(server.wait(Duration::from_secs(10)).code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(7), "took {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_session_with_unread_commands_gets_an_answer_or_the_end() {
+    // Commands behind SERVER_SHUTDOWN are refused or cut off by the close, never carried out.
+    for round in 0..5 {
+        let mut server = start(&[]);
+        server.make_topic("t");
+        let mut ws = Raw::open(server.addr());
+        ws.subscribe("t");
+        let mut writer = ws.stream.writer();
+        let publish = json!({ "type": "publish", "topic": "t", "payload": round, "exclude_self": true });
+        let frame = Frame::text(publish.to_string()).encode();
+        let writing =
+            std::thread::spawn(move || while std::io::Write::write_all(&mut writer, &frame).is_ok() {});
+        for _ in 0..200 {
+            ws.hear();
+        }
+        server.signal(Signal::TERM);
+        let (frames, code) = ws.read_to_close(PATIENCE);
+        assert_eq!(code, Some(1001));
+        let texts: Vec<Value> = frames.iter().filter(|f| f.opcode == op::TEXT).map(Frame::json).collect();
+        let told = texts.iter().position(|t| t["type"] == "info").expect("SERVER_SHUTDOWN is said");
+        assert!(texts[..told].iter().all(|t| t["type"] == "ack"));
+        assert!(texts[told + 1..].iter().all(|t| t["code"] == "SERVER_SHUTDOWN"), "{:?}", &texts[told..]);
+        assert_eq!(server.wait(PATIENCE).code(), Some(0));
+        writing.join().unwrap();
+    }
+}
