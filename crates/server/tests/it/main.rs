@@ -6,12 +6,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod access;
 mod backpressure;
+mod codes;
 mod compression;
 mod frames;
 mod handshake;
+mod http;
 mod limits;
 mod liveness;
 mod memory;
+mod process;
 mod shutdown;
 mod support;
