@@ -27,6 +27,27 @@ impl<D> Shard<D> {
         }
     }
 
+    /// Sends what nobody asked for and what must not be dropped; a queue that is full ends the connection.
+    pub fn deliver(&mut self, slot: u32, bytes: &[u8], wire: &mut impl Wire) {
+        let limits = self.config.queue;
+        let full = |shard: &Self| {
+            let waiting = shard.cold.get(slot as usize).and_then(|c| c.outbox.as_ref());
+            waiting.is_some_and(|o| !o.fits(1, bytes.len(), limits))
+        };
+        if full(self) {
+            self.drain(slot, wire);
+        }
+        if full(self) {
+            self.end_slow(
+                slot,
+                "the client did not read fast enough and its queue overflowed; reconnect",
+                wire,
+            );
+        } else {
+            self.reply(slot, bytes, 1, wire);
+        }
+    }
+
     /// Ends a connection: after the frame under way come the error, if any, and the close frame.
     pub fn end(&mut self, slot: u32, error: Option<&Refusal>, code: u16, reason: &str, wire: &mut impl Wire) {
         if self.has(slot, ENDING) || !self.has(slot, OPEN) {
