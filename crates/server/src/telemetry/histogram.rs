@@ -76,7 +76,9 @@ mod tests {
     #[test]
     fn a_value_falls_in_the_bucket_of_its_bound() {
         let h = Histogram::new(SIZE_BYTES);
-        [0, 64, 65, 2 << 20].map(|v| h.observe(v));
+        for value in [0, 64, 65, 2 << 20] {
+            h.observe(value);
+        }
         let (mut sum, mut counts) = (0, Vec::new());
         h.add_to(&mut sum, &mut counts);
         assert_eq!((counts[0], counts[1], counts[SIZE_BYTES.len()]), (2, 1, 1));
