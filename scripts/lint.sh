@@ -18,7 +18,7 @@ needs_component() {
     cargo "$1" --version >/dev/null 2>&1 || rustup component add "$2"
 }
 
-documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --locked; }
+documentation() { RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --quiet --workspace --no-deps --locked; }
 
 supply_chain() {
     cargo_tool cargo-deny 0.20.2 || return 1

@@ -22,6 +22,8 @@ pub trait Dialect: Send + Sync + 'static {
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>);
     /// An error that answers no command.
     fn error(&self, refusal: &Refusal, now_ms: u64, out: &mut Vec<u8>);
+    /// What the app's backend sends to one session or to all; `payload` is JSON.
+    fn session_message(&self, payload: &str, now_ms: u64, out: &mut Vec<u8>);
     /// The first message of a connection.
     fn welcome(&self, welcome: &Welcome<'_>, now_ms: u64, out: &mut Vec<u8>);
 }

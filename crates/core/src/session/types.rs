@@ -64,7 +64,7 @@ pub struct ResumeRefused {
     pub revoked: Option<ConnAddr>,
 }
 
-/// The outcome of [`Sessions::attach`].
+/// The outcome of [`super::Sessions::attach`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attach {
     /// The session has this socket now.

@@ -41,6 +41,10 @@ impl Dialect for JsonRpc {
         server_error(out, refusal, now_ms);
     }
 
+    fn session_message(&self, payload: &str, now_ms: u64, out: &mut Vec<u8>) {
+        session_message(out, payload, now_ms);
+    }
+
     fn welcome(&self, welcome: &Welcome<'_>, now_ms: u64, out: &mut Vec<u8>) {
         notification(out, "session.welcome", |out| {
             out.push(b'{');

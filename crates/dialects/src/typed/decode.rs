@@ -35,7 +35,7 @@ pub struct Request<'a> {
 pub fn decode(text: &str) -> Request<'_> {
     let fields: Fields<'_> = match serde_json::from_str(text) {
         Ok(fields) => fields,
-        Err(error) => return Request { id: None, command: Err(not_an_object(text, &error)) },
+        Err(_) => return Request { id: None, command: Err(not_an_object(text)) },
     };
     match fields.request_id() {
         Ok(id) => Request { id, command: fields.command() },
@@ -57,7 +57,7 @@ pub struct PublishBody<'a> {
 /// # Errors
 /// As for the frame.
 pub fn decode_publish(text: &str) -> Result<PublishBody<'_>, Refusal> {
-    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| match error.is_data() {
+    let fields: Fields<'_> = serde_json::from_str(text).map_err(|_| match is_json(text) {
         true => invalid("body", "the body is a JSON object with topic and payload"),
         false => invalid_json(),
     })?;
@@ -74,7 +74,7 @@ pub fn decode_publish(text: &str) -> Result<PublishBody<'_>, Refusal> {
 /// Whether a first frame is JSON-RPC: an object with a `jsonrpc` member, or an array whose first element is one.
 pub fn is_jsonrpc(text: &str) -> bool {
     let has_member = |text: &str| serde_json::from_str::<Fields<'_>>(text).is_ok_and(|f| f.jsonrpc);
-    let text = text.trim_start();
+    let text = text.trim_start_matches([' ', '\t', '\n', '\r']);
     if text.starts_with('[') {
         return serde_json::from_str::<Vec<&RawValue>>(text)
             .is_ok_and(|all| all.first().is_some_and(|v| has_member(v.get())));
@@ -82,8 +82,13 @@ pub fn is_jsonrpc(text: &str) -> bool {
     has_member(text)
 }
 
-fn not_an_object(text: &str, error: &serde_json::Error) -> Refusal {
-    if error.is_data() && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+/// Whether a text that is no object is JSON at all.
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+fn not_an_object(text: &str) -> Refusal {
+    if is_json(text) {
         return Refusal::new(ErrorCode::InvalidMessageType, "a frame is a JSON object with a type")
             .field("type");
     }
@@ -421,6 +426,7 @@ mod tests {
             (r#"{"type":"ping","s":"	"}"#, (InvalidJson, None)),
             ("[]", (InvalidMessageType, Some("type"))),
             ("1", (InvalidMessageType, Some("type"))),
+            ("2e400000", (InvalidMessageType, Some("type"))),
             ("{}", (InvalidMessageType, Some("type"))),
             (r#"{"type":5}"#, (InvalidMessageType, Some("type"))),
             (r#"{"type":"ping","request_id":1.5}"#, (InvalidMessage, Some("request_id"))),
@@ -451,6 +457,12 @@ mod tests {
     }
 
     #[test]
+    fn a_publish_body_that_is_no_object_or_no_json_is_told_apart() {
+        assert_eq!(decode_publish("[").unwrap_err().code, ErrorCode::InvalidJson);
+        assert_eq!(decode_publish("[]").unwrap_err().code, ErrorCode::InvalidMessage);
+    }
+
+    #[test]
     fn deep_payloads_pass_to_128_levels() {
         let frame = |n: usize| {
             format!(r#"{{"type":"publish","topic":"a","payload":{}{}}}"#, "[".repeat(n), "]".repeat(n))
@@ -468,6 +480,7 @@ mod tests {
             (r#"[1,{"jsonrpc":"2.0"}]"#, false),
             ("[]", false),
             ("{", false),
+            ("\u{a0}[{\"jsonrpc\":\"2.0\"}]", false),
         ] {
             assert_eq!(is_jsonrpc(text), want, "{text}");
         }

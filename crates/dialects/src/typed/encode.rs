@@ -51,6 +51,12 @@ impl Dialect for Typed {
         write_error(refusal, None, now_ms, out);
     }
 
+    fn session_message(&self, payload: &str, now_ms: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"session_message\",\"payload\":");
+        out.extend_from_slice(payload.as_bytes());
+        end_with_time(now_ms, out);
+    }
+
     fn welcome(&self, welcome: &Welcome<'_>, now_ms: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"type\":\"welcome\",");
         welcome.write_members(now_ms, out);
@@ -199,6 +205,10 @@ mod tests {
         assert_eq!(
             text(|o| write_error(&refusal, Some(RequestId("1")), AT, o)),
             r#"{"type":"error","code":"RATE_LIMITED","message":"slower","request_id":1,"field":"type","retry_after_ms":40,"timestamp":"2026-11-21T11:21:00.123Z"}"#
+        );
+        assert_eq!(
+            text(|o| Typed.session_message("[1, 2]", AT, o)),
+            r#"{"type":"session_message","payload":[1, 2],"timestamp":"2026-11-21T11:21:00.123Z"}"#
         );
         assert_eq!(
             text(|o| Typed.info(&Info::MessagesDropped { count: 4 }, AT, o)),

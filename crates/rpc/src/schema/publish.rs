@@ -19,10 +19,24 @@ pub(crate) fn published(schema: &Value) -> Value {
             let mut out: Map<String, Value> =
                 members.iter().map(|(k, v)| (k.clone(), published(v))).collect();
             standard_words(&mut out);
+            spell_out_anything(&mut out);
             out.into()
         }
         Value::Array(several) => several.iter().map(published).collect(),
         other => other.clone(),
+    }
+}
+
+/// `true`, the schema of anything, is right but more than some tools expect: they get `{}`.
+fn spell_out_anything(schema: &mut Map<String, Value>) {
+    let spelled = |place: &mut Value| {
+        if *place == Value::Bool(true) {
+            *place = json!({});
+        }
+    };
+    schema.get_mut("items").into_iter().for_each(spelled);
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(spelled);
     }
 }
 
@@ -60,6 +74,8 @@ mod tests {
             "small": { "type": "integer", "format": "int8", "minimum": 0 },
             "large": { "type": "integer", "format": "uint64", "minimum": 0 },
             "payload": { "x-opaque": true, "default": null },
+            "list": { "type": "array", "items": true },
+            "any": true,
         } });
         assert_eq!(
             published(&ours),
@@ -69,6 +85,8 @@ mod tests {
             "small": { "type": "integer", "minimum": 0, "maximum": 127 },
             "large": { "type": "integer", "minimum": 0 },
             "payload": {},
+            "list": { "type": "array", "items": {} },
+            "any": {},
         } })
         );
     }

@@ -3,7 +3,7 @@
 //! Sources in rising order: the table's defaults, a TOML file, the environment, flags ([`sources`]). All of them come
 //! down to one value per key with the place it was given at ([`Values`]); every value is checked there, so that an
 //! error names its source. Then each section's struct is read ([`sections`], declared by the macro of [`group`]) and
-//! what must hold between keys is checked ([`rules`]). [`print`] and [`reference`] show the same table to people.
+//! what must hold between keys is checked ([`rules`]). [`mod@print`] and [`mod@reference`] show the same table to people.
 //!
 //! What always holds: a `Config` that exists is valid; defaults that depend on the environment are resolved in it; no
 //! secret is in a `Debug`, a message or what is printed.

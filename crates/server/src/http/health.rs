@@ -6,6 +6,7 @@ use crate::access::Caller;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use fanfare_core::topics::TopicInfo;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -110,8 +111,9 @@ pub(super) struct Stats {
     uptime_seconds: f64,
     /// Totals since the start.
     messages: Messages,
-    /// Live topics by name: at most 10 000, none where the caller may not list topics.
-    topics: BTreeMap<String, TopicStats>,
+    /// Live topics by name: at most 10 000. Left out where the caller may not list topics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topics: Option<BTreeMap<String, TopicStats>>,
     /// Live topics.
     topics_total: u64,
     /// The same sums over all nodes; of one node here.
@@ -162,13 +164,14 @@ pub(super) struct ClusterStats {
 pub(super) async fn stats(State(http): State<Http>) -> super::Json<Stats> {
     let node = &http.node;
     let totals = node.metrics.totals();
-    let mut topics = BTreeMap::new();
-    if node.access.shows_topics(&Caller::Anonymous, node.config.is_production()) {
-        for t in node.topics.list(None, MAX_STATS_TOPICS).0 {
-            let counts = TopicStats { subscribers: t.subscribers, published: t.published, offset: t.offset };
-            topics.insert(t.name.to_string(), counts);
-        }
-    }
+    let shown = node.access.shows_topics(&Caller::Anonymous, node.config.is_production());
+    let topics = shown.then(|| {
+        let counts = |t: TopicInfo| {
+            let TopicInfo { name, subscribers, published, offset, .. } = t;
+            (name.to_string(), TopicStats { subscribers, published, offset })
+        };
+        node.topics.list(None, MAX_STATS_TOPICS).0.into_iter().map(counts).collect()
+    });
     let (sessions, published) = (node.sessions.len() as u64, node.topics.published());
     super::Json(Stats {
         connections: totals.connections,

@@ -2,6 +2,9 @@
 
 use crate::admission::Permit;
 use fanfare_core::session::SessionCode;
+use fanfare_dialects::Dialect;
+use fanfare_dialects::jsonrpc::JsonRpc;
+use fanfare_dialects::typed::Typed;
 use fanfare_ws::Decoder;
 
 /// Time in a shard: units of 100 ms since the node started.
@@ -17,6 +20,16 @@ pub(crate) enum Language {
     Undecided,
     Typed,
     JsonRpc,
+}
+
+impl Language {
+    /// What the server says unasked; typed until the first frame decides otherwise.
+    pub(crate) fn dialect(self) -> &'static dyn Dialect {
+        match self {
+            Self::JsonRpc => &JsonRpc,
+            Self::Undecided | Self::Typed => &Typed,
+        }
+    }
 }
 
 /// How far a connection is from its end.

@@ -9,9 +9,7 @@ use super::{Driver, conn_interest};
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::ports::Info;
 use fanfare_core::session::Attach;
-use fanfare_dialects::jsonrpc::JsonRpc;
-use fanfare_dialects::typed::Typed;
-use fanfare_dialects::{Dialect, Welcome, WelcomeLimits, WelcomeServer};
+use fanfare_dialects::{Welcome, WelcomeLimits, WelcomeServer};
 use fanfare_ws::{OpCode, encode};
 use rustix::event::epoll::{self, EventData};
 use std::sync::atomic::Ordering;
@@ -127,10 +125,7 @@ impl Driver {
         };
         self.out.clear();
         let mut frame = encode::FrameWriter::begin(&mut self.out, OpCode::Text, 512);
-        match self.conns[slot as usize].language {
-            Language::JsonRpc => JsonRpc.welcome(&welcome, self.now.ms, frame.payload()),
-            _ => Typed.welcome(&welcome, self.now.ms, frame.payload()),
-        }
+        self.conns[slot as usize].language.dialect().welcome(&welcome, self.now.ms, frame.payload());
         frame.finish();
         self.out_messages = 1;
         self.flush_out(slot);

@@ -8,6 +8,7 @@ mod commands;
 mod conn;
 mod lifecycle;
 mod post;
+mod push;
 mod read;
 mod rpc;
 mod sockets;

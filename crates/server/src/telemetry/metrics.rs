@@ -207,7 +207,10 @@ impl Metrics {
         Totals {
             connections: sum(|s| s.connections.load(Ordering::Relaxed).max(0) as u64),
             received: sum(|s| s.received.iter().map(|r| r.load(Ordering::Relaxed)).sum()),
-            delivered: sum(|s| s.deliveries.load(Ordering::Relaxed)),
+            // What was queued and then dropped reached nobody.
+            delivered: sum(|s| {
+                s.deliveries.load(Ordering::Relaxed).saturating_sub(s.dropped.load(Ordering::Relaxed))
+            }),
             dropped: sum(|s| s.dropped.load(Ordering::Relaxed)),
         }
     }
@@ -257,7 +260,7 @@ impl Summed {
             histogram.add_to(&mut sum, &mut counts);
             bounds = histogram.bounds();
         }
-        let bounds = bounds.iter().map(|b| *b as f64 * unit).chain(std::iter::once(f64::MAX));
+        let bounds = bounds.iter().map(|b| *b as f64 * unit).chain(std::iter::once(f64::INFINITY));
         Self { sum: sum as f64 * unit, buckets: bounds.zip(counts).collect() }
     }
 }

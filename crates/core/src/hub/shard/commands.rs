@@ -1,0 +1,145 @@
+//! Commands of a connection: what takes effect at once, under the topic's lock.
+
+use super::*;
+
+impl<D> Shard<D> {
+    /// Carries out `subscribe`. A replay follows when the caller has sent the reply and calls [`Shard::pull`].
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED`, `SERVER_SHUTDOWN`.
+    pub fn subscribe(
+        &mut self,
+        slot: u32,
+        command: &Subscribe<'_>,
+        now_ms: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Reply<'static>, Refusal> {
+        let name = command.topic.as_str();
+        if let Some(at) = self.find(slot, name) {
+            let sub = self.cold[slot as usize].subs[at];
+            let topic = &self.local(sub.local).topic;
+            let position = topic.lock().position();
+            if let Some((epoch, offset)) = position {
+                let topic = name.to_owned().into();
+                return Ok(Reply::Subscribed(Subscribed {
+                    topic,
+                    epoch,
+                    offset,
+                    recovered: None,
+                    already: true,
+                }));
+            }
+            // The last posts of the old life may not have been taken: they come before the end.
+            self.take_inbox();
+            self.end_deleted(slot, at, now_ms, out);
+        }
+        if self.cold[slot as usize].subs.len() >= self.config.max_subscriptions {
+            let why = format!(
+                "a connection may subscribe to {} topics (limits.max_subscriptions)",
+                self.config.max_subscriptions
+            );
+            return Err(Refusal::new(ErrorCode::LimitExceeded, why));
+        }
+        let entered = self.topics.enter(name, self.seat(slot), command.since.as_ref(), now_ms)?;
+        // The local topic first: a batch that another shard posts from now on is already ours.
+        let local = self.local_of(&entered.topic);
+        self.take_inbox();
+        if let Some(after) = entered.replay_after {
+            self.locals_mut(local).replaying.push(slot);
+            self.cold[slot as usize].subs.push(Sub { local, place: REPLAYING });
+            self.outbox(slot).replays.push(Replay { topic: entered.topic, after });
+            self.pulling.push_back(slot);
+        } else {
+            self.join(slot, local, entered.head);
+        }
+        Ok(Reply::Subscribed(Subscribed {
+            topic: name.to_owned().into(),
+            epoch: entered.epoch,
+            offset: entered.head,
+            recovered: entered.recovered,
+            already: false,
+        }))
+    }
+
+    /// Carries out `unsubscribe`: what was published before is put before the reply, nothing comes after it.
+    pub fn unsubscribe(
+        &mut self,
+        slot: u32,
+        command: &Unsubscribe<'_>,
+        now_ms: u64,
+        out: &mut Vec<u8>,
+    ) -> Reply<'static> {
+        let name = command.topic.as_str();
+        let topic = name.to_owned().into();
+        let Some(at) = self.find(slot, name) else { return Reply::Unsubscribed { topic, already: true } };
+        let sub = self.cold[slot as usize].subs[at];
+        let gone = self.local(sub.local).topic.clone();
+        if gone.is_gone() {
+            self.take_inbox(); // its last posts
+            self.end_deleted(slot, at, now_ms, out);
+            return Reply::Unsubscribed { topic, already: true };
+        }
+        self.topics.leave(&gone, self.seat(slot), now_ms);
+        self.take_inbox();
+        self.settle(slot, sub, out);
+        let sub = self.cold[slot as usize].subs.swap_remove(at);
+        self.detach(slot, sub);
+        Reply::Unsubscribed { topic, already: false }
+    }
+
+    /// Carries out `publish` for a connection.
+    ///
+    /// # Errors
+    /// `TOPIC_NOT_FOUND`, `LIMIT_EXCEEDED`, `SERVER_SHUTDOWN`.
+    pub fn publish(
+        &mut self,
+        slot: u32,
+        command: &Publish<'_>,
+        client_id: &str,
+        now_ms: u64,
+    ) -> Result<Published, Refusal> {
+        let exclude = command
+            .exclude_self
+            .then(|| (self.addr(slot), self.find(slot, command.topic.as_str()).is_some()));
+        self.publish_as(command, client_id, exclude, now_ms)
+    }
+
+    /// Publishes in this shard's turn, for whomever; `exclude` is a connection that does not hear it, and whether it is
+    /// subscribed.
+    ///
+    /// # Errors
+    /// As [`Shard::publish`].
+    pub fn publish_as(
+        &mut self,
+        command: &Publish<'_>,
+        client_id: &str,
+        exclude: Option<(ConnAddr, bool)>,
+        now_ms: u64,
+    ) -> Result<Published, Refusal> {
+        // A subscription may be to a life of the name that is gone, so what counts is the topic it is to.
+        let own = exclude
+            .filter(|(_, subscribed)| *subscribed)
+            .and_then(|(addr, _)| self.slot_of(addr))
+            .and_then(|slot| {
+                Some(self.cold[slot as usize].subs[self.find(slot, command.topic.as_str())?].local)
+            })
+            .map(|local| self.local(local).topic.id);
+        let publishing = Publishing {
+            topic: command.topic.as_str(),
+            payload: command.payload,
+            client_id,
+            idempotency_key: command.idempotency_key.as_deref(),
+            exclude,
+            shard: Some(self.config.id),
+            now_ms,
+        };
+        let mut published = self.topics.publish_from(&publishing, own)?;
+        self.dirty.extend(published.dirty.take());
+        Ok(published)
+    }
+
+    /// Whether the connection hears the topic.
+    pub fn hears(&self, slot: u32, topic: &str) -> bool {
+        self.find(slot, topic).is_some()
+    }
+}

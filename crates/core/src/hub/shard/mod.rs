@@ -1,0 +1,269 @@
+//! One shard: the delivery state of its connections and of the topics they hear.
+//!
+//! A turn of the driver: commands of readable sockets run against [`Shard::subscribe`] and its like; [`Shard::end_turn`]
+//! closes the batches they opened; [`Shard::run`] flushes posted batches, at most `budget` sends at a time so that a long
+//! fan-out does not keep requests waiting; [`Shard::effects`] says what the driver must do with its sockets.
+//!
+//! What must always hold: a connection hears a topic's events in the order of its offsets, each once, from the offset
+//! after its ack until its unsubscribe's ack; a list changes only between flushes, but for removals, which keep the part
+//! that is done apart; whoever overflows is told and ended, or told what was dropped; replies are never dropped.
+//!
+//! The methods stand by theme in the files beside this one; they share the tables below.
+
+mod commands;
+mod flush;
+mod places;
+mod replays;
+mod replies;
+mod turns;
+
+use super::addr::ConnAddr;
+use super::batch::{Backpressure, Batch};
+use super::inbox::Post;
+use super::local::{JOINING, Join, LocalTopic, REPLAYING, Sub};
+use super::outbox::{Kind, Outbox, QueueLimits, Replay, Span, Verdict};
+use crate::model::{ErrorCode, EventView, Publish, Refusal, Reply, Subscribe, Subscribed, Unsubscribe};
+use crate::ports::{Encoders, EventRef, Info, Sent, Wire};
+use crate::topics::{MAX_OPEN_BYTES, Published, Publishing, Seat, Topic, Topics};
+use smallvec::SmallVec;
+use std::collections::{HashMap, VecDeque};
+use std::io::IoSlice;
+use std::sync::Arc;
+
+/// Bytes of a replay that are pulled from the history at a time.
+const REPLAY_CHUNK_BYTES: usize = 32 * 1024;
+/// Chunks of replays a connection is given in one go before others have their turn.
+const REPLAY_CHUNKS: usize = 8;
+
+const BACKLOG: u8 = 1;
+const ENDING: u8 = 2;
+const PAUSED: u8 = 4;
+const OPEN: u8 = 8;
+const WRITABLE: u8 = 16;
+
+/// What a shard is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardConfig {
+    /// The shard's number.
+    pub id: u8,
+    /// Bounds of each connection's queue.
+    pub queue: QueueLimits,
+    /// Topics one connection may hear.
+    pub max_subscriptions: usize,
+}
+
+/// What the driver must do with a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Tell when it can be written (or no longer).
+    Writable(u32, bool),
+    /// Stop reading until further notice (true), or read again (false).
+    Paused(u32, bool),
+    /// It is broken: close it.
+    Broken(u32),
+    /// The frames that end it are queued or sent: read no more, close it when they have left.
+    Ending(u32, u16),
+    /// Everything of an ending connection has left.
+    Drained(u32),
+}
+
+/// What the shard counted since it was last asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ShardCounts {
+    /// Events handed to the kernel or queued for a connection.
+    pub deliveries: u64,
+    /// Events dropped from `drop_oldest` queues.
+    pub dropped: u64,
+    /// Connections ended as slow consumers.
+    pub slow_consumers: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hot {
+    variant: u8,
+    flags: u8,
+}
+
+#[derive(Debug, Default)]
+struct Cold {
+    life: u32,
+    outbox: Option<Box<Outbox>>,
+    subs: SmallVec<[Sub; 2]>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Events(Arc<Batch>),
+    Deletion,
+}
+
+#[derive(Debug)]
+struct Job {
+    local: u32,
+    work: Work,
+}
+
+/// The state of one shard. `D` is the driver's kind of post.
+pub struct Shard<D> {
+    config: ShardConfig,
+    topics: Arc<Topics<D>>,
+    encoders: Encoders,
+    hot: Vec<Hot>,
+    cold: Vec<Cold>,
+    free: Vec<u32>,
+    locals: Vec<Option<LocalTopic>>,
+    free_locals: Vec<u32>,
+    by_id: HashMap<u64, u32>,
+    taken: VecDeque<Post<D>>,
+    driver: VecDeque<D>,
+    jobs: VecDeque<Job>,
+    /// How far the first job has come in its list; `None` before it began.
+    cursor: Option<usize>,
+    dirty: Vec<Arc<Topic>>,
+    pulling: VecDeque<u32>,
+    effects: Vec<Effect>,
+    counts: ShardCounts,
+    queued_bytes: usize,
+    flushes: Vec<std::time::Instant>,
+}
+
+impl<D> std::fmt::Debug for Shard<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard")
+            .field("config", &self.config)
+            .field("slots", &self.hot.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<D> Shard<D> {
+    /// A shard without connections.
+    pub fn new(config: ShardConfig, topics: Arc<Topics<D>>) -> Self {
+        let encoders = topics.encoders().clone();
+        Self {
+            config,
+            topics,
+            encoders,
+            hot: Vec::new(),
+            cold: Vec::new(),
+            free: Vec::new(),
+            locals: Vec::new(),
+            free_locals: Vec::new(),
+            by_id: HashMap::new(),
+            taken: VecDeque::new(),
+            driver: VecDeque::new(),
+            jobs: VecDeque::new(),
+            cursor: None,
+            dirty: Vec::new(),
+            pulling: VecDeque::new(),
+            effects: Vec::new(),
+            counts: ShardCounts::default(),
+            queued_bytes: 0,
+            flushes: Vec::new(),
+        }
+    }
+
+    /// A slot for a new connection.
+    pub fn open(&mut self, variant: u8) -> ConnAddr {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.hot.push(Hot::default());
+            self.cold.push(Cold::default());
+            (self.hot.len() - 1) as u32
+        });
+        self.hot[slot as usize] = Hot { variant, flags: OPEN };
+        self.addr(slot)
+    }
+
+    /// The address of an open connection.
+    pub fn addr(&self, slot: u32) -> ConnAddr {
+        ConnAddr::new(self.config.id, slot, self.cold[slot as usize].life)
+    }
+
+    /// The slot of an address, if that connection is still open.
+    pub fn slot_of(&self, addr: ConnAddr) -> Option<u32> {
+        let slot = addr.slot();
+        let cold = self.cold.get(slot as usize)?;
+        (self.has(slot, OPEN) && cold.life & 0x00ff_ffff == addr.life() && addr.shard() == self.config.id)
+            .then_some(slot)
+    }
+
+    /// The shard's number.
+    pub fn id(&self) -> u8 {
+        self.config.id
+    }
+
+    /// The variant a connection is sent.
+    pub fn variant(&self, slot: u32) -> u8 {
+        self.hot[slot as usize].variant
+    }
+
+    /// Fixes the connection's variant; it must hear nothing yet.
+    pub fn set_variant(&mut self, slot: u32, variant: u8) {
+        debug_assert!(self.cold[slot as usize].subs.is_empty());
+        self.hot[slot as usize].variant = variant;
+    }
+
+    /// Ends a connection's subscriptions and gives its slot back.
+    pub fn close(&mut self, slot: u32, now_ms: u64) {
+        if !self.has(slot, OPEN) {
+            return;
+        }
+        self.leave_all(slot, now_ms);
+        self.drop_outbox(slot);
+        self.hot[slot as usize] = Hot::default();
+        let cold = &mut self.cold[slot as usize];
+        cold.life = cold.life.wrapping_add(1);
+        cold.subs = SmallVec::new();
+        self.free.push(slot);
+    }
+
+    /// Ends all subscriptions of a connection that itself goes on (or is about to end).
+    pub fn leave_all(&mut self, slot: u32, now_ms: u64) {
+        for sub in std::mem::take(&mut self.cold[slot as usize].subs) {
+            let topic = self.local(sub.local).topic.clone();
+            self.topics.leave(&topic, self.seat(slot), now_ms);
+            self.detach(slot, sub);
+        }
+        if let Some(outbox) = &mut self.cold[slot as usize].outbox {
+            outbox.replays.clear();
+        }
+    }
+
+    /// Topics the connection hears.
+    pub fn subscriptions(&self, slot: u32) -> impl Iterator<Item = &str> {
+        self.cold[slot as usize]
+            .subs
+            .iter()
+            .filter_map(|s| self.locals[s.local as usize].as_ref())
+            .map(|l| &*l.topic.name)
+    }
+
+    /// Messages and bytes that wait for the connection.
+    pub fn queued(&self, slot: u32) -> (usize, usize) {
+        self.cold[slot as usize].outbox.as_ref().map_or((0, 0), |o| (o.messages(), o.bytes()))
+    }
+
+    fn outbox(&mut self, slot: u32) -> &mut Outbox {
+        self.hot[slot as usize].flags |= BACKLOG;
+        self.cold[slot as usize].outbox.get_or_insert_with(Box::default)
+    }
+
+    fn drop_outbox(&mut self, slot: u32) {
+        if let Some(outbox) = self.cold[slot as usize].outbox.take() {
+            self.queued_bytes -= outbox.bytes();
+            self.hot[slot as usize].flags &= !BACKLOG;
+        }
+    }
+
+    fn has(&self, slot: u32, flag: u8) -> bool {
+        self.hot.get(slot as usize).is_some_and(|h| h.flags & flag != 0)
+    }
+
+    fn seat(&self, slot: u32) -> Seat {
+        Seat { shard: self.config.id, variant: self.hot[slot as usize].variant }
+    }
+}
+
+fn unix_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}

@@ -1,0 +1,132 @@
+//! What the app's backend pushes to one session or to all (`protocol.md` 6 "session_message").
+
+use super::Driver;
+use super::post::ToShard;
+use crate::node::Node;
+use fanfare_core::session::SessionCode;
+use fanfare_ws::{OpCode, encode};
+use std::sync::Arc;
+
+impl Node {
+    /// Sends JSON to the connection of a session. Says whether the session has one.
+    pub fn send_to_session(&self, code: SessionCode, payload: Arc<str>) -> bool {
+        let Some(addr) = self.sessions.address(code) else { return false };
+        let push = move |driver: &mut Driver| {
+            if let Some(slot) = driver.hub.slot_of(addr) {
+                driver.push(slot, &payload);
+            }
+        };
+        self.post(usize::from(addr.shard()), ToShard::Task(Box::new(push)));
+        true
+    }
+
+    /// Sends JSON to every connection that has a session.
+    pub fn broadcast(&self, payload: &Arc<str>) {
+        for shard in 0..self.topics.inboxes().len() {
+            let payload = payload.clone();
+            let push = move |driver: &mut Driver| {
+                for slot in 0..driver.conns.len() as u32 {
+                    driver.push(slot, &payload);
+                }
+            };
+            self.post(shard, ToShard::Task(Box::new(push)));
+        }
+    }
+}
+
+impl Driver {
+    fn push(&mut self, slot: u32, payload: &str) {
+        let conn = &self.conns[slot as usize];
+        if !conn.is_open() || conn.session.is_none() {
+            return;
+        }
+        let mut out = Vec::new();
+        let mut frame = encode::FrameWriter::begin(&mut out, OpCode::Text, payload.len() + 96);
+        conn.language.dialect().session_message(payload, self.now.ms, frame.payload());
+        frame.finish();
+        self.hub.deliver(slot, &out, &mut self.sockets);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use crate::node::{Node, unix_ms};
+    use crate::shard::{Bell, Driver, NewConn, NewSession, Speaks, ToShard};
+    use fanfare_core::session::SessionCode;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// A node with one shard on a thread of its own.
+    fn node() -> Arc<Node> {
+        let bell = Bell::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let node =
+            Node::new(Config::default(), std::slice::from_ref(&bell), &[7; 32], runtime.handle().clone())
+                .unwrap();
+        let driver = Driver::new(node.clone(), 0, bell).unwrap();
+        std::thread::spawn(move || driver.run());
+        node
+    }
+
+    fn connect(node: &Arc<Node>, speaks: Speaks) -> (SessionCode, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let stream = listener.accept().unwrap().0;
+        stream.set_nonblocking(true).unwrap();
+        let opened = node.sessions.open(None, unix_ms()).unwrap();
+        let session = NewSession {
+            code: opened.code,
+            generation: opened.generation,
+            token: opened.token,
+            resumed: false,
+        };
+        let permit = node.admission.enter([127, 0, 0, 1].into(), false).unwrap();
+        let (early, session) = (Vec::new(), Some(session));
+        let new = NewConn { stream, early, speaks, deflate: false, compress: false, session, permit };
+        node.post(0, ToShard::Open(Box::new(new)));
+        (opened.code, client)
+    }
+
+    /// The payload of the next text frame.
+    fn frame(client: &mut TcpStream) -> String {
+        let mut head = [0; 2];
+        client.read_exact(&mut head).unwrap();
+        assert_eq!(head[0], 0x81);
+        let mut len = u64::from(head[1]);
+        if len == 126 {
+            let mut long = [0; 2];
+            client.read_exact(&mut long).unwrap();
+            len = u64::from(u16::from_be_bytes(long));
+        }
+        let mut text = vec![0; len as usize];
+        client.read_exact(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_push_reaches_its_session_and_a_broadcast_everybody_in_their_own_dialect() {
+        let node = node();
+        let (code, mut typed) = connect(&node, Speaks::Typed);
+        let (_, mut rpc) = connect(&node, Speaks::JsonRpc);
+        assert!(frame(&mut typed).contains(&code.to_string()));
+        assert!(frame(&mut rpc).contains("session.welcome"));
+        assert!(node.send_to_session(code, r#"{"to":"one"}"#.into()));
+        node.broadcast(&Arc::from(r#"["all"]"#));
+        let first = frame(&mut typed);
+        assert!(first.starts_with(r#"{"type":"session_message","payload":{"to":"one"}"#), "{first}");
+        assert!(frame(&mut typed).starts_with(r#"{"type":"session_message","payload":["all"]"#));
+        let only = frame(&mut rpc);
+        assert!(
+            only.starts_with(r#"{"jsonrpc":"2.0","method":"session.message","params":{"payload":["all"]"#),
+            "{only}"
+        );
+        let gone = node.sessions.open(None, unix_ms()).unwrap();
+        assert!(!node.send_to_session(gone.code, "1".into()), "a session without a connection");
+        typed.write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();
+        node.post(0, ToShard::Finish);
+    }
+}
