@@ -195,7 +195,7 @@ impl Stream {
         let head = self.read_head(deadline)?;
         let length = head.get("content-length").and_then(|v| v.parse::<usize>().ok());
         let chunked = head.get("transfer-encoding").is_some_and(|v| v.contains("chunked"));
-        let want = if head.status == 204 || head.status == 304 { Some(0) } else { length };
+        let want = if matches!(head.status, 101 | 204 | 304) { Some(0) } else { length };
         while want.is_none_or(|want| self.rest().len() < want) && self.fill(deadline) {}
         let raw = self.take(want.unwrap_or(usize::MAX).min(self.rest().len()));
         let body = if chunked { unchunk(&raw) } else { raw };

@@ -4,7 +4,7 @@
 //! for. Whatever a test does, dropping the [`Server`] ends the process.
 
 use crate::raw_http::{Answer, Request};
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, kill_process, prlimit};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -183,6 +183,16 @@ impl Server {
     /// When the process is gone.
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("a running process").count()
+    }
+
+    /// Lets it open no more than `more` descriptors beyond those it has.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn limit_files(&self, more: usize) {
+        let limit = Some((self.open_files() + more) as u64);
+        let new = Rlimit { current: limit, maximum: limit };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, new).expect("a running process");
     }
 
     /// Waits until the server counts so many connections.

@@ -1,6 +1,6 @@
 //! Readers that are too slow, and clients that ask faster than they read (`protocol.md` 5 and 6).
 
-use crate::support::start;
+use crate::support::{must_fail, start};
 use fanfare_testkit::client::Client;
 use fanfare_testkit::raw::{Endpoint, Frame, Raw, op};
 use fanfare_testkit::server::{PATIENCE, Server, eventually};
@@ -30,6 +30,25 @@ fn remains(ws: &mut Raw) -> (Vec<Value>, Option<u16>) {
     (texts.map(Frame::json).collect(), code)
 }
 
+/// A reader that was cut off for being slow: an unbroken beginning, then why. How many events it got.
+fn check_cut_off(texts: &[Value]) -> usize {
+    let (error, events) = texts.split_last().unwrap();
+    assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("SLOW_CONSUMER")));
+    assert!(events.iter().map(number).eq(0..events.len()), "an unbroken beginning");
+    events.len()
+}
+
+/// Frames of a topic that drops: in order, each once, and what is missing is told of. (Received, told of).
+fn check_dropping(frames: &[Value], expected: usize) -> (u64, u64) {
+    let (infos, events): (Vec<_>, Vec<_>) = frames.iter().partition(|f| f["code"] == "MESSAGES_DROPPED");
+    assert!(infos.iter().all(|i| i["count"].as_u64() > Some(0) && i["message"].is_string()), "{infos:?}");
+    let told: u64 = infos.iter().map(|i| i["count"].as_u64().unwrap()).sum();
+    let got: Vec<_> = events.iter().map(|e| number(e)).collect();
+    assert!(got.windows(2).all(|w| w[0] < w[1]), "in order, each once");
+    assert_eq!(got.len() as u64 + told, expected as u64, "everything arrived or was told of");
+    (got.len() as u64, told)
+}
+
 #[test]
 fn a_slow_consumer_is_told_and_closed_and_the_others_get_everything() {
     let server = start(&[("limits.queue_messages", "16"), ("ws.write_timeout", "60s")]);
@@ -52,11 +71,13 @@ fn a_slow_consumer_is_told_and_closed_and_the_others_get_everything() {
     }
     let (texts, code) = remains(&mut slow);
     assert_eq!(code, Some(1013));
-    let (error, events) = texts.split_last().unwrap();
-    assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("SLOW_CONSUMER")));
-    let got: Vec<_> = events.iter().map(number).collect();
-    assert_eq!(got, (0..got.len()).collect::<Vec<_>>(), "an unbroken beginning");
-    assert!(got.len() < count - 20);
+    let received = check_cut_off(&texts);
+    assert!(received < count - 20);
+    for lost in [0, texts.len() / 2, texts.len() - 1] {
+        let mut tampered = texts.clone();
+        tampered.remove(lost);
+        must_fail("a lost frame", || check_cut_off(&tampered));
+    }
     assert_eq!(server.metric("fanfare_slow_consumers_total"), 1.0);
     assert_eq!(server.metric("fanfare_connections_closed_total{code=\"1013\"}"), 1.0);
     // Coming back with `since` it gets the rest.
@@ -81,8 +102,9 @@ fn drop_oldest_counts_exactly_what_is_missing() {
     let mut slow = narrow(&server);
     slow.subscribe("t");
     let mut publisher = Client::connect(server.addr());
-    let (mut total, mut received, mut told) = (0, 0, 0);
-    for burst in 0..3_u64 {
+    let mut total = 0;
+    for _ in 0..3 {
+        let first = total;
         // Publishes until something was dropped, then lets it read everything.
         let before = server.stats()["messages"]["dropped"].as_u64().unwrap();
         eventually("something is dropped", Duration::from_secs(60), || {
@@ -92,25 +114,20 @@ fn drop_oldest_counts_exactly_what_is_missing() {
         });
         publisher.publish("t", payload(total));
         total += 1;
-        let (mut got, mut dropped) = (Vec::new(), 0);
-        while got.last() != Some(&(total - 1)) {
-            let frame = slow.hear();
-            match frame["code"].as_str() {
-                Some("MESSAGES_DROPPED") => {
-                    dropped += frame["count"].as_u64().unwrap();
-                    assert!(frame["count"].as_u64() > Some(0) && frame["message"].is_string(), "{frame}");
-                }
-                _ => got.push(number(&frame)),
-            }
+        let mut frames = Vec::new();
+        while frames.last().is_none_or(|f: &Value| f["type"] != "event" || number(f) != total - 1) {
+            frames.push(slow.hear());
         }
-        assert!(got.is_sorted() && got.windows(2).all(|w| w[0] < w[1]), "in order, each once");
-        let since = server.stats()["messages"]["dropped"].as_u64().unwrap() - before;
-        assert_eq!(dropped, since, "burst {burst}: told and counted");
-        received += got.len() as u64;
-        told += dropped;
+        let (_, told) = check_dropping(&frames, total - first);
+        let counted = server.stats()["messages"]["dropped"].as_u64().unwrap() - before;
+        assert_eq!(told, counted, "told and counted");
+        for lost in [0, frames.len() / 2, frames.iter().position(|f| f["type"] == "info").unwrap()] {
+            let mut tampered = frames.clone();
+            tampered.remove(lost);
+            must_fail("a lost frame", || check_dropping(&tampered, total - first));
+        }
     }
     assert_eq!(server.metric("fanfare_slow_consumers_total"), 0.0);
-    assert_eq!(received + told, total as u64, "everything arrived or was told of");
 }
 
 #[test]

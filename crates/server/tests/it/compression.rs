@@ -59,6 +59,22 @@ fn events_are_compressed_for_those_who_asked_and_plain_for_others() {
 }
 
 #[test]
+fn json_rpc_is_compressed_alike() {
+    let server = compressing();
+    let request = Request::upgrade("/rpc").header("Sec-WebSocket-Extensions", "permessage-deflate");
+    let mut ws = Raw::upgrade(server.addr(), &request);
+    assert_eq!(text(&ws.recv().unwrap()).0["method"], "session.welcome");
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "topic.subscribe", "params": { "topic": "t" } });
+    ws.send(&Frame::text(deflate(call.to_string().as_bytes())).rsv(RSV1));
+    assert_eq!(text(&ws.recv().unwrap()).0["id"], 1);
+    let payload = "over and over ".repeat(50);
+    server.post("/publish", &json!({ "topic": "t", "payload": payload }));
+    let (event, compressed) = text(&ws.recv().unwrap());
+    assert_eq!((&event["method"], &event["params"]["payload"]), (&json!("topic.event"), &json!(payload)));
+    assert!(compressed);
+}
+
+#[test]
 fn compressed_commands_are_understood_in_one_frame_or_many() {
     let server = compressing();
     let mut ws = offering(&server, "permessage-deflate");

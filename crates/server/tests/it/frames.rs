@@ -199,6 +199,24 @@ fn the_closing_handshake_echoes_the_code() {
 }
 
 #[test]
+fn who_does_not_answer_a_close_is_cut() {
+    let server = start(&[]);
+    let mut silent = greeted(&server);
+    let mut chatty = greeted(&server);
+    for ws in [&mut silent, &mut chatty] {
+        ws.send(&Frame::new(3, ""));
+        assert_eq!(ws.recv().and_then(|frame| frame.close_code()), Some(1002));
+    }
+    let begun = Instant::now();
+    // Whatever it goes on to say is not answered and buys no time.
+    while chatty.stream.try_write(&Frame::text(r#"{"type":"ping"}"#).encode()) {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    silent.stream.expect_end(Duration::from_secs(10));
+    server.await_connections(0);
+}
+
+#[test]
 fn pings_are_answered_while_others_keep_the_server_busy() {
     let server = start(&[("limits.queue_messages", "100000"), ("limits.queue_bytes", "64MiB")]);
     server.make_topic("busy");

@@ -1,9 +1,9 @@
 //! The opening handshake: what is refused, how, and before what (RFC 6455 section 4.2, `protocol.md` 5).
 
-use crate::support::start;
+use crate::support::{must_fail, start};
 use fanfare_testkit::raw::{Frame, Raw, Stream};
 use fanfare_testkit::raw_http::Request;
-use fanfare_testkit::server::Server;
+use fanfare_testkit::server::{PATIENCE, Server};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ fn header_names_and_tokens_are_case_insensitive() {
 fn origin_answer(server: &Server, origin: &str, host: &str) -> u16 {
     let mut stream = Stream::connect(server.addr());
     stream.write(&upgrade().replace("Host", host).header("Origin", origin).bytes());
-    let deadline = Duration::from_secs(20);
+    let deadline = PATIENCE;
     // The head alone: after 101 no body follows.
     match stream.read_head_within(deadline) {
         Some(head) => head.status,
@@ -196,11 +196,11 @@ fn credentials_that_are_not_good_are_refused_before_the_upgrade() {
 }
 
 /// Writes `bytes`, then nothing; says how long the server bears it.
-fn borne(server: &Server, bytes: &[u8]) -> Duration {
+fn borne(server: &Server, bytes: &[u8], within: Duration) -> Duration {
     let mut stream = Stream::connect(server.addr());
     let begun = Instant::now();
     stream.write(bytes);
-    stream.expect_end(Duration::from_secs(20));
+    stream.expect_end(within);
     begun.elapsed()
 }
 
@@ -215,11 +215,28 @@ fn silence_is_not_borne_for_long() {
         ("all but the last byte", &request[..request.len() - 1]),
     ];
     for (what, bytes) in cases {
-        let took = borne(&server, bytes);
+        let took = borne(&server, bytes, PATIENCE);
         assert!(took >= Duration::from_millis(500), "{what}: closed after {took:?}, before the timeout");
         assert!(took < Duration::from_secs(8), "{what}: borne for {took:?}");
     }
     assert_eq!(server.get("/livez").status, 200);
+}
+
+#[test]
+fn twin_before_the_timeout_silence_is_borne() {
+    let server = start(&[("server.header_timeout", "10m")]);
+    must_fail("silence", || borne(&server, b"GET", Duration::from_secs(2)));
+}
+
+#[test]
+fn a_connection_that_falls_silent_after_a_request_is_not_kept_for_long() {
+    let server = start(&[("server.header_timeout", "700ms")]);
+    let mut stream = Stream::connect(server.addr());
+    stream.write(&Request::get("/livez").without("Connection").bytes());
+    assert_eq!(stream.read_answer(PATIENCE).unwrap().status, 200);
+    let begun = Instant::now();
+    stream.expect_end(PATIENCE);
+    assert!(begun.elapsed() < Duration::from_secs(8), "kept for {:?}", begun.elapsed());
 }
 
 #[test]
@@ -249,7 +266,7 @@ fn what_is_no_http_hurts_nobody() {
         let mut stream = Stream::connect(server.addr());
         stream.write(bytes);
         stream.finish();
-        stream.expect_end(Duration::from_secs(20));
+        stream.expect_end(PATIENCE);
     }
     other.expect_alive();
 }

@@ -108,34 +108,39 @@ fn twin_without_a_deadline_a_half_open_connection_stays() {
     must_fail("a half-open connection", || vanishes_unnoticed_by_nobody(&server));
 }
 
-#[test]
-fn a_client_that_takes_nothing_is_cut_at_the_write_deadline() {
-    let settings = [
-        ("ws.write_timeout", "1s"),
-        ("topics.backpressure", "drop_oldest"),
-        ("limits.queue_messages", "64"),
-        ("log.level", "warn"),
-    ];
-    let server = start(&settings);
+/// A subscriber takes nothing while a reader and a publisher go on: how long it is borne, and the reader.
+fn borne_taking_nothing(server: &Server, within: Duration) -> (Duration, Raw) {
     let mut stuck = Raw::open(fanfare_testkit::raw::Endpoint::from(server.addr()).narrow());
     stuck.subscribe("t");
     let mut reader = Raw::open(server.addr());
     reader.subscribe("t");
     let payload = "x".repeat(32_000);
     let begun = Instant::now();
-    let mut sent = 0;
-    eventually("the one that takes nothing is cut", PATIENCE, || {
+    eventually("the one that takes nothing is cut", within, || {
         let answer = server.post("/publish", &json!({ "topic": "t", "payload": payload }));
         assert_eq!(answer.status, 200);
-        sent += 1;
         assert_eq!(reader.hear_type("event")["offset"], answer.json()["offset"], "the reader misses nothing");
         (answer.json()["delivered"] == 1).then_some(())
     });
-    assert!(
-        begun.elapsed() >= Duration::from_millis(800),
-        "cut after {:?}, before the deadline",
-        begun.elapsed()
-    );
+    (begun.elapsed(), reader)
+}
+
+fn dropping(write_timeout: &str) -> Server {
+    let settings = [("topics.backpressure", "drop_oldest"), ("limits.queue_messages", "64")];
+    start(&[settings[0], settings[1], ("ws.write_timeout", write_timeout)])
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_at_the_write_deadline() {
+    let server = dropping("1s");
+    let (took, _reader) = borne_taking_nothing(&server, PATIENCE);
+    assert!(took >= Duration::from_millis(800), "cut after {took:?}, before the deadline");
     server.await_connections(1);
     assert_eq!(server.metric("fanfare_connections_closed_total{code=\"1006\"}"), 1.0);
+}
+
+#[test]
+fn twin_before_the_deadline_a_client_that_takes_nothing_stays() {
+    let server = dropping("10m");
+    must_fail("a client that takes nothing", || borne_taking_nothing(&server, Duration::from_secs(3)));
 }

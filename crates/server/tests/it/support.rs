@@ -13,6 +13,6 @@ pub(crate) fn start(settings: &[(&str, &str)]) -> Server {
 
 /// Checks that `check` fails, as the twin of a test of a fault must.
 #[track_caller]
-pub(crate) fn must_fail(what: &str, check: impl FnOnce() + std::panic::UnwindSafe) {
+pub(crate) fn must_fail<T>(what: &str, check: impl FnOnce() -> T + std::panic::UnwindSafe) {
     assert!(std::panic::catch_unwind(check).is_err(), "{what}: the check sees nothing");
 }
