@@ -3,6 +3,7 @@
 use crate::support::{must_fail, start};
 use fanfare_testkit::client::Client;
 use fanfare_testkit::raw::{Endpoint, Frame, Raw, op};
+use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::{PATIENCE, Server, eventually};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -159,6 +160,61 @@ fn the_topic_that_overflows_decides() {
     assert_eq!(texts.last().unwrap()["code"], "SLOW_CONSUMER");
     for n in 0..=strict {
         assert_eq!(number(&keeper.hear_type("event")), n, "who reads gets everything");
+    }
+}
+
+#[test]
+fn over_json_rpc_the_same_is_said() {
+    let rules = r#"[{"pattern":"loose","backpressure":"drop_oldest"}]"#;
+    let server =
+        start(&[("limits.queue_messages", "8"), ("topics.rules", rules), ("ws.write_timeout", "60s")]);
+    let mut slow = Raw::upgrade(Endpoint::from(server.addr()).narrow(), &Request::upgrade("/rpc"));
+    assert_eq!(slow.hear()["method"], "session.welcome");
+    for topic in ["loose", "strict"] {
+        slow.say(&json!({ "jsonrpc": "2.0", "id": topic, "method": "topic.subscribe", "params": { "topic": topic } }));
+        assert_eq!(slow.hear()["id"], topic);
+    }
+    let mut publisher = Client::connect(server.addr());
+    let mut total = 0;
+    eventually("something is dropped", Duration::from_secs(60), || {
+        (0..50).for_each(|n| drop(publisher.publish("loose", payload(total + n))));
+        total += 50;
+        (server.stats()["messages"]["dropped"].as_u64() > Some(20)).then_some(())
+    });
+    let (mut events, mut told) = (0, 0);
+    while events + told < total as u64 {
+        let note = slow.hear();
+        match note["method"].as_str() {
+            Some("topic.event") => events += 1,
+            Some("server.info") if note["params"]["code"] == "MESSAGES_DROPPED" => {
+                told += note["params"]["count"].as_u64().unwrap();
+            }
+            _ => panic!("{note}"),
+        }
+    }
+    assert!(told > 0 && events + told == total as u64);
+    let strict = json!({ "type": "publish", "topic": "strict", "payload": payload(0) });
+    eventually("it is cut off", PATIENCE, || {
+        (publisher.call(strict.clone())["type"] == "error").then_some(())
+    });
+    let (texts, code) = remains(&mut slow);
+    let last = texts.last().unwrap();
+    assert_eq!((&last["method"], &last["params"]["code"]), (&json!("server.error"), &json!("SLOW_CONSUMER")));
+    assert_eq!(code, Some(1013));
+}
+
+#[test]
+fn a_message_larger_than_any_queue_reaches_those_who_read() {
+    let settings = [("limits.max_message_bytes", "16MiB"), ("topics.history_topic_bytes", "64MiB")];
+    let server = start(&settings);
+    let (mut raw, mut client) = (Raw::open(server.addr()), Client::connect(server.addr()));
+    raw.subscribe("t");
+    client.subscribe("t");
+    for n in 1..=3 {
+        let huge = format!("{n}{}", "y".repeat(8 << 20));
+        client.publish("t", json!(huge));
+        assert!(client.hear_type("event")["payload"] == huge.as_str(), "8 MiB through a queue of 1 MiB");
+        assert_eq!(raw.hear_type("event")["offset"], n);
     }
 }
 

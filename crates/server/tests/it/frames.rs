@@ -3,6 +3,7 @@
 use crate::support::start;
 use fanfare_testkit::client::Client;
 use fanfare_testkit::raw::{Frame, Raw, op};
+use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::Server;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,6 +103,14 @@ fn a_message_is_too_large_as_soon_as_it_is_announced() {
             "{what}"
         );
     }
+    let mut rpc = Raw::upgrade(server.addr(), &Request::upgrade("/rpc"));
+    assert_eq!(rpc.hear()["method"], "session.welcome");
+    rpc.stream.write(&Frame::text("").announce(65_537));
+    let error = rpc.expect_close(1009).remove(0).json();
+    assert_eq!(
+        (&error["method"], &error["params"]["code"]),
+        (&json!("server.error"), &json!("MESSAGE_TOO_LARGE"))
+    );
     // The largest that may be sent is answered.
     let mut ws = greeted(&server);
     let command = json!({ "type": "ping", "pad": "" }).to_string();
@@ -196,6 +205,23 @@ fn the_closing_handshake_echoes_the_code() {
     assert!(matches!(code, None | Some(1000)), "{code:?}");
     assert_eq!(server.stats()["topics"]["t"]["published"], 0, "nothing after a close is obeyed");
     server.await_connections(0);
+}
+
+#[test]
+fn what_was_asked_before_the_end_is_answered() {
+    let server = start(&[]);
+    server.make_topic("t");
+    let publish = Frame::text(r#"{"type":"publish","topic":"t","payload":1}"#).encode().repeat(1500);
+    let mut closing = greeted(&server);
+    closing.stream.write(&[publish.clone(), Frame::close(1000, "").encode()].concat());
+    assert_eq!(closing.expect_close(1000).len(), 1500);
+    // One that only says that it will send no more gets its answers, too.
+    let mut finishing = greeted(&server);
+    finishing.stream.write(&publish);
+    finishing.stream.finish();
+    let acks = std::iter::from_fn(|| finishing.recv()).filter(|frame| frame.opcode == op::TEXT).count();
+    assert_eq!(acks, 1500);
+    assert_eq!(server.stats()["topics"]["t"]["published"], 3000);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::support::{must_fail, start};
 use fanfare_testkit::raw::{Frame, Raw, op};
+use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::{PATIENCE, Server, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -143,4 +144,30 @@ fn a_client_that_takes_nothing_is_cut_at_the_write_deadline() {
 fn twin_before_the_deadline_a_client_that_takes_nothing_stays() {
     let server = dropping("10m");
     must_fail("a client that takes nothing", || borne_taking_nothing(&server, Duration::from_secs(3)));
+}
+
+#[test]
+fn a_session_leaves_a_connection_that_is_stuck() {
+    let server = start(&[
+        ("ws.write_timeout", "1s"),
+        ("limits.queue_messages", "100000"),
+        ("limits.queue_bytes", "1GiB"),
+    ]);
+    let mut old = Raw::open(fanfare_testkit::raw::Endpoint::from(server.addr()).narrow());
+    let welcome = old.hear();
+    old.subscribe("t");
+    for _ in 0..300 {
+        assert_eq!(
+            server.post("/publish", &json!({ "topic": "t", "payload": "x".repeat(16_000) })).status,
+            200
+        );
+    }
+    let text = |field: &str| welcome[field].as_str().unwrap().to_owned();
+    let path = format!("/ws?session={}&resume={}", text("session_code"), text("resume_token"));
+    let mut new = Raw::upgrade(server.addr(), &Request::upgrade(&path));
+    let resumed = new.hear();
+    assert_eq!((&resumed["resumed"], &resumed["session_code"]), (&json!(true), &welcome["session_code"]));
+    server.await_connections(1);
+    assert_eq!(server.metric("fanfare_connections_closed_total{code=\"4409\"}"), 1.0);
+    assert_eq!(new.call(&json!({ "type": "subscribe", "topic": "t" }))["type"], "ack");
 }

@@ -7,6 +7,7 @@ use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::{PATIENCE, Server, Signal, eventually};
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,22 @@ fn publish_until_the_end(mut client: Client) -> HashSet<u64> {
             return acked;
         }
     }
+}
+
+/// The same over REST, a request at a time, until there is nobody or a refusal.
+fn post_until_the_end(server: SocketAddr) -> HashSet<u64> {
+    let body = json!({ "topic": TOPIC, "payload": "by REST" }).to_string();
+    let mut acked = HashSet::new();
+    while let Some(answer) = Request::post("/publish", &body).try_send(server) {
+        match answer.status {
+            200 => acked.insert(answer.json()["offset"].as_u64().unwrap()),
+            _ => {
+                assert_eq!((answer.status, answer.problem().as_str()), (503, "server_shutdown"));
+                return acked;
+            }
+        };
+    }
+    acked
 }
 
 /// What a reader saw up to its end.
@@ -103,9 +120,11 @@ fn ends_in_order_under_load(signal: Signal) {
         let clients: Vec<_> = (0..3).map(|_| Client::connect(server.addr())).collect();
         let publishers: Vec<_> =
             clients.into_iter().map(|client| scope.spawn(|| publish_until_the_end(client))).collect();
+        let posting = scope.spawn(|| post_until_the_end(server.addr()));
         eventually("the load is on", PATIENCE, || (heard.load(Ordering::Relaxed) > 4000).then_some(()));
         server.signal(signal);
-        let acked: HashSet<u64> = publishers.into_iter().flat_map(|p| p.join().unwrap()).collect();
+        let acked: HashSet<u64> =
+            publishers.into_iter().flat_map(|p| p.join().unwrap()).chain(posting.join().unwrap()).collect();
         assert!(acked.len() > 500, "{} publishes were acknowledged", acked.len());
         for reader in readers {
             let seen = reader.join().unwrap();
