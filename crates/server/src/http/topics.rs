@@ -1,12 +1,13 @@
 //! Topics over REST: the same commands, checks and codes as on the sockets (`http-api.md`, seed 004).
 
+use super::body::{Params, TopicName};
 use super::problem::Problem;
 use super::repeat::{self, Answer};
 use super::{Http, Json, ProblemBody, body};
 use crate::access::Caller;
 use crate::shard::ToShard;
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fanfare_core::hub::{Backpressure, ConnAddr};
@@ -94,7 +95,7 @@ pub(super) struct TopicQuery {
     (status = 401, description = "Listing needs a credential here", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(http): State<Http>,
-    Query(query): Query<TopicQuery>,
+    Params(query): Params<TopicQuery>,
 ) -> Result<Json<TopicPage>, Problem> {
     http.node.access.manage(&Caller::Anonymous)?;
     let limit = body::page_size(query.limit.as_deref())?;
@@ -110,8 +111,10 @@ pub(super) async fn list(
     (status = 400, description = "The name is wrong", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "Showing needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
-pub(super) async fn show(State(http): State<Http>, Path(name): Path<String>) -> Result<Json<Topic>, Problem> {
-    let name = TopicRef::parse(name)?;
+pub(super) async fn show(
+    State(http): State<Http>,
+    TopicName(name): TopicName,
+) -> Result<Json<Topic>, Problem> {
     http.node.access.manage(&Caller::Anonymous)?;
     Ok(Json(http.node.topics.show(name.as_str())?.into()))
 }
@@ -218,9 +221,8 @@ fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn delete(
     State(http): State<Http>,
-    Path(name): Path<String>,
+    TopicName(name): TopicName,
 ) -> Result<StatusCode, Problem> {
-    let name = TopicRef::parse(name)?;
     http.node.access.manage(&Caller::Anonymous)?;
     http.node.topics.delete(name.as_str(), None)?;
     Ok(StatusCode::NO_CONTENT)
@@ -280,10 +282,9 @@ pub(super) struct HistoryPage {
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn history(
     State(http): State<Http>,
-    Path(name): Path<String>,
-    Query(params): Query<HistoryParams>,
+    TopicName(name): TopicName,
+    Params(params): Params<HistoryParams>,
 ) -> Result<Json<HistoryPage>, Problem> {
-    let name = TopicRef::parse(name)?;
     http.node.access.history(name.as_str(), &Caller::Anonymous)?;
     let query = HistoryQuery {
         limit: body::page_size(params.limit.as_deref())?,
