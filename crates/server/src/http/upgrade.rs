@@ -12,7 +12,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
-use fanfare_core::session::Resume;
 use fanfare_ws::deflate::WindowBits;
 use fanfare_ws::handshake::{self, Accepted, Options};
 use hyper_util::rt::TokioIo;
@@ -199,29 +198,8 @@ fn session(node: &Node, query: &Query, address: IpAddr) -> Result<NewSession, Pr
         }
         (code, token) => (code.as_deref().unwrap_or_default(), token.as_deref().unwrap_or_default()),
     };
-    if let Err(wait) = node.guard.check(address, now) {
-        node.metrics.refused_by("resume");
-        let why = "too many failed resumes from this address";
-        return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait).into());
-    }
-    match node.sessions.resume(Resume { code, token, user: None }, now) {
-        Ok(resumed) => Ok(NewSession {
-            code: resumed.code,
-            generation: resumed.generation,
-            token: resumed.token,
-            resumed: true,
-        }),
-        Err(refused) => {
-            if refused.counted {
-                node.guard.failed(address, now);
-            }
-            if let Some(addr) = refused.revoked {
-                node.close(addr, 4401, "session ended");
-            }
-            let why = "this session cannot be resumed with this token; connect without session and resume for a new one";
-            Err(Refusal::new(ErrorCode::Unauthorized, why).into())
-        }
-    }
+    let resumed = node.resume(code, token, address, now)?;
+    Ok(NewSession { code: resumed.code, generation: resumed.generation, token: resumed.token, resumed: true })
 }
 
 fn switching(accepted: &Accepted<'_>) -> Response {
