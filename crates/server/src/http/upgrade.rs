@@ -9,7 +9,7 @@ use crate::admission::Full;
 use crate::node::{Node, unix_ms};
 use crate::shard::{NewConn, NewSession, Speaks, ToShard};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_ws::deflate::WindowBits;
@@ -61,6 +61,13 @@ fn upgrade(
     mut request: Request,
     protocols: &'static [&'static str],
 ) -> Result<Response, Problem> {
+    if request.version() != Version::HTTP_11 {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_field",
+            "a WebSocket begins with HTTP/1.1",
+        ));
+    }
     let accepted = shake_hands(node, &request, protocols)?;
     if !origin::permits_upgrade(node, request.headers()) {
         let detail = "pages of this origin may not connect; add it to server.cors_origins";
