@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::node::{Node, unix_ms};
 use crate::telemetry::metrics::Metrics;
 use fanfare_core::model::{Command, ErrorCode, Refusal, Reply};
-use fanfare_core::topics::{self, Publishing};
+use fanfare_core::topics;
 use fanfare_rpc::{
     BuildError, Caller, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Observer, Registry,
     ServerFacts, SessionGrant, SessionView, TopicPage, TopicQuery, TopicRow,
@@ -77,6 +77,9 @@ pub(crate) fn facts(node: &Node) -> ServerFacts {
     }
 }
 
+/// Stands for publishers over HTTP that give no `client_id`.
+pub(crate) const HTTP_CLIENT: &str = "http";
+
 /// A caller over `POST /rpc`.
 #[derive(Debug)]
 pub struct PostCaller<'a> {
@@ -107,15 +110,8 @@ impl Caller for PostCaller<'_> {
             Command::Publish(publish) => {
                 let topic = publish.topic.as_str();
                 self.node.access.publish(topic, &By::Anonymous)?;
-                let published = self.node.topics.publish(&Publishing {
-                    topic,
-                    payload: publish.payload,
-                    client_id: publish.client_id.as_deref().unwrap_or("http"),
-                    idempotency_key: publish.idempotency_key.as_deref(),
-                    exclude: None,
-                    shard: None,
-                    now_ms: unix_ms(),
-                })?;
+                let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT);
+                let published = self.node.publish(&publish, client_id)?;
                 let topic = Cow::Owned(topic.to_owned());
                 Ok(Reply::Published { topic, event: published.meta, delivered: published.delivered })
             }

@@ -8,13 +8,13 @@ use crate::shard::{Bell, ToShard};
 use crate::telemetry::metrics::{Metrics, ShardMetrics};
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{ConnAddr, Inbox, Post};
-use fanfare_core::model::EventId;
+use fanfare_core::model::{ErrorCode, EventId, Publish, Refusal};
 use fanfare_core::ports::Retention;
-use fanfare_core::session::{ResumeGuard, SessionLimits, Sessions};
-use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
+use fanfare_core::session::{Resume, ResumeGuard, Resumed, SessionLimits, Sessions};
+use fanfare_core::topics::{Published, Publishing, TopicOptions, Topics, TopicsConfig};
 use fanfare_rpc::Registry;
 use fanfare_ws::Limits as FrameLimits;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -224,6 +224,62 @@ impl Node {
     /// Closes a connection from anywhere.
     pub(crate) fn close(&self, addr: ConnAddr, code: u16, reason: &'static str) {
         self.post(usize::from(addr.shard()), ToShard::Close(addr, code, reason));
+    }
+
+    /// Resumes a session for a client at `address`. Guesses are slowed; every reason to refuse answers alike.
+    ///
+    /// # Errors
+    /// `UNAUTHORIZED`, or `RATE_LIMITED` after too many guesses.
+    pub(crate) fn resume(
+        &self,
+        code: &str,
+        token: &str,
+        address: IpAddr,
+        now_ms: u64,
+    ) -> Result<Resumed, Refusal> {
+        if let Err(wait) = self.guard.check(address, now_ms) {
+            self.metrics.refused_by("resume");
+            let why = "too many failed resumes from this address";
+            return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait));
+        }
+        self.sessions.resume(Resume { code, token, user: None }, now_ms).map_err(|refused| {
+            if refused.counted {
+                self.guard.failed(address, now_ms);
+            }
+            if let Some(addr) = refused.revoked {
+                self.close(addr, 4401, "session ended");
+            }
+            let why = "this session cannot be resumed with this token; connect without session and resume for a new one";
+            Refusal::new(ErrorCode::Unauthorized, why)
+        })
+    }
+
+    /// Takes one message out of an address's bucket.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub(crate) fn take_message(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.message_buckets.take(address, self.now().ns).map_err(|wait| {
+            self.metrics.refused_by("address");
+            let why = "too many messages from this address; this one was not processed";
+            Refusal::new(ErrorCode::RateLimited, why).retry_after(wait)
+        })
+    }
+
+    /// Publishes for a caller that has no connection; the batch goes out at once.
+    ///
+    /// # Errors
+    /// As [`Topics::publish`].
+    pub(crate) fn publish(&self, publish: &Publish<'_>, client_id: &str) -> Result<Published, Refusal> {
+        self.topics.publish(&Publishing {
+            topic: publish.topic.as_str(),
+            payload: publish.payload,
+            client_id,
+            idempotency_key: publish.idempotency_key.as_deref(),
+            exclude: None,
+            shard: None,
+            now_ms: unix_ms(),
+        })
     }
 
     /// Counts a request for as long as the guard lives.

@@ -3,9 +3,12 @@
 use super::problem::Problem;
 use crate::node::Node;
 use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::model::{ErrorCode, Refusal, TopicRef};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 
 /// Items of a page unless asked otherwise, and at most.
 const PAGE: usize = 50;
@@ -53,6 +56,36 @@ fn is_json(headers: &HeaderMap) -> bool {
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("application/json")
         || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// Query parameters; a query that cannot be read is a problem like any other.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(error) => Err(Problem::invalid("query", error.body_text())),
+        }
+    }
+}
+
+/// A topic's name in the path, checked.
+pub(super) struct TopicName(pub(super) TopicRef<'static>);
+
+impl<S: Send + Sync> FromRequestParts<S> for TopicName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Self(TopicRef::parse(name)?)),
+            Err(_) => Err(Refusal::new(ErrorCode::InvalidTopic, "the name is no percent-encoded UTF-8")
+                .field("name")
+                .into()),
+        }
+    }
 }
 
 /// Reads `?limit=`: digits from 1 on; more than a page holds is clamped.

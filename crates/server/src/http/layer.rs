@@ -4,7 +4,7 @@ use super::problem::Problem;
 use super::{client_address, origin};
 use crate::node::Node;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
@@ -69,6 +69,14 @@ async fn answer(
         let problem =
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "server_shutdown", "the server is shutting down");
         return ("(draining)".into(), Problem { retry_after_ms: Some(1000), ..problem }.into_response());
+    }
+    if request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1 {
+        // RFC 9112 section 3.2
+        let detail = "an HTTP/1.1 request names its Host once";
+        return (
+            "(no host)".into(),
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_field", detail).into_response(),
+        );
     }
     if request.uri().to_string().len() > MAX_TARGET_BYTES {
         let detail = "the request's target is longer than 4096 bytes";

@@ -34,11 +34,7 @@ pub(super) async fn call(State(http): State<Http>, request: Request) -> Result<R
         return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
     }
     let (parts, content) = request.into_parts();
-    if let Err(wait) = node.message_buckets.take(address, node.now().ns) {
-        node.metrics.refused_by("address");
-        let why = "too many messages; this one was not processed";
-        return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait).into());
-    }
+    node.take_message(address)?;
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let mut out = Vec::new();

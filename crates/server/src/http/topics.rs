@@ -1,20 +1,23 @@
 //! Topics over REST: the same commands, checks and codes as on the sockets (`http-api.md`, seed 004).
 
+use super::body::{Params, TopicName};
 use super::problem::Problem;
 use super::repeat::{self, Answer};
 use super::{Http, Json, ProblemBody, body};
 use crate::access::Caller;
+use crate::methods::{HTTP_CLIENT, read_history};
 use crate::shard::ToShard;
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fanfare_core::hub::{Backpressure, ConnAddr};
-use fanfare_core::model::{ErrorCode, EventMeta, Publish, Refusal, TopicRef};
+use fanfare_core::model::{ErrorCode, Publish, Refusal, TopicRef};
 use fanfare_core::session::SessionCode;
-use fanfare_core::topics::{HistoryQuery, Published, Publishing, TopicInfo, TopicOptions};
+use fanfare_core::topics::{Published, TopicInfo, TopicOptions};
 use fanfare_dialects::time::rfc3339_ms;
 use fanfare_dialects::typed;
+use fanfare_rpc::{HistoryEvent, HistoryQuery};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -94,7 +97,7 @@ pub(super) struct TopicQuery {
     (status = 401, description = "Listing needs a credential here", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(http): State<Http>,
-    Query(query): Query<TopicQuery>,
+    Params(query): Params<TopicQuery>,
 ) -> Result<Json<TopicPage>, Problem> {
     http.node.access.manage(&Caller::Anonymous)?;
     let limit = body::page_size(query.limit.as_deref())?;
@@ -110,8 +113,10 @@ pub(super) async fn list(
     (status = 400, description = "The name is wrong", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "Showing needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
-pub(super) async fn show(State(http): State<Http>, Path(name): Path<String>) -> Result<Json<Topic>, Problem> {
-    let name = TopicRef::parse(name)?;
+pub(super) async fn show(
+    State(http): State<Http>,
+    TopicName(name): TopicName,
+) -> Result<Json<Topic>, Problem> {
     http.node.access.manage(&Caller::Anonymous)?;
     Ok(Json(http.node.topics.show(name.as_str())?.into()))
 }
@@ -218,9 +223,8 @@ fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn delete(
     State(http): State<Http>,
-    Path(name): Path<String>,
+    TopicName(name): TopicName,
 ) -> Result<StatusCode, Problem> {
-    let name = TopicRef::parse(name)?;
     http.node.access.manage(&Caller::Anonymous)?;
     http.node.topics.delete(name.as_str(), None)?;
     Ok(StatusCode::NO_CONTENT)
@@ -280,24 +284,22 @@ pub(super) struct HistoryPage {
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn history(
     State(http): State<Http>,
-    Path(name): Path<String>,
-    Query(params): Query<HistoryParams>,
+    TopicName(name): TopicName,
+    Params(params): Params<HistoryParams>,
 ) -> Result<Json<HistoryPage>, Problem> {
-    let name = TopicRef::parse(name)?;
-    http.node.access.history(name.as_str(), &Caller::Anonymous)?;
     let query = HistoryQuery {
+        topic: name.as_str(),
         limit: body::page_size(params.limit.as_deref())?,
         before: body::offset("before", params.before.as_deref())?,
         after: body::offset("after", params.after.as_deref())?,
     };
-    let found = http.node.topics.history(name.as_str(), query, crate::node::unix_ms())?;
-    let edge = if query.after.is_some() { found.events.last() } else { found.events.first() };
-    let next = found.more.then(|| edge.map(|(meta, ..)| meta.offset)).flatten();
-    let items = found.events.into_iter().map(kept).collect::<Result<_, _>>()?;
-    Ok(Json(HistoryPage { items, next, epoch: found.epoch.to_string(), offset: found.offset }))
+    let found = read_history(&http.node, &Caller::Anonymous, query)?;
+    let items = found.items.into_iter().map(kept).collect::<Result<_, _>>()?;
+    Ok(Json(HistoryPage { items, next: found.next, epoch: found.epoch.to_string(), offset: found.offset }))
 }
 
-fn kept((meta, payload, client_id): (EventMeta, String, String)) -> Result<KeptEvent, Problem> {
+fn kept(event: HistoryEvent) -> Result<KeptEvent, Problem> {
+    let HistoryEvent { meta, payload, client_id } = event;
     let payload = RawValue::from_string(payload).map_err(|error| {
         tracing::error!(%error, "a kept payload is no JSON");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a kept event cannot be shown")
@@ -354,11 +356,7 @@ pub(super) async fn publish(
     let node = &http.node;
     let address = super::client_address(node, &request);
     let (parts, content): (_, Body) = request.into_parts();
-    if let Err(wait) = node.message_buckets.take(address, node.now().ns) {
-        node.metrics.refused_by("address");
-        let why = "too many messages; this one was not published";
-        return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait).into());
-    }
+    node.take_message(address)?;
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let typed::PublishBody { mut publish, exclude_session } = typed::decode_publish(&text)?;
@@ -366,10 +364,10 @@ pub(super) async fn publish(
     if let Some(key) = repeat::key(&parts.headers)? {
         publish.idempotency_key = Some(key.into());
     }
-    let client_id = publish.client_id.as_deref().unwrap_or("http").to_owned();
+    let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT).to_owned();
     let published = match exclude_session.and_then(|code| excluded(&http, &code)) {
         Some(addr) => publish_beside(&http, &publish, client_id, addr).await?,
-        None => publish_plainly(&http, &publish, &client_id)?,
+        None => node.publish(&publish, &client_id)?,
     };
     Ok(Json(PublishAnswer {
         topic: publish.topic.as_str().to_owned(),
@@ -381,18 +379,6 @@ pub(super) async fn publish(
 
 fn excluded(http: &Http, code: &str) -> Option<ConnAddr> {
     http.node.sessions.address(SessionCode::parse(code)?)
-}
-
-fn publish_plainly(http: &Http, publish: &Publish<'_>, client_id: &str) -> Result<Published, Refusal> {
-    http.node.topics.publish(&Publishing {
-        topic: publish.topic.as_str(),
-        payload: publish.payload,
-        client_id,
-        idempotency_key: publish.idempotency_key.as_deref(),
-        exclude: None,
-        shard: None,
-        now_ms: crate::node::unix_ms(),
-    })
 }
 
 /// Publishes on the shard of a connection that is not to hear it: only there it is known whether it is subscribed.

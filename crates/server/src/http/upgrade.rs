@@ -9,10 +9,9 @@ use crate::admission::Full;
 use crate::node::{Node, unix_ms};
 use crate::shard::{NewConn, NewSession, Speaks, ToShard};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
-use fanfare_core::session::Resume;
 use fanfare_ws::deflate::WindowBits;
 use fanfare_ws::handshake::{self, Accepted, Options};
 use hyper_util::rt::TokioIo;
@@ -62,6 +61,13 @@ fn upgrade(
     mut request: Request,
     protocols: &'static [&'static str],
 ) -> Result<Response, Problem> {
+    if request.version() != Version::HTTP_11 {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_field",
+            "a WebSocket begins with HTTP/1.1",
+        ));
+    }
     let accepted = shake_hands(node, &request, protocols)?;
     if !origin::permits_upgrade(node, request.headers()) {
         let detail = "pages of this origin may not connect; add it to server.cors_origins";
@@ -199,29 +205,8 @@ fn session(node: &Node, query: &Query, address: IpAddr) -> Result<NewSession, Pr
         }
         (code, token) => (code.as_deref().unwrap_or_default(), token.as_deref().unwrap_or_default()),
     };
-    if let Err(wait) = node.guard.check(address, now) {
-        node.metrics.refused_by("resume");
-        let why = "too many failed resumes from this address";
-        return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait).into());
-    }
-    match node.sessions.resume(Resume { code, token, user: None }, now) {
-        Ok(resumed) => Ok(NewSession {
-            code: resumed.code,
-            generation: resumed.generation,
-            token: resumed.token,
-            resumed: true,
-        }),
-        Err(refused) => {
-            if refused.counted {
-                node.guard.failed(address, now);
-            }
-            if let Some(addr) = refused.revoked {
-                node.close(addr, 4401, "session ended");
-            }
-            let why = "this session cannot be resumed with this token; connect without session and resume for a new one";
-            Err(Refusal::new(ErrorCode::Unauthorized, why).into())
-        }
-    }
+    let resumed = node.resume(code, token, address, now)?;
+    Ok(NewSession { code: resumed.code, generation: resumed.generation, token: resumed.token, resumed: true })
 }
 
 fn switching(accepted: &Accepted<'_>) -> Response {

@@ -3,7 +3,7 @@
 //! An end in order: the last frames are queued behind what waits; when all has left, the peer has a moment to answer
 //! before the socket is closed, so that nothing it was sent is lost to a reset. An end that is not in order is a cut.
 
-use super::conn::{Conn, Language, Phase, Rare};
+use super::conn::{Conn, Language, Phase, Rare, TICK_MS};
 use super::post::{NewConn, NewSession, Speaks, ToShard};
 use super::{Driver, conn_interest};
 use fanfare_core::hub::ConnAddr;
@@ -31,7 +31,11 @@ impl Driver {
                 self.drain();
                 let _gone = done.send(());
             }
-            ToShard::Finish => self.finish_at = Some(self.ticks_from_now(self.node.ticks.write + LINGER)),
+            ToShard::Finish => {
+                // Each connection has a deadline of its own; this one is for all that still read.
+                let patience = self.node.config.server.shutdown_timeout.as_millis() / u128::from(TICK_MS);
+                self.finish_at = Some(self.ticks_from_now(patience as u32));
+            }
         }
         self.obey();
     }

@@ -18,7 +18,7 @@ pub use post::{NewConn, NewSession, Speaks, ToShard};
 
 use crate::node::Node;
 use crate::telemetry::metrics::ShardMetrics;
-use conn::{Conn, TICK_MS, Tick};
+use conn::{Conn, Phase, TICK_MS, Tick};
 use fanfare_core::hub::{Effect, QueueLimits, Shard, ShardConfig};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -256,8 +256,15 @@ impl Driver {
             let before = self.hub.queued(slot);
             self.hub.writable(slot, &mut self.sockets, self.now.ms);
             if self.hub.queued(slot) != before {
+                let later = self.ticks_from_now(self.node.ticks.write);
                 let conn = &mut self.conns[slot as usize];
                 conn.stuck_since = if conn.stuck_since == 0 { 0 } else { self.now.tick.max(1) };
+                // Whoever still reads at the end of the server gets all of it, within `server.shutdown_timeout`.
+                if let Phase::Ending { at, drained: false, .. } = &mut conn.phase
+                    && self.draining
+                {
+                    *at = later;
+                }
             }
         }
         if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {

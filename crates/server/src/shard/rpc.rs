@@ -9,13 +9,14 @@ use crate::access::Caller as By;
 use crate::methods::{facts, list_topics, read_history};
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{Command, ErrorCode, Refusal, Reply};
-use fanfare_core::session::{Attach, Resume};
+use fanfare_core::session::Attach;
 use fanfare_dialects::jsonrpc::{self, Incoming};
 use fanfare_rpc::{
     Caller, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts, SessionGrant,
     SessionView, TopicPage, TopicQuery, dispatch,
 };
 use fanfare_ws::{OpCode, encode};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -207,22 +208,9 @@ impl Driver {
     fn resume_in_band(&mut self, slot: u32, code: &str, token: &str) -> Result<SessionGrant, Refusal> {
         let now = self.now.ms;
         let node = self.node.clone();
-        let address = self.conns[slot as usize].permit.as_ref().map(crate::admission::Permit::address);
-        if let Some(wait) = address.and_then(|a| node.guard.check(a, now).err()) {
-            let why = "too many failed resumes from this address";
-            return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait));
-        }
-        let wrong =
-            || Refusal::new(ErrorCode::Unauthorized, "this session cannot be resumed with this token");
-        let resumed = node.sessions.resume(Resume { code, token, user: None }, now).map_err(|refused| {
-            if let Some(address) = address.filter(|_| refused.counted) {
-                node.guard.failed(address, now);
-            }
-            if let Some(addr) = refused.revoked {
-                node.close(addr, 4401, "session ended");
-            }
-            wrong()
-        })?;
+        let permit = self.conns[slot as usize].permit.as_ref();
+        let address = permit.map_or(Ipv4Addr::UNSPECIFIED.into(), crate::admission::Permit::address);
+        let resumed = node.resume(code, token, address, now)?;
         let addr = self.hub.addr(slot);
         let before = self.conns[slot as usize].session;
         if let Some(before) = before.filter(|before| *before != resumed.code) {
@@ -236,7 +224,9 @@ impl Driver {
                 self.conns[slot as usize].session = Some(resumed.code);
                 Ok(SessionGrant { code: resumed.code.to_string(), token: resumed.token, user: None })
             }
-            Attach::Superseded | Attach::Gone => Err(wrong()),
+            Attach::Superseded | Attach::Gone => {
+                Err(Refusal::new(ErrorCode::Unauthorized, "the session was resumed elsewhere meanwhile"))
+            }
         }
     }
 }
