@@ -1,6 +1,6 @@
 //! Every error code can be had from this release, or it is said which feature brings it; and `docs/errors.md` says so.
 
-use crate::support::start;
+use crate::support::{half_a_request, start};
 use fanfare_core::model::ErrorCode;
 use fanfare_testkit::client::Client;
 use fanfare_testkit::raw::{Endpoint, Raw, op};
@@ -133,10 +133,7 @@ fn slow_consumer() {
 fn server_shutdown() {
     let server: Server = start(&[]);
     // A request under way holds the server; the others are refused meanwhile.
-    let request = Request::post("/publish", "{}").bytes();
-    let mut held = fanfare_testkit::raw::Stream::connect(server.addr());
-    held.write(&request[..request.len() - 1]);
-    assert_eq!(server.get("/livez").status, 200);
+    let (_held, _rest) = half_a_request(&server, &Request::post("/publish", "{}"));
     server.signal(Signal::TERM);
     eventually("requests are refused", PATIENCE, || {
         let answer = server.get("/topics");

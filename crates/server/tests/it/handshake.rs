@@ -48,6 +48,23 @@ fn each_broken_handshake_has_its_answer() {
 }
 
 #[test]
+fn an_upgrade_needs_http_1_1() {
+    let server = start(&[]);
+    let answer = upgrade().version("HTTP/1.0").send(server.addr());
+    assert!((400..=505).contains(&answer.status), "{answer:?}");
+}
+
+#[test]
+fn a_request_names_its_host_once() {
+    // RFC 9112 section 3.2: a server MUST answer 400 to an HTTP/1.1 request without Host, or with two.
+    let server = start(&[]);
+    let none = upgrade().without("Host").send(server.addr());
+    let two = upgrade().header("Host", "other").send(server.addr());
+    let plain = Request::new("GET", "/livez").header("Connection", "close").send(server.addr());
+    assert_eq!((none.status, two.status, plain.status), (400, 400, 400));
+}
+
+#[test]
 fn header_names_and_tokens_are_case_insensitive() {
     let server = start(&[]);
     let request = upgrade()

@@ -1,6 +1,6 @@
 //! The end of a server: what is promised to whoever is connected (`protocol.md` 5 and 6).
 
-use crate::support::{must_fail, start};
+use crate::support::{half_a_request, must_fail, start};
 use fanfare_testkit::client::Client;
 use fanfare_testkit::raw::{Endpoint, Frame, Raw, Stream, op};
 use fanfare_testkit::raw_http::Request;
@@ -155,21 +155,12 @@ fn twin_a_killed_server_keeps_no_promise() {
     must_fail("SIGKILL", || ends_in_order_under_load(Signal::KILL));
 }
 
-/// A publish of which the last byte is missing, so that the server has a request to finish.
-fn half_a_publish(server: &Server) -> (Stream, Vec<u8>) {
-    let bytes = Request::post("/publish", r#"{"topic":"t","payload":"in flight"}"#).bytes();
-    let mut stream = Stream::connect(server.addr());
-    stream.write(&bytes[..bytes.len() - 1]);
-    // Answered on the same listener, later than the request above was taken.
-    assert_eq!(server.get("/livez").status, 200);
-    (stream, bytes[bytes.len() - 1..].to_vec())
-}
-
 /// A server that was told to stop and cannot yet, because a request is under way.
 fn stopping(settings: &[(&str, &str)]) -> (Server, Stream, Vec<u8>) {
     let server = start(settings);
     server.make_topic("t");
-    let (stream, rest) = half_a_publish(&server);
+    let publish = Request::post("/publish", r#"{"topic":"t","payload":"in flight"}"#);
+    let (stream, rest) = half_a_request(&server, &publish);
     server.signal(Signal::TERM);
     eventually("it is not ready any more", PATIENCE, || (server.get("/readyz").status == 503).then_some(()));
     (server, stream, rest)
@@ -241,6 +232,30 @@ fn a_client_that_never_reads_costs_the_write_deadline_and_the_others_nothing() {
     );
     assert_eq!(server.wait(Duration::from_secs(10)).code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(7), "took {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_client_that_reads_slowly_gets_everything() {
+    let mut server = start(&[WIDE[0], WIDE[1], ("ws.write_timeout", "1s"), ("topics.history_size", "0")]);
+    let mut ws = Raw::open(Endpoint::from(server.addr()).narrow());
+    ws.subscribe("t");
+    fill(&server, "t", 600);
+    server.signal(Signal::TERM);
+    let mut offsets = Vec::new();
+    let code = loop {
+        // The pace is what is tested: 2 MB a second, longer in all than the write deadline.
+        std::thread::sleep(Duration::from_millis(8));
+        match ws.recv() {
+            None => break None,
+            Some(frame) if frame.opcode == op::CLOSE => break frame.close_code(),
+            Some(frame) if frame.opcode == op::TEXT && frame.json()["type"] == "event" => {
+                offsets.push(frame.json()["offset"].as_u64().unwrap());
+            }
+            Some(_) => {}
+        }
+    };
+    assert_eq!((offsets.len(), code), (600, Some(1001)));
+    assert_eq!(server.wait(PATIENCE).code(), Some(0));
 }
 
 #[test]

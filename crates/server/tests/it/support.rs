@@ -1,6 +1,8 @@
 //! What several themes need.
 
-use fanfare_testkit::server::Server;
+use fanfare_testkit::raw::Stream;
+use fanfare_testkit::raw_http::Request;
+use fanfare_testkit::server::{PATIENCE, Server};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_fanfare");
@@ -9,6 +11,19 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_fanfare");
 #[track_caller]
 pub(crate) fn start(settings: &[(&str, &str)]) -> Server {
     Server::start(BINARY, settings)
+}
+
+/// A request that the server has begun to answer and of which the last byte is missing; that byte.
+#[track_caller]
+pub(crate) fn half_a_request(server: &Server, request: &Request) -> (Stream, Vec<u8>) {
+    let bytes = request.clone().header("Expect", "100-continue").bytes();
+    let head = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let mut stream = Stream::connect(server.addr());
+    stream.write(&bytes[..head]);
+    // Said when the body is first asked for: the request is under way.
+    assert_eq!(stream.read_head_within(PATIENCE).unwrap().status, 100);
+    stream.write(&bytes[head..bytes.len() - 1]);
+    (stream, bytes[bytes.len() - 1..].to_vec())
 }
 
 /// Checks that `check` fails, as the twin of a test of a fault must.
