@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -21,6 +21,8 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// Pause after the kernel refused to give us a connection (no descriptor left, usually).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A refusal that goes on is told this often.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Binds the listener of `server.host` and `server.port`.
 ///
@@ -72,11 +74,15 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves a listener until the task is dropped.
 pub async fn serve(listener: TcpListener, routes: Router, header_timeout: Duration) {
     let places = Arc::new(Semaphore::new(MAX_HTTP));
+    let mut told: Option<Instant> = None;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection cannot be accepted");
+                if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+                    tracing::warn!(%error, "connections cannot be accepted");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -63,6 +63,8 @@ async fn answer(
     next: Next,
     allowed: Option<&HeaderValue>,
 ) -> (String, Response) {
+    // Counted before the drain is looked at, so that the drain waits for whoever passed it.
+    let _in_flight = node.begin_request();
     let path = request.uri().path();
     let probe = matches!(path, "/livez" | "/readyz");
     if node.is_draining() && !probe {
@@ -97,7 +99,6 @@ async fn answer(
     {
         return ("(preflight)".into(), origin::preflight(allowed.is_some()));
     }
-    let _in_flight = node.begin_request();
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
     let route = route.unwrap_or_else(|| "(none)".into());
     let work = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(next.run(request)));

@@ -68,6 +68,11 @@ fn upgrade(
             "a WebSocket begins with HTTP/1.1",
         ));
     }
+    let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
+        || request.headers().get(header::CONTENT_LENGTH).is_some_and(|n| n != "0");
+    if has_body {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_field", "an upgrade request has no body"));
+    }
     let accepted = shake_hands(node, &request, protocols)?;
     if !origin::permits_upgrade(node, request.headers()) {
         let detail = "pages of this origin may not connect; add it to server.cors_origins";

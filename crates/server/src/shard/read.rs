@@ -3,6 +3,7 @@
 use super::conn::{Language, Phase};
 use super::sockets::Received;
 use super::{Driver, READ_BYTES};
+use crate::telemetry::histogram::add_alone;
 use crate::telemetry::metrics::CommandKind;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_dialects::typed;
@@ -127,13 +128,13 @@ impl Driver {
     }
 
     fn on_text(&mut self, slot: u32, text: &str) -> bool {
-        self.metrics.message_bytes.observe(text.len() as u64);
+        self.metrics.message_bytes.observe_alone(text.len() as u64);
         if self.conns[slot as usize].language == Language::Undecided {
             let language = if typed::is_jsonrpc(text) { Language::JsonRpc } else { Language::Typed };
             self.speak(slot, language);
         }
         let language = self.conns[slot as usize].language;
-        self.metrics.received[usize::from(language == Language::JsonRpc)].fetch_add(1, Ordering::Relaxed);
+        add_alone(&self.metrics.received[usize::from(language == Language::JsonRpc)], 1);
         if let Err(wait) = self.take_tokens(slot, text.len()) {
             return self.refuse_rate(slot, text, wait);
         }
@@ -159,7 +160,7 @@ impl Driver {
         frame.finish();
         self.out_messages += 1;
         let end = std::time::Instant::now();
-        self.metrics.commands[kind as usize].observe(end.duration_since(self.now.at).as_nanos() as u64);
+        self.metrics.commands[kind as usize].observe_alone(end.duration_since(self.now.at).as_nanos() as u64);
     }
 
     /// Answers a frame that is no command.
