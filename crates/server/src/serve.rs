@@ -13,6 +13,7 @@ use crate::shard::{Bell, Driver, ToShard};
 use crate::telemetry::logs;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ const SPARE_DESCRIPTORS: u64 = 64;
 const SWEEP_SESSIONS: usize = 10_000;
 /// The status of a process that was told twice to stop.
 const IMPATIENT: i32 = 130;
+/// The status of a process that failed inside (`EX_SOFTWARE`).
+const FAILED: i32 = 70;
 
 /// Runs the server to its end.
 ///
@@ -99,7 +102,14 @@ fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<onesh
         let driver = Driver::new(node.clone(), id as u8, bell)?;
         let (tell, told) = oneshot::channel::<()>();
         std::thread::Builder::new().name(format!("fanfare-shard-{id}")).spawn(move || {
-            driver.run();
+            // A panic in a connection's commands is contained there; one beyond them leaves a shard nobody can trust.
+            if std::panic::catch_unwind(AssertUnwindSafe(|| driver.run())).is_err() {
+                tracing::error!(
+                    shard = id,
+                    "a shard failed; the process ends so that its supervisor starts it anew"
+                );
+                std::process::exit(FAILED);
+            }
             let _gone = tell.send(());
         })?;
         ended.push(told);
