@@ -10,7 +10,7 @@ use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{ConnAddr, Inbox, Post};
 use fanfare_core::model::{ErrorCode, EventId, Publish, Refusal};
 use fanfare_core::ports::Retention;
-use fanfare_core::session::{Resume, ResumeGuard, Resumed, SessionLimits, Sessions};
+use fanfare_core::session::{Resume, ResumeGuard, Resumed, SessionLimits, SessionPort, Sessions};
 use fanfare_core::topics::{Published, Publishing, TopicOptions, Topics, TopicsConfig};
 use fanfare_rpc::Registry;
 use fanfare_ws::Limits as FrameLimits;
@@ -44,7 +44,7 @@ pub struct Node {
     /// Who may use them.
     pub access: Access,
     /// All sessions.
-    pub sessions: Sessions,
+    pub sessions: Box<dyn SessionPort>,
     /// Slows those who guess at sessions.
     pub guard: ResumeGuard,
     /// All metrics.
@@ -120,7 +120,7 @@ impl Node {
         let node = Arc::new(Self {
             topics,
             access,
-            sessions: Sessions::new(session_limits(&config), session_key),
+            sessions: Box::new(Sessions::new(session_limits(&config), session_key)),
             guard: ResumeGuard::default(),
             metrics,
             registry,
@@ -155,7 +155,7 @@ impl Node {
             move || weak.upgrade().map_or(0, |node| f(&node))
         };
         let m = &self.metrics;
-        m.watch("fanfare_sessions", "Sessions, attached or not", of(|n| n.sessions.len() as u64));
+        m.watch("fanfare_sessions", "Sessions, attached or not", of(|n| n.sessions.count() as u64));
         m.watch("fanfare_topics", "Live topics", of(|n| n.topics.count() as u64));
         m.watch("fanfare_broker_up", "Whether the broker answers", || 1);
         m.watch_counter("fanfare_messages_published", "Events published", of(|n| n.topics.published()));

@@ -13,6 +13,7 @@ mod code;
 mod data;
 mod draw;
 mod guard;
+mod port;
 mod sessions;
 mod shard;
 mod token;
@@ -25,6 +26,7 @@ mod tests;
 pub use code::SessionCode;
 pub use draw::NoRandomness;
 pub use guard::{MAX_FAILURES, ResumeGuard, WINDOW_MS};
+pub use port::SessionPort;
 pub use sessions::Sessions;
 pub use token::Generation;
 pub use types::{

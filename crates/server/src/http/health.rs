@@ -172,7 +172,7 @@ pub(super) async fn stats(State(http): State<Http>) -> super::Json<Stats> {
         };
         node.topics.list(None, MAX_STATS_TOPICS).0.into_iter().map(counts).collect()
     });
-    let (sessions, published) = (node.sessions.len() as u64, node.topics.published());
+    let (sessions, published) = (node.sessions.count() as u64, node.topics.published());
     super::Json(Stats {
         connections: totals.connections,
         sessions,
