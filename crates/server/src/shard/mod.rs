@@ -32,8 +32,8 @@ use std::time::Instant;
 const READ_BYTES: usize = 64 * 1024;
 /// Events taken from the kernel in one turn.
 const EVENTS: usize = 256;
-/// Sends of a fan-out before readiness is looked at again, so that requests wait about half a millisecond at most.
-const SLICE: usize = 128;
+/// Sends of a fan-out before readiness is looked at again, so that requests wait a fraction of a millisecond.
+const SLICE: usize = 64;
 /// Marks the bell among the slots.
 const BELL: u64 = u64::MAX;
 
