@@ -1,8 +1,5 @@
 //! Small JSON pieces that the dialects share: strings and numbers out, depth in.
 
-/// Levels of a payload that pass (`protocol.md` 6).
-pub const MAX_PAYLOAD_DEPTH: usize = 128;
-
 /// Appends a JSON string.
 pub fn write_str(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
@@ -53,30 +50,7 @@ pub fn is_deeper_than(text: &str, max: usize) -> bool {
     if opens <= max {
         return false; // the usual case, one vectorised pass
     }
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for b in text.bytes() {
-        if in_string {
-            match b {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match b {
-            b'"' => in_string = true,
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > max {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth -= 1,
-            _ => {}
-        }
-    }
-    false
+    crate::scan::facts(text).depth > max
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod json;
 pub mod jsonrpc;
+mod scan;
 pub mod time;
 pub mod typed;
 mod welcome;

@@ -117,12 +117,21 @@ pub struct Rate {
     depth_ns: u64,
 }
 
+impl From<crate::config::Rate> for Rate {
+    fn from(rate: crate::config::Rate) -> Self {
+        Self::of(rate.per_second.get().into(), rate.burst.get().into())
+    }
+}
+
 impl Rate {
-    /// `per_second` units a second, `burst` at once (0: as many as in one second); `None` when `per_second` is 0.
+    /// `per_second` units a second, `burst` at once; `None` when `per_second` is 0.
     pub fn new(per_second: u64, burst: u64) -> Option<Self> {
-        let cost_ns = (1_000_000_000 / per_second.max(1)).max(1);
-        let burst = if burst == 0 { per_second } else { burst };
-        (per_second > 0).then(|| Self { cost_ns, depth_ns: cost_ns.saturating_mul(burst) })
+        (per_second > 0).then(|| Self::of(per_second, burst))
+    }
+
+    fn of(per_second: u64, burst: u64) -> Self {
+        let cost_ns = (1_000_000_000 / per_second).max(1);
+        Self { cost_ns, depth_ns: cost_ns.saturating_mul(burst) }
     }
 
     /// Takes `units` out of a bucket.

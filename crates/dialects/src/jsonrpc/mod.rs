@@ -11,14 +11,13 @@
 mod encode;
 mod envelope;
 mod parse;
-mod scan;
 
+pub use crate::scan::{Facts, MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH, facts, is_flat_and_plain};
 pub use encode::{
     INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, close_result, error,
     fault, notification, open_result, refusal, server_error, server_info, session_message, topic_event,
 };
 pub use parse::{Fault, FaultKind, Incoming, Request, parse};
-pub use scan::{Facts, MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH, facts, is_flat_and_plain};
 
 use crate::{Dialect, Welcome};
 use fanfare_core::model::{EventView, Refusal};

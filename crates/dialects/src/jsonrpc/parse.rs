@@ -3,7 +3,8 @@
 //! Where the specification leaves something open: an id that can be read is echoed in every error; a member of the request
 //! object that is there twice makes it invalid; unknown members are passed over; in params the registry decides.
 
-use super::{envelope, scan};
+use super::envelope;
+use crate::scan;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 

@@ -5,7 +5,8 @@
 //! Unknown members are skipped on topic frames and refused on `auth`; of a member that comes twice the last counts there,
 //! and it is refused on `auth`.
 
-use crate::json::{MAX_PAYLOAD_DEPTH, is_deeper_than};
+use crate::json::is_deeper_than;
+use crate::scan::MAX_PAYLOAD_DEPTH;
 use fanfare_core::model::{
     Command, ErrorCode, Publish, Refusal, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
 };

@@ -28,29 +28,9 @@ impl Limits {
         Rate::new(self.messages_per_second, self.messages_burst)
     }
 
-    /// Messages of one user over all connections.
-    pub fn messages_per_user(&self) -> Option<Rate> {
-        Rate::new(self.messages_per_second_per_user, self.messages_burst_per_user)
-    }
-
     /// Messages of one address over all connections.
     pub fn messages_per_ip(&self) -> Option<Rate> {
         Rate::new(self.messages_per_second_per_ip, self.messages_burst_per_ip)
-    }
-
-    /// Direct messages of one user.
-    pub fn direct(&self) -> Option<Rate> {
-        Rate::new(self.direct_per_second, self.direct_burst)
-    }
-
-    /// Broadcasts of one user.
-    pub fn broadcast(&self) -> Option<Rate> {
-        Rate::new(self.broadcast_per_second, self.broadcast_burst)
-    }
-
-    /// Server commands of one user.
-    pub fn commands(&self) -> Option<Rate> {
-        Rate::new(self.command_per_second, self.command_burst)
     }
 }
 

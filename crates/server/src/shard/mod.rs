@@ -176,18 +176,13 @@ impl Driver {
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let busy =
-            self.hub.has_work() || !self.node.topics.inboxes()[usize::from(self.metrics_id())].is_empty();
+        let busy = self.hub.has_work() || !self.node.topics.inboxes()[usize::from(self.hub.id())].is_empty();
         let ms = match busy {
             true => 0,
             false if self.open > 0 || self.finish_at.is_some() => TICK_MS,
             false => return None,
         };
         Some(Timespec { tv_sec: 0, tv_nsec: (ms * 1_000_000) as _ })
-    }
-
-    fn metrics_id(&self) -> u8 {
-        self.hub.id()
     }
 
     /// Hands what was counted in this turn to the shared metrics.
