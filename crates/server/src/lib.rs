@@ -2,8 +2,10 @@
 
 pub mod access;
 pub mod admission;
+pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod connections_log;
 pub mod data_dir;
 pub mod doctor;
 pub mod encoders;
@@ -13,6 +15,7 @@ pub mod methods;
 pub mod node;
 pub mod serve;
 pub mod shard;
+pub mod storage;
 pub mod telemetry;
 
 /// The product's version.

@@ -4,6 +4,7 @@
 //! the batches that were opened and take the inbox; flush, a slice at a time; obey what the hub asks; look at the clock.
 //! Nothing here waits for anything but readiness, and no socket is touched by another thread.
 
+mod admin;
 mod commands;
 mod conn;
 mod lifecycle;
@@ -14,6 +15,7 @@ mod rpc;
 mod sockets;
 mod timers;
 
+pub use admin::ConnectionInfo;
 pub use post::{NewConn, NewSession, Speaks, ToShard};
 
 use crate::node::Node;
