@@ -1,6 +1,7 @@
 //! The server: configuration, listener, HTTP routes, shards of sockets, telemetry, shutdown, and the wiring of it all.
 
 pub mod access;
+pub mod accounts;
 pub mod admission;
 pub mod cli;
 pub mod config;

@@ -3,6 +3,7 @@
 //! A request passes [`layer::every_request`], then one handler; a handler answers JSON or a [`problem::Problem`]. The
 //! OpenAPI document is made from the same declarations as the routes, so neither has what the other lacks.
 
+mod accounts;
 mod body;
 mod documents;
 mod health;
@@ -12,6 +13,7 @@ pub mod pages;
 mod problem;
 mod repeat;
 mod rpc;
+mod sessions;
 mod topics;
 mod upgrade;
 
@@ -80,6 +82,9 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .routes(routes!(topics::list, topics::make))
         .routes(routes!(topics::show, topics::delete))
         .routes(routes!(topics::history))
+        .routes(routes!(sessions::send))
+        .routes(routes!(sessions::broadcast))
+        .merge(accounts::routes())
         .routes(routes!(upgrade::typed_socket))
         .routes(routes!(upgrade::rpc_socket, rpc::call));
     let routes = match listener {
