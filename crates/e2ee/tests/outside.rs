@@ -1,5 +1,7 @@
 //! Test vectors that nobody here wrote: Wycheproof, the RFCs, and the lists of dangerous points.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::montgomery::MontgomeryPoint;

@@ -1,5 +1,7 @@
 //! The vectors of `vectors/`, which were made without this crate (`vectors/make.py`); clients in other languages run the same.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use fanfare_e2ee::{
     EncryptionKey, IdentityKey, KeyKind, NO_PREVIOUS, b64, key_binding_text, key_log_hash, key_log_text, kid,
     pae, safety_number, verify, verify_key_binding,
