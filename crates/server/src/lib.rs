@@ -14,6 +14,7 @@ pub mod node;
 pub mod serve;
 pub mod shard;
 pub mod telemetry;
+pub mod tls;
 
 /// The product's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

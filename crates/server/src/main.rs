@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use fanfare_server::cli::{Cli, Command};
-use fanfare_server::config::ConfigError;
-use fanfare_server::{doctor, serve};
+use fanfare_server::config::{Config, ConfigError};
+use fanfare_server::{doctor, serve, tls};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -32,6 +32,7 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
             let _best_effort = std::io::stdout().lock().write_all(text.as_bytes());
             Ok(ExitCode::SUCCESS)
         }
+        Command::DevCert(args) => tls::dev_cert(&Config::load(&args.settings.sources())?.config),
         Command::Pub(args) => Ok(client(Box::pin(args.run()))),
         Command::Sub(args) => Ok(client(Box::pin(args.run()))),
         Command::Bench(args) => Ok(client(Box::pin(args.run()))),

@@ -178,6 +178,13 @@ impl Node {
         self.bound.get()
     }
 
+    /// Whether the public origin is a DNS name: not `localhost`, not an address.
+    pub fn is_named(&self) -> bool {
+        let host = self.server_id().trim_matches(['[', ']']);
+        let local = host == "localhost" || host.ends_with(".localhost");
+        !host.is_empty() && !local && host.parse::<IpAddr>().is_err()
+    }
+
     /// The public origin's host name.
     pub fn server_id(&self) -> &str {
         self.bound.get().map_or("", |b| &b.server_id)

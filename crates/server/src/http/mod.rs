@@ -10,12 +10,14 @@ mod layer;
 mod origin;
 pub mod pages;
 mod problem;
+mod redirect;
 mod repeat;
 mod rpc;
 mod topics;
 mod upgrade;
 
 pub use problem::{Problem, ProblemBody};
+pub use redirect::redirects;
 
 use crate::node::Node;
 use axum::Router;

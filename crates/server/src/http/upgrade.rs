@@ -8,17 +8,16 @@ use super::{Http, ProblemBody, client_address, origin};
 use crate::admission::Full;
 use crate::node::{Node, unix_ms};
 use crate::shard::{NewConn, NewSession, Speaks, ToShard};
+use crate::tls::{Handover, handover};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_ws::deflate::WindowBits;
 use fanfare_ws::handshake::{self, Accepted, Options};
-use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Subprotocols by endpoint, as `Sec-WebSocket-Protocol` names them.
 const TYPED: &str = "fanfare.v1";
@@ -99,14 +98,9 @@ fn upgrade(
     tokio::spawn(async move {
         let upgraded = tokio::time::timeout(UPGRADE_WITHIN, upgrading).await;
         let Ok(Ok(upgraded)) = upgraded else { return };
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-            tracing::error!("an upgraded connection is no plain TCP socket");
-            return;
-        };
-        match parts.io.into_inner().into_std() {
-            Ok(stream) => {
-                let early = parts.read_buf.to_vec();
-                let new = NewConn { stream, early, speaks, deflate, compress, session, permit };
+        match handover(upgraded) {
+            Ok(Handover { stream, tls, early }) => {
+                let new = NewConn { stream, tls, early, speaks, deflate, compress, session, permit };
                 node.post(node.place(), ToShard::Open(Box::new(new)));
             }
             Err(error) => tracing::error!(%error, "an upgraded socket cannot leave the runtime"),

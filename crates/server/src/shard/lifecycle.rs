@@ -55,7 +55,7 @@ impl Driver {
             self.hub.close(slot, self.now.ms);
             return;
         }
-        self.sockets.put(slot, new.stream);
+        self.sockets.put(slot, new.stream, new.tls);
         let language = match new.speaks {
             Speaks::Typed => Language::Typed,
             Speaks::JsonRpc => Language::JsonRpc,
@@ -88,7 +88,9 @@ impl Driver {
         if !early.is_empty() {
             self.feed(slot, &mut early);
         }
-        if self.draining {
+        self.obey();
+        self.end_if_ended(slot);
+        if self.draining && self.conns[slot as usize].is_open() {
             self.tell_shutdown(slot);
         }
     }

@@ -86,7 +86,8 @@ mod tests {
         };
         let permit = node.admission.enter([127, 0, 0, 1].into(), false).unwrap();
         let (early, session) = (Vec::new(), Some(session));
-        let new = NewConn { stream, early, speaks, deflate: false, compress: false, session, permit };
+        let new =
+            NewConn { stream, tls: None, early, speaks, deflate: false, compress: false, session, permit };
         node.post(0, ToShard::Open(Box::new(new)));
         (opened.code, client)
     }
