@@ -2,7 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use rustls::crypto::CryptoProvider;
+use sha2::{Digest, Sha256};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -64,15 +64,8 @@ fn make() -> Result<Made, rcgen::Error> {
     params.distinguished_name.push(DnType::CommonName, "Fanfare development");
     params.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ServerAuth);
     let cert = params.self_signed(&key)?;
-    Ok(Made { sha256: sha256(&super::provider(), cert.der()), cert: cert.pem(), key: key.serialize_pem() })
-}
-
-/// The hash of a certificate by the means TLS has anyway.
-fn sha256(provider: &CryptoProvider, der: &[u8]) -> String {
-    let suites = provider.cipher_suites.iter();
-    let hash = suites.filter_map(|suite| suite.tls13()).map(|suite| suite.common.hash_provider);
-    let hash = hash.into_iter().find(|hash| hash.output_len() == 32).map(|hash| hash.hash(der));
-    hash.map_or_else(String::new, |hash| hash.as_ref().iter().map(|b| format!("{b:02x}")).collect())
+    let sha256 = Sha256::digest(cert.der()).iter().map(|b| format!("{b:02x}")).collect();
+    Ok(Made { sha256, cert: cert.pem(), key: key.serialize_pem() })
 }
 
 /// Writes a file whole or not at all, and answers its absolute path.

@@ -8,11 +8,13 @@
 mod certificate;
 mod dev_cert;
 mod handover;
+mod probe;
 mod reload;
 
 pub use certificate::{Certificate, Permissions};
 pub use dev_cert::dev_cert;
 pub(crate) use handover::{Handover, handover};
+pub(crate) use probe::probe;
 pub use reload::reload;
 
 use crate::config::{Config, ConfigError};
@@ -45,6 +47,15 @@ struct Files {
     production: bool,
 }
 
+impl Files {
+    fn of(config: &Config) -> Option<Self> {
+        let (true, Some(cert), Some(key)) = (config.serves_tls(), &config.tls.cert, &config.tls.key) else {
+            return None;
+        };
+        Some(Self { cert: cert.clone(), key: key.clone(), production: config.is_production() })
+    }
+}
+
 /// The certificate that handshakes get from now on.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
@@ -66,16 +77,22 @@ impl Tls {
     /// # Errors
     /// One line that names `tls.cert` or `tls.key`: a file cannot be read or is of no use.
     pub fn load(config: &Config) -> Result<Option<Self>, ConfigError> {
-        let (true, Some(cert), Some(key)) = (config.serves_tls(), &config.tls.cert, &config.tls.key) else {
-            return Ok(None);
-        };
-        let files = Files { cert: cert.clone(), key: key.clone(), production: config.is_production() };
+        let Some(files) = Files::of(config) else { return Ok(None) };
         let certificate = files.read()?;
         certificate.warn();
         let current = Arc::new(Current(RwLock::new(certificate.certified)));
         let server =
             server_config(current.clone()).map_err(|e| ConfigError::key("tls.cert", e.to_string()))?;
         Ok(Some(Self { server: Arc::new(server), current, files }))
+    }
+
+    /// Whether the configured pair can be served now; its last moment. `None` where TLS is not configured.
+    ///
+    /// # Errors
+    /// As [`Tls::load`].
+    pub fn check(config: &Config) -> Result<Option<std::time::SystemTime>, ConfigError> {
+        let files = Files::of(config);
+        files.map(|files| files.read()).transpose().map(|found| found.map(|c| c.not_after))
     }
 
     /// What a handshake needs.
