@@ -19,3 +19,4 @@ mod memory;
 mod process;
 mod shutdown;
 mod support;
+mod tls;
