@@ -88,6 +88,13 @@ impl Permit {
     pub fn address(&self) -> IpAddr {
         self.address
     }
+
+    /// The connection has logged in: it no longer counts among those that have yet to.
+    pub fn authenticated(&mut self) {
+        if std::mem::take(&mut self.unauthenticated) {
+            self.admission.unauthenticated.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Drop for Permit {

@@ -3,17 +3,22 @@
 pub mod access;
 pub mod accounts;
 pub mod admission;
+pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod connections_log;
+mod credentials;
 pub mod data_dir;
 pub mod doctor;
 pub mod encoders;
 pub mod http;
+pub mod identity;
 pub mod listen;
 pub mod methods;
 pub mod node;
 pub mod serve;
 pub mod shard;
+pub mod storage;
 pub mod telemetry;
 
 /// The product's version.

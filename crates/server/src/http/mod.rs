@@ -4,7 +4,9 @@
 //! OpenAPI document is made from the same declarations as the routes, so neither has what the other lacks.
 
 mod accounts;
+mod admin;
 mod body;
+mod client;
 mod documents;
 mod health;
 mod layer;
@@ -17,6 +19,7 @@ mod sessions;
 mod topics;
 mod upgrade;
 
+pub use client::Client;
 pub use problem::{Problem, ProblemBody};
 
 use crate::node::Node;
@@ -76,7 +79,10 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .routes(routes!(health::health))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz));
-    let ops = OpenApiRouter::new().routes(routes!(health::metrics)).routes(routes!(health::stats));
+    let ops = OpenApiRouter::new()
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::stats))
+        .merge(admin::routes());
     let public = OpenApiRouter::new()
         .routes(routes!(topics::publish))
         .routes(routes!(topics::list, topics::make))
@@ -86,7 +92,11 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .routes(routes!(sessions::broadcast))
         .merge(accounts::routes())
         .routes(routes!(upgrade::typed_socket))
-        .routes(routes!(upgrade::rpc_socket, rpc::call));
+        .routes(routes!(upgrade::system_socket))
+        .routes(routes!(upgrade::rpc_socket, rpc::call))
+        .routes(routes!(sessions::send))
+        .routes(routes!(sessions::broadcast))
+        .merge(accounts::routes());
     let routes = match listener {
         Listener::All => probes.merge(ops).merge(public),
         Listener::Public => probes.merge(public),
