@@ -46,7 +46,8 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
 /// Runs a command on what the server keeps, on a small runtime of its own.
 fn working(command: impl Future<Output = Result<ExitCode, ConfigError>>) -> Result<ExitCode, ConfigError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| ConfigError::key("data_dir", format!("the runtime cannot start: {e}")))?;
+    let runtime =
+        runtime.map_err(|e| ConfigError::key("data_dir", format!("the runtime cannot start: {e}")))?;
     runtime.block_on(Box::pin(command))
 }
 

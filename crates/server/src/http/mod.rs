@@ -6,7 +6,7 @@
 mod accounts;
 mod admin;
 mod body;
-mod client;
+pub(crate) mod client;
 mod documents;
 mod health;
 mod layer;
