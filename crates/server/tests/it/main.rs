@@ -7,15 +7,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod access;
+mod accounts;
 mod backpressure;
 mod codes;
 mod compression;
 mod frames;
 mod handshake;
 mod http;
+mod issuers;
+mod keys;
 mod limits;
 mod liveness;
+mod login;
 mod memory;
+mod people;
 mod process;
 mod shutdown;
 mod support;
