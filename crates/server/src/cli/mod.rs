@@ -5,6 +5,7 @@
 //!
 //! Source: `configuration.md`, "Commands".
 
+pub mod admin;
 mod archive;
 pub mod audit;
 pub mod backup;
@@ -42,6 +43,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Check, show or explain the configuration.
     Config(config::ConfigArgs),
+    /// Make accounts and API keys, beside a running server too.
+    Admin(admin::AdminArgs),
     /// Judge or show the audit log.
     Audit(audit::AuditArgs),
     /// Show or apply the steps that make the store's tables.

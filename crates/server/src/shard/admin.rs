@@ -110,10 +110,10 @@ impl Driver {
         let conn = &self.conns[slot as usize];
         ConnectionInfo {
             serial: conn.serial,
-            user: None,
+            user: conn.login.as_ref().map(|l| (l.principal.user_id.clone(), l.principal.username.clone())),
             session_code: conn.session.map(|code| code.to_string()),
             ip: conn.permit.as_ref().map(crate::admission::Permit::address),
-            user_agent: None,
+            user_agent: conn.login.as_ref().and_then(|l| l.facts.user_agent.clone()),
             dialect: match conn.language {
                 Language::Undecided => "undecided",
                 Language::Typed => "typed",
