@@ -7,15 +7,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod access;
+mod admin;
+mod audit;
 mod backpressure;
+mod backup;
 mod codes;
 mod compression;
+mod crash;
 mod frames;
 mod handshake;
 mod http;
 mod limits;
 mod liveness;
 mod memory;
+mod ops;
 mod process;
 mod shutdown;
+mod store;
 mod support;
