@@ -109,7 +109,7 @@ async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> R
 }
 
 /// What stands behind the node: the store, accounts, credentials, the audit log.
-async fn start_services(
+pub(crate) async fn start_services(
     config: &Config,
     data: &DataDir,
     address: std::net::SocketAddr,

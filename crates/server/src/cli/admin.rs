@@ -129,11 +129,11 @@ impl AdminArgs {
     ///
     /// # Errors
     /// One line for standard error and status 2; nothing was changed then.
-    pub async fn run(self) -> Result<(), ConfigError> {
+    pub async fn run(self) -> Result<std::process::ExitCode, ConfigError> {
         let said = self.act().await?;
         let _best_effort = std::io::stderr().lock().write_all(said.note.as_bytes());
         let _best_effort = std::io::stdout().lock().write_all(said.out.as_bytes());
-        Ok(())
+        Ok(std::process::ExitCode::SUCCESS)
     }
 
     async fn act(self) -> Result<Said, ConfigError> {
@@ -182,7 +182,7 @@ async fn create_user(store: &Store, name: &str, role: RoleWord) -> Result<Said, 
     let no_random = |e| plain(format!("the system gives no random bytes: {e}"));
     let password = accounts::generated_password().map_err(no_random)?;
     let hash = Hasher::new(1, 1).hash(password.clone()).await;
-    let hash = hash.map_err(|_| plain("the password cannot be hashed".into()))?;
+    let hash = hash.map_err(|_| plain("the password cannot be hashed".to_owned()))?;
     let new = NewUser {
         username: username.clone(),
         password: Some(hash),

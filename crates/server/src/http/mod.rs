@@ -6,7 +6,7 @@
 mod accounts;
 mod admin;
 mod body;
-mod client;
+pub(crate) mod client;
 mod documents;
 mod health;
 mod layer;
@@ -88,12 +88,12 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .routes(routes!(topics::list, topics::make))
         .routes(routes!(topics::show, topics::delete))
         .routes(routes!(topics::history))
-        .routes(routes!(upgrade::typed_socket))
-        .routes(routes!(upgrade::system_socket))
-        .routes(routes!(upgrade::rpc_socket, rpc::call))
         .routes(routes!(sessions::send))
         .routes(routes!(sessions::broadcast))
-        .merge(accounts::routes());
+        .merge(accounts::routes())
+        .routes(routes!(upgrade::typed_socket))
+        .routes(routes!(upgrade::system_socket))
+        .routes(routes!(upgrade::rpc_socket, rpc::call));
     let routes = match listener {
         Listener::All => probes.merge(ops).merge(public),
         Listener::Public => probes.merge(public),

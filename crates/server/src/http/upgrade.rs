@@ -12,7 +12,7 @@ use crate::identity::Login;
 use crate::node::{Node, unix_ms};
 use crate::shard::{NewConn, NewSession, Speaks, ToShard};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_core::session::Opened;
@@ -119,7 +119,7 @@ async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> 
     }
     let address = client_address(node, &request);
     let query = Query::of(&request)?;
-    let principal = credential(node, &request, &query).await?;
+    let principal = credential(node, request.headers(), &query).await?;
     if endpoint == Endpoint::System && principal.is_none() {
         return Err(Refusal::new(ErrorCode::Unauthorized, "log in first: this socket is for users").into());
     }
@@ -257,14 +257,14 @@ impl Query {
 /// Who a handshake logs in: by header, by ticket or by token. A bad credential is refused before the upgrade.
 async fn credential(
     node: &Node,
-    request: &Request,
+    headers: &HeaderMap,
     query: &Query,
 ) -> Result<Option<Arc<Principal>>, Problem> {
     if query.token.is_some() && !node.config.auth.allow_query_token {
         let why = "this server takes no token in the query (auth.allow_query_token); send it as a header";
         return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
     }
-    let bearer = match client::presented(request.headers())? {
+    let bearer = match client::presented(headers)? {
         Presented::Bearer(token) => Some(token),
         Presented::Key(key) => {
             // A wrong key is refused everywhere; a good one gives a socket no rights.
@@ -282,7 +282,7 @@ async fn credential(
         (Some(_), Some(_)) => Err(client::two_credentials()),
         (Some(token), None) => Ok(Some(node.identity.bearer(token).await?)),
         (None, Some(ticket)) => {
-            let origin = request.headers().get(header::ORIGIN).and_then(|o| o.to_str().ok());
+            let origin = headers.get(header::ORIGIN).and_then(|o| o.to_str().ok());
             Ok(Some(node.identity.ticket(ticket, origin).await?))
         }
     }
