@@ -6,7 +6,9 @@ use super::repeat::{self, Answer};
 use super::{Http, Json, ProblemBody, body};
 use crate::access::Caller;
 use crate::methods::{HTTP_CLIENT, read_history};
+use crate::node::Node;
 use crate::shard::ToShard;
+use crate::storage;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -151,7 +153,8 @@ pub(super) struct NewTopic {
     (status = 409, description = "The Idempotency-Key was used with another body", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "As many topics as limits.max_topics allows", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 429, description = "As many topics as limits.max_topics allows", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store cannot keep it", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn make(
     State(http): State<Http>,
     caller: Caller,
@@ -173,7 +176,25 @@ pub(super) async fn make(
         let body = serde_json::to_string(&Topic::from(made.info)).unwrap_or_default();
         Ok(Answer { status, body })
     })?;
+    keep(node, &text, now).await?;
     Ok((answer.status, super::json_type(), answer.body).into_response())
+}
+
+/// Keeps a topic that was made over restarts. Said after every success, so that a repeat mends what a store that was
+/// away has missed.
+async fn keep(node: &Node, text: &str, now: u64) -> Result<(), Problem> {
+    let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let name = json.get("name").and_then(|n| n.as_str()).unwrap_or_default();
+    // A repeat of a topic that was deleted since keeps nothing.
+    let Ok(info) = node.topics.show(name) else { return Ok(()) };
+    let kept = storage::kept_topic(name, node.topics.options_of(name), info.options, now);
+    node.store.keep_topic(kept).await.map_err(unkept)
+}
+
+fn unkept(error: fanfare_store::StoreError) -> Problem {
+    tracing::warn!(%error, "the store cannot keep what becomes of a topic");
+    let why = "the store cannot be reached, so this does not outlive a restart; try again later";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
 }
 
 fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), Problem> {
@@ -227,7 +248,8 @@ fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
     (status = 204, description = "Gone"),
     (status = 400, description = "The name is wrong", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "Deleting needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store cannot forget it", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn delete(
     State(http): State<Http>,
     caller: Caller,
@@ -235,6 +257,7 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Problem> {
     http.node.access.manage(&caller)?;
     http.node.topics.delete(name.as_str(), None)?;
+    http.node.store.forget_topic(name.as_str()).await.map_err(unkept)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -8,9 +8,13 @@
 
 mod access;
 mod accounts;
+mod admin;
+mod audit;
 mod backpressure;
+mod backup;
 mod codes;
 mod compression;
+mod crash;
 mod frames;
 mod handshake;
 mod http;
@@ -21,7 +25,10 @@ mod liveness;
 mod login;
 mod memory;
 mod people;
+mod ops;
 mod process;
 mod shutdown;
+mod store;
 mod support;
 mod tls;
+mod users;
