@@ -115,7 +115,7 @@ async fn answer(
 }
 
 /// What anonymous callers reach even where `auth.require` is on; sockets judge for themselves.
-fn is_open(path: &str) -> bool {
+pub(super) fn is_open(path: &str) -> bool {
     let exact =
         matches!(path, "/" | "/ws" | "/rpc" | "/health" | "/livez" | "/readyz" | "/metrics" | "/docs");
     exact

@@ -3,6 +3,7 @@
 //! A request passes [`layer::every_request`], then one handler; a handler answers JSON or a [`problem::Problem`]. The
 //! OpenAPI document is made from the same declarations as the routes, so neither has what the other lacks.
 
+mod asyncapi;
 mod body;
 mod documents;
 mod health;
@@ -87,10 +88,10 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         Listener::Public => probes.merge(public),
         Listener::Ops => probes.merge(ops),
     };
-    let (routes, openapi) = routes.split_for_parts();
+    let (routes, openapi) = routes.merge(documents::routes()).split_for_parts();
     let documents = Arc::new(documents::Documents::new(openapi, node.registry.openrpc_document()));
     let http = Http { node: node.clone(), repeats: Arc::default(), documents };
-    let mut routes = routes.merge(documents::routes());
+    let mut routes = routes;
     if listener != Listener::Ops {
         routes = routes.merge(pages::routes());
     }

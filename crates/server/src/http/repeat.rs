@@ -1,7 +1,7 @@
 //! `Idempotency-Key` on creations: a repeat gets the first answer, with another body a conflict (`http-api.md`).
 //!
 //! Keys are scoped to whoever sends them; anonymous ones to the address. They are kept for a day, at most
-//! [`MAX_KEYS`] of them; the oldest go.
+//! [`MAX_KEYS`] of them; the oldest go. They end with what they made: a repeat never tells of something that was deleted.
 
 use super::problem::Problem;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,6 +18,8 @@ const TTL_MS: u64 = 24 * 3600 * 1000;
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: String,
+    /// What was made: when it is deleted, the keys that made it are forgotten.
+    pub(super) made: String,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +73,15 @@ impl Repeats {
     }
 }
 
+impl Repeats {
+    /// Forgets the keys that made something which is gone now.
+    pub(super) fn forget(&self, made: &str) {
+        let Kept { first, order } = &mut *self.kept.lock();
+        first.retain(|_, (_, answer)| answer.made != made);
+        order.retain(|(_, key)| first.contains_key(key));
+    }
+}
+
 impl Kept {
     fn sweep(&mut self, now_ms: u64) {
         while self.order.len() >= MAX_KEYS || self.order.front().is_some_and(|(ends, _)| *ends <= now_ms) {
@@ -87,12 +98,16 @@ mod tests {
     #[test]
     fn a_repeat_is_answered_alike_and_another_body_conflicts() {
         let repeats = Repeats::default();
-        let created = || Ok(Answer { status: StatusCode::CREATED, body: "1".into() });
+        let created = || Ok(Answer { status: StatusCode::CREATED, body: "1".into(), made: "topic 1".into() });
         let never = || panic!("created twice");
         let key = || Some("k".to_owned());
         let first = repeats.once(key(), "a", 0, created).unwrap();
         assert_eq!(repeats.once(key(), "a", 5, never).unwrap(), first);
         assert_eq!(repeats.once(key(), "b", 5, never).unwrap_err().status, StatusCode::CONFLICT);
         assert!(repeats.once(key(), "b", TTL_MS, created).is_ok());
+        repeats.forget("topic 2");
+        assert!(repeats.once(key(), "b", TTL_MS, never).is_ok());
+        repeats.forget("topic 1");
+        assert!(repeats.once(key(), "c", TTL_MS, created).is_ok(), "the key ended with what it made");
     }
 }
