@@ -106,7 +106,7 @@ fn optional(path: &str, method: &str) -> Value {
 
 /// A number in the query is not bounded by a machine's word: what is too large is clamped.
 fn plain_integers(operation: &mut Value) {
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(schema) = parameter["schema"].as_object_mut() {
             schema.remove("format");
             not_null(schema);
