@@ -134,7 +134,7 @@ pub(super) struct NewTopic {
     #[schema(minimum = 0, maximum = 1_000_000)]
     history_size: Option<u64>,
     /// How long they are kept, as `30s`, `5m`, `24h`.
-    #[schema(example = "5m", pattern = "^[0-9]{1,9}(ms|s|m|h|d)$")]
+    #[schema(example = "5m", pattern = "^([0-9]{1,9}ms|[0-9]{1,8}s|[0-9]{1,6}m|[0-9]{1,4}h|[0-9]{1,3}d)$")]
     history_ttl: Option<String>,
 }
 
@@ -197,7 +197,7 @@ fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), 
         }
     }
     if let Some(ttl) = object.get("history_ttl").and_then(non_null) {
-        match ttl.as_str().and_then(crate::config::parse_duration) {
+        match ttl.as_str().and_then(history_ttl) {
             Some(ttl) => options.retention.ttl_ms = ttl.as_millis() as u64,
             None => {
                 return Err(Problem::invalid(
@@ -208,6 +208,16 @@ fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), 
         }
     }
     Ok((name, (options != plain).then_some(options)))
+}
+
+/// Units of `history_ttl` and their digits at most, as the body's schema says it: up to about three years.
+const TTL_DIGITS: [(&str, usize); 5] = [("ms", 9), ("s", 8), ("m", 6), ("h", 4), ("d", 3)];
+
+fn history_ttl(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = text.get(digits..)?;
+    let fits = TTL_DIGITS.iter().any(|(name, most)| *name == unit && (1..=*most).contains(&digits));
+    fits.then(|| crate::config::parse_duration(text)).flatten()
 }
 
 /// A number without a fraction, however it is written: `5.0` is an integer to JSON Schema.
