@@ -98,9 +98,10 @@ pub(super) struct TopicQuery {
     (status = 200, description = "A page", body = TopicPage)))]
 pub(super) async fn list(
     State(http): State<Http>,
+    caller: Caller,
     Params(query): Params<TopicQuery>,
 ) -> Result<Json<TopicPage>, Problem> {
-    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.access.manage(&caller)?;
     let limit = body::page_size(query.limit.as_deref())?;
     let (topics, more) = http.node.topics.list(query.after.as_deref(), limit);
     let next = more.then(|| topics.last().map(|t| t.name.to_string())).flatten();
@@ -114,9 +115,10 @@ pub(super) async fn list(
     (status = 404, description = "No such topic")))]
 pub(super) async fn show(
     State(http): State<Http>,
+    caller: Caller,
     TopicName(name): TopicName,
 ) -> Result<Json<Topic>, Problem> {
-    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.access.manage(&caller)?;
     Ok(Json(http.node.topics.show(name.as_str())?.into()))
 }
 
@@ -145,28 +147,34 @@ pub(super) struct NewTopic {
     (status = 200, description = "It was there and is kept now", body = Topic),
     (status = 409, description = "The Idempotency-Key was used with another body"),
     (status = 429, description = "As many topics as limits.max_topics allows")))]
-pub(super) async fn make(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn make(
+    State(http): State<Http>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
     let node = &http.node;
-    node.access.manage(&Caller::Anonymous)?;
+    node.access.manage(&caller)?;
     let address = super::client_address(node, &request);
     let (parts, content) = request.into_parts();
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
-    let key = repeat::key(&parts.headers)?.map(|key| format!("topics {address} {key}"));
+    let key = repeat::key(&parts.headers)?
+        .map(|key| format!("topics {} {key}", caller.key_scope().unwrap_or_else(|| address.to_string())));
     let now = crate::node::unix_ms();
     let answer = http.repeats.once(key, &text, now, || {
         let (name, options) = new_topic(&http, &text)?;
         let topic = node.topics.make(&name, options, now)?;
         let status = if topic.existed { StatusCode::OK } else { StatusCode::CREATED };
         let body = serde_json::to_string(&Topic::from(topic.info)).unwrap_or_default();
-        Ok(Answer { status, body, made: made(&name) })
+        Ok(Answer { status, body })
     })?;
     Ok((answer.status, super::json_type(), answer.body).into_response())
 }
 
-/// A topic as the thing an `Idempotency-Key` made.
-fn made(name: &str) -> String {
-    format!("topic {name}")
+/// The key that made a topic ends with it. The answer of [`make`] begins with the topic's name.
+fn forget_key(http: &Http, name: &str) {
+    let begin = format!("{{\"name\":{},", serde_json::Value::from(name));
+    http.repeats.forget(|key, answer| key.starts_with("topics ") && answer.body.starts_with(&begin));
 }
 
 fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), Problem> {
@@ -237,11 +245,12 @@ fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
     (status = 404, description = "No such topic")))]
 pub(super) async fn delete(
     State(http): State<Http>,
+    caller: Caller,
     TopicName(name): TopicName,
 ) -> Result<StatusCode, Problem> {
-    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.access.manage(&caller)?;
     http.node.topics.delete(name.as_str(), None)?;
-    http.repeats.forget(&made(name.as_str()));
+    forget_key(&http, name.as_str());
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -258,6 +267,8 @@ pub(super) struct HistoryParams {
     /// Only events after this offset, the oldest first.
     #[param(value_type = Option<u64>)]
     after: Option<String>,
+    /// A subscription token, where the topic's rule asks for one.
+    token: Option<String>,
 }
 
 /// A kept event.
@@ -297,6 +308,7 @@ pub(super) struct HistoryPage {
     (status = 404, description = "No such topic")))]
 pub(super) async fn history(
     State(http): State<Http>,
+    caller: Caller,
     TopicName(name): TopicName,
     Params(params): Params<HistoryParams>,
 ) -> Result<Json<HistoryPage>, Problem> {
@@ -305,8 +317,14 @@ pub(super) async fn history(
         limit: body::page_size(params.limit.as_deref())?,
         before: body::offset("before", params.before.as_deref())?,
         after: body::offset("after", params.after.as_deref())?,
+        token: params.token.as_deref(),
     };
-    let found = read_history(&http.node, &Caller::Anonymous, query)?;
+    let grant = match params.token.as_deref() {
+        Some(token) => Some(http.node.identity.subscription(token).await),
+        None => None,
+    };
+    let granted = grant.as_ref().map(|g| g.as_ref().map_err(Clone::clone));
+    let found = read_history(&http.node, &caller, query, granted)?;
     let items = found.items.into_iter().map(kept).collect::<Result<_, _>>()?;
     Ok(Json(HistoryPage { items, next: found.next, epoch: found.epoch.to_string(), offset: found.offset }))
 }
@@ -360,16 +378,22 @@ pub(super) struct PublishAnswer {
     (status = 429, description = "Too many messages")))]
 pub(super) async fn publish(
     State(http): State<Http>,
+    caller: Caller,
     request: Request,
 ) -> Result<Json<PublishAnswer>, Problem> {
     let node = &http.node;
     let address = super::client_address(node, &request);
     let (parts, content): (_, Body) = request.into_parts();
-    node.take_message(address)?;
+    node.take_message(address, &caller)?;
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let typed::PublishBody { mut publish, exclude_session } = typed::decode_publish(&text)?;
-    node.access.publish(publish.topic.as_str(), &Caller::Anonymous)?;
+    let grant = match publish.token.as_deref() {
+        Some(token) => Some(node.identity.subscription(token).await),
+        None => None,
+    };
+    let granted = grant.as_ref().map(|g| g.as_ref().map_err(Clone::clone));
+    node.access.publish(publish.topic.as_str(), &caller, granted)?;
     if let Some(key) = repeat::key(&parts.headers)? {
         publish.idempotency_key = Some(key.into());
     }
@@ -404,7 +428,7 @@ async fn publish_beside(
         let result = TopicRef::parse(topic).and_then(|topic| {
             let idempotency_key = key.map(Into::into);
             let publish =
-                Publish { topic, payload: &payload, client_id: None, idempotency_key, exclude_self: false };
+                Publish { topic, payload: &payload, client_id: None, idempotency_key, exclude_self: false, token: None };
             driver.publish_beside(&publish, &client_id, addr)
         });
         let _gone = tell.send(result);

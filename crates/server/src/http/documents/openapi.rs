@@ -4,6 +4,7 @@
 //! sentence: `(status = 404, description = "No such topic")`. The body of every refusal, the refusals that follow from the
 //! rest of the declaration, and examples where the schema's own do not suffice are added here, for all routes alike.
 
+use super::super::layer;
 use super::{examples, refusals};
 use serde_json::{Map, Value, json};
 
@@ -98,8 +99,8 @@ fn credentials() -> Value {
 /// Where a route demands no credential, one may still be sent.
 fn optional(path: &str, method: &str) -> Value {
     match (path, method) {
-        ("/ws" | "/rpc", "get") => json!([{}, { "bearer": [] }, { "ticket": [] }, { "token": [] }]),
-        _ if super::super::layer::is_open(path) && path != "/rpc" => json!([]),
+        ("/ws" | "/rpc" | "/ws/system", "get") => json!([{}, { "bearer": [] }, { "ticket": [] }, { "token": [] }]),
+        _ if layer::is_public(path) || layer::is_login(path) => json!([]),
         _ => json!([{}, { "bearer": [] }, { "api_key": [] }]),
     }
 }
