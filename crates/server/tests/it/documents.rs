@@ -143,6 +143,7 @@ fn the_sockets_of_one_document_are_the_channels_of_the_other() {
 #[test]
 fn every_frame_a_client_may_send_is_answered_as_the_document_says() {
     let server = start(&[]);
+    let query = format!("?token={}", access_token(&server));
     let asyncapi = document(&server, "/asyncapi.json");
     for (name, operation) in asyncapi["operations"].as_object().unwrap() {
         if operation["action"] != "receive" {
@@ -154,12 +155,20 @@ fn every_frame_a_client_may_send_is_answered_as_the_document_says() {
         let answers: Vec<_> =
             operation["reply"]["messages"].as_array().unwrap().iter().map(|r| of(&of(r))).collect();
         let path = of(&operation["channel"])["address"].as_str().unwrap().to_owned();
+        let path = if path == "/ws/system" { path + &query } else { path };
         for example in message["examples"].as_array().unwrap() {
             let answer = answered(&server, &path, &example["payload"]);
             let fits = answers.iter().any(|a| fits(&a["payload"], &answer));
             assert!(fits, "{name}: {} is answered {answer}", example["payload"]);
         }
     }
+}
+
+/// Somebody to log in as.
+fn access_token(server: &Server) -> String {
+    let alice = json!({ "username": "alice", "password": "correct horse battery" });
+    assert_eq!(server.post("/auth/register", &alice).status, 201);
+    server.post("/auth/login", &alice).json()["access_token"].as_str().unwrap().to_owned()
 }
 
 /// The answer to a frame: what has its `request_id` or `id`.
@@ -193,7 +202,8 @@ fn what_the_server_says_unasked_is_in_the_document() {
         let mut of_dialect = messages.iter().filter(|(key, _)| key.starts_with(dialect));
         of_dialect.any(|(_, m)| fits(&m["payload"], frame))
     };
-    for (path, dialect) in [("/ws", "typed."), ("/rpc", "jsonrpc.")] {
+    let system = format!("/ws/system?token={}", access_token(&server));
+    for (path, dialect) in [("/ws", "typed."), ("/rpc", "jsonrpc."), (system.as_str(), "typed.")] {
         let mut client = Client::open(server.addr(), path, None);
         let welcome = client.hear();
         assert!(known(dialect, &welcome), "{welcome}");

@@ -2,7 +2,7 @@
 
 use super::message::{From, Member, Message, literal, may, must, object, one_of, string, time, written};
 use super::samples::{self, AT};
-use super::typed::{event_members, info_members, session_members, welcome_members};
+use super::typed::{event_members, info_members, info_summary, session_members, welcome_members};
 use fanfare_core::model::ErrorCode;
 use fanfare_dialects::Dialect;
 use fanfare_dialects::jsonrpc::{self, JsonRpc};
@@ -176,7 +176,7 @@ fn unasked() -> Vec<Message> {
     all.extend(samples::infos().map(|info| {
         let key = format!("server.info.{}", info.code().to_ascii_lowercase());
         notification(&key, "server.info", info_members(&info), "Notices")
-            .says(format!("server.info {}", info.code()), info.message())
+            .says(format!("server.info {}", info.code()), info_summary(&info))
             .example(info.code(), written(|out| JsonRpc.info(&info, AT, out)))
     }));
     all

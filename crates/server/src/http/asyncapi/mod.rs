@@ -18,25 +18,37 @@ mod typed;
 use message::{From, Message};
 use serde_json::{Map, Value, json};
 
-/// A socket: the name of its channel, its path, what it is, and the dialects spoken on it.
-const SOCKETS: [(&str, &str, &str, &[&str]); 2] = [
-    (
-        "ws",
-        "/ws",
-        "The main socket: the typed dialect, or JSON-RPC by subprotocol or first frame",
-        &["typed.", "jsonrpc."],
-    ),
-    ("rpc", "/rpc", "JSON-RPC 2.0 only", &["jsonrpc."]),
+/// A socket: the name of its channel, its path, what it is, and which messages go over it.
+type Socket = (&'static str, &'static str, &'static str, fn(&Message) -> bool);
+
+const SOCKETS: [Socket; 3] = [
+    ("ws", "/ws", "The main socket: the typed dialect, or JSON-RPC by subprotocol or first frame", |m| !is_notice(m)),
+    ("rpc", "/rpc", "JSON-RPC 2.0 only", |m| m.key.starts_with("jsonrpc.") && !is_notice(m)),
+    ("system", "/ws/system", "Account-wide notices, for whoever is logged in; nothing is asked for on it but ping", is_system),
 ];
+
+/// What an admin tells everyone goes over the system socket alone.
+fn is_notice(message: &Message) -> bool {
+    message.key.ends_with(".info.notice")
+}
+
+fn is_system(message: &Message) -> bool {
+    const ASKED: [&str; 4] = ["typed.ping", "typed.pong", "typed.error", "jsonrpc.error"];
+    const UNASKED: [&str; 4] = ["typed.welcome", "typed.session_message", "jsonrpc.session.", "jsonrpc.server."];
+    let key = message.key.as_str();
+    match message.from {
+        From::Server => UNASKED.iter().any(|k| key.starts_with(k)) || key.starts_with("typed.info."),
+        _ => ASKED.contains(&key),
+    }
+}
 
 /// The document; `openrpc` is the registry's.
 pub(super) fn document(openrpc: &str) -> Value {
     let openrpc: Value = serde_json::from_str(openrpc).unwrap_or_default();
     let messages = all(&openrpc);
     let (mut channels, mut operations, mut components) = (Map::new(), Map::new(), Map::new());
-    for (channel, path, what, dialects) in SOCKETS {
-        let spoken: Vec<_> =
-            messages.iter().filter(|m| dialects.iter().any(|d| m.key.starts_with(d))).collect();
+    for (channel, path, what, goes) in SOCKETS {
+        let spoken: Vec<_> = messages.iter().filter(|m| goes(m)).collect();
         channels.insert(channel.into(), socket(path, what, &spoken));
         operations.extend(spoken.iter().filter_map(|m| operation(channel, m)));
     }

@@ -20,7 +20,16 @@ pub(super) fn replies() -> impl Iterator<Item = Reply<'static>> {
         Reply::Unsubscribed { .. } => {
             Some(Reply::Published { topic: TOPIC.into(), event: meta(), delivered: 3 })
         }
-        Reply::Published { .. } => Some(Reply::Pong),
+        Reply::Published { .. } => Some(Reply::Authenticated {
+            user_id: "019aa5f0-7c3d-7a51-9d0e-3f6f6f0d2b11".into(),
+            username: "alice".into(),
+            session_code: "brave-otter-7".into(),
+            resume_token: "a secret, good once".into(),
+        }),
+        Reply::Authenticated { .. } => {
+            Some(Reply::Server { command: "user_count".into(), result: r#"{"count":3}"#.into() })
+        }
+        Reply::Server { .. } => Some(Reply::Pong),
         Reply::Pong => None,
     })
 }
@@ -30,7 +39,12 @@ pub(super) fn infos() -> impl Iterator<Item = Info<'static>> {
     successors(Some(Info::TopicDeleted { topic: TOPIC }), |info| match info {
         Info::TopicDeleted { .. } => Some(Info::MessagesDropped { count: 4 }),
         Info::MessagesDropped { .. } => Some(Info::ServerShutdown),
-        Info::ServerShutdown => None,
+        Info::ServerShutdown => Some(Info::TokenExpiring { expires_at_ms: AT + 60_000 }),
+        Info::TokenExpiring { .. } => Some(Info::SubscriptionExpired { topic: TOPIC }),
+        Info::SubscriptionExpired { .. } => {
+            Some(Info::Notice { message: "maintenance at ten", severity: "warning" })
+        }
+        Info::Notice { .. } => None,
     })
 }
 

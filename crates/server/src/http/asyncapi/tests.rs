@@ -29,6 +29,7 @@ fn shown_by(command: &Command<'_>) -> &'static str {
         Command::SubscribeFeed { .. } => "typed.subscribe.feed",
         Command::UnsubscribeFeed { .. } => "typed.unsubscribe.feed",
         Command::Authenticate { .. } => "typed.auth",
+        Command::Server { .. } => "typed.server",
         Command::Ping => "typed.ping",
     }
 }

@@ -20,6 +20,11 @@ pub(super) fn messages() -> Vec<Message> {
     all
 }
 
+/// Where a topic's rule says `token`.
+fn subscription_token(action: &str) -> Value {
+    string(&format!("A subscription token of an issuer whose actions have {action}, where the topic's rule asks for one"))
+}
+
 fn client_id(what: &str) -> Member {
     may("client_id", bounded(255, what))
 }
@@ -40,6 +45,7 @@ fn client() -> Vec<Message> {
                     must("topic", topic()),
                     client_id("The name the client gives itself"),
                     may("since", since),
+                    may("token", subscription_token("subscribe")),
                     request_id(),
                 ],
             ))
@@ -62,7 +68,7 @@ fn client() -> Vec<Message> {
             .says("unsubscribe", "Stops hearing a feed")
             .schema(frame("unsubscribe", [must("channel", string("The feed's channel")), request_id()]))
             .example("a feed", json!({ "type": "unsubscribe", "channel": "dashboard", "request_id": 9 })),
-        sent("typed.auth", &[], "Connection")
+        sent("typed.auth", &["typed.ack.auth"], "Connection")
             .says("auth", "Logs in on an open socket, or refreshes the login; a member it does not know is refused")
             .schema(strict(frame("auth", [must("token", string("A JWT access token")), request_id()])))
             .example("an access token", json!({ "type": "auth", "token": "eyJhbGciOiJFZERTQSJ9.e30.c2ln", "request_id": 10 })),
@@ -70,6 +76,21 @@ fn client() -> Vec<Message> {
             .says("ping", "Asks whether the connection is alive")
             .schema(frame("ping", [request_id()]))
             .example("with an id", json!({ "type": "ping", "request_id": 7 })),
+        sent("typed.server", &["typed.server_response"], "Server commands")
+            .says("server", "Runs a command of the server; list_commands tells which there are and what they take")
+            .schema(frame(
+                "server",
+                [
+                    must("command", string("Its name")),
+                    may("params", json!({ "type": "object", "description": "As the command's schema says" })),
+                    request_id(),
+                ],
+            ))
+            .example("which commands there are", json!({ "type": "server", "command": "list_commands", "request_id": 11 }))
+            .example(
+                "with params",
+                json!({ "type": "server", "command": "echo", "params": { "message": "hello" }, "request_id": 12 }),
+            ),
     ]
 }
 
@@ -88,6 +109,7 @@ fn publish() -> Message {
             may("message", anything("Another name of `payload`, which wins where both are there")),
             client_id("Shown to subscribers as the event's client_id"),
             may("idempotency_key", bounded(128, "Repeats within five minutes get the first ack")),
+            may("token", subscription_token("publish")),
             may("exclude_self", boolean("The publishing connection does not hear it")),
             request_id(),
         ],
@@ -169,6 +191,16 @@ fn reply_message(reply: &Reply<'_>) -> Message {
                 ],
             ))
             .example("published", written(reply)),
+        Reply::Authenticated { .. } => message("typed.ack.auth", "Connection")
+            .says("ack of auth", "Logged in: the session has a new code; or the login was refreshed")
+            .schema(ack("auth", vec![must("user", user()), must("session_code", string("The session's code from now on")),
+                must("resume_token", string("What resumes it next"))]))
+            .example("logged in", written(reply)),
+        Reply::Server { .. } => message("typed.server_response", "Server commands")
+            .says("server_response", "What a server command answers")
+            .schema(frame("server_response", [must("command", string("Its name")),
+                must("result", anything("As the command says")), request_id()]))
+            .example("users online", written(reply)),
         Reply::Pong => message("typed.pong", "Connection")
             .says("pong", "The answer to ping")
             .schema(frame("pong", [request_id(), must("timestamp", time())]))
@@ -223,11 +255,16 @@ fn unasked() -> Vec<Message> {
     ];
     all.extend(samples::infos().map(|info| {
         message(&format!("typed.info.{}", info.code().to_ascii_lowercase()), "Notices")
-            .says(format!("info {}", info.code()), info.message())
+            .says(format!("info {}", info.code()), info_summary(&info))
             .schema(frame("info", info_members(&info)))
             .example(info.code(), written(|out| Typed.info(&info, AT, out)))
     }));
     all
+}
+
+/// Who is logged in.
+fn user() -> Value {
+    object([must("id", string("The user's id")), must("username", string("The user's name"))])
 }
 
 /// What a welcome has in either dialect.
@@ -277,6 +314,14 @@ pub(super) fn session_members() -> Vec<Member> {
     vec![must("payload", anything("Any JSON")), must("timestamp", time())]
 }
 
+/// What a notice is about; its own words unless they are somebody's.
+pub(super) fn info_summary(info: &Info<'_>) -> String {
+    match info {
+        Info::Notice { .. } => "what an admin tells everyone on /ws/system".into(),
+        told => told.message().into(),
+    }
+}
+
 /// What a notice has in either dialect.
 pub(super) fn info_members(info: &Info<'_>) -> Vec<Member> {
     let own = match info {
@@ -285,6 +330,9 @@ pub(super) fn info_members(info: &Info<'_>) -> Vec<Member> {
             Some(must("count", count("How many were dropped before the next event")))
         }
         Info::ServerShutdown => None,
+        Info::TokenExpiring { .. } => Some(must("expires_at", time())),
+        Info::SubscriptionExpired { .. } => Some(must("topic", topic())),
+        Info::Notice { .. } => Some(must("severity", one_of(&["info", "warning", "critical"], "How grave"))),
     };
     let mut members = vec![must("code", literal(info.code()))];
     members.extend(own);

@@ -90,7 +90,7 @@ fn credentials() -> Value {
     let key = |place: &str, name: &str, what: &str| json!({ "type": "apiKey", "in": place, "name": name, "description": what });
     json!({
         "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token of POST /auth/login, or of an issuer of auth.issuers" },
-        "api_key": key("header", "X-API-Key", "A key of `fanfare admin create-api-key`, for an app's own backend"),
+        "apiKey": key("header", "X-API-Key", "A key of `fanfare admin create-api-key`, for an app's own backend"),
         "ticket": key("query", "ticket", "Sockets: good once, for 30 s"),
         "token": key("query", "token", "Sockets: an access token, where auth.allow_query_token is on"),
     })
@@ -101,7 +101,7 @@ fn optional(path: &str, method: &str) -> Value {
     match (path, method) {
         ("/ws" | "/rpc" | "/ws/system", "get") => json!([{}, { "bearer": [] }, { "ticket": [] }, { "token": [] }]),
         _ if layer::is_public(path) || layer::is_login(path) => json!([]),
-        _ => json!([{}, { "bearer": [] }, { "api_key": [] }]),
+        _ => json!([{}, { "bearer": [] }, { "apiKey": [] }]),
     }
 }
 
