@@ -111,7 +111,17 @@ fn text(name: &str, schema: &Value) -> String {
         "kind" => "memory",
         _ => "text",
     };
+    if let Some(choice) = schema["pattern"].as_str().and_then(first_choice) {
+        return choice.to_owned();
+    }
     let least = schema["minLength"].as_u64().unwrap_or(0) as usize;
     let said = by_format.unwrap_or(by_name);
     format!("{said}{}", "x".repeat(least.saturating_sub(said.len())))
+}
+
+/// The first of a pattern that is nothing but a choice of words: `^(one|other)$`.
+fn first_choice(pattern: &str) -> Option<&str> {
+    let words = pattern.strip_prefix("^(")?.strip_suffix(")$")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '|');
+    words.split('|').next().filter(|_| words.chars().all(plain))
 }

@@ -54,7 +54,7 @@ pub(super) fn finish(mut document: Value) -> Value {
     let mut paths = document["paths"].take();
     for (path, method, operation) in operations(&mut paths) {
         if operation.get("security").is_none() {
-            operation["security"] = optional(path, method);
+            operation["security"] = usual(path, method);
         }
         plain_integers(operation);
         refusals::complete(path, operation);
@@ -96,11 +96,14 @@ fn credentials() -> Value {
     })
 }
 
-/// Where a route demands no credential, one may still be sent.
-fn optional(path: &str, method: &str) -> Value {
+/// Credentials of a route that declares none of its own: of a user where it is about users, else whatever is sent along.
+fn usual(path: &str, method: &str) -> Value {
     match (path, method) {
-        ("/ws" | "/rpc" | "/ws/system", "get") => json!([{}, { "bearer": [] }, { "ticket": [] }, { "token": [] }]),
+        ("/ws/system", "get") => json!([{ "bearer": [] }, { "ticket": [] }, { "token": [] }]),
+        ("/ws" | "/rpc", "get") => json!([{}, { "bearer": [] }, { "ticket": [] }, { "token": [] }]),
         _ if layer::is_public(path) || layer::is_login(path) => json!([]),
+        _ if ["/auth/", "/users/", "/messages"].iter().any(|p| path.starts_with(p)) => json!([{ "bearer": [] }]),
+        _ if path.starts_with("/sessions/") => json!([{ "bearer": [] }, { "apiKey": [] }]),
         _ => json!([{}, { "bearer": [] }, { "apiKey": [] }]),
     }
 }
