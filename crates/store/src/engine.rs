@@ -5,6 +5,7 @@
 //! caller hears of success only after the commit that holds the unit, and a unit that fails leaves nothing and undoes
 //! nobody else's.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -84,7 +85,10 @@ where
     F: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
 {
     fn run(&mut self, sql: &mut dyn Sql) -> bool {
-        let result = (self.work)(sql);
+        // A fault of a model is its caller's trouble; the engine's threads and connections outlive it.
+        let ran = catch_unwind(AssertUnwindSafe(|| (self.work)(sql)));
+        let result =
+            ran.unwrap_or_else(|_| Err(StoreError::Unavailable("a fault within the store".to_owned())));
         let keep = result.is_ok();
         self.result = Some(result);
         keep

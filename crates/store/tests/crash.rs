@@ -5,14 +5,17 @@ mod common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use common::{Stage, message};
-use fanfare_store::{Appended, Store, StoreOptions};
+use fanfare_store::{Appended, Store, StoreError, StoreOptions};
 
 stories!(what_was_acknowledged_survives_the_process, acknowledging_before_the_commit_is_caught);
 
 /// Acknowledgements after which the child is killed, at least.
 const ENOUGH: usize = 1500;
+/// Exit status of a child whose store failed for good.
+const FATAL: i32 = 3;
 const URL: &str = "FANFARE_CRASH_URL";
 const SABOTAGE: &str = "FANFARE_CRASH_SABOTAGE";
 
@@ -23,7 +26,9 @@ async fn child() {
     let Ok(url) = std::env::var(URL) else { return };
     let sabotage = std::env::var_os(SABOTAGE).is_some();
     let dir = tempfile::TempDir::new().unwrap();
-    let store = Store::open(StoreOptions::new(url, dir.path())).await.unwrap();
+    let mut options = StoreOptions::new(url, dir.path());
+    options.on_fatal = Some(Arc::new(|error| eprintln!("fatal: {error}")));
+    let store = Store::open(options).await.unwrap();
     let say = |id: &str| {
         let line = format!("acknowledged {id}\n");
         std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
@@ -51,6 +56,11 @@ async fn child() {
     for sender in senders {
         sender.await.unwrap();
     }
+    // Only a store that failed for good lets all senders end.
+    assert!(!store.status().up);
+    assert!(matches!(store.count_messages().await, Err(StoreError::Fatal(_))));
+    store.close().await;
+    std::process::exit(FATAL);
 }
 
 /// Runs the child until it has acknowledged enough, kills it, and answers all it acknowledged.
@@ -102,4 +112,35 @@ async fn what_was_acknowledged_survives_the_process(stage: Stage) {
 async fn acknowledging_before_the_commit_is_caught(stage: Stage) {
     let acknowledged = tokio::task::block_in_place(|| killed(&stage, true));
     assert!(missing(&stage, &acknowledged).await > 0, "the check above would not see lost rows");
+}
+
+/// The kernel is made to answer the writer's syncs with an error, from the fortieth on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_ends_all_writing() {
+    common::on_sqlite(|stage| async move {
+        let traced = tokio::task::block_in_place(|| {
+            Command::new("strace")
+                .args(["-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync"])
+                .args(["-e", "inject=fsync,fdatasync:error=EIO:when=40+"])
+                .arg(std::env::current_exe().unwrap())
+                .args(["--exact", "child", "--ignored", "--nocapture"])
+                .env(URL, &stage.options.url)
+                .output()
+        });
+        let Ok(child) = traced else { return common::left_out("no strace: failed syncs were not tried") };
+        let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+        if err.contains("ptrace") {
+            return common::left_out("strace may not trace here: failed syncs were not tried");
+        }
+        assert_eq!(child.status.code(), Some(FATAL), "every sender hears that it is over: {err}");
+        assert_eq!(err.matches("fatal: ").count(), 1, "told once: {err}");
+        let acknowledged: Vec<String> = out
+            .lines()
+            .filter_map(|line| line.split_once("acknowledged "))
+            .map(|(_, id)| id.to_owned())
+            .collect();
+        assert!(!acknowledged.is_empty());
+        assert_eq!(missing(&stage, &acknowledged).await, 0);
+    })
+    .await;
 }

@@ -7,6 +7,8 @@
 mod connection;
 mod errors;
 mod readers;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::PathBuf;

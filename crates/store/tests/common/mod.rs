@@ -63,12 +63,15 @@ pub async fn on_sqlite<F: Future<Output = ()>>(story: impl FnOnce(Stage) -> F) {
 
 pub async fn on_postgres<F: Future<Output = ()>>(story: impl FnOnce(Stage) -> F) {
     if server().is_none() {
-        // Straight to the terminal: the test harness keeps what passing tests print to itself.
-        let left_out = b"LEFT OUT: no PostgreSQL (TEST_DATABASE_URL, or the package postgresql)\n";
-        std::fs::OpenOptions::new().write(true).open("/dev/stderr").unwrap().write_all(left_out).unwrap();
-        return;
+        return left_out("no PostgreSQL (TEST_DATABASE_URL names one, the package postgresql has one)");
     }
     tokio::time::timeout(STORY, story(postgres_stage(&database().await))).await.unwrap();
+}
+
+/// Says what was not tried, straight to the terminal: the test harness keeps what passing tests print to itself.
+pub fn left_out(what: &str) {
+    let mut terminal = std::fs::OpenOptions::new().write(true).open("/dev/stderr").unwrap();
+    writeln!(terminal, "LEFT OUT: {what}").unwrap();
 }
 
 /// Declares a story as two tests.
