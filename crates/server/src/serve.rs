@@ -84,6 +84,11 @@ async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> R
     })?;
     node.bind(address);
     storage::watch(&node.metrics, &store, commits);
+    let (lost, rows) = (audit.clone(), node.connections_log.clone());
+    node.metrics.watch_counter("fanfare_audit_lost", "Audit events that are only counted", move || lost.lost());
+    node.metrics.watch_counter("fanfare_connection_rows_lost", "Closed connections left out of the store", move || {
+        rows.lost()
+    });
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };
     let mut serving = tokio::task::JoinSet::new();
