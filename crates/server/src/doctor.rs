@@ -3,15 +3,18 @@
 use crate::cli::DoctorArgs;
 use crate::config::{Config, ConfigError, Host};
 use crate::storage;
+use crate::tls::{self, Tls};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// MiB that should be free where the server writes.
 const ROOM_MIB: u64 = 256;
 /// A probe's patience.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// A certificate is to be renewed before it has fewer days left.
+const RENEW_DAYS: u64 = 14;
 
 /// Carries it out.
 ///
@@ -31,6 +34,14 @@ pub fn doctor(args: DoctorArgs) -> Result<ExitCode, ConfigError> {
     say(true, "the configuration is valid".into());
     match config.check_exposure() {
         Ok(()) => say(true, format!("{} may be served", config.server.host)),
+        Err(error) => say(false, error.to_string()),
+    }
+    match Tls::check(&config) {
+        Ok(None) => {}
+        Ok(Some(end)) => {
+            let days = end.duration_since(SystemTime::now()).unwrap_or_default().as_secs() / 86_400;
+            say(days >= RENEW_DAYS, format!("tls.cert is valid for {days} more days"));
+        }
         Err(error) => say(false, error.to_string()),
     }
     let folder = config.data_dir.display().to_string();
@@ -55,7 +66,7 @@ pub fn doctor(args: DoctorArgs) -> Result<ExitCode, ConfigError> {
         format!(
             "a server {} on port {}",
             if is_live(&config) { "answers" } else { "does not answer" },
-            config.server.port
+            port(&config)
         ),
     );
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -120,33 +131,37 @@ fn tempwrite(folder: &std::path::Path) -> std::io::Result<()> {
     std::fs::remove_file(file)
 }
 
-/// Whether a server on the configured address answers `/livez`.
-fn is_live(config: &Config) -> bool {
-    let addresses: Vec<SocketAddr> = match std::fs::read_to_string(config.data_dir.join("address")) {
-        Ok(url) if config.server.port == 0 => {
-            url.trim().trim_start_matches("http://").parse().into_iter().collect()
-        }
-        _ => match &config.server.host {
-            Host::Ip(IpAddr::V4(ip)) if ip.is_unspecified() => {
-                vec![(Ipv4Addr::LOCALHOST, config.server.port).into()]
-            }
-            Host::Ip(IpAddr::V6(ip)) if ip.is_unspecified() => {
-                vec![(Ipv6Addr::LOCALHOST, config.server.port).into()]
-            }
-            Host::Ip(ip) => vec![(*ip, config.server.port).into()],
-            Host::Name(name) => {
-                std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), config.server.port))
-                    .map(Iterator::collect)
-                    .unwrap_or_default()
-            }
-        },
-    };
-    addresses.into_iter().any(|address| asks_livez(address).unwrap_or(false))
+/// Where the server listens, by the configuration.
+fn port(config: &Config) -> u16 {
+    if config.serves_tls() { config.tls.port } else { config.server.port }
 }
 
-fn asks_livez(address: SocketAddr) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+/// Whether a server on the configured address answers `/livez`.
+fn is_live(config: &Config) -> bool {
+    let port = port(config);
+    let scheme = if config.serves_tls() { "https://" } else { "http://" };
+    let addresses: Vec<SocketAddr> = match std::fs::read_to_string(config.data_dir.join("address")) {
+        Ok(url) if port == 0 => url.trim().trim_start_matches(scheme).parse().into_iter().collect(),
+        _ => match &config.server.host {
+            Host::Ip(IpAddr::V4(ip)) if ip.is_unspecified() => vec![(Ipv4Addr::LOCALHOST, port).into()],
+            Host::Ip(IpAddr::V6(ip)) if ip.is_unspecified() => vec![(Ipv6Addr::LOCALHOST, port).into()],
+            Host::Ip(ip) => vec![(*ip, port).into()],
+            Host::Name(name) => std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port))
+                .map(Iterator::collect)
+                .unwrap_or_default(),
+        },
+    };
+    addresses.into_iter().any(|address| asks_livez(address, config.serves_tls()).unwrap_or(false))
+}
+
+fn asks_livez(address: SocketAddr, tls: bool) -> std::io::Result<bool> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    if tls { answers(tls::probe(stream)?, address) } else { answers(stream, address) }
+}
+
+fn answers(mut stream: impl Read + Write, address: SocketAddr) -> std::io::Result<bool> {
     write!(stream, "GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;

@@ -20,6 +20,7 @@ pub mod serve;
 pub mod shard;
 pub mod storage;
 pub mod telemetry;
+pub mod tls;
 
 /// The product's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

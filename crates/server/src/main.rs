@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use fanfare_server::cli::{Cli, Command};
-use fanfare_server::config::ConfigError;
-use fanfare_server::{doctor, serve};
+use fanfare_server::config::{Config, ConfigError};
+use fanfare_server::{doctor, serve, tls};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -37,6 +37,7 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
         Command::Migrate(args) => working(args.run()),
         Command::Backup(args) => working(args.run()),
         Command::Restore(args) => working(args.run()),
+        Command::DevCert(args) => tls::dev_cert(&Config::load(&args.settings.sources())?.config),
         Command::Pub(args) => Ok(client(Box::pin(args.run()))),
         Command::Sub(args) => Ok(client(Box::pin(args.run()))),
         Command::Bench(args) => Ok(client(Box::pin(args.run()))),

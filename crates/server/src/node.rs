@@ -123,6 +123,8 @@ pub struct Bound {
     pub address: SocketAddr,
     /// Origins whose pages may connect.
     pub origins: Vec<String>,
+    /// The public origin's host.
+    pub public_host: String,
 }
 
 impl std::fmt::Debug for Node {
@@ -225,6 +227,7 @@ impl Node {
     pub fn bind(&self, address: SocketAddr) {
         let bound = Bound {
             address,
+            public_host: self.config.public_origin(address).host().to_owned(),
             origins: self.config.origins(address).iter().map(|o| o.as_str().to_owned()).collect(),
         };
         let _first = self.bound.set(bound);
@@ -233,6 +236,13 @@ impl Node {
     /// What is known of the listener; `None` before it is bound.
     pub fn bound(&self) -> Option<&Bound> {
         self.bound.get()
+    }
+
+    /// Whether the public origin is a DNS name: not `localhost`, not an address.
+    pub fn is_named(&self) -> bool {
+        let host = self.bound.get().map_or("", |b| &b.public_host).trim_matches(['[', ']']);
+        let local = host == "localhost" || host.ends_with(".localhost");
+        !host.is_empty() && !local && host.parse::<IpAddr>().is_err()
     }
 
     /// The server's name in what users sign and in the welcome: fixed at the first start (`accounts-and-messages.md`).

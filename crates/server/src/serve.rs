@@ -11,15 +11,17 @@ use crate::config::{Config, ConfigError};
 use crate::connections_log::ConnectionsLog;
 use crate::data_dir::DataDir;
 use crate::http::{self, Listener};
-use crate::listen;
 use crate::identity::Identity;
+use crate::listen::{self, Service};
 use crate::node::{Node, Services, unix_ms};
 use crate::shard::{Bell, Driver, ToShard};
 use crate::storage::{self, Commits};
 use crate::telemetry::logs;
 use crate::telemetry::snapshots::Snapshots;
+use crate::tls::{Tls, reload};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -62,11 +64,26 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
     runtime.block_on(run(config, &data, &key, threads))
 }
 
-async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> Result<ExitCode, ConfigError> {
+async fn run(
+    config: Config,
+    data: &DataDir,
+    session_key: &[u8; 32],
+    shards: usize,
+) -> Result<ExitCode, ConfigError> {
     let no_descriptor =
         |e: std::io::Error| ConfigError::key("limits.max_connections", format!("no descriptor left: {e}"));
     let bells = (0..shards).map(|_| Bell::new()).collect::<Result<Vec<_>, _>>().map_err(no_descriptor)?;
-    let listener = listen::bind(&config).await?;
+    let tls = Tls::load(&config)?;
+    let (key, port) = match tls {
+        Some(_) => ("tls.port", config.tls.port),
+        None => ("server.port", config.server.port),
+    };
+    let listener = listen::bind(&config, key, port).await?;
+    let redirecting = match tls {
+        Some(_) => Some(listen::bind(&config, "tls.redirect_port", config.tls.redirect_port).await?),
+        None => None,
+    };
+    let renewal = tls.clone().map(reload).transpose().map_err(no_descriptor)?;
     let address = listener.local_addr().map_err(|e| ConfigError::key("server.host", e.to_string()))?;
     let ops = match &config.server.ops_listen {
         Some(at) => Some(ops_listener(&at.to_string()).await?),
@@ -78,7 +95,7 @@ async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> R
     let commits = Arc::new(Commits::default());
     let services = start_services(&config, data, address, &commits).await?;
     let (store, audit) = (services.store.clone(), services.audit.clone());
-    let built = Node::new(config, &bells, key, runtime, services);
+    let built = Node::new(config, &bells, session_key, runtime, services);
     let node = built.map_err(|e| {
         ConfigError::key("rpc.test_methods", format!("the methods cannot be registered: {e}"))
     })?;
@@ -92,9 +109,20 @@ async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> R
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };
     let mut serving = tokio::task::JoinSet::new();
-    serving.spawn(listen::serve(listener, http::router(node.clone(), public), header_timeout));
+    let mut redirect_from = None;
+    let plain = |routes| Service { routes, header_timeout, tls: None };
+    let acceptor = tls.as_ref().map(Tls::acceptor);
+    let service = Service { tls: acceptor, ..plain(http::router(node.clone(), public)) };
+    serving.spawn(listen::serve(listener, service));
+    if let Some(redirecting) = redirecting {
+        redirect_from = redirecting.local_addr().ok();
+        serving.spawn(listen::serve(redirecting, plain(http::redirects(node.clone()))));
+    }
     if let Some(ops) = ops {
-        serving.spawn(listen::serve(ops, http::router(node.clone(), Listener::Ops), header_timeout));
+        serving.spawn(listen::serve(ops, plain(http::router(node.clone(), Listener::Ops))));
+    }
+    if let Some(renewal) = renewal {
+        serving.spawn(renewal);
     }
     serving.spawn(sweep(node.clone()));
     serving.spawn(crate::identity::watch(node.clone()));
@@ -102,7 +130,7 @@ async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> R
     serving.spawn(snapshots(&node)?.run());
     let life = Life::begin(&node.config.data_dir, &audit)
         .map_err(|e| ConfigError::key("data_dir", format!("it cannot be written: {e}")))?;
-    announce(&node, data)?;
+    announce(&node, data, redirect_from)?;
     told_to_stop().await;
     let code = stop(&node, ended, shutdown_timeout).await;
     serving.shutdown().await;
@@ -187,16 +215,20 @@ fn snapshots(node: &Node) -> Result<Snapshots, ConfigError> {
 }
 
 /// Prints the address and writes it down: from here on the server can be found.
-fn announce(node: &Node, data: &DataDir) -> Result<(), ConfigError> {
+fn announce(node: &Node, data: &DataDir, redirect_from: Option<SocketAddr>) -> Result<(), ConfigError> {
     let Some(bound) = node.bound() else { return Ok(()) };
-    let url = format!("http://{}", bound.address);
+    let scheme = if node.config.serves_tls() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", bound.address);
     data.write_address(&url)?;
     let local = match bound.address.ip().is_unspecified() {
-        true => format!(" (http://localhost:{})", bound.address.port()),
+        true => format!(" ({scheme}://localhost:{})", bound.address.port()),
         false => String::new(),
     };
     // With standard output gone there is nobody to tell.
     let _best_effort = writeln!(std::io::stdout().lock(), "listening on {url}{local}");
+    if let Some(from) = redirect_from {
+        let _best_effort = writeln!(std::io::stdout().lock(), "redirecting http://{from}");
+    }
     if node.config.is_production() && node.config.topics.rules.is_empty() {
         tracing::info!(
             "no topics.rules: anyone may subscribe, only the app's backend publishes, makes and deletes topics"

@@ -55,6 +55,8 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     /// Look for what keeps a server from working; with --live, ask a running one.
     Doctor(DoctorArgs),
+    /// Make a certificate for this machine, signed by itself, for development.
+    DevCert(DevCertArgs),
     /// Publish a message to a topic of a running server.
     Pub(fanfare_client::commands::PubArgs),
     /// Listen to topics of a running server.
@@ -108,6 +110,14 @@ pub struct DoctorArgs {
     /// Only ask the running server whether it is alive; status 0 or 1.
     #[arg(long)]
     pub live: bool,
+}
+
+/// `fanfare dev-cert`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DevCertArgs {
+    /// The settings' flags; `data_dir` says where the files go.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ impl Feature {
             | Self::Files
             | Self::Sketches
             | Self::Feeds
-            | Self::Cluster
-            | Self::Tls => false,
+            | Self::Cluster => false,
+            Self::Tls => true,
         }
     }
 

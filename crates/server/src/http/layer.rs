@@ -5,6 +5,7 @@ use super::client::{self, Client};
 use super::{client_address, origin};
 use crate::access::Caller;
 use crate::node::Node;
+use crate::tls::OverTls;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
@@ -25,7 +26,7 @@ const MAX_TARGET_BYTES: usize = 4096;
 pub(super) struct RequestId(pub(super) String);
 
 impl RequestId {
-    fn of(headers: &HeaderMap, node: &Node) -> Self {
+    pub(super) fn of(headers: &HeaderMap, node: &Node) -> Self {
         let well_formed = |v: &&str| {
             (1..=MAX_REQUEST_ID_BYTES).contains(&v.len())
                 && v.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
@@ -46,6 +47,8 @@ pub(super) async fn every_request(
     let method = request.method().clone();
     let allowed = origin::allowed(&node, request.headers());
     let asked_by = client_address(&node, &request);
+    let over_tls = request.extensions().get::<OverTls>().is_some();
+    let secret = request.uri().path().starts_with("/auth");
     request.extensions_mut().insert(id.clone());
     let sender = Client::of(&request, asked_by, &id);
     request.extensions_mut().insert(sender);
@@ -54,7 +57,10 @@ pub(super) async fn every_request(
         write_problem(&mut response, &problem, &id, method == Method::HEAD);
     }
     let status = response.status().as_u16();
-    finish(response.headers_mut(), &id, allowed);
+    if secret {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    finish(response.headers_mut(), &id, allowed, over_tls && node.is_named());
     let took = begun.elapsed();
     node.metrics.http(&route, status, took.as_nanos() as u64);
     tracing::debug!(request_id = %id.0, %method, route, status, client = %asked_by, ms = took.as_secs_f64() * 1e3, "request");
@@ -149,7 +155,7 @@ fn is_upgrade(request: &Request) -> bool {
     socket && request.method() == Method::GET
 }
 
-fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, head: bool) {
+pub(super) fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, head: bool) {
     let body = if head { String::new() } else { problem.body(&id.0) };
     *response.body_mut() = body.into();
     let headers = response.headers_mut();
@@ -158,11 +164,32 @@ fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, hea
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-fn finish(headers: &mut HeaderMap, id: &RequestId, allowed: Option<HeaderValue>) {
+/// Headers that every answer has. A page brings a policy of its own; what is not a page may load and be framed by
+/// nothing. `Cross-Origin-Resource-Policy` holds for requests without CORS, such as a foreign page's `<img>`: it takes
+/// nothing from the origins that CORS lets read.
+const SAFE: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), ""),
+];
+
+/// A year, as browsers' preload lists ask for.
+const HSTS: &str = "max-age=31536000; includeSubDomains";
+
+/// Adds what every answer has. `hsts`: the connection has TLS and the public origin is a DNS name.
+pub(super) fn finish(headers: &mut HeaderMap, id: &RequestId, allowed: Option<HeaderValue>, hsts: bool) {
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in SAFE {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if hsts {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+    }
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = allowed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

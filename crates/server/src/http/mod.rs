@@ -13,6 +13,7 @@ mod layer;
 mod origin;
 pub mod pages;
 mod problem;
+mod redirect;
 mod repeat;
 mod rpc;
 mod sessions;
@@ -21,6 +22,7 @@ mod upgrade;
 
 pub use client::Client;
 pub use problem::{Problem, ProblemBody};
+pub use redirect::redirects;
 
 use crate::node::Node;
 use axum::Router;

@@ -11,6 +11,7 @@ use crate::admission::{Full, Permit};
 use crate::identity::Login;
 use crate::node::{Node, unix_ms};
 use crate::shard::{NewConn, NewSession, Speaks, ToShard};
+use crate::tls::{Handover, handover};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
@@ -19,11 +20,9 @@ use fanfare_core::session::Opened;
 use fanfare_ws::deflate::WindowBits;
 use fanfare_ws::handshake::{self, Accepted, Options};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Subprotocols by endpoint, as `Sec-WebSocket-Protocol` names them.
 const TYPED: &str = "fanfare.v1";
@@ -177,16 +176,22 @@ struct Coming {
 async fn hand_over(node: Arc<Node>, upgrading: OnUpgrade, coming: Coming) {
     let upgraded = tokio::time::timeout(UPGRADE_WITHIN, upgrading).await;
     let Ok(Ok(upgraded)) = upgraded else { return };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-        tracing::error!("an upgraded connection is no plain TCP socket");
-        return;
-    };
-    match parts.io.into_inner().into_std() {
-        Ok(stream) => {
+    match handover(upgraded) {
+        Ok(Handover { stream, tls, early }) => {
             let Coming { speaks, system, deflate, compress, session, login, agent, permit } = coming;
-            let early = parts.read_buf.to_vec();
-            let new =
-                NewConn { stream, early, speaks, system, deflate, compress, session, login, agent, permit };
+            let new = NewConn {
+                stream,
+                tls,
+                early,
+                speaks,
+                system,
+                deflate,
+                compress,
+                session,
+                login,
+                agent,
+                permit,
+            };
             node.post(node.place(), ToShard::Open(Box::new(new)));
         }
         Err(error) => tracing::error!(%error, "an upgraded socket cannot leave the runtime"),

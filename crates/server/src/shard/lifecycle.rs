@@ -56,7 +56,7 @@ impl Driver {
             return;
         }
         let mut new = new;
-        self.sockets.put(slot, new.stream);
+        self.sockets.put(slot, new.stream, new.tls);
         let language = match new.speaks {
             Speaks::Typed => Language::Typed,
             Speaks::JsonRpc => Language::JsonRpc,
@@ -95,7 +95,9 @@ impl Driver {
         if !early.is_empty() {
             self.feed(slot, &mut early);
         }
-        if self.draining {
+        self.obey();
+        self.end_if_ended(slot);
+        if self.draining && self.conns[slot as usize].is_open() {
             self.tell_shutdown(slot);
         }
     }

@@ -15,9 +15,11 @@ mod read;
 mod rpc;
 mod sockets;
 mod timers;
+mod tls;
 
 pub use admin::ConnectionInfo;
 pub use post::{NewConn, NewSession, Speaks, ToShard};
+pub(crate) use tls::decrypted;
 
 use crate::credentials::Verified;
 use crate::node::Node;
@@ -206,7 +208,8 @@ impl Driver {
         add(&self.metrics.deliveries, counts.deliveries);
         add(&self.metrics.dropped, counts.dropped);
         add(&self.metrics.slow_consumers, counts.slow_consumers);
-        self.metrics.outbox_bytes.store(self.hub.queued_bytes() as i64, Ordering::Relaxed);
+        let waiting = self.hub.queued_bytes() + self.sockets.unsent_bytes();
+        self.metrics.outbox_bytes.store(waiting as i64, Ordering::Relaxed);
         let mut flushes = self.hub.take_flushes().peekable();
         if flushes.peek().is_some() {
             let end = Instant::now();
@@ -258,9 +261,9 @@ impl Driver {
             return;
         }
         if flags.contains(EventFlags::OUT) {
-            let before = self.hub.queued(slot);
+            let before = (self.hub.queued(slot), self.sockets.unsent(slot));
             self.hub.writable(slot, &mut self.sockets, self.now.ms);
-            if self.hub.queued(slot) != before {
+            if (self.hub.queued(slot), self.sockets.unsent(slot)) != before {
                 let later = self.ticks_from_now(self.node.ticks.write);
                 let conn = &mut self.conns[slot as usize];
                 conn.stuck_since = if conn.stuck_since == 0 { 0 } else { self.now.tick.max(1) };
@@ -276,6 +279,7 @@ impl Driver {
             self.read(slot, flags.contains(EventFlags::IN));
         }
         self.obey();
+        self.end_if_ended(slot);
     }
 }
 

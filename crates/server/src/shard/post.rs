@@ -63,6 +63,8 @@ pub struct NewSession {
 pub struct NewConn {
     /// The socket, non-blocking.
     pub stream: TcpStream,
+    /// The TLS session on it, if it has one; nothing decrypted is left inside.
+    pub tls: Option<Box<rustls::ServerConnection>>,
     /// Bytes that came with the upgrade request.
     pub early: Vec<u8>,
     /// Its dialect.

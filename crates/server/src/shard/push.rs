@@ -129,6 +129,7 @@ mod tests {
         let (early, session) = (Vec::new(), Some(session));
         let new = NewConn {
             stream,
+            tls: None,
             early,
             speaks,
             system: false,

@@ -27,6 +27,15 @@ impl Driver {
         self.buffer = buffer;
     }
 
+    /// Ends a connection whose peer said goodbye within TLS, once everything before that was looked at.
+    pub(super) fn end_if_ended(&mut self, slot: u32) {
+        let conn = &self.conns[slot as usize];
+        let unread = conn.rare.as_ref().is_some_and(|rare| !rare.unread.is_empty());
+        if self.sockets.has_ended(slot) && !unread {
+            self.cut(slot, 1006);
+        }
+    }
+
     /// Decodes what a connection sent and carries it out. A panic ends this connection and no other.
     pub(super) fn feed(&mut self, slot: u32, input: &mut [u8]) {
         self.out.clear();

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod access;
+mod accounts;
 mod admin;
 mod audit;
 mod backpressure;
@@ -17,11 +18,17 @@ mod crash;
 mod frames;
 mod handshake;
 mod http;
+mod issuers;
+mod keys;
 mod limits;
 mod liveness;
+mod login;
 mod memory;
+mod people;
 mod ops;
 mod process;
 mod shutdown;
 mod store;
 mod support;
+mod tls;
+mod users;
