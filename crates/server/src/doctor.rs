@@ -103,10 +103,13 @@ fn store(config: &Config, say: &mut impl FnMut(bool, String)) {
             let now = origin.host().trim_matches(['[', ']']).to_ascii_lowercase();
             if id.as_ref().is_some_and(|id| *id != now) {
                 let id = id.unwrap_or_default();
-                say(true, format!(
-                    "server.id is {id}, fixed at the first start, and server.public_origin is at {now} now: \
+                say(
+                    true,
+                    format!(
+                        "server.id is {id}, fixed at the first start, and server.public_origin is at {now} now: \
                      what users sign names {id}"
-                ));
+                    ),
+                );
             }
         }
     }
