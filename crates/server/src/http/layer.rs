@@ -137,7 +137,7 @@ async fn admit(node: &Node, path: &str, upgrade: bool, headers: &HeaderMap) -> R
 }
 
 /// Liveness, metrics, documents and the start page: open to everybody.
-fn is_public(path: &str) -> bool {
+pub(super) fn is_public(path: &str) -> bool {
     matches!(path, "/" | "/health" | "/livez" | "/readyz" | "/metrics" | "/docs")
         || (path.ends_with(".json") && path.rfind('/') == Some(0))
         || path.starts_with("/docs/")
@@ -145,7 +145,7 @@ fn is_public(path: &str) -> bool {
 }
 
 /// Where nobody has a token yet.
-fn is_login(path: &str) -> bool {
+pub(super) fn is_login(path: &str) -> bool {
     matches!(path, "/auth/register" | "/auth/login" | "/auth/refresh")
 }
 

@@ -15,6 +15,7 @@ mod backup;
 mod codes;
 mod compression;
 mod crash;
+mod documents;
 mod frames;
 mod handshake;
 mod http;
