@@ -2,12 +2,15 @@
 
 use crate::cli::DoctorArgs;
 use crate::config::{Config, ConfigError, Host};
+use crate::storage;
 use crate::tls::{self, Tls};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+/// MiB that should be free where the server writes.
+const ROOM_MIB: u64 = 256;
 /// A probe's patience.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A certificate is to be renewed before it has fewer days left.
@@ -46,6 +49,8 @@ pub fn doctor(args: DoctorArgs) -> Result<ExitCode, ConfigError> {
         Ok(()) => say(true, format!("{folder} can be written")),
         Err(error) => say(false, format!("data_dir: {folder} cannot be written: {error}")),
     }
+    disk(&config, &mut say);
+    store(&config, &mut say);
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     let wanted = config.limits.max_connections as u64;
     let enough = limit.is_none_or(|limit| limit >= wanted);
@@ -65,6 +70,62 @@ pub fn doctor(args: DoctorArgs) -> Result<ExitCode, ConfigError> {
         ),
     );
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether there is room to write.
+fn disk(config: &Config, say: &mut impl FnMut(bool, String)) {
+    match rustix::fs::statvfs(&config.data_dir) {
+        Ok(found) => {
+            let free = found.f_bavail.saturating_mul(found.f_frsize) >> 20;
+            say(free >= ROOM_MIB, format!("data_dir: {free} MiB are free (at least {ROOM_MIB} are wanted)"));
+        }
+        Err(error) => say(false, format!("data_dir: the free space cannot be read: {error}")),
+    }
+}
+
+/// Whether the store can be used, and whether the server still has the name that users sign with.
+fn store(config: &Config, say: &mut impl FnMut(bool, String)) {
+    let looked = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| ConfigError::key("store.url", e.to_string()))
+        .and_then(|runtime| runtime.block_on(look(config)));
+    match looked {
+        Err(error) => say(false, error.to_string()),
+        Ok(None) => say(true, "store.url: there is no store yet; the first start makes it".into()),
+        Ok(Some(id)) => {
+            say(true, "store.url: the store can be used".into());
+            let bound = match &config.server.host {
+                Host::Ip(ip) => SocketAddr::new(*ip, config.server.port),
+                Host::Name(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), config.server.port),
+            };
+            let origin = config.public_origin(bound);
+            let now = origin.host().trim_matches(['[', ']']).to_ascii_lowercase();
+            if id.as_ref().is_some_and(|id| *id != now) {
+                let id = id.unwrap_or_default();
+                say(
+                    true,
+                    format!(
+                        "server.id is {id}, fixed at the first start, and server.public_origin is at {now} now: \
+                     what users sign names {id}"
+                    ),
+                );
+            }
+        }
+    }
+}
+
+/// The name the store keeps for this server; nothing when there is no store.
+async fn look(config: &Config) -> Result<Option<Option<String>>, ConfigError> {
+    let steps = fanfare_store::migrate::status(&storage::options(config)).await;
+    let steps = steps.map_err(|e| storage::wrong(&e))?;
+    if steps.iter().all(|step| step.applied_at.is_none()) {
+        return Ok(None);
+    }
+    let store = storage::open_to_read(config).await?;
+    let id = store.setting("server_id").await.map_err(|e| storage::wrong(&e));
+    store.close().await;
+    id.map(Some)
 }
 
 fn tempwrite(folder: &std::path::Path) -> std::io::Result<()> {

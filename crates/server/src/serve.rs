@@ -101,6 +101,15 @@ async fn run(
     })?;
     node.bind(address);
     storage::watch(&node.metrics, &store, commits);
+    let (lost, rows) = (audit.clone(), node.connections_log.clone());
+    node.metrics
+        .watch_counter("fanfare_audit_lost", "Audit events that are only counted", move || lost.lost());
+    node.metrics.watch_counter(
+        "fanfare_connection_rows_lost",
+        "Closed connections left out of the store",
+        move || rows.lost(),
+    );
+    restore_topics(&node).await?;
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };
     let mut serving = tokio::task::JoinSet::new();
@@ -121,7 +130,6 @@ async fn run(
     }
     serving.spawn(sweep(node.clone()));
     serving.spawn(crate::identity::watch(node.clone()));
-    restore_topics(&node).await?;
     serving.spawn(snapshots(&node)?.run());
     let life = Life::begin(&node.config.data_dir, &audit)
         .map_err(|e| ConfigError::key("data_dir", format!("it cannot be written: {e}")))?;

@@ -257,10 +257,10 @@ mod tests {
     #[test]
     fn what_could_forge_a_line_or_turn_its_direction_is_escaped() {
         let hostile = "a\r\n2026 admin_action\u{1b}[31m\u{9b}\u{202e}\u{2066}\u{2028}\u{feff}z";
-        let event = AuditEvent::new("x", Outcome::Denied).agent(hostile).reason(hostile).detail(
-            "deep",
-            json!({ hostile: [hostile, { "k": hostile }] }),
-        );
+        let event = AuditEvent::new("x", Outcome::Denied)
+            .agent(hostile)
+            .reason(hostile)
+            .detail("deep", json!({ hostile: [hostile, { "k": hostile }] }));
         let row = event.stamp(0).row("n", 1);
         for text in [row.user_agent.unwrap(), row.reason.unwrap(), row.detail] {
             assert!(!text.chars().any(is_harmful), "{text:?}");

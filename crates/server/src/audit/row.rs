@@ -19,20 +19,12 @@ pub const GENESIS: [u8; 32] = [0; 32];
 
 /// The bytes a row is hashed as; see the module's head.
 pub fn bytes(row: &AuditRow) -> Vec<u8> {
-    let optional = |text: &Option<String>| {
-        text.as_ref().map_or_else(Vec::new, |text| [&[1], text.as_bytes()].concat())
-    };
+    let optional =
+        |text: &Option<String>| text.as_ref().map_or_else(Vec::new, |text| [&[1], text.as_bytes()].concat());
     let seq = row.seq.to_be_bytes();
-    let optionals = [
-        &row.user_id,
-        &row.session,
-        &row.ip,
-        &row.user_agent,
-        &row.request_id,
-        &row.origin,
-        &row.reason,
-    ]
-    .map(optional);
+    let optionals =
+        [&row.user_id, &row.session, &row.ip, &row.user_agent, &row.request_id, &row.origin, &row.reason]
+            .map(optional);
     let mut pieces: Vec<&[u8]> = vec![
         row.node.as_bytes(),
         &seq,

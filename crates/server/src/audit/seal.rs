@@ -101,10 +101,7 @@ pub fn node_name(configured: Option<&str>, data_dir: &Path) -> Result<String, Co
 ///
 /// # Errors
 /// One line that names `data_dir`.
-pub fn existing_node_name(
-    configured: Option<&str>,
-    data_dir: &Path,
-) -> Result<Option<String>, ConfigError> {
+pub fn existing_node_name(configured: Option<&str>, data_dir: &Path) -> Result<Option<String>, ConfigError> {
     match configured {
         Some(name) => Ok(Some(name.to_owned())),
         None => {

@@ -97,11 +97,7 @@ pub async fn verify(
     Ok(found)
 }
 
-async fn walk(
-    store: &Store,
-    node: &str,
-    against: &Against,
-) -> Result<Result<Intact, Broken>, StoreError> {
+async fn walk(store: &Store, node: &str, against: &Against) -> Result<Result<Intact, Broken>, StoreError> {
     // Checkpoints are read first: what a running server appends meanwhile must not look like rows without a seal, nor a
     // seal without rows.
     let checkpoints = store.checkpoints(node).await?;
@@ -151,12 +147,7 @@ enum Seal<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(
-        node: &'a str,
-        pruned: &[AuditRow],
-        checkpoints: &'a [Checkpoint],
-        against: &'a Against,
-    ) -> Self {
+    fn new(node: &'a str, pruned: &[AuditRow], checkpoints: &'a [Checkpoint], against: &'a Against) -> Self {
         let mut beginnings: BTreeMap<_, _> = pruned.iter().filter_map(beginning).collect();
         beginnings.insert(0, GENESIS);
         let mut sealed: BTreeMap<i64, Vec<Seal<'a>>> = BTreeMap::new();
@@ -204,7 +195,9 @@ impl<'a> Walk<'a> {
         let gone = row.seq - 1;
         match self.beginnings.get(&gone) {
             Some(hash) => Ok((gone, *hash)),
-            None => Err(broken(1, format!("is missing, and no row says that those up to {gone} were pruned"))),
+            None => {
+                Err(broken(1, format!("is missing, and no row says that those up to {gone} were pruned")))
+            }
         }
     }
 
@@ -240,7 +233,8 @@ impl<'a> Walk<'a> {
         let last = self.intact.last;
         for (seq, seals) in std::mem::take(&mut self.sealed) {
             if self.rigour.checkpoints && (seq > last || self.intact.first == 0) {
-                let why = format!("is missing: the chain was sealed up to row {seq} and ends with row {last}");
+                let why =
+                    format!("is missing: the chain was sealed up to row {seq} and ends with row {last}");
                 return Err(broken(last + 1, why));
             }
             for seal in &seals {

@@ -5,6 +5,7 @@
 
 use super::Settings;
 use crate::accounts::{self, AccountError, KeyTrouble};
+use crate::audit::{self, AuditEvent, Outcome};
 use crate::config::{Config, ConfigError, Scope};
 use crate::node::unix_ms;
 use clap::{Args, Subcommand, ValueEnum};
@@ -122,6 +123,8 @@ pub struct Said {
     pub out: String,
     /// For standard error.
     pub note: String,
+    /// For the audit log.
+    pub event: Option<AuditEvent>,
 }
 
 impl AdminArgs {
@@ -149,7 +152,11 @@ impl AdminArgs {
                     let scopes: Vec<Scope> = scopes.into_iter().map(Scope::from).collect();
                     let key = accounts::make_api_key(config, store, &name, &scopes).await.map_err(trouble)?;
                     let note = format!("the API key `{name}`, shown only now; send it as X-API-Key:\n");
-                    Ok(Said { out: format!("{key}\n"), note })
+                    let words: Vec<_> =
+                        scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
+                    let event =
+                        done("create_api_key").detail("api_key", name.as_str()).detail("scopes", words);
+                    Ok(Said { out: format!("{key}\n"), note, event: Some(event) })
                 })
                 .await
             }
@@ -157,7 +164,9 @@ impl AdminArgs {
             Action::DeleteApiKey { name, settings } => {
                 with_store(settings, async |config, store| {
                     accounts::delete_api_key(config, store, &name).await.map_err(trouble)?;
-                    Ok(Said { note: format!("the API key `{name}` is deleted\n"), ..Said::default() })
+                    let event = done("delete_api_key").detail("api_key", name.as_str());
+                    let note = format!("the API key `{name}` is deleted\n");
+                    Ok(Said { note, event: Some(event), ..Said::default() })
                 })
                 .await
             }
@@ -172,9 +181,26 @@ async fn with_store(
 ) -> Result<Said, ConfigError> {
     let config = Config::load(&settings.sources())?.config;
     let store = crate::storage::open(&config).await?;
-    let said = work(&config, &store).await;
+    let mut said = work(&config, &store).await;
+    if let Ok(said) = &mut said
+        && let Some(event) = said.event.take()
+        && let Err(error) = note(&config, &store, event).await
+    {
+        // It is done; a password or key that is not shown now never will be.
+        said.note.push_str(&format!("this is not in the audit log: {error}\n"));
+    }
     store.close().await;
     said
+}
+
+/// Writes what was done into the audit log, beside a running server if there is one.
+async fn note(config: &Config, store: &Store, event: AuditEvent) -> Result<(), ConfigError> {
+    let node = audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;
+    audit::append_now(store, &node, event).await.map_err(broken)
+}
+
+fn done(action: &str) -> AuditEvent {
+    AuditEvent::new("admin_action", Outcome::Success).detail("action", action).detail("by", "command")
 }
 
 async fn create_user(store: &Store, name: &str, role: RoleWord) -> Result<Said, ConfigError> {
@@ -190,16 +216,17 @@ async fn create_user(store: &Store, name: &str, role: RoleWord) -> Result<Said, 
         keys: None,
         created_at: unix_ms() as i64,
     };
-    match store.create_user(new).await {
-        Ok(_) => {}
+    let user = match store.create_user(new).await {
+        Ok(user) => user,
         Err(StoreError::Conflict(_)) => {
             return Err(plain(format!("NAME: the user name `{username}` is taken; choose another")));
         }
         Err(error) => return Err(broken(error)),
-    }
+    };
+    let event = done("create_user").detail("target", user.id).detail("role", Role::from(role).as_str());
     let note =
         format!("the password of `{username}`, shown only now; change it with PUT /users/me/password:\n");
-    Ok(Said { out: format!("{password}\n"), note })
+    Ok(Said { out: format!("{password}\n"), note, event: Some(event) })
 }
 
 async fn set_role(store: &Store, name: &str, role: RoleWord) -> Result<Said, ConfigError> {
@@ -210,7 +237,9 @@ async fn set_role(store: &Store, name: &str, role: RoleWord) -> Result<Said, Con
     let change = UserChange { role: Some(role.into()), ..UserChange::default() };
     store.change_user(&user.id, change).await.map_err(broken)?;
     let word = Role::from(role).as_str();
-    Ok(Said { note: format!("`{name}` has the role {word} now\n"), ..Said::default() })
+    let event = done("set_role").detail("target", user.id).detail("role", word);
+    let note = format!("`{name}` has the role {word} now\n");
+    Ok(Said { note, event: Some(event), ..Said::default() })
 }
 
 async fn list(config: &Config, store: &Store) -> Result<Said, ConfigError> {
@@ -221,7 +250,7 @@ async fn list(config: &Config, store: &Store) -> Result<Said, ConfigError> {
         let _never = writeln!(out, "{name}\t{scopes}\t{made}");
     }
     let note = if out.is_empty() { "there are no API keys\n".into() } else { String::new() };
-    Ok(Said { out, note })
+    Ok(Said { out, note, event: None })
 }
 
 fn plain(what: impl Into<String>) -> ConfigError {

@@ -73,7 +73,8 @@ pub struct TailArgs {
 }
 
 fn public_key(text: &str) -> Result<Judge, String> {
-    Judge::parse(text).ok_or_else(|| "not an Ed25519 public key in base64url, as keys/audit.pub has it".into())
+    Judge::parse(text)
+        .ok_or_else(|| "not an Ed25519 public key in base64url, as keys/audit.pub has it".into())
 }
 
 impl AuditArgs {

@@ -69,7 +69,8 @@ async fn take(config: &Config, folder: &Path) -> Result<u64, ConfigError> {
 async fn note(config: &Config) -> Result<(), ConfigError> {
     let store = storage::open_to_read(config).await?;
     let node = node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;
-    let event = AuditEvent::new("admin_action", Outcome::Success).detail("action", "backup").detail("by", "command");
+    let event =
+        AuditEvent::new("admin_action", Outcome::Success).detail("action", "backup").detail("by", "command");
     let noted = append_now(&store, &node, event).await;
     store.close().await;
     noted.map_err(|e| storage::wrong(&e))

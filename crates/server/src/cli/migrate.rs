@@ -73,7 +73,8 @@ async fn up(args: UpArgs) -> Result<ExitCode, ConfigError> {
     if !args.dry_run {
         storage::make_folder(&config)?;
     }
-    let steps = migrate::up(&storage::options(&config), args.dry_run).await.map_err(|e| storage::wrong(&e))?;
+    let steps =
+        migrate::up(&storage::options(&config), args.dry_run).await.map_err(|e| storage::wrong(&e))?;
     let mut out = std::io::stdout().lock();
     let verb = if args.dry_run { "would apply" } else { "applied" };
     for step in &steps {

@@ -53,8 +53,12 @@ impl RestoreArgs {
         }
         plan.carry_out(&self.from).await?;
         note(&config).await?;
-        let _best_effort =
-            writeln!(std::io::stdout().lock(), "restored {} into {}", self.from.display(), config.data_dir.display());
+        let _best_effort = writeln!(
+            std::io::stdout().lock(),
+            "restored {} into {}",
+            self.from.display(),
+            config.data_dir.display()
+        );
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -167,7 +167,10 @@ fn the_configuration_is_shown_without_its_secrets() {
     let answer = chief.get(&server, "/admin/config");
     assert!(!answer.text().contains("very-secret"), "{}", answer.text());
     let config = answer.json();
-    assert_eq!((&config["limits"]["queue_messages"], &config["auth"]["jwt_secret"]), (&json!(77), &json!("***")));
+    assert_eq!(
+        (&config["limits"]["queue_messages"], &config["auth"]["jwt_secret"]),
+        (&json!(77), &json!("***"))
+    );
 }
 
 #[track_caller]
@@ -188,8 +191,11 @@ fn metrics_are_kept() {
         (rows["items"][0]["value"] == 1.0).then_some(())
     });
     let all = chief.get(&server, "/admin/metrics?limit=10000").json();
-    let names: Vec<&str> = all["items"].as_array().unwrap().iter().filter_map(|r| r["name"].as_str()).collect();
-    for want in ["fanfare_store_up", "fanfare_store_commit_seconds_count", "fanfare_publish_to_write_seconds_sum"] {
+    let names: Vec<&str> =
+        all["items"].as_array().unwrap().iter().filter_map(|r| r["name"].as_str()).collect();
+    for want in
+        ["fanfare_store_up", "fanfare_store_commit_seconds_count", "fanfare_publish_to_write_seconds_sum"]
+    {
         assert!(names.contains(&want), "{want}");
     }
     assert!(!names.iter().any(|name| name.contains("_bucket")));
@@ -209,7 +215,12 @@ fn a_notice_reaches_everybody_who_listens() {
     assert_eq!(chief.ask(&server, send("POST", "/admin/notices", &notice)).status, 200);
     let heard = tap.hear_type("info");
     assert_eq!((&heard["code"], &heard["message"]), (&json!("NOTICE"), &json!("maintenance <b>")));
-    for bad in [json!({}), json!({ "message": "" }), json!({ "message": 5 }), json!({ "message": "a", "severity": "x" })] {
+    for bad in [
+        json!({}),
+        json!({ "message": "" }),
+        json!({ "message": 5 }),
+        json!({ "message": "a", "severity": "x" }),
+    ] {
         assert_eq!(chief.ask(&server, send("POST", "/admin/notices", &bad)).status, 400, "{bad}");
     }
 }

@@ -64,7 +64,8 @@ fn a_store_that_cannot_be_had_ends_the_start_with_its_key() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{url}: {:?}", begun.elapsed());
         output
     };
-    std::fs::write(place.path().join("text"), "this is no database, however long it may be: ".repeat(50)).unwrap();
+    std::fs::write(place.path().join("text"), "this is no database, however long it may be: ".repeat(50))
+        .unwrap();
     refused(&serve(&format!("sqlite://{}", place.path().join("text").display())), &["store.url"]);
     refused(&serve(&format!("sqlite://{}", place.path().display())), &["store.url"]);
     refused(&serve("sqlite:///proc/nowhere/fanfare.db"), &["store.url"]);

@@ -10,10 +10,10 @@ mod metrics;
 mod notices;
 mod users;
 
+use super::Http;
+use super::body::{self, Params};
 use super::client::Client;
 use super::problem::Problem;
-use super::body::{self, Params};
-use super::Http;
 use crate::access::Caller;
 use crate::audit::{AuditEvent, Outcome};
 use axum::extract::{FromRequestParts, Path};
@@ -66,7 +66,12 @@ impl<'a> Admin<'a> {
     }
 
     /// Notes what was tried and could not be done.
-    fn failed(&self, action: &'static str, reason: &'static str, with: impl FnOnce(AuditEvent) -> AuditEvent) {
+    fn failed(
+        &self,
+        action: &'static str,
+        reason: &'static str,
+        with: impl FnOnce(AuditEvent) -> AuditEvent,
+    ) {
         let event = self.event("admin_action", Outcome::Failure).detail("action", action).reason(reason);
         self.http.node.audit.record(with(event));
     }
@@ -106,7 +111,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
 fn moment(name: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let wrong = || {
-        Problem::invalid(name, format!("{name} is a time such as 2026-11-21T11:21:00Z, or milliseconds since 1970"))
+        Problem::invalid(
+            name,
+            format!("{name} is a time such as 2026-11-21T11:21:00Z, or milliseconds since 1970"),
+        )
     };
     text.parse().ok().or_else(|| rfc3339(text)).map(Some).ok_or_else(wrong)
 }
@@ -142,7 +150,8 @@ fn rfc3339(text: &str) -> Option<u64> {
 }
 
 fn number(text: &str) -> Option<u64> {
-    (!text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+    (!text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -159,9 +168,19 @@ mod tests {
         assert_eq!(rfc3339("1970-01-01T00:00:00.5Z"), Some(500));
         assert_eq!(rfc3339("1970-01-01T00:00:00.123456Z"), Some(123));
         for bad in [
-            "", "Z", "1970-01-01", "1970-13-01T00:00:00Z", "1970-02-29T00:00:00Z", "1970-01-01T24:00:00Z",
-            "1969-12-31T00:00:00Z", "1970-1-01T00:00:00Z", "1970-01-01T00:00:00", "1970-01-01T00:00:00.Z",
-            "1970-01-01T00:00:00.5xZ", "+970-01-01T00:00:00Z", "1970-01-01T00:00:00+00:00",
+            "",
+            "Z",
+            "1970-01-01",
+            "1970-13-01T00:00:00Z",
+            "1970-02-29T00:00:00Z",
+            "1970-01-01T24:00:00Z",
+            "1969-12-31T00:00:00Z",
+            "1970-1-01T00:00:00Z",
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.5xZ",
+            "+970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00+00:00",
         ] {
             assert_eq!(rfc3339(bad), None, "{bad}");
         }

@@ -77,9 +77,10 @@ fn parse(text: &str) -> Result<Notice, Problem> {
     };
     let severity = match object.get("severity") {
         None | Some(Value::Null) => "info",
-        Some(word) => ["info", "warning", "critical"].into_iter().find(|s| word == s).ok_or_else(|| {
-            Problem::invalid("severity", "severity is info, warning or critical")
-        })?,
+        Some(word) => ["info", "warning", "critical"]
+            .into_iter()
+            .find(|s| word == s)
+            .ok_or_else(|| Problem::invalid("severity", "severity is info, warning or critical"))?,
     };
     Ok(Notice { message: message.to_owned(), severity })
 }
