@@ -97,7 +97,11 @@ impl Identity {
     async fn issuers_user(&self, token: &str, now: u64) -> Result<Arc<Principal>, Refusal> {
         let login = self.issuers.login(token, now / 1000).await.map_err(issuer_refusal)?;
         let made = self.store.ensure_issuer_user(&login.username, now as i64).await;
-        let user = made.map_err(|e| unavailable(&e))?;
+        let user = made.map_err(|error| match error {
+            // Deleted here: the name is not given again.
+            StoreError::Conflict(_) => unauthorized("this login has ended: log in again"),
+            error => unavailable(&error),
+        })?;
         if user.disabled {
             return Err(unauthorized("this login has ended: log in again"));
         }

@@ -61,7 +61,8 @@ pub(super) async fn delete(
     client: Client,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    let ended = http.node.accounts.delete_me(caller.principal()?, &client).await?;
-    http.node.end_sessions(&ended);
+    let who = caller.principal()?;
+    let ended = http.node.accounts.delete_me(who, &client).await?;
+    super::end(&http.node, who, &ended);
     Ok(done())
 }

@@ -17,12 +17,14 @@ mod tokens;
 
 use super::client::Client;
 use super::{Http, Problem};
+use crate::access::Principal;
 use crate::accounts::Gate;
 use crate::audit::{AuditEvent, Outcome};
 use crate::node::Node;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_store::EndedSession;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -71,6 +73,14 @@ fn done() -> Response {
 
 fn no_store() -> [(header::HeaderName, &'static str); 1] {
     [(header::CACHE_CONTROL, "no-store")]
+}
+
+/// Closes the sockets of logins that ended. An issuer's user has no login here, so all of theirs close.
+fn end(node: &Node, who: &Principal, ended: &[EndedSession]) {
+    node.end_sessions(ended);
+    if who.issuer.is_some() {
+        node.end_user(&who.user_id);
+    }
 }
 
 /// Lets a request through its gate.

@@ -99,8 +99,9 @@ pub(super) async fn logout(
     client: Client,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    let ended = http.node.accounts.logout(caller.principal()?, &client).await?;
-    http.node.end_sessions(&ended);
+    let who = caller.principal()?;
+    let ended = http.node.accounts.logout(who, &client).await?;
+    super::end(&http.node, who, &ended);
     Ok(done())
 }
 
