@@ -111,7 +111,7 @@ export class Tester {
 
   #codeCard() {
     const head = el("div", { class: "code-head" }, field("As code", this.#language, "grow"), field("What", this.#scope, "grow"), copyButton("Copy", () => this.#code.textContent));
-    return el("section", { class: "as-code", "aria-label": "As code" }, head, this.#code);
+    return el("section", { class: "as-code", "aria-label": "Code" }, head, this.#code);
   }
 
   get #chosen() {
