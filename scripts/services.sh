@@ -60,6 +60,55 @@ service_stop() {
     return "$status"
 }
 
+# postgres_bin: the folder of PostgreSQL's own programs, newest first; Debian keeps them off the PATH. 1 when there is none.
+postgres_bin() {
+    local found
+    found=$(command -v initdb || find /usr/lib/postgresql -maxdepth 3 -name initdb 2>/dev/null | sort -Vr | head -n 1)
+    [ -n "$found" ] || return 1
+    dirname "$(readlink -f "$found")"
+}
+
+# free_port: a loopback port nobody listens on. Whoever binds it may still come second: callers try again.
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 40000))
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    echo "$port"
+}
+
+# service_postgres NAME [SETTING=VALUE…]: a PostgreSQL with an empty database in SERVICES_DIR/NAME, reached over loopback
+# by anybody; POSTGRES_URL is its address. It refuses to run as root, so root starts it as the user postgres.
+service_postgres() {
+    local name=$1 bin dir port attempt
+    shift
+    bin=$(postgres_bin) || { echo "PostgreSQL is not installed" >&2; return 1; }
+    dir=$SERVICES_DIR/$name
+    mkdir "$dir"
+    local -a as=() settings=(-c listen_addresses=127.0.0.1 -c max_connections=100 -k "$dir")
+    for attempt in "$@"; do settings+=(-c "$attempt"); done
+    if [ "$(id -u)" -eq 0 ]; then
+        chmod 711 "$SERVICES_DIR"
+        chown postgres: "$dir"
+        as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+    fi
+    (cd "$dir" && "${as[@]}" "$bin/initdb" -D "$dir/data" -U fanfare -A trust -E UTF8 --no-sync --locale=C.UTF-8) \
+        >"$SERVICES_DIR/$name.initdb.log" 2>&1 || { cat "$SERVICES_DIR/$name.initdb.log" >&2; return 1; }
+    for attempt in 1 2 3; do
+        port=$(free_port)
+        service_start "$name" "${as[@]}" "$bin/postgres" -D "$dir/data" -p "$port" "${settings[@]}"
+        if service_await "$name" 30 "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"; then
+            # Read by the script that sources this file.
+            # shellcheck disable=SC2034
+            POSTGRES_URL=postgres://fanfare@127.0.0.1:$port/postgres
+            return 0
+        fi
+        service_stop "$name" 5 || true
+    done
+    return 1
+}
+
 # services_end: all that still runs, then the folder.
 services_end() {
     [ "$BASHPID" = "$SERVICES_OWNER" ] || return 0

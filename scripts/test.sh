@@ -4,10 +4,12 @@
 # Flow: each suite is a command whose output goes to the terminal and to a log; its counts are read from that log.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 cd "$ROOT"
 
-logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
+services_begin
+logs=$SERVICES_DIR/logs
+mkdir "$logs"
 
 passed=0
 failed=0
@@ -71,6 +73,20 @@ browser() {
     npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error || { echo "npm cannot install the browser driver"; return 1; }
     node tests/browser/run.mjs
 }
+
+# The store's tests run on both engines; without an address of their own they get a PostgreSQL that this script starts.
+postgres() {
+    [ -z "${TEST_DATABASE_URL:-}" ] || return 0
+    postgres_bin >/dev/null || apt_install postgresql || true
+    # It holds nothing that outlives the tests, so it need not wait for the disk.
+    service_postgres postgres fsync=off && export TEST_DATABASE_URL=$POSTGRES_URL
+}
+say "PostgreSQL"
+if postgres; then
+    echo "the store's tests run on SQLite and on PostgreSQL"
+else
+    left_out+=("PostgreSQL: it cannot be found, installed or started; every test of the store ran on SQLite alone")
+fi
 
 say "release build"
 if ! release_build; then

@@ -131,7 +131,7 @@ mod tests {
             assert!(header(&format!(r#"{{"alg":"EdDSA","{name}":null}}"#)).is_none(), "{name}");
         }
         for text in
-            [r#"{"a":1,"a":1}"#, "[]", "null", "1", "", "{", r#"{"a":1}x"#, r#"{"a\u0000":1,"a\u0000":2}"#]
+            [r#"{"a":1,"a":1}"#, "[]", "null", "1", " ", "{", r#"{"a":1}x"#, r#"{"a\u0000":1,"a\u0000":2}"#]
         {
             assert!(header(text).is_none(), "{text}");
         }

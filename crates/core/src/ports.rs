@@ -157,7 +157,9 @@ impl Info<'_> {
             Info::TopicDeleted { .. } => "the topic was deleted and the subscription has ended",
             Info::MessagesDropped { .. } => "events were dropped because the client reads too slowly",
             Info::ServerShutdown => "the server is shutting down; reconnect in a moment",
-            Info::TokenExpiring { .. } => "the access token ends soon; send a new one in an auth frame to stay connected",
+            Info::TokenExpiring { .. } => {
+                "the access token ends soon; send a new one in an auth frame to stay connected"
+            }
             Info::SubscriptionExpired { .. } => {
                 "the subscription token has ended and the subscription with it; subscribe again with a new one"
             }

@@ -7,7 +7,7 @@
 mod info;
 pub mod json;
 pub mod jsonrpc;
-mod scan;
+pub mod scan;
 pub mod time;
 pub mod typed;
 mod welcome;

@@ -123,8 +123,8 @@ pub struct Bound {
     pub address: SocketAddr,
     /// Origins whose pages may connect.
     pub origins: Vec<String>,
-    /// Whether the public origin is a DNS name: not `localhost`, not an address.
-    pub named: bool,
+    /// The public origin's host.
+    pub public_host: String,
 }
 
 impl std::fmt::Debug for Node {
@@ -227,8 +227,8 @@ impl Node {
     pub fn bind(&self, address: SocketAddr) {
         let bound = Bound {
             address,
+            public_host: self.config.public_origin(address).host().to_owned(),
             origins: self.config.origins(address).iter().map(|o| o.as_str().to_owned()).collect(),
-            named: is_dns_name(self.config.public_origin(address).host()),
         };
         let _first = self.bound.set(bound);
     }
@@ -236,6 +236,13 @@ impl Node {
     /// What is known of the listener; `None` before it is bound.
     pub fn bound(&self) -> Option<&Bound> {
         self.bound.get()
+    }
+
+    /// Whether the public origin is a DNS name: not `localhost`, not an address.
+    pub fn is_named(&self) -> bool {
+        let host = self.bound.get().map_or("", |b| &b.public_host).trim_matches(['[', ']']);
+        let local = host == "localhost" || host.ends_with(".localhost");
+        !host.is_empty() && !local && host.parse::<IpAddr>().is_err()
     }
 
     /// The server's name in what users sign and in the welcome: fixed at the first start (`accounts-and-messages.md`).
@@ -480,12 +487,6 @@ fn ticks(config: &Config) -> Ticks {
         authenticate: ticks(AUTHENTICATE_WITHIN),
         scan: (ticks(shortest) / 8).clamp(1, 10),
     }
-}
-
-/// Whether a host is neither this machine's own name nor an address.
-fn is_dns_name(host: &str) -> bool {
-    let local = host == "localhost" || host.ends_with(".localhost");
-    !local && host.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
 }
 
 fn random_u64() -> u64 {

@@ -4,6 +4,7 @@
 //! tells its clients and posts what it has; when all have posted, every shard flushes and closes everyone with 1001.
 
 use crate::accounts::Accounts;
+use crate::audit::life::Life;
 use crate::audit::{self, Audit, AuditOptions};
 use crate::cli::ServeArgs;
 use crate::config::{Config, ConfigError};
@@ -16,6 +17,7 @@ use crate::node::{Node, Services, unix_ms};
 use crate::shard::{Bell, Driver, ToShard};
 use crate::storage::{self, Commits};
 use crate::telemetry::logs;
+use crate::telemetry::snapshots::Snapshots;
 use crate::tls::{Tls, reload};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
@@ -45,6 +47,7 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
     let loaded = Config::load(&args.sources())?;
     loaded.config.check_exposure()?;
     let data = DataDir::open(&loaded.config.data_dir)?;
+    data.must_be_whole()?;
     let key = data.key("session.key")?;
     let notices = loaded.notices();
     let config = loaded.config;
@@ -118,19 +121,23 @@ async fn run(
     }
     serving.spawn(sweep(node.clone()));
     serving.spawn(crate::identity::watch(node.clone()));
+    restore_topics(&node).await?;
+    serving.spawn(snapshots(&node)?.run());
+    let life = Life::begin(&node.config.data_dir, &audit)
+        .map_err(|e| ConfigError::key("data_dir", format!("it cannot be written: {e}")))?;
     announce(&node, data, redirect_from)?;
     told_to_stop().await;
     let code = stop(&node, ended, shutdown_timeout).await;
     serving.shutdown().await;
     node.connections_log.flush().await;
-    audit.close().await;
+    life.end(&audit, "signal").await;
     store.close().await;
     data.remove_address();
     Ok(code)
 }
 
 /// What stands behind the node: the store, accounts, credentials, the audit log.
-async fn start_services(
+pub(crate) async fn start_services(
     config: &Config,
     data: &DataDir,
     address: std::net::SocketAddr,
@@ -177,6 +184,29 @@ fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<onesh
         ended.push(told);
     }
     Ok(ended)
+}
+
+/// Makes the topics that were made by hand in a life before.
+async fn restore_topics(node: &Node) -> Result<(), ConfigError> {
+    let kept = node.store.kept_topics().await.map_err(|e| storage::wrong(&e))?;
+    for topic in kept {
+        let options = storage::topic_options(node.topics.options_of(&topic.name), &topic);
+        if let Err(refusal) = node.topics.make(&topic.name, options, unix_ms()) {
+            tracing::warn!(why = %refusal.message, "a topic that was kept cannot be made again");
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the metrics in the store from now on.
+fn snapshots(node: &Node) -> Result<Snapshots, ConfigError> {
+    let config = &node.config;
+    Ok(Snapshots {
+        metrics: node.metrics.clone(),
+        store: node.store.clone(),
+        node: audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?,
+        every: config.metrics.snapshot_interval,
+    })
 }
 
 /// Prints the address and writes it down: from here on the server can be found.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, StoreError};
 use crate::migrate::{self, blocking};
 use crate::options::{StoreOptions, Target};
+use crate::postgres::{dump, schema};
 use crate::sqlite::{self, Access};
 
 /// What was copied.
@@ -35,9 +36,7 @@ pub async fn backup(options: &StoreOptions, to: &Path) -> Result<BackupReport> {
     absent(&to, "the backup")?;
     match options.target()? {
         Target::Sqlite(path) => blocking(options, move |options| backup_sqlite(&path, options, &to)).await,
-        Target::Postgres(_) => {
-            Err(StoreError::Misconfigured("store.url: postgres: is not built in".to_owned()))
-        }
+        Target::Postgres(url) => backup_postgres(&url, &to).await,
     }
 }
 
@@ -49,9 +48,7 @@ pub async fn restore(options: &StoreOptions, from: &Path) -> Result<BackupReport
     let from = from.to_owned();
     match options.target()? {
         Target::Sqlite(path) => blocking(options, move |options| restore_sqlite(&path, options, &from)).await,
-        Target::Postgres(_) => {
-            Err(StoreError::Misconfigured("store.url: postgres: is not built in".to_owned()))
-        }
+        Target::Postgres(url) => restore_postgres(&url, from).await,
     }
 }
 
@@ -63,6 +60,21 @@ fn backup_sqlite(path: &Path, options: &StoreOptions, to: &Path) -> Result<Backu
     let version = migrate::sqlite_version(&connection)?;
     let bytes = whole(to, |partial| sqlite::backup_to(&connection, partial))?;
     Ok(BackupReport { path: to.to_owned(), bytes, engine: "sqlite", version })
+}
+
+async fn backup_postgres(url: &str, to: &Path) -> Result<BackupReport> {
+    let client = schema::connect(url).await?;
+    let partial = partial(to);
+    let written = dump::write(&client, &partial).await;
+    let bytes = place(&partial, to, written.as_ref().map(drop).map_err(Clone::clone))?;
+    Ok(BackupReport { path: to.to_owned(), bytes, engine: "postgres", version: written? })
+}
+
+async fn restore_postgres(url: &str, from: PathBuf) -> Result<BackupReport> {
+    let client = schema::connect(url).await?;
+    let version = dump::read(&client, &from).await?;
+    let bytes = fs::metadata(&from).map_or(0, |file| file.len());
+    Ok(BackupReport { path: from, bytes, engine: "postgres", version })
 }
 
 fn restore_sqlite(path: &Path, options: &StoreOptions, from: &Path) -> Result<BackupReport> {
@@ -90,7 +102,7 @@ fn no_backup(error: StoreError) -> StoreError {
     }
 }
 
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -106,23 +118,32 @@ fn absent(path: &Path, what: &str) -> Result<()> {
     )))
 }
 
-/// Writes a file under another name beside it, then gives it its own; its size in bytes. A name that was taken
-/// meanwhile is not overwritten.
-pub(crate) fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
-    let partial = beside(path, &format!(".{}.partial", std::process::id()));
+/// Writes a file under another name beside it, then gives it its own; its size in bytes.
+fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
+    let partial = partial(path);
+    let written = write(&partial);
+    place(&partial, path, written)
+}
+
+fn partial(path: &Path) -> PathBuf {
+    beside(path, &format!(".{}.partial", std::process::id()))
+}
+
+/// Gives a file that was written its name, unless that was taken meanwhile, and removes the other name.
+fn place(partial: &Path, path: &Path, written: Result<()>) -> Result<u64> {
     let failed =
         |error: io::Error| StoreError::Unavailable(format!("{} cannot be written: {error}", path.display()));
-    let placed = write(&partial).and_then(|()| {
-        let bytes = fs::metadata(&partial).map_err(failed)?.len();
+    let placed = written.and_then(|()| {
+        let bytes = fs::metadata(partial).map_err(failed)?.len();
         // A hard link fails where a rename would replace.
-        fs::hard_link(&partial, path).map_err(failed)?;
+        fs::hard_link(partial, path).map_err(failed)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(bytes)
     });
     for suffix in ["", "-journal", "-wal", "-shm"] {
         // Absent unless something failed; a left-over partial file harms nobody.
-        drop(fs::remove_file(beside(&partial, suffix)));
+        drop(fs::remove_file(beside(partial, suffix)));
     }
     placed
 }

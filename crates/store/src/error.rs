@@ -13,6 +13,9 @@ pub enum StoreError {
     /// The store cannot do it now (lost, disk full, timed out); a later try may succeed. HTTP 503 `unavailable`.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The values given cannot be stored (U+0000 in a text, a reference to a row that is not there). Nothing was written.
+    #[error("cannot be stored: {0}")]
+    Invalid(&'static str),
     /// The database has not all migrations, and the caller asked for none to be made.
     #[error("the database is at version {found}, this program needs {needed}: run `fanfare migrate up`")]
     NeedsMigration {

@@ -22,6 +22,7 @@ mod logins;
 pub mod migrate;
 mod model;
 mod options;
+mod postgres;
 mod records;
 mod sql;
 mod sqlite;
@@ -63,9 +64,7 @@ impl Store {
     pub async fn open(options: StoreOptions) -> Result<Self> {
         let engine: Arc<dyn Engine> = match options.target()? {
             Target::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path, &options).await?),
-            Target::Postgres(_) => {
-                return Err(StoreError::Misconfigured("store.url: postgres: is not built in".to_owned()));
-            }
+            Target::Postgres(url) => Arc::new(postgres::Postgres::open(&url, &options).await?),
         };
         Ok(Self { engine })
     }

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::closed;
 use crate::error::{Result, StoreError};
 use crate::options::{StoreOptions, Target};
+use crate::postgres::schema;
 use crate::sqlite::{self, Access, from_sqlite};
 
 /// A step.
@@ -136,9 +137,7 @@ pub(crate) fn clock() -> i64 {
 pub async fn status(options: &StoreOptions) -> Result<Vec<MigrationState>> {
     match options.target()? {
         Target::Sqlite(path) => blocking(options, move |options| sqlite_status(&path, options)).await,
-        Target::Postgres(_) => {
-            Err(StoreError::Misconfigured("store.url: postgres: is not built in".to_owned()))
-        }
+        Target::Postgres(url) => schema::status(&schema::connect(&url).await?).await,
     }
 }
 
@@ -160,7 +159,7 @@ pub async fn up(options: &StoreOptions, dry_run: bool) -> Result<Vec<MigrationSt
             })
             .await?;
         }
-        Target::Postgres(_) => {}
+        Target::Postgres(url) => schema::up(&mut schema::connect(&url).await?).await?,
     }
     let after = status(options).await?;
     for step in &mut steps {

@@ -407,6 +407,14 @@ pub struct NewMessage {
 }
 
 impl NewMessage {
+    /// Refuses what a text of PostgreSQL cannot hold, before it is in a batch with others.
+    pub(crate) fn check(&self) -> Result<()> {
+        let optional = [&self.encrypted_key, &self.encryption_nonce, &self.signature].into_iter().flatten();
+        let texts = [&self.id, &self.from_user, &self.to_user, &self.content, &self.status, &self.envelope];
+        let bad = texts.into_iter().chain(optional).any(|text| text.contains('\0'));
+        if bad { Err(StoreError::Invalid("a text holds U+0000")) } else { Ok(()) }
+    }
+
     /// What it weighs in a batch, bytes.
     pub(crate) fn weight(&self) -> usize {
         128 + self.id.len() + self.content.len() + self.envelope.len()

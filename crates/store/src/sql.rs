@@ -87,6 +87,12 @@ macro_rules! values {
 }
 pub(crate) use values;
 
+/// Refuses what PostgreSQL's texts cannot hold, on both engines, so that a store can move from one to the other.
+pub(crate) fn storable(values: &[Value]) -> Result<()> {
+    let bad = values.iter().any(|value| matches!(value, Value::Text(text) if text.contains('\0')));
+    if bad { Err(StoreError::Invalid("a text holds U+0000")) } else { Ok(()) }
+}
+
 /// A row of an answer; columns are read by their place in the statement. A column of another type than the model says
 /// (somebody else wrote to the database) fails the unit, not the store.
 #[derive(Debug, Clone, PartialEq)]

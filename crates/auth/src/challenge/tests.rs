@@ -13,7 +13,7 @@ fn the_text_is_byte_exact() {
     assert_eq!(made.expires_at_ms, 1_780_000_060_000);
     assert_eq!(
         made.text,
-        "fanfare-login-v1|https://chat.example|alice|paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaU|1780000060|GOLDEN"
+        "fanfare-login-v1|https://chat.example|alice|paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaU|1780000060|aeCzSzSEuq2VewlGCn9xPg"
     );
 }
 

@@ -26,7 +26,7 @@ pub use keys::{Directory, KeyChanged, NewKeys};
 pub use limits::{Gate, Limits};
 pub use login::Proof;
 pub use profile::{Patch, Profile};
-pub use register::{Registered, Registration, generated_password};
+pub use register::{Registered, Registration, generated_password, name_for_new};
 pub use sessions::{Granted, SessionRow};
 pub use tickets::TicketRefused;
 

@@ -77,7 +77,7 @@ impl Accounts {
             created_at: now,
             expires_at: ends,
             ip: Some(from.ip.to_string()),
-            user_agent: from.user_agent.as_deref().map(shown),
+            user_agent: from.user_agent.as_ref().map(shown),
             method: word.into(),
             refresh,
         };

@@ -1,5 +1,6 @@
 //! What an audit event says, and how text from outside is made harmless before it becomes part of a row.
 
+use crate::http::Client;
 use fanfare_dialects::time::rfc3339_ms;
 use fanfare_store::AuditRow;
 use serde_json::{Map, Value};
@@ -132,6 +133,19 @@ impl AuditEvent {
     pub fn origin(mut self, origin: &str) -> Self {
         self.origin = Some(clean(origin));
         self
+    }
+
+    /// In a request of this client: its address, agent, request id and page.
+    #[must_use]
+    pub fn by(self, client: &Client) -> Self {
+        let mut event = self.ip(client.ip).request(&client.request_id);
+        if let Some(agent) = &client.user_agent {
+            event = event.agent(agent);
+        }
+        match &client.origin {
+            Some(origin) => event.origin(origin),
+            None => event,
+        }
     }
 
     /// Why, in a word: a code, not a sentence.

@@ -19,11 +19,11 @@ pub mod verify;
 mod writer;
 
 pub use event::{AuditEvent, Outcome, Severity};
+pub use seal::{Sealer, node_name};
 pub use writer::{Cadence, append_now};
 
 use event::Stamped;
 use fanfare_store::Store;
-use seal::Sealer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};

@@ -182,7 +182,7 @@ async fn create_user(store: &Store, name: &str, role: RoleWord) -> Result<Said, 
     let no_random = |e| plain(format!("the system gives no random bytes: {e}"));
     let password = accounts::generated_password().map_err(no_random)?;
     let hash = Hasher::new(1, 1).hash(password.clone()).await;
-    let hash = hash.map_err(|_| plain("the password cannot be hashed".into()))?;
+    let hash = hash.map_err(|_| plain("the password cannot be hashed".to_owned()))?;
     let new = NewUser {
         username: username.clone(),
         password: Some(hash),

@@ -1,7 +1,7 @@
 //! Liveness and observability: `/health`, `/livez`, `/readyz`, `/metrics`, `/stats`.
 
+use super::Http;
 use super::problem::Problem;
-use super::{Http, ProblemBody};
 use crate::access::Caller;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -76,7 +76,7 @@ pub(super) async fn livez() -> &'static str {
 /// The node takes connections: judged from local facts only. 503 while it shuts down.
 #[utoipa::path(get, path = "/readyz", tag = "Liveness", operation_id = "readyz", responses(
     (status = 200, description = "Ready", body = String, content_type = "text/plain"),
-    (status = 503, description = "Shutting down", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 503, description = "Shutting down")))]
 pub(super) async fn readyz(State(http): State<Http>) -> Result<&'static str, Problem> {
     if http.node.is_draining() {
         let detail = "the server is shutting down";

@@ -60,7 +60,7 @@ pub(super) async fn every_request(
     if secret {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    finish(response.headers_mut(), &id, allowed, over_tls && node.bound().is_some_and(|bound| bound.named));
+    finish(response.headers_mut(), &id, allowed, over_tls && node.is_named());
     let took = begun.elapsed();
     node.metrics.http(&route, status, took.as_nanos() as u64);
     tracing::debug!(request_id = %id.0, %method, route, status, client = %asked_by, ms = took.as_secs_f64() * 1e3, "request");
@@ -102,7 +102,7 @@ async fn answer(
     {
         return ("(preflight)".into(), origin::preflight(allowed.is_some()));
     }
-    match admit(node, &request).await {
+    match admit(node, request.uri().path(), is_upgrade(&request), request.headers()).await {
         Ok(caller) => request.extensions_mut().insert(caller),
         Err(problem) => return ("(refused)".into(), problem.into_response()),
     };
@@ -122,10 +122,9 @@ async fn answer(
 }
 
 /// On whose behalf the request comes, and whether this server has anything for the anonymous here.
-async fn admit(node: &Node, request: &Request) -> Result<Caller, Problem> {
-    let (path, headers) = (request.uri().path(), request.headers());
+async fn admit(node: &Node, path: &str, upgrade: bool, headers: &HeaderMap) -> Result<Caller, Problem> {
     // A login must not fail because of the old token that a client still sends along; an upgrade judges for itself.
-    let no_token = is_public(path) || is_login(path) || is_upgrade(request);
+    let no_token = is_public(path) || is_login(path) || upgrade;
     if no_token && !headers.contains_key(client::API_KEY) {
         return Ok(Caller::Anonymous);
     }
@@ -138,7 +137,7 @@ async fn admit(node: &Node, request: &Request) -> Result<Caller, Problem> {
 }
 
 /// Liveness, metrics, documents and the start page: open to everybody.
-fn is_public(path: &str) -> bool {
+pub(super) fn is_public(path: &str) -> bool {
     matches!(path, "/" | "/health" | "/livez" | "/readyz" | "/metrics" | "/docs")
         || (path.ends_with(".json") && path.rfind('/') == Some(0))
         || path.starts_with("/docs/")
@@ -146,7 +145,7 @@ fn is_public(path: &str) -> bool {
 }
 
 /// Where nobody has a token yet.
-fn is_login(path: &str) -> bool {
+pub(super) fn is_login(path: &str) -> bool {
     matches!(path, "/auth/register" | "/auth/login" | "/auth/refresh")
 }
 

@@ -5,8 +5,9 @@
 
 mod accounts;
 mod admin;
+mod asyncapi;
 mod body;
-mod client;
+pub(crate) mod client;
 mod documents;
 mod health;
 mod layer;
@@ -101,10 +102,10 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         Listener::Public => probes.merge(public),
         Listener::Ops => probes.merge(ops),
     };
-    let (routes, openapi) = routes.split_for_parts();
+    let (routes, openapi) = routes.merge(documents::routes()).split_for_parts();
     let documents = Arc::new(documents::Documents::new(openapi, node.registry.openrpc_document()));
     let http = Http { node: node.clone(), repeats: Arc::default(), documents };
-    let mut routes = routes.merge(documents::routes());
+    let mut routes = routes;
     if listener != Listener::Ops {
         routes = routes.merge(pages::routes());
     }

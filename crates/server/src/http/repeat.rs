@@ -1,7 +1,7 @@
 //! `Idempotency-Key` on creations: a repeat gets the first answer, with another body a conflict (`http-api.md`).
 //!
 //! Keys are scoped to whoever sends them; anonymous ones to the address. They are kept for a day, at most
-//! [`MAX_KEYS`] of them; the oldest go.
+//! [`MAX_KEYS`] of them; the oldest go. They end with what they made: a repeat never tells of something that was deleted.
 
 use super::problem::Problem;
 use axum::http::{HeaderMap, StatusCode};
@@ -91,6 +91,15 @@ impl Repeats {
     }
 }
 
+impl Repeats {
+    /// Forgets the keys that made something which is gone now; told by key and answer.
+    pub(super) fn forget(&self, gone: impl Fn(&str, &Answer) -> bool) {
+        let Kept { first, order, .. } = &mut *self.kept.lock();
+        first.retain(|key, (_, answer)| !gone(key, answer));
+        order.retain(|(_, key)| first.contains_key(key));
+    }
+}
+
 /// A creation that is under way; also one whose client goes meanwhile ends.
 struct UnderWay<'a> {
     repeats: &'a Repeats,
@@ -145,6 +154,10 @@ mod tests {
         assert_eq!(repeats.once(key(), "a", 5, never).unwrap(), first);
         assert_eq!(repeats.once(key(), "b", 5, never).unwrap_err().status, StatusCode::CONFLICT);
         assert!(repeats.once(key(), "b", TTL_MS, created).is_ok());
+        repeats.forget(|_, answer| answer.body == "2");
+        assert!(repeats.once(key(), "b", TTL_MS, never).is_ok());
+        repeats.forget(|_, answer| answer.body == "1");
+        assert!(repeats.once(key(), "c", TTL_MS, created).is_ok(), "the key ended with what it made");
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! `POST /rpc`: the same methods as on the sockets, one text a request.
 
 use super::problem::Problem;
-use super::{Http, ProblemBody, body, client_address, json_type};
+use super::{Http, body, client_address, json_type};
 use crate::access::Caller;
 use crate::credentials;
 use crate::methods::PostCaller;
@@ -22,11 +22,7 @@ const MAX_RUNNING: usize = 16;
     request_body(content = Object, description = "A JSON-RPC 2.0 request or batch; /openrpc.json lists the methods", content_type = "application/json"), responses(
     (status = 200, description = "A JSON-RPC 2.0 response or batch of responses; errors too", body = Object, content_type = "application/json"),
     (status = 204, description = "Notifications only: no answer"),
-    (status = 400, description = "The body is no UTF-8 text", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "This server serves nobody anonymously", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 429, description = "Too many messages")))]
 pub(super) async fn call(
     State(http): State<Http>,
     by: Caller,

@@ -5,7 +5,8 @@
 use super::client::Client;
 use super::problem::Problem;
 use super::{Http, ProblemBody, body, json_type};
-use crate::access::{Caller, Scope};
+use crate::access::Caller;
+use crate::config::Scope;
 use crate::node::{Node, unix_ms};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -102,10 +103,7 @@ async fn payload(
     content: Body,
 ) -> Result<Arc<str>, Problem> {
     caller.scope(Scope::Sessions)?;
-    // An API key has no message rate limit.
-    if !matches!(caller, Caller::Server(_)) {
-        node.take_message(client.ip)?;
-    }
+    node.take_message(client.ip, caller)?;
     let text = body::json_text(node, headers, content, node.config.limits.max_message_bytes.len()).await?;
     let message: Message = serde_json::from_str(&text).map_err(|error| match error.is_data() {
         true => Problem::invalid("payload", "the body is an object with payload and nothing else"),

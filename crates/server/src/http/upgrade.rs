@@ -5,7 +5,7 @@
 
 use super::problem::Problem;
 use super::client::{self, Client, Presented};
-use super::{Http, ProblemBody, client_address, origin};
+use super::{Http, client_address, origin};
 use crate::access::Principal;
 use crate::admission::{Full, Permit};
 use crate::identity::Login;
@@ -13,7 +13,7 @@ use crate::node::{Node, unix_ms};
 use crate::shard::{NewConn, NewSession, Speaks, ToShard};
 use crate::tls::{Handover, handover};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_core::session::Opened;
@@ -30,53 +30,68 @@ const JSONRPC: &str = "jsonrpc";
 /// The 101 must have left by then.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 
+/// What an upgrade may carry in its query, beside headers.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the parameters are read by hand, so that the last of several counts")]
+pub(super) struct SocketQuery {
+    /// Code of the session to resume.
+    #[param(example = "happy-panda-42")]
+    session: Option<String>,
+    /// Its resume token.
+    resume: Option<String>,
+    /// A one-time ticket.
+    ticket: Option<String>,
+    /// An access token, where auth.allow_query_token is on.
+    token: Option<String>,
+}
+
+/// How an upgrade ends, for the document; further refusals follow from the declaration.
+#[derive(utoipa::IntoResponses)]
+#[allow(dead_code, reason = "describes answers that are made elsewhere")]
+pub(super) enum Upgraded {
+    /// The connection is a WebSocket now
+    #[response(status = 101)]
+    Switched,
+    /// The origin may not connect
+    #[response(status = 403)]
+    Origin,
+    /// Not a WebSocket request of version 13
+    #[response(status = 426)]
+    Version,
+    /// Too many connections or guesses from this address
+    #[response(status = 429)]
+    Address,
+}
+
 /// The main socket: the typed dialect, or JSON-RPC by subprotocol or first frame.
-#[utoipa::path(get, path = "/ws", tag = "Sockets", operation_id = "socket", params(
-    ("session" = Option<String>, Query, description = "Code of the session to resume"),
-    ("resume" = Option<String>, Query, description = "Its resume token"),
-    ("ticket" = Option<String>, Query, description = "A one-time ticket of POST /auth/ws-ticket"),
-    ("token" = Option<String>, Query, description = "An access token, where auth.allow_query_token is on")), responses(
-    (status = 101, description = "The connection is a WebSocket now"),
-    (status = 400, description = "The handshake is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "A credential or the session to resume is not valid", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The origin may not connect", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 426, description = "Not a WebSocket request of version 13", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many connections or guesses from this address", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The server is full", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(
+    get,
+    path = "/ws",
+    tag = "Sockets",
+    operation_id = "socket",
+    params(SocketQuery),
+    responses(Upgraded)
+)]
 pub(super) async fn typed_socket(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
     upgrade(&http.node, request, Endpoint::Main).await
 }
 
 /// JSON-RPC 2.0 over a socket.
-#[utoipa::path(get, path = "/rpc", tag = "Sockets", operation_id = "rpcSocket", params(
-    ("session" = Option<String>, Query, description = "Code of the session to resume"),
-    ("resume" = Option<String>, Query, description = "Its resume token"),
-    ("ticket" = Option<String>, Query, description = "A one-time ticket of POST /auth/ws-ticket"),
-    ("token" = Option<String>, Query, description = "An access token, where auth.allow_query_token is on")), responses(
-    (status = 101, description = "The connection is a WebSocket now"),
-    (status = 400, description = "The handshake is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "A credential or the session to resume is not valid", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The origin may not connect", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 426, description = "Not a WebSocket request of version 13", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many connections or guesses from this address", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The server is full", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(
+    get,
+    path = "/rpc",
+    tag = "Sockets",
+    operation_id = "rpcSocket",
+    params(SocketQuery),
+    responses(Upgraded)
+)]
 pub(super) async fn rpc_socket(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
     upgrade(&http.node, request, Endpoint::Rpc).await
 }
 
 /// Account-wide notices, for whoever is logged in; nothing is asked for on it but `ping`.
-#[utoipa::path(get, path = "/ws/system", tag = "Sockets", operation_id = "systemSocket", params(
-    ("session" = Option<String>, Query, description = "Code of the session to resume"),
-    ("resume" = Option<String>, Query, description = "Its resume token"),
-    ("ticket" = Option<String>, Query, description = "A one-time ticket of POST /auth/ws-ticket"),
-    ("token" = Option<String>, Query, description = "An access token, where auth.allow_query_token is on")), responses(
-    (status = 101, description = "The connection is a WebSocket now"),
-    (status = 400, description = "The handshake is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "Nobody is logged in, or a credential or the session to resume is not valid", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The origin may not connect", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 426, description = "Not a WebSocket request of version 13", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many connections or guesses from this address", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The server is full", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/ws/system", tag = "Sockets", operation_id = "systemSocket", params(SocketQuery), responses(Upgraded))]
 pub(super) async fn system_socket(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
     upgrade(&http.node, request, Endpoint::System).await
 }
@@ -118,7 +133,7 @@ async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> 
     }
     let address = client_address(node, &request);
     let query = Query::of(&request)?;
-    let principal = credential(node, &request, &query).await?;
+    let principal = credential(node, request.headers(), &query).await?;
     if endpoint == Endpoint::System && principal.is_none() {
         return Err(Refusal::new(ErrorCode::Unauthorized, "log in first: this socket is for users").into());
     }
@@ -262,14 +277,14 @@ impl Query {
 /// Who a handshake logs in: by header, by ticket or by token. A bad credential is refused before the upgrade.
 async fn credential(
     node: &Node,
-    request: &Request,
+    headers: &HeaderMap,
     query: &Query,
 ) -> Result<Option<Arc<Principal>>, Problem> {
     if query.token.is_some() && !node.config.auth.allow_query_token {
         let why = "this server takes no token in the query (auth.allow_query_token); send it as a header";
         return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
     }
-    let bearer = match client::presented(request.headers())? {
+    let bearer = match client::presented(headers)? {
         Presented::Bearer(token) => Some(token),
         Presented::Key(key) => {
             // A wrong key is refused everywhere; a good one gives a socket no rights.
@@ -287,7 +302,7 @@ async fn credential(
         (Some(_), Some(_)) => Err(client::two_credentials()),
         (Some(token), None) => Ok(Some(node.identity.bearer(token).await?)),
         (None, Some(ticket)) => {
-            let origin = request.headers().get(header::ORIGIN).and_then(|o| o.to_str().ok());
+            let origin = headers.get(header::ORIGIN).and_then(|o| o.to_str().ok());
             Ok(Some(node.identity.ticket(ticket, origin).await?))
         }
     }

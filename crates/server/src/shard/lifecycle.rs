@@ -55,13 +55,13 @@ impl Driver {
             self.hub.close(slot, self.now.ms);
             return;
         }
+        let mut new = new;
         self.sockets.put(slot, new.stream, new.tls);
         let language = match new.speaks {
             Speaks::Typed => Language::Typed,
             Speaks::JsonRpc => Language::JsonRpc,
             Speaks::Undecided => Language::Undecided,
         };
-        let mut new = new;
         let rare = new.session.is_none().then(|| {
             let authenticate_by = Some(self.ticks_from_now(self.node.ticks.authenticate));
             Box::new(Rare { authenticate_by, agent: new.agent.take(), ..Rare::default() })

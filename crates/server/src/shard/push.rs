@@ -81,8 +81,10 @@ impl Driver {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Config;
+    use crate::config::{Config, StoreUrl};
+    use crate::data_dir::DataDir;
     use crate::node::{Node, unix_ms};
+    use crate::serve::start_services;
     use crate::shard::{Bell, Driver, NewConn, NewSession, Speaks, ToShard};
     use fanfare_core::session::SessionCode;
     use std::io::{Read, Write};
@@ -93,10 +95,18 @@ mod tests {
     /// A node with one shard on a thread of its own.
     fn node() -> Arc<Node> {
         let bell = Bell::new().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let node =
-            Node::new(Config::default(), std::slice::from_ref(&bell), &[7; 32], runtime.handle().clone())
-                .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config { data_dir: folder.path().into(), ..Config::default() };
+        config.store.url = StoreUrl::in_folder(folder.path());
+        let data = DataDir::open(folder.path()).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let address = ([127, 0, 0, 1], 80).into();
+        let commits = Arc::default();
+        let services = runtime.block_on(start_services(&config, &data, address, &commits)).unwrap();
+        let handle = runtime.handle().clone();
+        let node = Node::new(config, std::slice::from_ref(&bell), &[7; 32], handle, services).unwrap();
+        // The node lives as long as its shard's thread, which is not waited for.
+        std::mem::forget((runtime, folder, data));
         let driver = Driver::new(node.clone(), 0, bell).unwrap();
         std::thread::spawn(move || driver.run());
         node

@@ -7,16 +7,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod access;
+mod accounts;
+mod admin;
+mod audit;
 mod backpressure;
+mod backup;
 mod codes;
 mod compression;
+mod crash;
+mod documents;
 mod frames;
 mod handshake;
 mod http;
+mod issuers;
+mod keys;
 mod limits;
 mod liveness;
+mod login;
 mod memory;
+mod people;
+mod ops;
 mod process;
 mod shutdown;
+mod store;
 mod support;
 mod tls;
+mod users;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, ToSql};
 use super::from_sqlite;
 use crate::error::{Result, StoreError};
 use crate::options::Durability;
-use crate::sql::{Row, Sql, Value};
+use crate::sql::{Row, Sql, Value, storable};
 
 /// Libraries before 3.51.3 can corrupt a WAL file when a checkpoint meets a commit.
 const OLDEST: i32 = 3_051_003;
@@ -152,6 +152,7 @@ fn read_value(value: ValueRef<'_>) -> Result<Value> {
 
 impl Sql for Connection {
     fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>> {
+        storable(values)?;
         let mut statement = self.prepare_cached(sql).map_err(from_sqlite)?;
         let columns = statement.column_count();
         let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(from_sqlite)?;
@@ -164,6 +165,7 @@ impl Sql for Connection {
     }
 
     fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64> {
+        storable(values)?;
         let mut statement = self.prepare_cached(sql).map_err(from_sqlite)?;
         let changed = statement.execute(rusqlite::params_from_iter(values)).map_err(from_sqlite)?;
         Ok(changed as u64)

@@ -17,6 +17,7 @@ pub(crate) fn from_sqlite(error: rusqlite::Error) -> StoreError {
             ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY => {
                 StoreError::unique(detail.as_deref().unwrap_or_default())
             }
+            ffi::SQLITE_CONSTRAINT_FOREIGNKEY => StoreError::Invalid("a reference to what is not there"),
             _ => StoreError::Unavailable(text),
         },
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Corrupt(text),

@@ -4,7 +4,7 @@ use super::{Admin, Client, Http, Params, Problem, body};
 use crate::access::Caller;
 use crate::http::{Json, ProblemBody};
 use crate::shard::ConnectionInfo;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use fanfare_dialects::time::rfc3339_ms;
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@ use crate::access::Caller;
 use crate::http::{Json, ProblemBody, body};
 use axum::extract::{Request, State};
 use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::ports::Info;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -54,7 +55,7 @@ pub(super) async fn send(
     let (parts, content) = request.into_parts();
     let text = body::json_text(&http.node, &parts.headers, content, MAX_BYTES).await?;
     let notice = parse(&text)?;
-    http.node.system_info("NOTICE", notice.severity, &notice.message);
+    http.node.system_info(&Info::Notice { message: &notice.message, severity: notice.severity });
     let chars = notice.message.chars().count();
     admin.did("notice", |event| event.detail("severity", notice.severity).detail("characters", chars));
     Ok(Json(notice))

@@ -158,6 +158,8 @@ pub(super) async fn disable(
     let all = EndSessions::OfUser { user_id: &user.id, except: None };
     let ended = store.end_auth_sessions(all, "disabled", unix_ms() as i64).await.map_err(unavailable)?;
     http.node.end_sessions(&ended);
+    // Users of an issuer have no logins in the store.
+    http.node.end_user(&user.id);
     Ok(Json(user.into()))
 }
 

@@ -1,0 +1,187 @@
+//! How many appends the store acknowledges, and how fast: `appends sqlite|postgres [SECONDS]`.
+//!
+//! Prints what the disk's own sync costs (without it no figure means anything), the rate of 64 senders with 16 appends in
+//! flight each, and how long an acknowledgement takes at 5000 appends a second, counted from when each was due. Power-safe,
+//! with checkpoints, in the folder `STORE_BENCH_DIR` (else the temporary one); PostgreSQL is the one `DATABASE_URL` names.
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use fanfare_store::{Appended, NewMessage, Store, StoreOptions};
+
+/// Appenders at full speed, and how many appends each has under way.
+const SENDERS: usize = 64;
+const IN_FLIGHT: usize = 16;
+/// Appends a second where the acknowledgement is timed.
+const PACE: u64 = 5000;
+/// Bytes of ciphertext in a message, as base64.
+const CONTENT: usize = 256;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let engine = arguments.next().ok_or("appends sqlite|postgres [SECONDS]")?;
+    let seconds = arguments.next().map_or(Ok(10), |text| text.parse())?;
+    let folder = std::env::var_os("STORE_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let dir = tempfile::TempDir::new_in(folder)?;
+    let url = match engine.as_str() {
+        "sqlite" => format!("sqlite:{}", dir.path().join("appends.db").display()),
+        "postgres" => std::env::var("DATABASE_URL").map_err(|_| "DATABASE_URL names no PostgreSQL")?,
+        _ => return Err("appends sqlite|postgres [SECONDS]".into()),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(measure(&engine, &url, dir.path(), Duration::from_secs(seconds)))
+}
+
+/// What the commits of a phase were like.
+#[derive(Default)]
+struct Commits {
+    took: Vec<u64>,
+    rows: u64,
+}
+
+async fn measure(engine: &str, url: &str, dir: &Path, each: Duration) -> Outcome<()> {
+    let sync = syncs(dir)?;
+    let commits = Arc::new(Mutex::new(Commits::default()));
+    let seen = Arc::clone(&commits);
+    let mut options = StoreOptions::new(url, dir);
+    options.on_commit = Some(Arc::new(move |took, rows| {
+        let mut seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        seen.took.push(micros(took));
+        seen.rows += rows as u64;
+    }));
+    let store = Store::open(options).await?;
+    let kept = store.count_messages().await?;
+    say(&format!("{engine}, power-safe; fdatasync of 4 KiB p50 {} µs, p99 {} µs", sync.0, sync.1))?;
+
+    let (acked, took) = flood(&store, each).await?;
+    let rate = acked as f64 / took.as_secs_f64();
+    say(&format!("{SENDERS} senders, {IN_FLIGHT} in flight each: {rate:.0} acknowledged appends/s"))?;
+    report(&commits)?;
+
+    let mut waits = paced(&store, each).await?;
+    let (p50, p99) = percentiles(&mut waits);
+    say(&format!("at {PACE}/s: acknowledgement p50 {p50} µs, p99 {p99} µs"))?;
+    let limit = sync.0 * 5 / 2 + 1000;
+    say(&format!("  2.5 syncs + 1 ms = {limit} µs: {}", if p50 <= limit { "kept" } else { "NOT KEPT" }))?;
+    report(&commits)?;
+
+    let there = store.count_messages().await? - kept;
+    store.close().await;
+    let sent = acked + waits.len() as u64;
+    if there != sent {
+        return Err(format!("{sent} acknowledged, {there} there").into());
+    }
+    say(&format!("{there} acknowledged, all there"))
+}
+
+fn say(line: &str) -> Outcome<()> {
+    writeln!(std::io::stdout().lock(), "{line}")?;
+    Ok(())
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The median and the 99th of a hundred.
+fn percentiles(values: &mut [u64]) -> (u64, u64) {
+    values.sort_unstable();
+    let at = |part: usize| values.get(values.len().saturating_sub(1) * part / 100).copied().unwrap_or(0);
+    (at(50), at(99))
+}
+
+fn report(commits: &Mutex<Commits>) -> Outcome<()> {
+    let mut done = std::mem::take(&mut *commits.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    let count = done.took.len().max(1) as u64;
+    let (p50, p99) = percentiles(&mut done.took);
+    say(&format!("  {count} commits of {} rows on average, p50 {p50} µs, p99 {p99} µs", done.rows / count))
+}
+
+/// Microseconds of the disk's own sync, on a file that grows as a log does: p50 and p99.
+fn syncs(dir: &Path) -> Outcome<(u64, u64)> {
+    let mut file = std::fs::File::create(dir.join("syncs"))?;
+    let mut took = Vec::new();
+    for _ in 0..400 {
+        file.write_all(&[7; 4096])?;
+        let begun = Instant::now();
+        file.sync_data()?;
+        took.push(micros(begun.elapsed()));
+    }
+    Ok(percentiles(&mut took))
+}
+
+fn message(number: u64) -> NewMessage {
+    let id = uuid::Uuid::now_v7().to_string();
+    let content = "A".repeat(CONTENT);
+    let envelope = format!("{{\"id\":\"{id}\",\"seq\":{number},\"content\":\"{content}\"}}");
+    NewMessage {
+        id,
+        from_user: format!("user{}", number % 1000),
+        to_user: format!("user{}", number * 7 % 1000),
+        content,
+        encrypted_key: Some("k".repeat(80)),
+        encryption_nonce: Some("n".repeat(16)),
+        signature: Some("s".repeat(86)),
+        status: "sent".to_owned(),
+        timestamp: 1_700_000_000_000,
+        seq: i64::try_from(number).ok(),
+        envelope,
+    }
+}
+
+/// Every sender appends as fast as it is acknowledged; how many were, in how long.
+async fn flood(store: &Store, each: Duration) -> Outcome<(u64, Duration)> {
+    let (acked, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let begun = Instant::now();
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..SENDERS * IN_FLIGHT {
+        let (store, acked, stop) = (store.clone(), Arc::clone(&acked), Arc::clone(&stop));
+        senders.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                let number = acked.load(Ordering::Relaxed);
+                match store.append_message(message(number)).await? {
+                    Appended::New { .. } => acked.fetch_add(1, Ordering::Relaxed),
+                    other => return Err(format!("a new id was {other:?}").into()),
+                };
+            }
+            Outcome::Ok(())
+        });
+    }
+    tokio::time::sleep(each).await;
+    stop.store(true, Ordering::Relaxed);
+    while let Some(sender) = senders.join_next().await {
+        sender??;
+    }
+    Ok((acked.load(Ordering::Relaxed), begun.elapsed()))
+}
+
+/// Appends when they are due, whatever happened to those before; microseconds from due to acknowledged.
+async fn paced(store: &Store, each: Duration) -> Outcome<Vec<u64>> {
+    let begun = Instant::now();
+    let mut appends = tokio::task::JoinSet::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    let (mut sent, all) = (0, PACE * each.as_secs());
+    while sent < all {
+        tick.tick().await;
+        let due = (micros(begun.elapsed()) * PACE / 1_000_000).min(all);
+        for number in sent..due {
+            let store = store.clone();
+            let at = begun + Duration::from_micros(number * 1_000_000 / PACE);
+            appends.spawn(async move {
+                store.append_message(message(number)).await.map(|_| micros(at.elapsed()))
+            });
+        }
+        sent = due;
+    }
+    let mut waits = Vec::new();
+    while let Some(append) = appends.join_next().await {
+        waits.push(append??);
+    }
+    Ok(waits)
+}

@@ -1,0 +1,51 @@
+//! PostgreSQL's errors as the store's.
+//!
+//! None is fatal here: after a failed fsync the PostgreSQL server ends and recovers by itself, so what it acknowledges
+//! later is what it has.
+
+use tokio_postgres::error::SqlState;
+
+use crate::error::StoreError;
+
+/// What an error of the client library means for the caller.
+pub(crate) fn from_postgres(error: &tokio_postgres::Error) -> StoreError {
+    let Some(db) = error.as_db_error() else { return StoreError::Unavailable(describe(error)) };
+    let text = || format!("{} ({})", db.message(), db.code().code());
+    match *db.code() {
+        SqlState::UNIQUE_VIOLATION => StoreError::unique(db.constraint().unwrap_or_default()),
+        SqlState::FOREIGN_KEY_VIOLATION => StoreError::Invalid("a reference to what is not there"),
+        SqlState::DISK_FULL => StoreError::Unavailable("the disk is full".to_owned()),
+        SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => StoreError::Corrupt(text()),
+        SqlState::INVALID_PASSWORD
+        | SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+        | SqlState::INVALID_CATALOG_NAME
+        | SqlState::INSUFFICIENT_PRIVILEGE
+        | SqlState::DUPLICATE_TABLE => {
+            StoreError::Misconfigured(format!("store.url: PostgreSQL says {}", text()))
+        }
+        _ => StoreError::Unavailable(text()),
+    }
+}
+
+/// The error with its causes; the library's own text leaves them out.
+fn describe(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// The transaction lost against another and may simply be run again.
+pub(crate) fn is_transient(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| {
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)
+    })
+}
+
+/// The statement itself was refused (data, constraint), so that other rows may still be good.
+pub(crate) fn is_about_data(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("22") || code.code().starts_with("23"))
+}

@@ -1,0 +1,146 @@
+//! PostgreSQL: a pool of connections for units of work, and appenders with their own.
+//!
+//! PostgreSQL has its own group commit, so each unit is its own transaction; only appends of messages are gathered here
+//! (`appends`). A server that is lost shows in the status and is asked again, with growing pauses and for ever; meanwhile
+//! callers hear `Unavailable`.
+
+mod appends;
+mod connect;
+pub(crate) mod dump;
+mod errors;
+pub(crate) mod schema;
+mod session;
+mod values;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::closed;
+use crate::engine::{Engine, Health, OnCommit, StoreStatus, Unit};
+use crate::error::Result;
+use crate::model::{Appended, NewMessage};
+use crate::options::StoreOptions;
+use appends::Appends;
+use session::Kind;
+
+pub(crate) use connect::{Address, first};
+pub(crate) use errors::from_postgres;
+
+/// How often a server that works is looked at, and the longest pause between tries for one that is lost.
+const LOOK: Duration = Duration::from_secs(5);
+/// The first pause for a server that is lost.
+const SOON: Duration = Duration::from_millis(100);
+
+/// An open database.
+pub(crate) struct Postgres {
+    pool: Pool,
+    batches: Pool,
+    appends: Appends,
+    health: Arc<Health>,
+    on_commit: Option<OnCommit>,
+    watch: JoinHandle<()>,
+}
+
+impl Postgres {
+    pub(crate) async fn open(url: &str, options: &StoreOptions) -> Result<Self> {
+        let address = Address::parse(url)?;
+        let pool = address.pool(options.pool.max(1), options.durability)?;
+        let mut client = first(&pool, &address.shown).await?;
+        schema::up(&mut client).await?;
+        drop(client);
+        let batches = address.pool(Appends::CONNECTIONS, options.durability)?;
+        let health = Arc::new(Health::new("postgres", options.on_fatal.clone()));
+        let appends = Appends::start(&batches, &health, options.on_commit.as_ref());
+        let watch = tokio::spawn(watch(pool.clone(), Arc::clone(&health)));
+        Ok(Self { pool, batches, appends, health, on_commit: options.on_commit.clone(), watch })
+    }
+
+    /// Runs a unit on a blocking thread, where it may wait for each of its statements.
+    async fn run(&self, mut unit: Box<dyn Unit>, kind: Kind) {
+        if let Err(error) = self.health.alive() {
+            return unit.done(Err(error));
+        }
+        let (pool, health, on_commit) = (self.pool.clone(), Arc::clone(&self.health), self.on_commit.clone());
+        let handle = Handle::current();
+        let task = tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            let result = session::run(&handle, &pool, unit.as_mut(), kind);
+            match (&result, unit.error()) {
+                (Err(error), _) | (Ok(()), Some(error)) => health.note(error),
+                (Ok(()), None) => health.well(),
+            }
+            if kind == Kind::Write
+                && result.is_ok()
+                && let Some(tell) = &on_commit
+            {
+                tell(begun.elapsed(), 1);
+            }
+            unit.done(result);
+        });
+        // A unit that panics drops its answer's sender, which the caller sees as a closed store.
+        drop(task.await);
+    }
+}
+
+impl Engine for Postgres {
+    fn read(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()> {
+        self.run(unit, Kind::Read).boxed()
+    }
+
+    fn write(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()> {
+        self.run(unit, Kind::Write).boxed()
+    }
+
+    fn append(&self, message: NewMessage) -> BoxFuture<'_, Result<Appended>> {
+        self.appends.append(message).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            self.watch.abort();
+            self.appends.close().await;
+            self.batches.close();
+            self.pool.close();
+            self.health.note(&closed());
+        }
+        .boxed()
+    }
+
+    fn status(&self) -> StoreStatus {
+        self.health.status()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+/// Looks at the server now and then, and often while it is lost, so that its return is seen without a caller's failure.
+async fn watch(pool: Pool, health: Arc<Health>) {
+    let mut pause = LOOK;
+    loop {
+        tokio::time::sleep(pause).await;
+        let asked = async {
+            let client = connect::take(&pool).await?;
+            client.simple_query("SELECT 1").await.map(drop).map_err(|error| from_postgres(&error))
+        };
+        match asked.await {
+            Ok(()) => {
+                health.well();
+                pause = LOOK;
+            }
+            Err(error) => {
+                health.note(&error);
+                pause = if pause == LOOK { SOON } else { (pause * 2).min(LOOK / 2) };
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A unit of work on a connection of PostgreSQL.
+//!
+//! Units are plain closures; they run on tokio's blocking threads and wait there for each answer. A unit that writes has
+//! its own transaction, begun together with its first statement (one round trip less). It is run again when it lost
+//! against another transaction, or when its connection was gone before the commit was sent. When the answer to a commit is
+//! lost nobody knows whether it happened: the caller hears `Unavailable`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use futures_util::future::join;
+use tokio::runtime::Handle;
+use tokio_postgres::types::ToSql;
+
+use super::connect;
+use super::errors::{from_postgres, is_transient};
+use super::values::read_row;
+use crate::engine::Unit;
+use crate::error::{Result, StoreError};
+use crate::sql::{Row, Sql, Value, storable};
+
+/// How often a unit is run in all.
+const ATTEMPTS: u32 = 5;
+/// How long one statement may take; the server's own limit comes first unless the server is gone.
+const STATEMENT: Duration = Duration::from_secs(35);
+
+/// Whether a unit writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+}
+
+/// What became of an attempt.
+enum Attempt {
+    Done(Result<()>),
+    Again(StoreError),
+}
+
+/// Runs a unit until it is done; the error is the connection's or the commit's, not the unit's own.
+pub(crate) fn run(handle: &Handle, pool: &Pool, unit: &mut dyn Unit, kind: Kind) -> Result<()> {
+    let mut last = crate::closed();
+    for _ in 0..ATTEMPTS {
+        let client = handle.block_on(connect::take(pool))?;
+        match attempt(handle.clone(), client, unit, kind) {
+            Attempt::Done(result) => return result,
+            Attempt::Again(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn attempt(handle: Handle, client: Object, unit: &mut dyn Unit, kind: Kind) -> Attempt {
+    let mut session = Session { client: Some(client), handle, kind, begun: false, again: None };
+    let kept = unit.run(&mut session);
+    if !kept {
+        session.undo();
+        return session.again.take().map_or(Attempt::Done(Ok(())), Attempt::Again);
+    }
+    Attempt::Done(session.commit())
+}
+
+struct Session {
+    /// None once the connection cannot be used again.
+    client: Option<Object>,
+    handle: Handle,
+    kind: Kind,
+    begun: bool,
+    /// Why the unit may be run again.
+    again: Option<StoreError>,
+}
+
+impl Session {
+    /// Runs `ask` with the connection and waits for its answer. A connection that is lost or silent is given up.
+    fn wait<T>(&mut self, ask: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>) -> Result<T> {
+        let client = self.client.take().ok_or_else(lost)?;
+        let answer = self.handle.block_on(async { tokio::time::timeout(STATEMENT, ask(&client)).await });
+        let error = match answer {
+            Ok(Ok(value)) => {
+                self.client = Some(client);
+                return Ok(value);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                drop(Object::take(client));
+                return Err(StoreError::Unavailable("PostgreSQL gave no answer in time".to_owned()));
+            }
+        };
+        let known = from_postgres(&error);
+        let gone = error.is_closed() || client.is_closed();
+        if gone || is_transient(&error) {
+            self.again = Some(known.clone());
+        }
+        if gone {
+            drop(Object::take(client));
+        } else {
+            self.client = Some(client);
+        }
+        Err(known)
+    }
+
+    /// Whether this statement is the first of a transaction.
+    fn begins(&mut self) -> bool {
+        self.kind == Kind::Write && !std::mem::replace(&mut self.begun, true)
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        if !self.begun {
+            return Ok(());
+        }
+        self.wait(async |client| client.batch_execute("COMMIT").await)
+    }
+
+    fn undo(&mut self) {
+        if self.begun && self.client.is_some() {
+            let again = self.again.take();
+            // A connection that cannot even roll back has been given up, and its transaction with it.
+            drop(self.wait(async |client| client.batch_execute("ROLLBACK").await));
+            self.again = again;
+        }
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Unavailable("the connection to PostgreSQL is lost".to_owned())
+}
+
+/// Sends BEGIN, if asked for, and the statement without waiting in between.
+async fn begun<T>(
+    client: &Object,
+    begins: bool,
+    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, tokio_postgres::Error> {
+    if !begins {
+        return statement.await;
+    }
+    let (begin, answer) = join(client.batch_execute("BEGIN"), statement).await;
+    begin.and(answer)
+}
+
+fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
+impl Sql for Session {
+    fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>> {
+        storable(values)?;
+        let begins = self.begins();
+        let rows = self.wait(async |client| {
+            let statement = client.prepare_cached(sql).await?;
+            begun(client, begins, client.query(&statement, &parameters(values))).await
+        })?;
+        rows.iter().map(read_row).collect()
+    }
+
+    fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64> {
+        storable(values)?;
+        let begins = self.begins();
+        self.wait(async |client| {
+            let statement = client.prepare_cached(sql).await?;
+            begun(client, begins, client.execute(&statement, &parameters(values))).await
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! Many callers at once, through two stores on one database (two nodes, or a command beside the server): exactly one wins.
+
+mod common;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use common::{Stage, keys, new_user};
+use fanfare_store::{AuditRow, EndSessions, NewAuthSession, Refreshed, Store, StoreError};
+use tokio::sync::Barrier;
+
+stories!(
+    one_of_many_uses_a_ticket,
+    one_of_many_gets_a_name,
+    one_of_many_rotates_a_refresh_token,
+    one_of_many_gets_a_key,
+    one_value_of_a_setting_is_kept,
+    an_audit_chain_has_no_gap_and_no_double,
+    stores_that_open_together_migrate_once,
+);
+
+const CALLERS: usize = 32;
+const LATER: i64 = 4_000_000_000_000;
+
+/// Lets all callers go at once, half of them on each store.
+async fn race<T, F>(stage: &Stage, call: impl Fn(Store, usize) -> F) -> (Store, Vec<T>)
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let stores = [stage.open().await, stage.open().await];
+    let start = Arc::new(Barrier::new(CALLERS));
+    let calls: Vec<_> = (0..CALLERS)
+        .map(|n| {
+            let (call, start) = (call(stores[n % 2].clone(), n), Arc::clone(&start));
+            tokio::spawn(async move {
+                start.wait().await;
+                call.await
+            })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.unwrap());
+    }
+    let [store, _] = stores;
+    (store, answers)
+}
+
+async fn one_of_many_uses_a_ticket(stage: Stage) {
+    let (_, used) =
+        race(&stage, |store, _| async move { store.use_once("ticket", b"t", 1, LATER).await.unwrap() }).await;
+    assert_eq!(used.iter().filter(|used| **used).count(), 1);
+}
+
+async fn one_of_many_gets_a_name(stage: Stage) {
+    let (store, made) =
+        race(&stage, |store, _| async move { store.create_user(new_user("alice")).await }).await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
+    assert!(made.iter().flat_map(|made| made.as_ref().err()).all(|e| *e == StoreError::Conflict("username")));
+    assert_eq!(store.count_users().await.unwrap(), 1);
+}
+
+async fn one_of_many_rotates_a_refresh_token(stage: Stage) {
+    let store = stage.open().await;
+    let alice = store.create_user(new_user("alice")).await.unwrap();
+    let login = NewAuthSession {
+        id: "a".to_owned(),
+        user_id: alice.id.clone(),
+        created_at: 1,
+        expires_at: LATER,
+        ip: None,
+        user_agent: None,
+        method: "password".to_owned(),
+        refresh: Some(([1; 32], LATER)),
+    };
+    store.open_auth_session(login).await.unwrap();
+    let (store, answers) = race(&stage, |store, n| async move {
+        store.rotate_refresh([1; 32], [100 + n as u8; 32], 5, LATER).await.unwrap()
+    })
+    .await;
+    let rotated = answers.iter().filter(|answer| matches!(answer, Refreshed::Rotated(..))).count();
+    let reused = answers.iter().filter(|answer| matches!(answer, Refreshed::Reused { .. })).count();
+    assert_eq!((rotated, reused), (1, CALLERS - 1));
+    assert_eq!(store.auth_session("a").await.unwrap(), None, "reuse ended it");
+    let all = EndSessions::OfUser { user_id: &alice.id, except: None };
+    assert_eq!(store.end_auth_sessions(all, "again", 9).await.unwrap(), []);
+}
+
+async fn one_of_many_gets_a_key(stage: Stage) {
+    let (store, made) = race(&stage, |store, n| async move {
+        let user = new_user(&format!("user{n}"));
+        store.create_user(fanfare_store::NewUser { keys: Some(keys(1, 1)), ..user }).await
+    })
+    .await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1, "{made:?}");
+    assert!(
+        made.iter().flat_map(|made| made.as_ref().err()).all(|e| *e == StoreError::Conflict("public_key"))
+    );
+    assert_eq!(store.count_users().await.unwrap(), 1);
+}
+
+async fn one_value_of_a_setting_is_kept(stage: Stage) {
+    let (store, kept) =
+        race(
+            &stage,
+            |store, n| async move { store.set_setting_once("server_id", &n.to_string()).await.unwrap() },
+        )
+        .await;
+    let stored = store.setting("server_id").await.unwrap().unwrap();
+    assert!(kept.iter().all(|kept| *kept == stored), "everybody hears of the one that is kept");
+}
+
+async fn an_audit_chain_has_no_gap_and_no_double(stage: Stage) {
+    let row = |seq: i64, caller: usize| AuditRow {
+        node: "n".to_owned(),
+        seq,
+        ts: "2026-11-21T10:00:00.000Z".to_owned(),
+        event: format!("caller{caller}"),
+        outcome: "ok".to_owned(),
+        severity: "info".to_owned(),
+        user_id: None,
+        session: None,
+        ip: None,
+        user_agent: None,
+        request_id: None,
+        origin: None,
+        reason: None,
+        detail: "{}".to_owned(),
+        hash: [0; 32],
+    };
+    let (store, _) = race(&stage, move |store, n| async move {
+        loop {
+            let head = store.audit_head("n").await.unwrap().map(|(seq, _)| seq);
+            let next = head.unwrap_or(0) + 1;
+            if store.append_audit("n", head, vec![row(next, n), row(next + 1, n)]).await.unwrap() {
+                return;
+            }
+        }
+    })
+    .await;
+    let rows = store.audit_rows(Some("n"), 0, 1000, Default::default()).await.unwrap();
+    let seqs: Vec<_> = rows.iter().map(|row| row.seq).collect();
+    assert_eq!(seqs, (1..=2 * CALLERS as i64).collect::<Vec<_>>());
+    assert!(rows.chunks(2).all(|pair| pair[0].event == pair[1].event), "rows of one append stay together");
+}
+
+async fn stores_that_open_together_migrate_once(stage: Stage) {
+    let opens: Vec<_> = (0..6)
+        .map(|_| {
+            let options = stage.options.clone();
+            tokio::spawn(async move { Store::open(options).await.map(|store| store.status().up) })
+        })
+        .collect();
+    for open in opens {
+        assert_eq!(open.await.unwrap(), Ok(true));
+    }
+    let states = fanfare_store::migrate::status(&stage.options).await.unwrap();
+    assert!(states.iter().all(|state| state.applied_at.is_some()));
+}

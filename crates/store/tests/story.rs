@@ -1,0 +1,467 @@
+//! What the store promises, told once and run on both engines.
+
+mod common;
+
+use common::{Stage, keys, message, new_user};
+use fanfare_store::{
+    ApiKeyRow, Appended, AuditFilter, AuditRow, Checkpoint, ConnectionRow, EndSessions, KeptTopic,
+    NewAuthSession, Refreshed, Role, StoreError, UserChange,
+};
+
+/// Far in the future, milliseconds since 1970.
+const LATER: i64 = 4_000_000_000_000;
+
+stories!(
+    users_are_made_found_changed_and_deleted,
+    a_name_or_key_that_is_taken_changes_nothing,
+    issuer_users_are_made_at_first_sight,
+    keys_and_their_log_go_together,
+    logins_live_and_end,
+    locked_out_users_have_no_logins,
+    a_used_refresh_token_ends_its_login,
+    one_time_keys_work_once_across_restarts,
+    small_things_are_kept_across_restarts,
+    api_keys_are_found_by_hash,
+    audit_rows_follow_their_head,
+    audit_rows_are_filtered_and_pruned,
+    metrics_are_kept_and_pruned,
+    connections_are_kept,
+    messages_are_kept_once,
+    what_cannot_be_stored_harms_nobody_else,
+    the_sweep_takes_only_what_is_over,
+    a_closed_store_says_so,
+);
+
+fn login(id: &str, user_id: &str, refresh: Option<[u8; 32]>) -> NewAuthSession {
+    NewAuthSession {
+        id: id.to_owned(),
+        user_id: user_id.to_owned(),
+        created_at: 1_000,
+        expires_at: LATER,
+        ip: Some("192.0.2.1".to_owned()),
+        user_agent: None,
+        method: "password".to_owned(),
+        refresh: refresh.map(|hash| (hash, LATER)),
+    }
+}
+
+async fn users_are_made_found_changed_and_deleted(stage: Stage) {
+    let store = stage.open().await;
+    let made = store.create_user(new_user("alice")).await.unwrap();
+    assert_eq!(made.id.len(), 36);
+    assert_eq!(store.user(&made.id).await.unwrap().as_ref(), Some(&made));
+    assert_eq!(store.user_by_name("alice").await.unwrap().as_ref(), Some(&made));
+    assert_eq!(store.user_by_name("Alice").await.unwrap(), None);
+
+    let change = UserChange {
+        password: Some("$new".to_owned()),
+        display_name: Some(Some("Ålice \u{1f600}".to_owned())),
+        email: Some(Some("a@example.org".to_owned())),
+        role: Some(Role::Admin),
+        disabled: Some(true),
+    };
+    assert!(store.change_user(&made.id, change).await.unwrap());
+    let changed = store.user(&made.id).await.unwrap().unwrap();
+    assert_eq!(changed.display_name.as_deref(), Some("Ålice \u{1f600}"));
+    assert_eq!(
+        (changed.role, changed.disabled, changed.password.as_deref()),
+        (Role::Admin, true, Some("$new"))
+    );
+    let emptied = UserChange { display_name: Some(None), ..UserChange::default() };
+    assert!(store.change_user(&made.id, emptied).await.unwrap());
+    let changed = store.user(&made.id).await.unwrap().unwrap();
+    assert_eq!((changed.display_name, changed.email.as_deref()), (None, Some("a@example.org")));
+
+    for name in ["carol", "bob", "b-2", "b_1"] {
+        store.create_user(new_user(name)).await.unwrap();
+    }
+    let names = |users: Vec<fanfare_store::User>| users.into_iter().map(|u| u.username).collect::<Vec<_>>();
+    assert_eq!(names(store.users(None, 3).await.unwrap()), ["alice", "b-2", "b_1"]);
+    assert_eq!(names(store.users(Some("b_1"), 9).await.unwrap()), ["bob", "carol"]);
+    assert_eq!(store.count_users().await.unwrap(), 5);
+
+    assert!(store.delete_user(&made.id, 2_000).await.unwrap());
+    assert!(!store.delete_user(&made.id, 2_001).await.unwrap());
+    assert!(!store.change_user(&made.id, UserChange::default()).await.unwrap());
+    assert_eq!(store.user(&made.id).await.unwrap(), None);
+    assert_eq!(store.user_by_name("alice").await.unwrap(), None);
+    assert_eq!(store.count_users().await.unwrap(), 4);
+    assert_eq!(store.create_user(new_user("alice")).await, Err(StoreError::Conflict("username")));
+}
+
+async fn a_name_or_key_that_is_taken_changes_nothing(stage: Stage) {
+    let store = stage.open().await;
+    let with_keys = |name: &str, byte| fanfare_store::NewUser { keys: Some(keys(byte, 1)), ..new_user(name) };
+    let alice = store.create_user(with_keys("alice", 1)).await.unwrap();
+    assert_eq!(store.create_user(with_keys("bob", 1)).await, Err(StoreError::Conflict("public_key")));
+    assert_eq!(store.user_by_name("bob").await.unwrap(), None, "the user of a refused key is not made");
+    assert_eq!(store.create_user(with_keys("alice", 2)).await, Err(StoreError::Conflict("username")));
+    let mut same_ek = with_keys("bob", 3);
+    same_ek.keys.as_mut().unwrap().0.ek = keys(1, 1).0.ek;
+    assert_eq!(store.create_user(same_ek).await, Err(StoreError::Conflict("public_key")));
+    store.create_user(with_keys("bob", 4)).await.unwrap();
+    assert!(store.delete_user(&alice.id, 9).await.unwrap());
+    assert_eq!(store.device_keys(&alice.id).await.unwrap(), []);
+}
+
+async fn issuer_users_are_made_at_first_sight(stage: Stage) {
+    let store = stage.open().await;
+    let made = store.ensure_issuer_user("app:Ann 1", 5).await.unwrap();
+    assert_eq!((made.issuer.as_deref(), made.password.as_deref()), (Some("app"), None));
+    assert_eq!(store.ensure_issuer_user("app:Ann 1", 6).await.unwrap(), made);
+    assert!(matches!(store.ensure_issuer_user("ann", 6).await, Err(StoreError::Misconfigured(_))));
+    store.delete_user(&made.id, 7).await.unwrap();
+    assert_eq!(store.ensure_issuer_user("app:Ann 1", 8).await, Err(StoreError::Conflict("username")));
+}
+
+async fn keys_and_their_log_go_together(stage: Stage) {
+    let store = stage.open().await;
+    let alice = store.create_user(new_user("alice")).await.unwrap();
+    let bob = store.create_user(new_user("bob")).await.unwrap();
+    let (first, entry) = keys(1, 1);
+    store.put_keys(&alice.id, first.clone(), entry.clone()).await.unwrap();
+    assert_eq!(store.device_keys(&alice.id).await.unwrap(), [first.clone()]);
+    let (second, next) = keys(2, 2);
+    let (_, far) = keys(2, 3);
+    assert_eq!(store.put_keys(&alice.id, second.clone(), far).await, Err(StoreError::Conflict("n")));
+    assert_eq!(
+        store.put_keys(&alice.id, second.clone(), entry.clone()).await,
+        Err(StoreError::Conflict("n"))
+    );
+    assert_eq!(
+        store.put_keys(&bob.id, first, entry.clone()).await,
+        Err(StoreError::Conflict("public_key")),
+        "a key of somebody else"
+    );
+    assert_eq!(store.key_log(&bob.id).await.unwrap(), []);
+    store.put_keys(&alice.id, second.clone(), next.clone()).await.unwrap();
+    assert_eq!(store.device_keys(&alice.id).await.unwrap(), [second]);
+    assert_eq!(store.key_log(&alice.id).await.unwrap(), [entry, next]);
+    let (unknown, entry) = keys(9, 1);
+    assert!(matches!(store.put_keys("nobody", unknown, entry).await, Err(StoreError::Invalid(_))));
+}
+
+async fn logins_live_and_end(stage: Stage) {
+    let store = stage.open().await;
+    let alice = store.create_user(new_user("alice")).await.unwrap();
+    for id in ["a", "b", "c"] {
+        store.open_auth_session(login(id, &alice.id, None)).await.unwrap();
+    }
+    let mut old = login("old", &alice.id, None);
+    old.expires_at = 2_000;
+    store.open_auth_session(old).await.unwrap();
+    assert_eq!(store.auth_session("old").await.unwrap(), None, "expired");
+    let (session, user) = store.auth_session("a").await.unwrap().unwrap();
+    assert_eq!((session.last_seen, session.ip.as_deref(), user), (1_000, Some("192.0.2.1"), alice.clone()));
+
+    store
+        .touch_auth_sessions(vec![("b".to_owned(), 5_000), ("x".to_owned(), 1), ("a".to_owned(), 3)])
+        .await
+        .unwrap();
+    assert_eq!(store.auth_session("b").await.unwrap().unwrap().0.last_seen, 5_000);
+    assert_eq!(store.auth_session("a").await.unwrap().unwrap().0.last_seen, 1_000, "never back");
+    let ids: Vec<_> = store.auth_sessions(&alice.id).await.unwrap().into_iter().map(|s| s.id).collect();
+    assert_eq!(ids, ["c", "b", "a"]);
+
+    let one = |id, user_id| EndSessions::One { id, user_id };
+    assert_eq!(store.end_auth_sessions(one("a", Some("other")), "logout", 10).await.unwrap(), []);
+    let ended = store.end_auth_sessions(one("a", Some(&alice.id)), "logout", 10).await.unwrap();
+    assert_eq!((ended.len(), ended[0].id.as_str(), ended[0].ended_at), (1, "a", 10));
+    assert_eq!(store.end_auth_sessions(one("a", None), "logout", 11).await.unwrap(), [], "only once");
+    let all = EndSessions::OfUser { user_id: &alice.id, except: Some("b") };
+    let ended = store.end_auth_sessions(all, "password", 12).await.unwrap();
+    assert!(ended.iter().any(|s| s.id == "c") && ended.iter().all(|s| s.id != "b"));
+    assert!(store.auth_session("b").await.unwrap().is_some());
+    let since: Vec<_> = store.ended_since(10).await.unwrap().into_iter().map(|s| s.id).collect();
+    assert_eq!(since, ["a", "c", "old"]);
+    assert_eq!(store.ended_since(13).await.unwrap(), []);
+    let stranger = login("z", "nobody", None);
+    assert!(matches!(store.open_auth_session(stranger).await, Err(StoreError::Invalid(_))));
+}
+
+async fn locked_out_users_have_no_logins(stage: Stage) {
+    let store = stage.open().await;
+    let alice = store.create_user(new_user("alice")).await.unwrap();
+    store.open_auth_session(login("a", &alice.id, None)).await.unwrap();
+    let disable = |to| UserChange { disabled: Some(to), ..UserChange::default() };
+    store.change_user(&alice.id, disable(true)).await.unwrap();
+    assert_eq!(store.auth_session("a").await.unwrap(), None);
+    assert_eq!(store.auth_sessions(&alice.id).await.unwrap(), []);
+    store.change_user(&alice.id, disable(false)).await.unwrap();
+    assert!(store.auth_session("a").await.unwrap().is_some());
+    store.delete_user(&alice.id, 9).await.unwrap();
+    assert_eq!(store.auth_session("a").await.unwrap(), None);
+}
+
+async fn a_used_refresh_token_ends_its_login(stage: Stage) {
+    let store = stage.open().await;
+    let alice = store.create_user(new_user("alice")).await.unwrap();
+    store.open_auth_session(login("a", &alice.id, Some([1; 32]))).await.unwrap();
+    assert_eq!(store.rotate_refresh([9; 32], [2; 32], 50, LATER).await.unwrap(), Refreshed::Unknown);
+    let rotated = store.rotate_refresh([1; 32], [2; 32], 50, LATER).await.unwrap();
+    assert!(matches!(rotated, Refreshed::Rotated(session, user) if session.id == "a" && user == alice));
+    assert!(matches!(store.rotate_refresh([2; 32], [3; 32], 60, 100).await.unwrap(), Refreshed::Rotated(..)));
+    assert_eq!(
+        store.rotate_refresh([3; 32], [4; 32], 100, LATER).await.unwrap(),
+        Refreshed::Unknown,
+        "expired"
+    );
+    let reused = Refreshed::Reused { session_id: "a".to_owned(), user_id: alice.id.clone() };
+    assert_eq!(store.rotate_refresh([1; 32], [5; 32], 70, LATER).await.unwrap(), reused);
+    assert_eq!(store.auth_session("a").await.unwrap(), None, "the family has ended");
+    assert_eq!(store.ended_since(70).await.unwrap().len(), 1);
+    assert_eq!(store.rotate_refresh([3; 32], [6; 32], 71, LATER).await.unwrap(), Refreshed::Unknown);
+}
+
+async fn one_time_keys_work_once_across_restarts(stage: Stage) {
+    let store = stage.open().await;
+    assert!(store.use_once("ticket", b"k", 10, 100).await.unwrap());
+    assert!(!store.use_once("ticket", b"k", 11, 100).await.unwrap());
+    assert!(store.use_once("challenge", b"k", 11, 100).await.unwrap(), "another kind");
+    assert!(!store.use_once("ticket", b"late", 100, 100).await.unwrap(), "it has expired");
+    store.close().await;
+    let store = stage.open().await;
+    assert!(!store.use_once("ticket", b"k", 12, 100).await.unwrap());
+}
+
+async fn small_things_are_kept_across_restarts(stage: Stage) {
+    let store = stage.open().await;
+    assert_eq!(store.setting("server_id").await.unwrap(), None);
+    assert_eq!(store.set_setting_once("server_id", "one").await.unwrap(), "one");
+    assert_eq!(store.set_setting_once("server_id", "two").await.unwrap(), "one");
+    for (origin, at) in [("https://b.example", 1), ("https://a.example", 2), ("https://b.example", 3)] {
+        store.add_origin(origin, at).await.unwrap();
+    }
+    let topic = |name: &str, size| KeptTopic {
+        name: name.to_owned(),
+        backpressure: Some("drop_oldest".to_owned()),
+        history_size: size,
+        history_ttl_ms: None,
+        created_at: 1,
+    };
+    for (name, size) in [("b", None), ("a", Some(5)), ("c", None), ("b", Some(7))] {
+        store.keep_topic(topic(name, size)).await.unwrap();
+    }
+    store.forget_topic("c").await.unwrap();
+    store.close().await;
+    let store = stage.open().await;
+    assert_eq!(store.setting("server_id").await.unwrap().as_deref(), Some("one"));
+    assert_eq!(store.origins().await.unwrap(), ["https://b.example", "https://a.example"]);
+    assert_eq!(store.kept_topics().await.unwrap(), [topic("a", Some(5)), topic("b", Some(7))]);
+}
+
+async fn api_keys_are_found_by_hash(stage: Stage) {
+    let store = stage.open().await;
+    let key = |name: &str, byte| ApiKeyRow {
+        name: name.to_owned(),
+        hash: [byte; 32],
+        scopes: "publish admin".to_owned(),
+        created_at: 1,
+    };
+    store.create_api_key(key("app", 1)).await.unwrap();
+    assert_eq!(store.create_api_key(key("app", 2)).await, Err(StoreError::Conflict("name")));
+    assert_eq!(store.create_api_key(key("two", 1)).await, Err(StoreError::Conflict("hash")));
+    assert_eq!(store.api_key([1; 32]).await.unwrap(), Some(key("app", 1)));
+    assert_eq!(store.api_key([2; 32]).await.unwrap(), None);
+    store.create_api_key(key("aaa", 3)).await.unwrap();
+    assert_eq!(store.api_keys().await.unwrap(), [key("aaa", 3), key("app", 1)]);
+    assert!(store.delete_api_key("app").await.unwrap());
+    assert!(!store.delete_api_key("app").await.unwrap());
+    assert_eq!(store.api_key([1; 32]).await.unwrap(), None);
+}
+
+fn audit(node: &str, seq: i64, event: &str) -> AuditRow {
+    AuditRow {
+        node: node.to_owned(),
+        seq,
+        ts: format!("2026-11-21T10:00:{seq:02}.000Z"),
+        event: event.to_owned(),
+        outcome: "ok".to_owned(),
+        severity: "info".to_owned(),
+        user_id: (seq % 2 == 0).then(|| "u".to_owned()),
+        session: Some("s".to_owned()),
+        ip: None,
+        user_agent: None,
+        request_id: Some("r".to_owned()),
+        origin: None,
+        reason: None,
+        detail: "{\"a\":1}".to_owned(),
+        hash: [seq as u8; 32],
+    }
+}
+
+async fn audit_rows_follow_their_head(stage: Stage) {
+    let store = stage.open().await;
+    assert_eq!(store.audit_head("n1").await.unwrap(), None);
+    let two = vec![audit("n1", 1, "start"), audit("n1", 2, "login")];
+    assert!(!store.append_audit("n1", Some(1), two.clone()).await.unwrap());
+    assert!(store.append_audit("n1", None, two.clone()).await.unwrap());
+    assert!(!store.append_audit("n1", None, two.clone()).await.unwrap(), "the head has moved");
+    assert!(!store.append_audit("n1", Some(1), vec![audit("n1", 2, "x")]).await.unwrap());
+    assert!(store.append_audit("n2", None, vec![audit("n2", 1, "start")]).await.unwrap());
+    // A row that is there already among new ones: none of them is kept.
+    let overlap = vec![audit("n1", 3, "x"), audit("n1", 2, "x")];
+    assert!(!store.append_audit("n1", Some(2), overlap).await.unwrap());
+    assert_eq!(store.audit_head("n1").await.unwrap(), Some((2, [2; 32])));
+    assert_eq!(store.audit_rows(Some("n1"), 0, 10, AuditFilter::default()).await.unwrap(), two);
+    assert_eq!(store.audit_nodes().await.unwrap(), ["n1", "n2"]);
+    let point =
+        Checkpoint { node: "n1".to_owned(), seq: 2, hash: [2; 32], time: "t".to_owned(), sig: [3; 64] };
+    store.put_checkpoint(point.clone()).await.unwrap();
+    assert_eq!(store.checkpoints("n1").await.unwrap(), [point]);
+    assert_eq!(store.checkpoints("n2").await.unwrap(), []);
+}
+
+async fn audit_rows_are_filtered_and_pruned(stage: Stage) {
+    let store = stage.open().await;
+    let rows = (1..=6).map(|seq| audit("n1", seq, if seq < 4 { "login" } else { "logout" })).collect();
+    assert!(store.append_audit("n1", None, rows).await.unwrap());
+    let seqs = |rows: Vec<AuditRow>| rows.into_iter().map(|row| row.seq).collect::<Vec<_>>();
+    let filter = |event: Option<&str>, user: Option<&str>, since: Option<&str>| AuditFilter {
+        event: event.map(str::to_owned),
+        user_id: user.map(str::to_owned),
+        since: since.map(str::to_owned),
+    };
+    let all = AuditFilter::default();
+    assert_eq!(seqs(store.audit_rows(None, 2, 2, all.clone()).await.unwrap()), [3, 4]);
+    assert_eq!(seqs(store.audit_tail(all.clone(), None, 2).await.unwrap()), [6, 5]);
+    assert_eq!(seqs(store.audit_tail(all.clone(), Some(5), 9).await.unwrap()), [4, 3, 2, 1]);
+    let logins = filter(Some("login"), None, None);
+    assert_eq!(seqs(store.audit_tail(logins, None, 9).await.unwrap()), [3, 2, 1]);
+    let user = filter(None, Some("u"), Some("2026-11-21T10:00:03.000Z"));
+    assert_eq!(seqs(store.audit_rows(Some("n1"), 0, 9, user).await.unwrap()), [4, 6]);
+    assert_eq!(store.prune_audit("n1", 4).await.unwrap(), 4);
+    assert_eq!(store.prune_audit("n1", 99).await.unwrap(), 1, "the head stays");
+    assert_eq!(seqs(store.audit_rows(None, 0, 9, all).await.unwrap()), [6]);
+    assert!(store.append_audit("n1", Some(6), vec![audit("n1", 7, "x")]).await.unwrap());
+}
+
+async fn metrics_are_kept_and_pruned(stage: Stage) {
+    let store = stage.open().await;
+    let rows = |value: f64| vec![("up".to_owned(), value), ("msgs{dir=\"in\"}".to_owned(), value + 0.5)];
+    store.put_metrics(10, "n1", rows(1.0)).await.unwrap();
+    store.put_metrics(20, "n1", rows(2.0)).await.unwrap();
+    store.put_metrics(20, "n1", rows(3.0)).await.unwrap();
+    let values =
+        |rows: Vec<fanfare_store::MetricRow>| rows.iter().map(|r| (r.at, r.value)).collect::<Vec<_>>();
+    assert_eq!(values(store.metrics(Some("up"), None, 9).await.unwrap()), [(20, 3.0), (10, 1.0)]);
+    assert_eq!(values(store.metrics(Some("msgs"), Some(20), 9).await.unwrap()), [(20, 3.5)]);
+    assert_eq!(values(store.metrics(Some("msgs{dir=\"in\"}"), None, 1).await.unwrap()), [(20, 3.5)]);
+    assert_eq!(store.metrics(None, None, 9).await.unwrap().len(), 4);
+    assert_eq!(store.prune_metrics(20).await.unwrap(), 2);
+    assert_eq!(store.metrics(None, None, 9).await.unwrap().len(), 2);
+}
+
+async fn connections_are_kept(stage: Stage) {
+    let store = stage.open().await;
+    let row = |at, close_code| ConnectionRow {
+        user_id: "u".to_owned(),
+        session_code: "brave-otter-7".to_owned(),
+        connected_at: at,
+        disconnected_at: at + 5,
+        messages_sent: 3,
+        messages_received: 4,
+        ip_address: Some("::1".to_owned()),
+        user_agent: None,
+        close_code,
+    };
+    store.put_connections(vec![row(1, Some(1000)), row(2, None)]).await.unwrap();
+    store.put_connections(Vec::new()).await.unwrap();
+    assert_eq!(store.connections("u", 9).await.unwrap(), [row(2, None), row(1, Some(1000))]);
+    assert_eq!(store.connections("v", 9).await.unwrap(), []);
+}
+
+async fn messages_are_kept_once(stage: Stage) {
+    let store = stage.open().await;
+    let Appended::New { seq } = store.append_message(message("m1")).await.unwrap() else { panic!("not new") };
+    assert_eq!(store.append_message(message("m1")).await.unwrap(), Appended::Duplicate { seq });
+    let other = fanfare_store::NewMessage { envelope: "{}".to_owned(), ..message("m1") };
+    assert_eq!(store.append_message(other).await.unwrap(), Appended::IdConflict);
+    let kept = store.message("m1").await.unwrap().unwrap();
+    assert_eq!((kept.position, kept.message), (seq, message("m1")));
+    assert_eq!(store.message("m2").await.unwrap(), None);
+    // The same message from many senders at once: kept once, and everybody hears of the same row.
+    let senders: Vec<_> = (0..40)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.append_message(message("m3")).await.unwrap() })
+        })
+        .collect();
+    let (mut new, mut seqs) = (0, std::collections::BTreeSet::new());
+    for sender in senders {
+        match sender.await.unwrap() {
+            Appended::New { seq } => {
+                new += 1;
+                seqs.insert(seq);
+            }
+            Appended::Duplicate { seq } => drop(seqs.insert(seq)),
+            Appended::IdConflict => panic!("the same bytes"),
+        }
+    }
+    assert_eq!((new, seqs.len()), (1, 1));
+    assert_eq!(store.count_messages().await.unwrap(), 2);
+}
+
+async fn what_cannot_be_stored_harms_nobody_else(stage: Stage) {
+    let store = stage.open().await;
+    let bad = fanfare_store::NewMessage { content: "a\0b".to_owned(), ..message("bad") };
+    let tasks: Vec<_> = (0..200)
+        .map(|n| {
+            let (store, bad) = (store.clone(), bad.clone());
+            tokio::spawn(async move {
+                match n % 4 {
+                    0 => store.append_message(bad).await.map(drop),
+                    1 => store.append_message(message(&format!("m{n}"))).await.map(drop),
+                    2 => store.create_user(new_user("same")).await.map(drop),
+                    _ => store.create_user(new_user(&format!("u{n}"))).await.map(drop),
+                }
+            })
+        })
+        .collect();
+    let mut counts = [0; 4];
+    for (n, task) in tasks.into_iter().enumerate() {
+        match (n % 4, task.await.unwrap()) {
+            (0, Err(StoreError::Invalid(_))) | (2, Err(StoreError::Conflict("username"))) => {}
+            (kind, Ok(())) => counts[kind] += 1,
+            (kind, error) => panic!("{kind}: {error:?}"),
+        }
+    }
+    assert_eq!(counts, [0, 50, 1, 50]);
+    assert_eq!((store.count_messages().await.unwrap(), store.count_users().await.unwrap()), (50, 51));
+    assert!(matches!(store.set_setting_once("x", "\0").await, Err(StoreError::Invalid(_))));
+    assert!(store.status().up, "bad input is not the store's trouble");
+}
+
+async fn the_sweep_takes_only_what_is_over(stage: Stage) {
+    const DAY: i64 = 86_400_000;
+    let store = stage.open().await;
+    let alice = store.create_user(new_user("alice")).await.unwrap();
+    for (id, byte) in [("a", 1), ("b", 2)] {
+        store.open_auth_session(login(id, &alice.id, Some([byte; 32]))).await.unwrap();
+    }
+    store.use_once("ticket", b"old", 1, DAY).await.unwrap();
+    store.use_once("ticket", b"new", 1, 90 * DAY).await.unwrap();
+    store.end_auth_sessions(EndSessions::One { id: "a", user_id: None }, "logout", DAY).await.unwrap();
+    store.sweep(20 * DAY).await.unwrap();
+    assert_eq!(store.ended_since(0).await.unwrap().len(), 1, "ended logins are remembered for 30 days");
+    assert!(store.use_once("ticket", b"old", 20 * DAY, 21 * DAY).await.unwrap(), "forgotten");
+    assert!(!store.use_once("ticket", b"new", 20 * DAY, 21 * DAY).await.unwrap());
+    store.sweep(40 * DAY).await.unwrap();
+    assert_eq!(store.ended_since(0).await.unwrap(), []);
+    assert_eq!(store.rotate_refresh([1; 32], [3; 32], 41, LATER).await.unwrap(), Refreshed::Unknown);
+    assert!(matches!(
+        store.rotate_refresh([2; 32], [4; 32], 41, LATER).await.unwrap(),
+        Refreshed::Rotated(..)
+    ));
+}
+
+async fn a_closed_store_says_so(stage: Stage) {
+    let store = stage.open().await;
+    assert!(store.status().up);
+    assert_eq!(store.status().engine, if stage.postgres { "postgres" } else { "sqlite" });
+    store.close().await;
+    store.close().await;
+    assert!(matches!(store.count_users().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.create_user(new_user("late")).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.append_message(message("late")).await, Err(StoreError::Unavailable(_))));
+}
