@@ -243,3 +243,6 @@ impl Write for Out<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
