@@ -4,6 +4,7 @@
 //! no frame and no hub; everything it appends goes to a buffer of the caller. The encoding of an event is the same for all
 //! subscribers, so that it is made once.
 
+mod info;
 pub mod json;
 pub mod jsonrpc;
 mod scan;

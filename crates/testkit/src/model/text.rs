@@ -34,6 +34,7 @@ impl Encoder for TextEncoder {
             Info::TopicDeleted { topic } => format!("D|{topic}"),
             Info::MessagesDropped { count } => format!("M|{count}"),
             Info::ServerShutdown => "S".to_owned(),
+            other => other.code().to_owned(),
         };
         self.frame(&text, out);
     }
