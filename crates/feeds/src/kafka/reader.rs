@@ -7,7 +7,7 @@ use super::shared::Shared;
 use crate::config::ConfigFault;
 use crate::mapping::Mapped;
 use crate::model::Record;
-use crate::replay::{Chunks, Position, Replay, ReplayRefused};
+use crate::replay::{Chunks, Position, Pulling, Replay, ReplayRefused};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -16,7 +16,6 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -288,9 +287,7 @@ impl Pull {
 }
 
 impl Chunks for Pull {
-    fn pull(
-        &mut self,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<Vec<Record>>, ReplayRefused>> + Send + '_>> {
+    fn pull(&mut self) -> Pulling<'_> {
         Box::pin(self.next())
     }
 }

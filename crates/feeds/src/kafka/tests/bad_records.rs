@@ -55,7 +55,7 @@ fn halt_stands_still_at_its_record_and_says_so() {
     until("told", || {
         let status = feeds.status();
         let at = partition_of(&status, "t", 0).map(|p| (p.offset, p.end, p.lag, p.alert, p.halted));
-        if at == Some((1, 62, 61, true, Some("not_json"))) { Ok(()) } else { Err(status) }
+        if at == Some((1, 62, 61, true, Some("not_json"))) { Ok(()) } else { Err(Box::new(status)) }
     });
     assert!(wrong(&feeds.status()).contains("t/0 stands still at offset 1: not_json"));
     let alerts = ear.heard.lock().alerts.clone();

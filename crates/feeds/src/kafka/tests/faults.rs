@@ -18,7 +18,7 @@ fn a_broker_that_is_away_is_waited_for() {
         if status.up == Some(false) && wrong(&status).contains("no Kafka broker") {
             Ok(())
         } else {
-            Err(status)
+            Err(Box::new(status))
         }
     });
     for broker in 1..=2 {

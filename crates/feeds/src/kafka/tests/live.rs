@@ -41,7 +41,7 @@ fn positions_reach_the_end_and_the_commit() {
         if at(0) == Some((50, 50, 0, 0.0)) && at(1) == at(0) && status.health == Health::Ok {
             Ok(())
         } else {
-            Err(status)
+            Err(Box::new(status))
         }
     });
     let status = feeds.status();

@@ -2,12 +2,17 @@
 //! and passes, as `make test` must also work where there is no Java. Topics and groups are new in every run.
 
 use super::*;
+use parking_lot::{RwLock, RwLockReadGuard};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
+/// Held by every test that needs the broker to stay up; the one that kills it waits until it is alone.
+static UP: RwLock<()> = RwLock::new(());
+
 /// The broker, its admin, and a topic made in it.
 struct Real {
+    _up: Option<RwLockReadGuard<'static, ()>>,
     brokers: String,
     admin: AdminClient<DefaultClientContext>,
     topic: String,
@@ -15,6 +20,10 @@ struct Real {
 
 impl Real {
     fn new(topic: &str, partitions: i32) -> Option<Self> {
+        Self::with(Some(UP.read()), topic, partitions)
+    }
+
+    fn with(up: Option<RwLockReadGuard<'static, ()>>, topic: &str, partitions: i32) -> Option<Self> {
         let Some(brokers) = std::env::var("TEST_KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty())
         else {
             println!("left out: TEST_KAFKA_BROKERS names no broker");
@@ -22,7 +31,7 @@ impl Real {
         };
         let admin = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let real = Self { brokers, admin, topic: format!("{topic}-{}", now.as_nanos()) };
+        let real = Self { _up: up, brokers, admin, topic: format!("{topic}-{}", now.as_nanos()) };
         real.make(&real.topic, partitions);
         Some(real)
     }
@@ -205,5 +214,42 @@ fn a_topic_that_does_not_exist_yet_is_said_and_then_read_from_its_beginning() {
     ear.wait(100);
     complete(&ear, 100, 2).unwrap();
     until("well", || if feeds.status().health == Health::Ok { Ok(()) } else { Err(wrong(&feeds.status())) });
+    stop(feeds);
+}
+
+#[test]
+fn a_broker_that_is_killed_in_mid_stream_costs_nothing() {
+    let Ok(pid_file) = std::env::var("TEST_KAFKA_PID_FILE") else {
+        println!("left out: TEST_KAFKA_PID_FILE does not say which process is the broker");
+        return;
+    };
+    let _alone = UP.write();
+    let Some(real) = Real::with(None, "killed", 3) else { return };
+    let ear = Arc::new(Ear::default());
+    let feeds = real.setup().start(&ear);
+    let source = real.source();
+    source.numbers(0..600, 3);
+    ear.wait(600);
+    let pid = || std::fs::read_to_string(&pid_file).unwrap().trim().to_owned();
+    let killed = pid();
+    for number in 600..3000u64 {
+        let partition = i32::try_from(number % 3).unwrap();
+        source.put(partition, None, Some(number.to_string().as_bytes()));
+        if number == 1500 {
+            assert!(std::process::Command::new("kill").args(["-9", &killed]).status().unwrap().success());
+        }
+    }
+    until("the broker is started again", || if pid() == killed { Err(()) } else { Ok(()) });
+    source.flush();
+    ear.wait(3000);
+    complete(&ear, 3000, 3).unwrap();
+    until("well", || if feeds.status().health == Health::Ok { Ok(()) } else { Err(wrong(&feeds.status())) });
+    for partition in 0..3 {
+        until("at the end", || match partition_of(&feeds.status(), &real.topic, partition) {
+            Some(at) if (at.offset, at.lag) == (1000, 0) => Ok(()),
+            other => Err(other),
+        });
+    }
+    assert_eq!(feeds.status().restarts_total, 0, "librdkafka connects again by itself");
     stop(feeds);
 }
