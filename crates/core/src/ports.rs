@@ -116,6 +116,8 @@ pub enum Info<'a> {
     MessagesDropped {
         /// How many.
         count: u64,
+        /// The feed channel they were of; none for topics.
+        channel: Option<&'a str>,
     },
     /// The server is shutting down.
     ServerShutdown,
@@ -147,6 +149,8 @@ impl Info<'_> {
 pub trait Encoder: Send + Sync + 'static {
     /// An event of a topic.
     fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>);
+    /// A record of a feed: `body` are the members of its object.
+    fn record(&self, body: &str, out: &mut Vec<u8>);
     /// An info.
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>);
     /// An error that answers no command.

@@ -29,10 +29,15 @@ impl Encoder for TextEncoder {
         self.frame(&format!("E|{}|{}|{}", event.topic, event.meta.offset, event.payload), out);
     }
 
+    fn record(&self, body: &str, out: &mut Vec<u8>) {
+        self.frame(&format!("R|{body}"), out);
+    }
+
     fn info(&self, info: &Info<'_>, _now_ms: u64, out: &mut Vec<u8>) {
         let text = match info {
             Info::TopicDeleted { topic } => format!("D|{topic}"),
-            Info::MessagesDropped { count } => format!("M|{count}"),
+            Info::MessagesDropped { count, channel: None } => format!("M|{count}"),
+            Info::MessagesDropped { count, channel: Some(channel) } => format!("F|{channel}|{count}"),
             Info::ServerShutdown => "S".to_owned(),
         };
         self.frame(&text, out);
