@@ -31,7 +31,10 @@ pub(crate) struct Channel {
 pub(super) struct ChannelState {
     pub(super) groups: Vec<(Arc<GroupSpec>, Arc<Topic>)>,
     pub(super) latest: Latest,
+    /// The last offset of each partition.
     pub(super) positions: Positions,
+    /// The first offset of each partition since the node started.
+    pub(super) begun: Positions,
     /// Taken out of the table: whoever still holds it looks again.
     pub(super) gone: bool,
     /// When a record last came, in deliveries of the node.
@@ -48,8 +51,8 @@ impl ChannelState {
     /// Notes what came, whoever hears it.
     pub(super) fn note(&mut self, incoming: &Incoming) {
         let (topic, partition, offset) = match incoming {
-            Incoming::Record(r, keyed) => {
-                self.latest.put(r, *keyed);
+            Incoming::Record(r) => {
+                self.latest.put(r);
                 (&r.topic, r.partition, r.offset)
             }
             Incoming::Tombstone { kind, key, topic, partition, offset } => {
@@ -59,6 +62,7 @@ impl ChannelState {
                 (topic, *partition, *offset)
             }
         };
+        self.begun.entry((topic.clone(), partition)).or_insert(offset);
         self.positions.insert((topic.clone(), partition), offset);
     }
 

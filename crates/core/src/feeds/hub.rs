@@ -85,7 +85,7 @@ impl<D> Topics<D> {
     ) {
         let mut state = topic.lock();
         for (at, incoming) in batch.iter().enumerate() {
-            let Incoming::Record(record, _) = incoming else { continue };
+            let Incoming::Record(record) = incoming else { continue };
             if !spec.hears(record, at, lookup) {
                 continue;
             }
@@ -101,6 +101,17 @@ impl<D> Topics<D> {
         // While a batch is being flushed the next one grows, so that under load batches grow instead of their number.
         if state.in_flight == 0 {
             topic.post(&mut state, self.inboxes(), None);
+        }
+    }
+
+    /// A partition's log began anew: offsets of before mean nothing any more.
+    pub fn restarted(&self, topic: &Arc<str>, partition: i32) {
+        let channels: Vec<_> = self.channels.lock().values().cloned().collect();
+        for channel in channels {
+            let mut state = channel.state.lock();
+            let at = (topic.clone(), partition);
+            state.positions.remove(&at);
+            state.begun.remove(&at);
         }
     }
 
@@ -196,11 +207,15 @@ impl<D> Topics<D> {
         }
     }
 
-    /// A group's head and its channel's positions at one moment.
-    pub(crate) fn group_position(&self, topic: &Arc<Topic>, channel: &Arc<Channel>) -> (u64, Positions) {
+    /// A group's head at one moment, and where its channel began and is in each partition.
+    pub(crate) fn group_position(
+        &self,
+        topic: &Arc<Topic>,
+        channel: &Arc<Channel>,
+    ) -> (u64, Positions, Positions) {
         let channel_state = channel.state.lock();
         let head = topic.lock().ring.as_ref().map_or(0, super::GroupRing::head);
-        (head, channel_state.positions.clone())
+        (head, channel_state.begun.clone(), channel_state.positions.clone())
     }
 
     /// The last offset of each partition that a channel has seen.

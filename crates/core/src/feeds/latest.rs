@@ -20,9 +20,9 @@ pub(super) struct Latest {
 }
 
 impl Latest {
-    /// Notes a record; `keyed` keeps it for its key, else only for its type.
-    pub(super) fn put(&mut self, record: &Arc<FeedRecord>, keyed: bool) {
-        let key = record.key.clone().filter(|_| keyed);
+    /// Notes a record: for its key if the mapping keeps those, else only for its type.
+    pub(super) fn put(&mut self, record: &Arc<FeedRecord>) {
+        let key = record.key.clone().filter(|_| record.per_key.snapshot);
         self.remove((record.kind.clone(), key.clone()));
         self.clock += 1;
         self.bytes += record.body.len();
@@ -57,14 +57,16 @@ impl Latest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feeds::PerKey;
 
-    fn record(kind: &str, key: Option<&str>, offset: i64) -> Arc<FeedRecord> {
+    fn record(kind: &str, key: Option<&str>, snapshot: bool, offset: i64) -> Arc<FeedRecord> {
         Arc::new(FeedRecord {
             kind: kind.into(),
             key: key.map(Into::into),
             topic: "x".into(),
             partition: 0,
             offset,
+            per_key: PerKey { snapshot, conflate: false },
             body: "12".into(),
         })
     }
@@ -79,7 +81,7 @@ mod tests {
             ("b", None, false, 4),
             ("a", Some("k"), true, 5),
         ] {
-            latest.put(&record(kind, key, offset), keyed);
+            latest.put(&record(kind, key, keyed, offset));
         }
         assert_eq!(latest.all().map(|r| r.offset).collect::<Vec<_>>(), [2, 4, 5]);
         latest.remove(("a".into(), Some("k".into())));

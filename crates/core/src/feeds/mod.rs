@@ -21,7 +21,7 @@ mod spec;
 
 pub use channel::ChannelOptions;
 pub use prelude::{Prelude, Taken};
-pub use record::{FeedRecord, Incoming, Positions};
+pub use record::{FeedRecord, Incoming, PerKey, Positions};
 pub use spec::{GroupSpec, Lookup};
 
 pub(crate) use channel::Channel;

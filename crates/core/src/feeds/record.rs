@@ -16,15 +16,26 @@ pub struct FeedRecord {
     pub partition: i32,
     /// The position within it.
     pub offset: i64,
+    /// What is done for each key.
+    pub per_key: PerKey,
     /// The members of the delivery's JSON object, without the braces: the same in every dialect.
     pub body: Box<str>,
+}
+
+/// What is done for each key, by a mapping's wish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerKey {
+    /// The latest value of each key is kept for newcomers; else only that of the type.
+    pub snapshot: bool,
+    /// Slow readers of a conflating channel skip values that a newer one supersedes.
+    pub conflate: bool,
 }
 
 /// One thing a source delivers.
 #[derive(Clone, Debug)]
 pub enum Incoming {
-    /// A record, and whether its latest value is kept for each key (else only for its type).
-    Record(Arc<FeedRecord>, bool),
+    /// A record.
+    Record(Arc<FeedRecord>),
     /// A key's value is gone: it leaves the snapshot and nobody is told.
     Tombstone {
         /// As in [`FeedRecord`].

@@ -43,6 +43,7 @@ impl GroupRing {
     pub(crate) fn push(&mut self, record: Arc<FeedRecord>) -> u64 {
         self.head += 1;
         if let (Some(newest), Some(key)) = (&mut self.newest, &record.key)
+            && record.per_key.conflate
             && let Some(old) = newest.insert((record.kind.clone(), key.clone()), self.head)
         {
             self.remove(old);
@@ -95,6 +96,7 @@ fn cost(record: &FeedRecord) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feeds::PerKey;
 
     fn record(key: Option<&str>, bytes: usize) -> Arc<FeedRecord> {
         Arc::new(FeedRecord {
@@ -103,6 +105,7 @@ mod tests {
             topic: "x".into(),
             partition: 0,
             offset: 0,
+            per_key: PerKey { snapshot: false, conflate: true },
             body: "x".repeat(bytes).into(),
         })
     }

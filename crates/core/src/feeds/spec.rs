@@ -50,6 +50,7 @@ impl GroupSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feeds::PerKey;
 
     struct Never;
     impl Lookup for Never {
@@ -77,6 +78,7 @@ mod tests {
             topic: "x".into(),
             partition: 0,
             offset: 0,
+            per_key: PerKey::default(),
             body: "".into(),
         };
         let json: Box<[_]> = Box::new([("/a".into(), list(&["1"]))]);

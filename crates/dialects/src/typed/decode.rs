@@ -119,6 +119,9 @@ struct Fields<'a> {
     exclude_session: Option<&'a RawValue>,
     idempotency_key: Option<&'a RawValue>,
     token: Option<&'a RawValue>,
+    types: Option<&'a RawValue>,
+    filter: Option<&'a RawValue>,
+    snapshot: Option<&'a RawValue>,
     jsonrpc: bool,
     unknown: bool,
     repeated: bool,
@@ -137,6 +140,9 @@ enum Key {
     ExcludeSession,
     Idempotency,
     Token,
+    Types,
+    Filter,
+    Snapshot,
     JsonRpc,
     Unknown,
 }
@@ -163,6 +169,9 @@ impl<'de> Deserialize<'de> for Key {
                     "exclude_session" => Key::ExcludeSession,
                     "idempotency_key" => Key::Idempotency,
                     "token" => Key::Token,
+                    "types" => Key::Types,
+                    "filter" => Key::Filter,
+                    "snapshot" => Key::Snapshot,
                     "jsonrpc" => Key::JsonRpc,
                     _ => Key::Unknown,
                 })
@@ -208,6 +217,9 @@ impl<'a> Fields<'a> {
             Key::ExcludeSession => &mut self.exclude_session,
             Key::Idempotency => &mut self.idempotency_key,
             Key::Token => &mut self.token,
+            Key::Types => &mut self.types,
+            Key::Filter => &mut self.filter,
+            Key::Snapshot => &mut self.snapshot,
             Key::JsonRpc => {
                 self.jsonrpc = true;
                 self.unknown = true;
@@ -257,7 +269,10 @@ impl<'a> Fields<'a> {
 
     fn subscribe(&self) -> Result<Command<'a>, Refusal> {
         if let Some(channel) = self.feed()? {
-            return Ok(Command::SubscribeFeed { channel });
+            let [types, filter, snapshot, since] =
+                [self.types, self.filter, self.snapshot, self.since].map(|raw| raw.map(RawValue::get));
+            let wish = crate::feed::Wish::parse(types, filter, snapshot, since)?;
+            return Ok(Command::SubscribeFeed(Box::new(wish.on(channel)?)));
         }
         let topic = self.topic()?;
         let client_id = self.client_id()?;
@@ -300,6 +315,9 @@ impl<'a> Fields<'a> {
             || self.topic.is_some()
             || self.channel.is_some()
             || self.payload.is_some()
+            || self.types.is_some()
+            || self.filter.is_some()
+            || self.snapshot.is_some()
         {
             return Err(invalid(
                 "type",

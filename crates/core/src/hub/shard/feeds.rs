@@ -13,12 +13,7 @@ pub enum FeedStart<'a> {
     /// With the channel's latest records, as the lookup judges them.
     Snapshot(&'a mut dyn Lookup),
     /// With what the source's own log holds.
-    Replay {
-        /// What it is shown first.
-        prelude: Box<dyn Prelude>,
-        /// Where the source stands in partitions of which the channel has seen nothing yet.
-        floor: Positions,
-    },
+    Replay(Box<dyn Prelude>),
 }
 
 impl std::fmt::Debug for FeedStart<'_> {
@@ -26,7 +21,7 @@ impl std::fmt::Debug for FeedStart<'_> {
         f.write_str(match self {
             FeedStart::Live => "Live",
             FeedStart::Snapshot(_) => "Snapshot",
-            FeedStart::Replay { .. } => "Replay",
+            FeedStart::Replay(_) => "Replay",
         })
     }
 }
@@ -52,17 +47,15 @@ impl<D> Shard<D> {
         let (lookup, replay) = match start {
             FeedStart::Live => (None, None),
             FeedStart::Snapshot(lookup) => (Some(lookup), None),
-            FeedStart::Replay { prelude, floor } => (None, Some((prelude, floor))),
+            FeedStart::Replay(prelude) => (None, Some(prelude)),
         };
         let entered = self.topics.enter_group(channel, spec, options, self.seat(slot), lookup)?;
         let local = self.local_of(&entered.topic);
         self.take_inbox();
         let before = match replay {
-            Some((mut prelude, floor)) => {
-                let mut positions = floor;
-                positions.extend(entered.positions);
-                prelude.show(None, &positions);
-                Before { prelude, positions, done: false }
+            Some(mut prelude) => {
+                prelude.show(None, &entered.positions);
+                Before { prelude, positions: entered.positions, done: false }
             }
             None if !entered.snapshot.is_empty() => {
                 let prelude = Box::new(Snapshot(entered.snapshot.into()));
@@ -214,15 +207,20 @@ impl<D> Shard<D> {
     /// The ring moved past a reader: its prelude begins again from where it is, or the policy decides.
     fn ring_lost(&mut self, slot: u32, topic: &Arc<Topic>, after: u64, oldest: u64, wire: &mut impl Wire) {
         let Some(channel) = &topic.channel else { return };
-        let (head, until) = self.topics.group_position(topic, channel);
+        let (head, begun, until) = self.topics.group_position(topic, channel);
         if let Some(replay) = self.first_replay(slot)
             && let Some(before) = &mut replay.before
-            && before.prelude.show(Some(&before.positions), &until)
         {
-            before.positions.extend(until);
-            before.done = false;
-            replay.after = head;
-            return;
+            // A partition that had given nothing when it entered: all it gave since is its own.
+            for (partition, first) in begun {
+                before.positions.entry(partition).or_insert(first - 1);
+            }
+            if before.prelude.show(Some(&before.positions), &until) {
+                before.positions.extend(until);
+                before.done = false;
+                replay.after = head;
+                return;
+            }
         }
         self.replay_lost(slot, topic, after, oldest, wire);
     }
