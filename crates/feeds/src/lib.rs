@@ -11,12 +11,20 @@
 //! Sources: seed 002, `chat-feeds-cluster.md` "Feeds", `durability-and-cluster.md` "Feeds".
 
 mod config;
+mod counters;
+mod demo;
 mod feeds;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kafka")]
+mod lag;
 mod mapping;
 mod model;
 mod replay;
 mod sink;
 mod status;
+#[cfg(feature = "kafka")]
+mod throttle;
 
 pub use config::{
     ConfigFault, DemoConfig, FeedsConfig, KafkaConfig, MappingConfig, Mode, OffsetReset, OnBadRecord,

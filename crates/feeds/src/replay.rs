@@ -49,14 +49,3 @@ impl Replay {
         pulled
     }
 }
-
-/// Nothing to replay.
-pub(crate) struct NoChunks;
-
-impl Chunks for NoChunks {
-    fn pull(
-        &mut self,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Option<Vec<Record>>, ReplayRefused>> + Send + '_>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-}
