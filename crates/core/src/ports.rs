@@ -121,6 +121,23 @@ pub enum Info<'a> {
     },
     /// The server is shutting down.
     ServerShutdown,
+    /// The access token of this connection ends soon: refresh it in band (`accounts-and-messages.md` "Login").
+    TokenExpiring {
+        /// When, in milliseconds since 1970.
+        expires_at_ms: u64,
+    },
+    /// The subscription token of this topic has ended, and the subscription with it.
+    SubscriptionExpired {
+        /// The topic's name.
+        topic: &'a str,
+    },
+    /// What an admin tells everyone on `/ws/system`.
+    Notice {
+        /// The admin's words.
+        message: &'a str,
+        /// `info`, `warning` or `critical`.
+        severity: &'a str,
+    },
 }
 
 impl Info<'_> {
@@ -130,15 +147,23 @@ impl Info<'_> {
             Info::TopicDeleted { .. } => "TOPIC_DELETED",
             Info::MessagesDropped { .. } => "MESSAGES_DROPPED",
             Info::ServerShutdown => "SERVER_SHUTDOWN",
+            Info::TokenExpiring { .. } => "TOKEN_EXPIRING",
+            Info::SubscriptionExpired { .. } => "SUBSCRIPTION_EXPIRED",
+            Info::Notice { .. } => "NOTICE",
         }
     }
 
     /// One sentence for people.
-    pub const fn message(&self) -> &'static str {
+    pub const fn message(&self) -> &str {
         match self {
             Info::TopicDeleted { .. } => "the topic was deleted and the subscription has ended",
             Info::MessagesDropped { .. } => "events were dropped because the client reads too slowly",
             Info::ServerShutdown => "the server is shutting down; reconnect in a moment",
+            Info::TokenExpiring { .. } => "the access token ends soon; send a new one in an auth frame to stay connected",
+            Info::SubscriptionExpired { .. } => {
+                "the subscription token has ended and the subscription with it; subscribe again with a new one"
+            }
+            Info::Notice { message, .. } => message,
         }
     }
 }

@@ -15,6 +15,20 @@ pub trait Caller {
     /// Whether `auth.require` is on and nobody has authenticated here.
     fn must_authenticate(&self) -> bool;
 
+    /// Called before a method runs; an error refuses the call.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` where the caller may not call it so often.
+    fn begin(&mut self, method: &'static str) -> Result<(), Refusal> {
+        let _ = method;
+        Ok(())
+    }
+
+    /// Called when a method that [`Caller::begin`] let through has run, or has gone to run elsewhere.
+    fn ended(&mut self, method: &'static str, succeeded: bool) {
+        let _ = (method, succeeded);
+    }
+
     /// Carries out a command on topics or feeds.
     ///
     /// # Errors
@@ -188,6 +202,8 @@ pub struct HistoryQuery<'a> {
     pub before: Option<u64>,
     /// At most so many.
     pub limit: usize,
+    /// A subscription token, where the topic's rule asks for one.
+    pub token: Option<&'a str>,
 }
 
 /// A page of a topic's history.

@@ -171,6 +171,18 @@ impl Entry {
         out: &mut Vec<u8>,
     ) -> Result<Ran, Failure> {
         self.access.check(caller)?;
+        caller.begin(self.name)?;
+        let ran = self.run_admitted(caller, params, out);
+        caller.ended(self.name, ran.is_ok());
+        ran
+    }
+
+    fn run_admitted(
+        &self,
+        caller: &mut dyn Caller,
+        params: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<Ran, Failure> {
         let params = self.params.bind(params)?;
         let mark = out.len();
         let ran = self.settle(guard(|| self.handler.run(caller, &params, out)));

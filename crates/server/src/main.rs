@@ -1,6 +1,7 @@
 //! The `fanfare` binary: reads the command line and calls the library.
 
 use clap::Parser;
+use fanfare_server::cli::admin::AdminArgs;
 use fanfare_server::cli::{Cli, Command};
 use fanfare_server::config::ConfigError;
 use fanfare_server::{doctor, serve};
@@ -32,10 +33,19 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
             let _best_effort = std::io::stdout().lock().write_all(text.as_bytes());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Admin(args) => admin(args),
         Command::Pub(args) => Ok(client(Box::pin(args.run()))),
         Command::Sub(args) => Ok(client(Box::pin(args.run()))),
         Command::Bench(args) => Ok(client(Box::pin(args.run()))),
     }
+}
+
+/// Runs a command on the store.
+fn admin(args: AdminArgs) -> Result<ExitCode, ConfigError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| ConfigError::key("store.url", format!("the runtime cannot start: {e}")))?;
+    runtime.block_on(args.run())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs a client's command on a small runtime of its own.

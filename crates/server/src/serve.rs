@@ -3,13 +3,18 @@
 //! Stopping (`protocol.md` 5): HTTP answers probes only; requests in flight finish; every shard stops taking commands,
 //! tells its clients and posts what it has; when all have posted, every shard flushes and closes everyone with 1001.
 
+use crate::accounts::Accounts;
+use crate::audit::{self, Audit, AuditOptions};
 use crate::cli::ServeArgs;
 use crate::config::{Config, ConfigError};
+use crate::connections_log::ConnectionsLog;
 use crate::data_dir::DataDir;
 use crate::http::{self, Listener};
 use crate::listen;
-use crate::node::{Node, unix_ms};
+use crate::identity::Identity;
+use crate::node::{Node, Services, unix_ms};
 use crate::shard::{Bell, Driver, ToShard};
+use crate::storage::{self, Commits};
 use crate::telemetry::logs;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
@@ -67,11 +72,15 @@ async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> R
     let header_timeout = config.server.header_timeout;
     let shutdown_timeout = config.server.shutdown_timeout;
     let runtime = tokio::runtime::Handle::current();
-    let built = Node::new(config, &bells, key, runtime);
+    let commits = Arc::new(Commits::default());
+    let services = start_services(&config, data, address, &commits).await?;
+    let (store, audit) = (services.store.clone(), services.audit.clone());
+    let built = Node::new(config, &bells, key, runtime, services);
     let node = built.map_err(|e| {
         ConfigError::key("rpc.test_methods", format!("the methods cannot be registered: {e}"))
     })?;
     node.bind(address);
+    storage::watch(&node.metrics, &store, commits);
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };
     let mut serving = tokio::task::JoinSet::new();
@@ -80,12 +89,37 @@ async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> R
         serving.spawn(listen::serve(ops, http::router(node.clone(), Listener::Ops), header_timeout));
     }
     serving.spawn(sweep(node.clone()));
+    serving.spawn(crate::identity::watch(node.clone()));
     announce(&node, data)?;
     told_to_stop().await;
     let code = stop(&node, ended, shutdown_timeout).await;
     serving.shutdown().await;
+    node.connections_log.flush().await;
+    audit.close().await;
+    store.close().await;
     data.remove_address();
     Ok(code)
+}
+
+/// What stands behind the node: the store, accounts, credentials, the audit log.
+async fn start_services(
+    config: &Config,
+    data: &DataDir,
+    address: std::net::SocketAddr,
+    commits: &Arc<Commits>,
+) -> Result<Services, ConfigError> {
+    let store = storage::open_to_serve(config, commits.clone()).await?;
+    let options = AuditOptions {
+        node: audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?,
+        sealer: audit::Sealer::load_or_create(&config.data_dir)?,
+        cadence: audit::Cadence::default(),
+    };
+    let audit = Audit::start(store.clone(), options);
+    let origin = config.public_origin(address);
+    let accounts = Accounts::open(config, &store, data, &origin, audit.clone()).await?;
+    let identity = Identity::new(config, store.clone(), accounts.clone())?;
+    let connections_log = ConnectionsLog::start(store.clone());
+    Ok(Services { store, accounts, identity, audit, connections_log })
 }
 
 async fn ops_listener(at: &str) -> Result<tokio::net::TcpListener, ConfigError> {
@@ -147,6 +181,7 @@ async fn sweep(node: Arc<Node>) {
         let swept = tokio::task::spawn_blocking(move || {
             node.topics.sweep(unix_ms());
             node.sessions.sweep(unix_ms(), SWEEP_SESSIONS);
+            node.sweep_logins(unix_ms());
         });
         if swept.await.is_err() {
             tracing::error!("a sweep panicked");

@@ -28,6 +28,13 @@ pub enum Command<'a> {
         /// A JWT access token.
         token: Cow<'a, str>,
     },
+    /// Run a server command (seed 003): one of the registry's `server.*` methods.
+    Server {
+        /// Its name, as `list_commands` has it.
+        command: Cow<'a, str>,
+        /// Its parameters' JSON exactly as it was sent.
+        params: Option<&'a str>,
+    },
     /// Ask whether the connection is alive.
     Ping,
 }
@@ -41,6 +48,8 @@ pub struct Subscribe<'a> {
     pub client_id: Option<Cow<'a, str>>,
     /// The last position the client has seen; everything after it is replayed.
     pub since: Option<Since<'a>>,
+    /// A subscription token of an issuer, for a topic whose rule asks for one (`http-api.md` "Subscription token").
+    pub token: Option<Cow<'a, str>>,
 }
 
 /// `subscribe` of a feed channel (`protocol.md` 3.3).
@@ -98,6 +107,8 @@ pub struct Publish<'a> {
     pub idempotency_key: Option<Cow<'a, str>>,
     /// The publishing connection does not hear this event.
     pub exclude_self: bool,
+    /// A subscription token whose actions have `publish`, for a topic whose rule asks for one.
+    pub token: Option<Cow<'a, str>>,
 }
 
 /// The answer to a command that was carried out.
@@ -129,6 +140,24 @@ pub enum Reply<'a> {
         event: EventMeta,
         /// Subscriptions on this node when the offset was given, less an excluded sender.
         delivered: u64,
+    },
+    /// Answer to `auth`.
+    Authenticated {
+        /// The user's id.
+        user_id: Cow<'a, str>,
+        /// The user's name.
+        username: Cow<'a, str>,
+        /// The session's code from now on.
+        session_code: Cow<'a, str>,
+        /// What resumes it next.
+        resume_token: Cow<'a, str>,
+    },
+    /// Answer to a server command.
+    Server {
+        /// Its name.
+        command: Cow<'a, str>,
+        /// The result's JSON.
+        result: Cow<'a, str>,
     },
     /// Answer to `ping`.
     Pong,

@@ -120,6 +120,7 @@ pub fn server_info(out: &mut Vec<u8>, info: &Info<'_>, at_ms: u64) {
     notification(out, "server.info", |out| {
         out.extend_from_slice(br#"{"code":"#);
         write_str(out, info.code());
+<<<<<<< HEAD
         match info {
             Info::TopicDeleted { topic } => {
                 out.extend_from_slice(br#","topic":"#);
@@ -137,6 +138,9 @@ pub fn server_info(out: &mut Vec<u8>, info: &Info<'_>, at_ms: u64) {
         }
         out.extend_from_slice(br#","message":"#);
         write_str(out, info.message());
+=======
+        crate::info::write_members(info, out);
+>>>>>>> main
         timestamp(out, at_ms);
         out.push(b'}');
     });

@@ -38,6 +38,7 @@ impl Dialect for Typed {
         out.extend_from_slice(b"{\"type\":\"info\",\"code\":\"");
         out.extend_from_slice(info.code().as_bytes());
         out.push(b'"');
+<<<<<<< HEAD
         match info {
             Info::TopicDeleted { topic } => {
                 out.extend_from_slice(b",\"topic\":");
@@ -55,6 +56,9 @@ impl Dialect for Typed {
         }
         out.extend_from_slice(b",\"message\":");
         write_str(out, info.message());
+=======
+        crate::info::write_members(info, out);
+>>>>>>> main
         end_with_time(now_ms, out);
     }
 
@@ -78,6 +82,24 @@ impl Dialect for Typed {
 /// Appends the reply to a command.
 pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, out: &mut Vec<u8>) {
     match reply {
+        Reply::Authenticated { user_id, username, session_code, resume_token } => {
+            out.extend_from_slice(b"{\"type\":\"ack\",\"for\":\"auth\",\"user\":{\"id\":");
+            write_str(out, user_id);
+            out.extend_from_slice(b",\"username\":");
+            write_str(out, username);
+            out.extend_from_slice(b"},\"session_code\":");
+            write_str(out, session_code);
+            out.extend_from_slice(b",\"resume_token\":");
+            write_str(out, resume_token);
+            end_ack(false, id, out);
+        }
+        Reply::Server { command, result } => {
+            out.extend_from_slice(b"{\"type\":\"server_response\",\"command\":");
+            write_str(out, command);
+            out.extend_from_slice(b",\"result\":");
+            out.extend_from_slice(result.as_bytes());
+            end_ack(false, id, out);
+        }
         Reply::Pong => {
             out.extend_from_slice(b"{\"type\":\"pong\"");
             write_id(id, out);

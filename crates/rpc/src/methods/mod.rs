@@ -66,6 +66,6 @@ fn json(text: &str) -> Box<RawValue> {
 fn unexpected(reply: &fanfare_core::model::Reply<'_>) -> fanfare_core::model::Refusal {
     fanfare_core::model::Refusal::new(
         fanfare_core::model::ErrorCode::Internal,
-        format!("unexpected reply {reply:?}"),
+        format!("unexpected reply {:?}", std::mem::discriminant(reply)),
     )
 }

@@ -54,7 +54,7 @@ impl Caller for Fake {
             Command::SubscribeFeed { .. } | Command::UnsubscribeFeed { .. } => {
                 Err(Refusal::new(ErrorCode::ChannelNotFound, "there is no such feed").field("channel"))
             }
-            Command::Authenticate { .. } | Command::Ping => Ok(Reply::Pong),
+            Command::Authenticate { .. } | Command::Server { .. } | Command::Ping => Ok(Reply::Pong),
         }
     }
     fn subscribe_feed(&mut self, order: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal> {

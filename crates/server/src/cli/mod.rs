@@ -5,6 +5,7 @@
 //!
 //! Source: `configuration.md`, "Commands".
 
+pub mod admin;
 pub mod config;
 
 use crate::config::Sources;
@@ -37,6 +38,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Check, show or explain the configuration.
     Config(config::ConfigArgs),
+    /// Make accounts and API keys, beside a running server too.
+    Admin(admin::AdminArgs),
     /// Look for what keeps a server from working; with --live, ask a running one.
     Doctor(DoctorArgs),
     /// Publish a message to a topic of a running server.

@@ -29,10 +29,8 @@ impl Feature {
     /// Whether this release has it. A session that adds a feature flips its line.
     pub const fn released(self) -> bool {
         match self {
-            Self::Accounts
-            | Self::Direct
-            | Self::Presence
-            | Self::Store
+            Self::Accounts | Self::Presence | Self::Store => true,
+            Self::Direct
             | Self::Chat
             | Self::Files
             | Self::Sketches

@@ -53,14 +53,15 @@ pub(super) struct Component {
 /// Status, version, uptime and each component's state.
 #[utoipa::path(get, path = "/health", tag = "Liveness", operation_id = "health", responses((status = 200, description = "The node answers", body = Health)))]
 pub(super) async fn health(State(http): State<Http>) -> super::Json<Health> {
+    let store = http.node.store.status();
     super::Json(Health {
-        status: "ok",
+        status: if store.up { "ok" } else { "degraded" },
         version: crate::VERSION,
         uptime_seconds: http.node.uptime().as_secs_f64(),
         connections: http.node.metrics.totals().connections,
         components: Components {
             broker: Component { status: "ok", kind: Some("memory") },
-            store: Component { status: "off", kind: None },
+            store: Component { status: if store.up { "ok" } else { "degraded" }, kind: Some(store.engine) },
             feeds: Component { status: "off", kind: None },
         },
     })
@@ -161,10 +162,10 @@ pub(super) struct ClusterStats {
 
 /// Connections, topics with their subscribers, message totals and uptime.
 #[utoipa::path(get, path = "/stats", tag = "Observability", operation_id = "stats", responses((status = 200, description = "Counts of this node", body = Stats)))]
-pub(super) async fn stats(State(http): State<Http>) -> super::Json<Stats> {
+pub(super) async fn stats(State(http): State<Http>, caller: Caller) -> super::Json<Stats> {
     let node = &http.node;
     let totals = node.metrics.totals();
-    let shown = node.access.shows_topics(&Caller::Anonymous, node.config.is_production());
+    let shown = node.access.shows_topics(&caller, node.config.is_production());
     let topics = shown.then(|| {
         let counts = |t: TopicInfo| {
             let TopicInfo { name, subscribers, published, offset, .. } = t;
@@ -176,7 +177,7 @@ pub(super) async fn stats(State(http): State<Http>) -> super::Json<Stats> {
     super::Json(Stats {
         connections: totals.connections,
         sessions,
-        users_online: 0,
+        users_online: node.users.online(),
         uptime_seconds: node.uptime().as_secs_f64(),
         messages: Messages {
             received: totals.received,

@@ -1,7 +1,9 @@
 //! What every request goes through: its id, the drain, the origin, safe headers, metrics and one log line.
 
 use super::problem::Problem;
+use super::client::{self, Client};
 use super::{client_address, origin};
+use crate::access::Caller;
 use crate::node::Node;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -45,6 +47,8 @@ pub(super) async fn every_request(
     let allowed = origin::allowed(&node, request.headers());
     let asked_by = client_address(&node, &request);
     request.extensions_mut().insert(id.clone());
+    let sender = Client::of(&request, asked_by, &id);
+    request.extensions_mut().insert(sender);
     let (route, mut response) = answer(&node, request, next, allowed.as_ref()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         write_problem(&mut response, &problem, &id, method == Method::HEAD);
@@ -59,7 +63,7 @@ pub(super) async fn every_request(
 
 async fn answer(
     node: &Node,
-    request: Request,
+    mut request: Request,
     next: Next,
     allowed: Option<&HeaderValue>,
 ) -> (String, Response) {
@@ -87,18 +91,15 @@ async fn answer(
             Problem::new(StatusCode::URI_TOO_LONG, "invalid_field", detail).into_response(),
         );
     }
-    if node.config.auth.require && !is_open(path) {
-        let why = "this server serves nobody anonymously (auth.require)";
-        return (
-            "(anonymous)".into(),
-            Problem::from(Refusal::new(ErrorCode::Unauthorized, why)).into_response(),
-        );
-    }
     if request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     {
         return ("(preflight)".into(), origin::preflight(allowed.is_some()));
     }
+    match admit(node, &request).await {
+        Ok(caller) => request.extensions_mut().insert(caller),
+        Err(problem) => return ("(refused)".into(), problem.into_response()),
+    };
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
     let route = route.unwrap_or_else(|| "(none)".into());
     let work = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(next.run(request)));
@@ -114,15 +115,39 @@ async fn answer(
     (route, response)
 }
 
-/// What anonymous callers reach even where `auth.require` is on; sockets judge for themselves.
-fn is_open(path: &str) -> bool {
-    let exact =
-        matches!(path, "/" | "/ws" | "/rpc" | "/health" | "/livez" | "/readyz" | "/metrics" | "/docs");
-    exact
-        || path.ends_with(".json")
+/// On whose behalf the request comes, and whether this server has anything for the anonymous here.
+async fn admit(node: &Node, request: &Request) -> Result<Caller, Problem> {
+    let (path, headers) = (request.uri().path(), request.headers());
+    // A login must not fail because of the old token that a client still sends along; an upgrade judges for itself.
+    let no_token = is_public(path) || is_login(path) || is_upgrade(request);
+    if no_token && !headers.contains_key(client::API_KEY) {
+        return Ok(Caller::Anonymous);
+    }
+    let caller = client::caller(node, headers).await?;
+    if node.config.auth.require && matches!(caller, Caller::Anonymous) {
+        let why = "this server serves nobody anonymously (auth.require)";
+        return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
+    }
+    Ok(caller)
+}
+
+/// Liveness, metrics, documents and the start page: open to everybody.
+fn is_public(path: &str) -> bool {
+    matches!(path, "/" | "/health" | "/livez" | "/readyz" | "/metrics" | "/docs")
+        || (path.ends_with(".json") && path.rfind('/') == Some(0))
         || path.starts_with("/docs/")
         || path.starts_with("/assets/")
-        || path.starts_with("/auth/")
+}
+
+/// Where nobody has a token yet.
+fn is_login(path: &str) -> bool {
+    matches!(path, "/auth/register" | "/auth/login" | "/auth/refresh")
+}
+
+fn is_upgrade(request: &Request) -> bool {
+    let path = request.uri().path();
+    let socket = path == "/ws" || path.starts_with("/ws/") || path == "/rpc";
+    socket && request.method() == Method::GET
 }
 
 fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, head: bool) {

@@ -3,7 +3,10 @@
 //! A request passes [`layer::every_request`], then one handler; a handler answers JSON or a [`problem::Problem`]. The
 //! OpenAPI document is made from the same declarations as the routes, so neither has what the other lacks.
 
+mod accounts;
+mod admin;
 mod body;
+mod client;
 mod documents;
 mod health;
 mod layer;
@@ -12,9 +15,11 @@ pub mod pages;
 mod problem;
 mod repeat;
 mod rpc;
+mod sessions;
 mod topics;
 mod upgrade;
 
+pub use client::Client;
 pub use problem::{Problem, ProblemBody};
 
 use crate::node::Node;
@@ -74,14 +79,24 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .routes(routes!(health::health))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz));
-    let ops = OpenApiRouter::new().routes(routes!(health::metrics)).routes(routes!(health::stats));
+    let ops = OpenApiRouter::new()
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::stats))
+        .merge(admin::routes());
     let public = OpenApiRouter::new()
         .routes(routes!(topics::publish))
         .routes(routes!(topics::list, topics::make))
         .routes(routes!(topics::show, topics::delete))
         .routes(routes!(topics::history))
+        .routes(routes!(sessions::send))
+        .routes(routes!(sessions::broadcast))
+        .merge(accounts::routes())
         .routes(routes!(upgrade::typed_socket))
-        .routes(routes!(upgrade::rpc_socket, rpc::call));
+        .routes(routes!(upgrade::system_socket))
+        .routes(routes!(upgrade::rpc_socket, rpc::call))
+        .routes(routes!(sessions::send))
+        .routes(routes!(sessions::broadcast))
+        .merge(accounts::routes());
     let routes = match listener {
         Listener::All => probes.merge(ops).merge(public),
         Listener::Public => probes.merge(public),

@@ -97,9 +97,10 @@ pub(super) struct TopicQuery {
     (status = 401, description = "Listing needs a credential here", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(http): State<Http>,
+    caller: Caller,
     Params(query): Params<TopicQuery>,
 ) -> Result<Json<TopicPage>, Problem> {
-    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.access.manage(&caller)?;
     let limit = body::page_size(query.limit.as_deref())?;
     let (topics, more) = http.node.topics.list(query.after.as_deref(), limit);
     let next = more.then(|| topics.last().map(|t| t.name.to_string())).flatten();
@@ -115,9 +116,10 @@ pub(super) async fn list(
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn show(
     State(http): State<Http>,
+    caller: Caller,
     TopicName(name): TopicName,
 ) -> Result<Json<Topic>, Problem> {
-    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.access.manage(&caller)?;
     Ok(Json(http.node.topics.show(name.as_str())?.into()))
 }
 
@@ -150,14 +152,19 @@ pub(super) struct NewTopic {
     (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "As many topics as limits.max_topics allows", body = ProblemBody, content_type = "application/problem+json")))]
-pub(super) async fn make(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn make(
+    State(http): State<Http>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
     let node = &http.node;
-    node.access.manage(&Caller::Anonymous)?;
+    node.access.manage(&caller)?;
     let address = super::client_address(node, &request);
     let (parts, content) = request.into_parts();
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
-    let key = repeat::key(&parts.headers)?.map(|key| format!("topics {address} {key}"));
+    let key = repeat::key(&parts.headers)?
+        .map(|key| format!("topics {} {key}", caller.key_scope().unwrap_or_else(|| address.to_string())));
     let now = crate::node::unix_ms();
     let answer = http.repeats.once(key, &text, now, || {
         let (name, options) = new_topic(&http, &text)?;
@@ -223,9 +230,10 @@ fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn delete(
     State(http): State<Http>,
+    caller: Caller,
     TopicName(name): TopicName,
 ) -> Result<StatusCode, Problem> {
-    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.access.manage(&caller)?;
     http.node.topics.delete(name.as_str(), None)?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -243,6 +251,8 @@ pub(super) struct HistoryParams {
     /// Only events after this offset, the oldest first.
     #[param(value_type = Option<u64>)]
     after: Option<String>,
+    /// A subscription token, where the topic's rule asks for one.
+    token: Option<String>,
 }
 
 /// A kept event.
@@ -284,6 +294,7 @@ pub(super) struct HistoryPage {
     (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn history(
     State(http): State<Http>,
+    caller: Caller,
     TopicName(name): TopicName,
     Params(params): Params<HistoryParams>,
 ) -> Result<Json<HistoryPage>, Problem> {
@@ -292,8 +303,14 @@ pub(super) async fn history(
         limit: body::page_size(params.limit.as_deref())?,
         before: body::offset("before", params.before.as_deref())?,
         after: body::offset("after", params.after.as_deref())?,
+        token: params.token.as_deref(),
     };
-    let found = read_history(&http.node, &Caller::Anonymous, query)?;
+    let grant = match params.token.as_deref() {
+        Some(token) => Some(http.node.identity.subscription(token).await),
+        None => None,
+    };
+    let granted = grant.as_ref().map(|g| g.as_ref().map_err(Clone::clone));
+    let found = read_history(&http.node, &caller, query, granted)?;
     let items = found.items.into_iter().map(kept).collect::<Result<_, _>>()?;
     Ok(Json(HistoryPage { items, next: found.next, epoch: found.epoch.to_string(), offset: found.offset }))
 }
@@ -351,16 +368,22 @@ pub(super) struct PublishAnswer {
     (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
 pub(super) async fn publish(
     State(http): State<Http>,
+    caller: Caller,
     request: Request,
 ) -> Result<Json<PublishAnswer>, Problem> {
     let node = &http.node;
     let address = super::client_address(node, &request);
     let (parts, content): (_, Body) = request.into_parts();
-    node.take_message(address)?;
+    node.take_message(address, &caller)?;
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let typed::PublishBody { mut publish, exclude_session } = typed::decode_publish(&text)?;
-    node.access.publish(publish.topic.as_str(), &Caller::Anonymous)?;
+    let grant = match publish.token.as_deref() {
+        Some(token) => Some(node.identity.subscription(token).await),
+        None => None,
+    };
+    let granted = grant.as_ref().map(|g| g.as_ref().map_err(Clone::clone));
+    node.access.publish(publish.topic.as_str(), &caller, granted)?;
     if let Some(key) = repeat::key(&parts.headers)? {
         publish.idempotency_key = Some(key.into());
     }
@@ -395,7 +418,7 @@ async fn publish_beside(
         let result = TopicRef::parse(topic).and_then(|topic| {
             let idempotency_key = key.map(Into::into);
             let publish =
-                Publish { topic, payload: &payload, client_id: None, idempotency_key, exclude_self: false };
+                Publish { topic, payload: &payload, client_id: None, idempotency_key, exclude_self: false, token: None };
             driver.publish_beside(&publish, &client_id, addr)
         });
         let _gone = tell.send(result);

@@ -4,9 +4,11 @@
 //! the batches that were opened and take the inbox; flush, a slice at a time; obey what the hub asks; look at the clock.
 //! Nothing here waits for anything but readiness, and no socket is touched by another thread.
 
+mod admin;
 mod commands;
 mod conn;
 mod lifecycle;
+mod login;
 mod post;
 mod push;
 mod read;
@@ -14,8 +16,10 @@ mod rpc;
 mod sockets;
 mod timers;
 
+pub use admin::ConnectionInfo;
 pub use post::{NewConn, NewSession, Speaks, ToShard};
 
+use crate::credentials::Verified;
 use crate::node::Node;
 use crate::telemetry::metrics::ShardMetrics;
 use conn::{Conn, Phase, TICK_MS, Tick};
@@ -87,6 +91,10 @@ pub struct Driver {
     /// Frames that answer the connection whose turn it is.
     out: Vec<u8>,
     out_messages: usize,
+    /// Credentials of the frame that is being carried out.
+    verified: Verified,
+    /// The connection whose turn it is logged in where nobody is served anonymously: its welcome comes behind the answer.
+    welcome_owed: Option<NewSession>,
     /// Scratch for a JSON-RPC answer.
     answer: Vec<u8>,
     open: usize,
@@ -129,6 +137,8 @@ impl Driver {
             buffer: vec![0; READ_BYTES],
             out: Vec::new(),
             out_messages: 0,
+            verified: Verified::default(),
+            welcome_owed: None,
             answer: Vec::new(),
             open: 0,
             scanned: 0,

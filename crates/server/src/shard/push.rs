@@ -3,6 +3,7 @@
 use super::Driver;
 use super::post::ToShard;
 use crate::node::Node;
+use fanfare_core::ports::Info;
 use fanfare_core::session::SessionCode;
 use fanfare_ws::{OpCode, encode};
 use std::sync::Arc;
@@ -30,6 +31,36 @@ impl Node {
                 }
             };
             self.post(shard, ToShard::Task(Box::new(push)));
+        }
+    }
+}
+
+impl Node {
+    /// Tells everyone on `/ws/system`.
+    pub fn system_info(&self, info: &Info<'_>) {
+        let frames: Vec<Vec<u8>> = self
+            .topics
+            .encoders()
+            .iter()
+            .map(|encoder| {
+                let mut frame = Vec::new();
+                encoder.info(info, crate::node::unix_ms(), &mut frame);
+                frame
+            })
+            .collect();
+        let frames: Arc<[Vec<u8>]> = frames.into();
+        for shard in 0..self.topics.inboxes().len() {
+            let frames = frames.clone();
+            let tell = move |driver: &mut Driver| {
+                for slot in 0..driver.conns.len() as u32 {
+                    let conn = &driver.conns[slot as usize];
+                    if conn.is_open() && conn.system {
+                        let variant = usize::from(driver.variant(slot));
+                        driver.hub.deliver(slot, &frames[variant], &mut driver.sockets);
+                    }
+                }
+            };
+            self.post(shard, ToShard::Task(Box::new(tell)));
         }
     }
 }
@@ -86,7 +117,18 @@ mod tests {
         };
         let permit = node.admission.enter([127, 0, 0, 1].into(), false).unwrap();
         let (early, session) = (Vec::new(), Some(session));
-        let new = NewConn { stream, early, speaks, deflate: false, compress: false, session, permit };
+        let new = NewConn {
+            stream,
+            early,
+            speaks,
+            system: false,
+            deflate: false,
+            compress: false,
+            session,
+            login: None,
+            agent: None,
+            permit,
+        };
         node.post(0, ToShard::Open(Box::new(new)));
         (opened.code, client)
     }

@@ -63,7 +63,7 @@ impl Driver {
             if self.out.len() > FLUSH_BYTES {
                 self.flush_out(slot);
             }
-            if self.hub.is_paused(slot) || self.conns[slot as usize].is_full() {
+            if self.hub.is_paused(slot) || self.conns[slot as usize].is_busy() {
                 // Not looked at before there is room for the answers.
                 self.conns[slot as usize].rare().unread = input[pos..].to_vec();
                 self.watch(slot, super::conn_interest::READ, false);
@@ -138,11 +138,18 @@ impl Driver {
         if let Err(wait) = self.take_tokens(slot, text.len()) {
             return self.refuse_rate(slot, text, wait);
         }
-        match language {
+        if !self.set_aside(slot, text) {
+            self.carry_out(slot, text);
+        }
+        self.conns[slot as usize].is_open()
+    }
+
+    /// Runs a text in the connection's language.
+    pub(super) fn carry_out(&mut self, slot: u32, text: &str) {
+        match self.conns[slot as usize].language {
             Language::JsonRpc => self.on_rpc(slot, text),
             _ => self.on_typed(slot, text),
         }
-        self.conns[slot as usize].is_open()
     }
 
     fn on_typed(&mut self, slot: u32, text: &str) {
@@ -180,6 +187,10 @@ impl Driver {
         }
         if let Some(rate) = node.byte_rate {
             rate.take(&mut conn.rare().bytes, bytes as u64, now)?;
+        }
+        if let Some(login) = &mut conn.login {
+            login.facts.received += 1;
+            node.users.take_message(&login.state, now).inspect_err(|_| node.metrics.refused_by("user"))?;
         }
         match &conn.permit {
             Some(permit) => node
@@ -241,7 +252,7 @@ impl Driver {
 
     /// Reading goes on: first with what was received and not looked at.
     pub(super) fn unpause(&mut self, slot: u32) {
-        if !self.conns[slot as usize].is_open() || self.conns[slot as usize].is_full() {
+        if !self.conns[slot as usize].is_open() || self.conns[slot as usize].is_busy() {
             return;
         }
         self.watch(slot, super::conn_interest::READ, true);

@@ -39,6 +39,7 @@ impl Encoder for TextEncoder {
             Info::MessagesDropped { count, channel: None } => format!("M|{count}"),
             Info::MessagesDropped { count, channel: Some(channel) } => format!("F|{channel}|{count}"),
             Info::ServerShutdown => "S".to_owned(),
+            other => other.code().to_owned(),
         };
         self.frame(&text, out);
     }

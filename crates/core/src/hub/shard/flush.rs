@@ -57,12 +57,16 @@ impl<D> Shard<D> {
             let frames = &batch.frames[usize::from(hot.variant)];
             if plain && hot.flags & (BACKLOG | ENDING) == 0 {
                 match wire.send(slot, &frames.bytes) {
-                    Sent::Bytes(n) if n == frames.bytes.len() => self.counts.deliveries += count,
+                    Sent::Bytes(n) if n == frames.bytes.len() => {
+                        self.counts.deliveries += count;
+                        self.count_sent(slot, batch.count);
+                    }
                     Sent::Bytes(n) => {
                         let mut span = Span::new(batch, hot.variant, 0, frames.ends.len());
                         span.pos = n;
                         span.next = frames.frame_at(n);
                         self.counts.deliveries += count;
+                        self.count_sent(slot, batch.count);
                         self.queue_events(slot, span, wire);
                     }
                     Sent::Broken => self.effects.push(Effect::Broken(slot)),
@@ -79,6 +83,7 @@ impl<D> Shard<D> {
     pub(super) fn flush_slowly(&mut self, slot: u32, batch: &Arc<Batch>, wire: &mut impl Wire) {
         for (from, to) in self.heard(slot, batch) {
             self.counts.deliveries += (to - from) as u64;
+            self.count_sent(slot, (to - from) as u32);
             self.offer(slot, Span::new(batch, self.hot[slot as usize].variant, from, to), wire);
         }
     }

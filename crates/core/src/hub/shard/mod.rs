@@ -85,6 +85,8 @@ pub struct ShardCounts {
 struct Hot {
     variant: u8,
     flags: u8,
+    /// Messages handed over for it since it was opened.
+    sent: u32,
 }
 
 #[derive(Debug, Default)]
@@ -142,6 +144,16 @@ impl<D> std::fmt::Debug for Shard<D> {
 }
 
 impl<D> Shard<D> {
+    /// Messages handed over for a connection since it was opened.
+    pub fn sent(&self, slot: u32) -> u32 {
+        self.hot[slot as usize].sent
+    }
+
+    fn count_sent(&mut self, slot: u32, messages: u32) {
+        let sent = &mut self.hot[slot as usize].sent;
+        *sent = sent.wrapping_add(messages);
+    }
+
     /// A shard without connections.
     pub fn new(config: ShardConfig, topics: Arc<Topics<D>>) -> Self {
         let encoders = topics.encoders().clone();
@@ -176,7 +188,7 @@ impl<D> Shard<D> {
             self.cold.push(Cold::default());
             (self.hot.len() - 1) as u32
         });
-        self.hot[slot as usize] = Hot { variant, flags: OPEN };
+        self.hot[slot as usize] = Hot { variant, flags: OPEN, sent: 0 };
         self.addr(slot)
     }
 

@@ -28,6 +28,7 @@ impl<D> Shard<D> {
             }
         }
         self.counts.deliveries += delivered;
+        self.count_sent(slot, delivered as u32);
     }
 
     /// Makes a subscriber hear what comes after `from`: at once, or when the batches from before are done.

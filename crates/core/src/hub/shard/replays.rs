@@ -56,6 +56,7 @@ impl<D> Shard<D> {
         };
         let mut bytes = Vec::new();
         let mut last = after;
+        let mut replayed = 0;
         let mut take = |event: EventRef<'_>| {
             let view = EventView {
                 topic: &topic.name,
@@ -65,6 +66,7 @@ impl<D> Shard<D> {
             };
             self.encoders[variant].event(&view, &mut bytes);
             self.counts.deliveries += 1;
+            replayed += 1;
             last = event.meta.offset;
             bytes.len() < REPLAY_CHUNK_BYTES
         };
@@ -73,6 +75,8 @@ impl<D> Shard<D> {
             self.replay_lost(slot, &topic, after, lost.oldest, wire);
             return;
         }
+        let sent = &mut self.hot[slot as usize].sent;
+        *sent = sent.wrapping_add(replayed);
         if last < log.head() {
             drop(state);
             self.queue_bytes(slot, Kind::Replay, bytes, 0, 0);

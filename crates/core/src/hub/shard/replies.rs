@@ -8,6 +8,7 @@ impl<D> Shard<D> {
         if bytes.is_empty() || self.has(slot, ENDING) || !self.has(slot, OPEN) {
             return;
         }
+        self.count_sent(slot, messages as u32);
         let mut sent = 0;
         if !self.has(slot, BACKLOG)
             || self.cold[slot as usize].outbox.as_ref().is_some_and(|o| o.is_empty() && o.dropped() == 0)

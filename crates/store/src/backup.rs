@@ -1,0 +1,128 @@
+//! Copies of a store that can be carried away, and the way back.
+//!
+//! Both are safe beside a running server in the one sense each needs: a backup is one consistent state, taken without
+//! stopping anybody; a restore never touches a store that is there. Whatever is written appears whole, under its name, or
+//! not at all.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Result, StoreError};
+use crate::migrate::{self, blocking};
+use crate::options::{StoreOptions, Target};
+use crate::sqlite::{self, Access};
+
+/// What was copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupReport {
+    /// The file that was written, or the one that was read for a restore.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// `sqlite` or `postgres`.
+    pub engine: &'static str,
+    /// Migration the data is at.
+    pub version: i64,
+}
+
+/// Copies the store into a new file: SQLite as a SQLite file, PostgreSQL as a dump of our tables in one snapshot.
+///
+/// # Errors
+/// `Misconfigured` when the file is there already or there is no store; of the engine.
+pub async fn backup(options: &StoreOptions, to: &Path) -> Result<BackupReport> {
+    let to = to.to_owned();
+    absent(&to, "the backup")?;
+    match options.target()? {
+        Target::Sqlite(path) => blocking(options, move |options| backup_sqlite(&path, options, &to)).await,
+        Target::Postgres(_) => {
+            Err(StoreError::Misconfigured("store.url: postgres: is not built in".to_owned()))
+        }
+    }
+}
+
+/// Puts a backup where there is no store: SQLite into a new file, PostgreSQL into a database without our tables.
+///
+/// # Errors
+/// `Misconfigured` when there is a store already or the file is no backup for this engine; `TooNew`; `Corrupt`.
+pub async fn restore(options: &StoreOptions, from: &Path) -> Result<BackupReport> {
+    let from = from.to_owned();
+    match options.target()? {
+        Target::Sqlite(path) => blocking(options, move |options| restore_sqlite(&path, options, &from)).await,
+        Target::Postgres(_) => {
+            Err(StoreError::Misconfigured("store.url: postgres: is not built in".to_owned()))
+        }
+    }
+}
+
+fn backup_sqlite(path: &Path, options: &StoreOptions, to: &Path) -> Result<BackupReport> {
+    if !path.exists() {
+        return Err(StoreError::Misconfigured(format!("store.url: there is no {}", path.display())));
+    }
+    let connection = sqlite::connect(path, options.durability, Access::Read)?;
+    let version = migrate::sqlite_version(&connection)?;
+    let bytes = whole(to, |partial| sqlite::backup_to(&connection, partial))?;
+    Ok(BackupReport { path: to.to_owned(), bytes, engine: "sqlite", version })
+}
+
+fn restore_sqlite(path: &Path, options: &StoreOptions, from: &Path) -> Result<BackupReport> {
+    // A log without its file would be replayed into the restored one.
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        absent(&beside(path, suffix), "the store")?;
+    }
+    if !from.is_file() {
+        return Err(StoreError::Misconfigured(format!("there is no file {}", from.display())));
+    }
+    let source = sqlite::connect(from, options.durability, Access::Read).map_err(no_backup)?;
+    sqlite::check(&source)?;
+    let version = migrate::sqlite_version(&source).map_err(no_backup)?;
+    let bytes = whole(path, |partial| sqlite::backup_to(&source, partial))?;
+    Ok(BackupReport { path: from.to_owned(), bytes, engine: "sqlite", version })
+}
+
+fn no_backup(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Misconfigured(text) => {
+            StoreError::Misconfigured(format!("not a backup of a store: {text}"))
+        }
+        StoreError::Corrupt(text) => StoreError::Misconfigured(format!("not a backup of a store: {text}")),
+        other => other,
+    }
+}
+
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn absent(path: &Path, what: &str) -> Result<()> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(StoreError::Misconfigured(format!(
+        "{what} {path} is there already: move it away first (never overwritten)"
+    )))
+}
+
+/// Writes a file under another name beside it, then gives it its own; its size in bytes. A name that was taken
+/// meanwhile is not overwritten.
+pub(crate) fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
+    let partial = beside(path, &format!(".{}.partial", std::process::id()));
+    let failed =
+        |error: io::Error| StoreError::Unavailable(format!("{} cannot be written: {error}", path.display()));
+    let placed = write(&partial).and_then(|()| {
+        let bytes = fs::metadata(&partial).map_err(failed)?.len();
+        // A hard link fails where a rename would replace.
+        fs::hard_link(&partial, path).map_err(failed)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        Ok(bytes)
+    });
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        // Absent unless something failed; a left-over partial file harms nobody.
+        drop(fs::remove_file(beside(&partial, suffix)));
+    }
+    placed
+}

@@ -1,0 +1,186 @@
+//! What an engine does for the models, and the unit of work they hand to it.
+//!
+//! A unit is a closure over [`Sql`], run on a thread that may block. The engine decides what a transaction is: SQLite's
+//! writer puts many units into one, each behind a savepoint; PostgreSQL gives each its own. What must hold on both: the
+//! caller hears of success only after the commit that holds the unit, and a unit that fails leaves nothing and undoes
+//! nobody else's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use crate::error::{Result, StoreError};
+use crate::model::{Appended, NewMessage};
+use crate::sql::Sql;
+
+/// Called after each commit with its duration and the number of units in it.
+pub type OnCommit = Arc<dyn Fn(Duration, usize) + Send + Sync>;
+/// Called once with the reason when the store has failed for good; the process has to end.
+pub type OnFatal = Arc<dyn Fn(&StoreError) + Send + Sync>;
+
+/// Whether the store serves, for `/health` and the gauge `store_up`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// It did at the last attempt.
+    pub up: bool,
+    /// `sqlite` or `postgres`.
+    pub engine: &'static str,
+    /// Why not.
+    pub detail: Option<String>,
+}
+
+/// A unit of work on its way through an engine.
+pub(crate) trait Unit: Send {
+    /// Does the work; called again when the engine had to undo it for no fault of its own. True: keep it.
+    fn run(&mut self, sql: &mut dyn Sql) -> bool;
+    /// Answers the caller: with what the work answered if its commit succeeded.
+    fn done(self: Box<Self>, commit: Result<()>);
+    /// What the last run failed with.
+    fn error(&self) -> Option<&StoreError>;
+    /// Bytes it adds to a batch, roughly.
+    fn weight(&self) -> usize;
+    /// It is one statement or writes in one statement only, so a failure leaves nothing to undo.
+    fn is_atomic(&self) -> bool;
+}
+
+/// A closure as a unit.
+pub(crate) struct Work<T, F> {
+    work: F,
+    result: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+    weight: usize,
+    atomic: bool,
+}
+
+/// What an ordinary unit weighs in a batch, bytes.
+const ORDINARY: usize = 512;
+
+impl<T, F> Work<T, F>
+where
+    T: Send + 'static,
+    F: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
+{
+    pub(crate) fn new(work: F) -> (Box<Self>, oneshot::Receiver<Result<T>>) {
+        Self::weighing(ORDINARY, false, work)
+    }
+
+    pub(crate) fn weighing(
+        weight: usize,
+        atomic: bool,
+        work: F,
+    ) -> (Box<Self>, oneshot::Receiver<Result<T>>) {
+        let (reply, answer) = oneshot::channel();
+        (Box::new(Self { work, result: None, reply, weight, atomic }), answer)
+    }
+}
+
+impl<T, F> Unit for Work<T, F>
+where
+    T: Send + 'static,
+    F: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
+{
+    fn run(&mut self, sql: &mut dyn Sql) -> bool {
+        let result = (self.work)(sql);
+        let keep = result.is_ok();
+        self.result = Some(result);
+        keep
+    }
+
+    fn done(self: Box<Self>, commit: Result<()>) {
+        let answer = match (self.result, commit) {
+            (Some(Err(own)), _) => Err(own),
+            (_, Err(commit)) => Err(commit),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(StoreError::Unavailable("the unit was not run".to_owned())),
+        };
+        // A caller that has gone away does not undo what is committed.
+        drop(self.reply.send(answer));
+    }
+
+    fn error(&self) -> Option<&StoreError> {
+        self.result.as_ref().and_then(|result| result.as_ref().err())
+    }
+
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn is_atomic(&self) -> bool {
+        self.atomic
+    }
+}
+
+/// An engine that is open.
+pub(crate) trait Engine: Send + Sync {
+    /// Runs a unit that only reads.
+    fn read(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()>;
+    /// Runs a unit that writes, and commits it.
+    fn write(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()>;
+    /// Appends a direct message in the next batch.
+    fn append(&self, message: NewMessage) -> BoxFuture<'_, Result<Appended>>;
+    /// Commits what waits and closes the files or connections.
+    fn close(&self) -> BoxFuture<'_, ()>;
+    /// Whether it serves.
+    fn status(&self) -> StoreStatus;
+}
+
+/// What an engine's parts share about its health.
+pub(crate) struct Health {
+    engine: &'static str,
+    dead: AtomicBool,
+    trouble: Mutex<Option<StoreError>>,
+    on_fatal: Option<OnFatal>,
+}
+
+impl Health {
+    pub(crate) fn new(engine: &'static str, on_fatal: Option<OnFatal>) -> Self {
+        Self { engine, dead: AtomicBool::new(false), trouble: Mutex::new(None), on_fatal }
+    }
+
+    /// Notes an error of the engine: a fatal one ends everything, another shows until the next success.
+    pub(crate) fn note(&self, error: &StoreError) {
+        if !error.is_fatal() && !matches!(error, StoreError::Unavailable(_)) || self.is_dead() {
+            return;
+        }
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        if error.is_fatal() && !self.dead.swap(true, Ordering::SeqCst) {
+            tracing::error!(engine = self.engine, %error, "the store failed for good");
+            if let Some(tell) = &self.on_fatal {
+                tell(error);
+            }
+        }
+    }
+
+    /// Notes that the engine works.
+    pub(crate) fn well(&self) {
+        if !self.is_dead() {
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
+    }
+
+    /// The fatal error, once there is one.
+    pub(crate) fn alive(&self) -> Result<()> {
+        if !self.is_dead() {
+            return Ok(());
+        }
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        Err(trouble.clone().unwrap_or_else(|| StoreError::Fatal("the store has failed".to_owned())))
+    }
+
+    pub(crate) fn status(&self) -> StoreStatus {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        StoreStatus {
+            up: trouble.is_none(),
+            engine: self.engine,
+            detail: trouble.as_ref().map(ToString::to_string),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Fanfare's durable store, on SQLite (embedded, the default) or PostgreSQL (cluster).
+//!
+//! [`Store`] is the one type others use: cheap to clone, async, without SQL. Its methods are in one file per family
+//! (`users`, `keys`, `logins`, `kept`, `audit`, `records`), each written once as units of work over `sql::Sql`; the engines
+//! run them. A write is answered after its commit, and what a commit survives is [`Durability`].
+//!
+//! ```text
+//! Store::create_user … ─ unit of work ─→ Engine ─┬ sqlite: one writer thread, many units per commit; a few readers
+//!                                                └ postgres: pool of connections; appends gathered into batches
+//! ```
+//!
+//! What must hold: an acknowledged write is there after a crash; a unit that fails leaves nothing and undoes nobody
+//! else's; after a failed fsync nothing is acknowledged any more ([`StoreOptions::on_fatal`]).
+
+mod audit;
+pub mod backup;
+mod engine;
+mod error;
+mod kept;
+mod keys;
+mod logins;
+pub mod migrate;
+mod model;
+mod options;
+mod records;
+mod sql;
+mod sqlite;
+mod users;
+
+use std::sync::Arc;
+
+use engine::{Engine, Work};
+use sql::Sql;
+
+pub use engine::{OnCommit, OnFatal, StoreStatus};
+pub use error::{Result, StoreError};
+pub use model::{
+    ApiKeyRow, Appended, AuditFilter, AuditRow, AuthSession, Checkpoint, ConnectionRow, DeviceKeys,
+    EndSessions, EndedSession, KeptTopic, KeyLogEntry, Message, MetricRow, NewAuthSession, NewMessage,
+    NewUser, Refreshed, Role, User, UserChange,
+};
+use options::Target;
+pub use options::{Durability, StoreOptions};
+
+/// An open store; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<dyn Engine>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("status", &self.status()).finish()
+    }
+}
+
+impl Store {
+    /// Opens the store and brings its tables up to date (a SQLite file that has tables already is copied first).
+    ///
+    /// # Errors
+    /// `Misconfigured` when the address cannot work, `Unavailable` when the engine does not answer (PostgreSQL: after
+    /// tries of less than a minute), `TooNew`, `Corrupt`.
+    pub async fn open(options: StoreOptions) -> Result<Self> {
+        let engine: Arc<dyn Engine> = match options.target()? {
+            Target::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path, &options).await?),
+            Target::Postgres(_) => {
+                return Err(StoreError::Misconfigured("store.url: postgres: is not built in".to_owned()));
+            }
+        };
+        Ok(Self { engine })
+    }
+
+    /// Commits what waits, checkpoints, and closes; what comes later is `Unavailable`.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+
+    /// Whether the store serves.
+    pub fn status(&self) -> StoreStatus {
+        self.engine.status()
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    /// Runs a unit that only reads.
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
+    {
+        let (unit, answer) = Work::new(work);
+        self.engine.read(unit).await;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Runs a unit that writes; answers after its commit.
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
+    {
+        let (unit, answer) = Work::new(work);
+        self.engine.write(unit).await;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+pub(crate) fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
+}

@@ -1,0 +1,213 @@
+//! Logins (`auth_sessions`) and their refresh tokens.
+//!
+//! A login is live while it is neither ended nor expired and its user neither disabled nor deleted. Refresh tokens are
+//! kept as hashes, used ones too: using one again ends the login.
+
+use crate::Store;
+use crate::error::Result;
+use crate::migrate::clock;
+use crate::model::{AuthSession, EndSessions, EndedSession, NewAuthSession, Refreshed, User};
+use crate::sql::{Row, Sql, values};
+use crate::users::read_user;
+
+/// Why a login ended whose used refresh token came again.
+const REUSED: &str = "refresh_reused";
+
+fn read_session(row: &Row) -> Result<AuthSession> {
+    Ok(AuthSession {
+        id: row.text(0)?,
+        user_id: row.text(1)?,
+        created_at: row.int(2)?,
+        last_seen: row.int(3)?,
+        expires_at: row.int(4)?,
+        ip: row.maybe_text(5)?,
+        user_agent: row.maybe_text(6)?,
+        method: row.text(7)?,
+    })
+}
+
+fn live(sql: &mut dyn Sql, id: &str, now: i64) -> Result<Option<(AuthSession, User)>> {
+    let row = sql.one(
+        "SELECT s.id, s.user_id, s.created_at, s.last_seen, s.expires_at, s.ip, s.user_agent, s.method,
+                u.id, u.username, u.role, u.password, u.display_name, u.email, u.disabled, u.issuer, u.created_at
+         FROM auth_sessions s JOIN users u ON u.id = s.user_id
+         WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND u.disabled = 0 AND u.deleted_at IS NULL",
+        values![id, now],
+    )?;
+    row.map(|row| Ok((read_session(&row)?, read_user(&row, 8)?))).transpose()
+}
+
+fn insert_refresh(sql: &mut dyn Sql, session: &str, hash: &[u8; 32], expires_at: i64) -> Result<()> {
+    sql.execute(
+        "INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES ($1, $2, $3)",
+        values![hash, session, expires_at],
+    )?;
+    Ok(())
+}
+
+fn read_ended(rows: &[Row]) -> Result<Vec<EndedSession>> {
+    rows.iter()
+        .map(|row| Ok(EndedSession { id: row.text(0)?, user_id: row.text(1)?, ended_at: row.int(2)? }))
+        .collect()
+}
+
+fn rotate(sql: &mut dyn Sql, old: &[u8; 32], new: &[u8; 32], now: i64, expires_at: i64) -> Result<Refreshed> {
+    let used = sql.one(
+        "UPDATE refresh_tokens SET used_at = $1 WHERE hash = $2 AND used_at IS NULL AND expires_at > $1
+         RETURNING session_id",
+        values![now, old],
+    )?;
+    if let Some(row) = used {
+        let session = row.text(0)?;
+        let Some((session, user)) = live(sql, &session, now)? else { return Ok(Refreshed::Unknown) };
+        insert_refresh(sql, &session.id, new, expires_at)?;
+        return Ok(Refreshed::Rotated(session, user));
+    }
+    let known = sql.one(
+        "SELECT s.id, s.user_id FROM refresh_tokens r JOIN auth_sessions s ON s.id = r.session_id
+         WHERE r.hash = $1 AND r.used_at IS NOT NULL",
+        values![old],
+    )?;
+    let Some(row) = known else { return Ok(Refreshed::Unknown) };
+    let (session_id, user_id) = (row.text(0)?, row.text(1)?);
+    sql.execute(
+        "UPDATE auth_sessions SET ended_at = $1, end_reason = $2 WHERE id = $3 AND ended_at IS NULL",
+        values![now, REUSED, &session_id],
+    )?;
+    Ok(Refreshed::Reused { session_id, user_id })
+}
+
+impl Store {
+    /// Keeps a login and its first refresh token.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn open_auth_session(&self, s: NewAuthSession) -> Result<()> {
+        self.write(move |sql| {
+            sql.execute(
+                "INSERT INTO auth_sessions (id, user_id, created_at, last_seen, expires_at, ip, user_agent, method)
+                 VALUES ($1, $2, $3, $3, $4, $5, $6, $7)",
+                values![&s.id, &s.user_id, s.created_at, s.expires_at, &s.ip, &s.user_agent, &s.method],
+            )?;
+            match &s.refresh {
+                Some((hash, expires_at)) => insert_refresh(sql, &s.id, hash, *expires_at),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// A live login with its user.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn auth_session(&self, id: &str) -> Result<Option<(AuthSession, User)>> {
+        let id = id.to_owned();
+        self.read(move |sql| live(sql, &id, clock())).await
+    }
+
+    /// A user's live logins, newest first.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn auth_sessions(&self, user_id: &str) -> Result<Vec<AuthSession>> {
+        let user_id = user_id.to_owned();
+        self.read(move |sql| {
+            let rows = sql.query(
+                "SELECT s.id, s.user_id, s.created_at, s.last_seen, s.expires_at, s.ip, s.user_agent, s.method
+                 FROM auth_sessions s JOIN users u ON u.id = s.user_id
+                 WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > $2
+                   AND u.disabled = 0 AND u.deleted_at IS NULL
+                 ORDER BY s.created_at DESC, s.id DESC",
+                values![&user_id, clock()],
+            )?;
+            rows.iter().map(read_session).collect()
+        })
+        .await
+    }
+
+    /// Ends logins; answers those that had not ended before.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn end_auth_sessions(
+        &self,
+        which: EndSessions<'_>,
+        reason: &str,
+        now: i64,
+    ) -> Result<Vec<EndedSession>> {
+        let (id, user_id, except) = match which {
+            EndSessions::One { id, user_id } => (Some(id.to_owned()), user_id.map(str::to_owned), None),
+            EndSessions::OfUser { user_id, except } => {
+                (None, Some(user_id.to_owned()), except.map(str::to_owned))
+            }
+        };
+        let reason = reason.to_owned();
+        self.write(move |sql| {
+            let rows = match &id {
+                Some(id) => sql.query(
+                    "UPDATE auth_sessions SET ended_at = $1, end_reason = $2
+                     WHERE id = $3 AND ended_at IS NULL AND user_id = COALESCE($4, user_id)
+                     RETURNING id, user_id, ended_at",
+                    values![now, &reason, id, &user_id],
+                )?,
+                None => sql.query(
+                    "UPDATE auth_sessions SET ended_at = $1, end_reason = $2
+                     WHERE user_id = $3 AND ended_at IS NULL AND id <> COALESCE($4, '')
+                     RETURNING id, user_id, ended_at",
+                    values![now, &reason, &user_id, &except],
+                )?,
+            };
+            read_ended(&rows)
+        })
+        .await
+    }
+
+    /// Logins that ended at this time or later, oldest first, whoever ended them.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn ended_since(&self, at_ms: i64) -> Result<Vec<EndedSession>> {
+        self.read(move |sql| {
+            let rows = sql.query(
+                "SELECT id, user_id, ended_at FROM auth_sessions WHERE ended_at >= $1 ORDER BY ended_at, id",
+                values![at_ms],
+            )?;
+            read_ended(&rows)
+        })
+        .await
+    }
+
+    /// Notes when logins were last seen (id, milliseconds since 1970); never turns a time back.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn touch_auth_sessions(&self, mut seen: Vec<(String, i64)>) -> Result<()> {
+        // One order for all writers, so that two of them never wait for each other in a ring.
+        seen.sort();
+        self.write(move |sql| {
+            for (id, at) in &seen {
+                sql.execute(
+                    "UPDATE auth_sessions SET last_seen = $1 WHERE id = $2 AND last_seen < $1",
+                    values![*at, id],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Uses a refresh token up and keeps the next one. A used one that comes again ends its login.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn rotate_refresh(
+        &self,
+        old_hash: [u8; 32],
+        new_hash: [u8; 32],
+        now: i64,
+        expires_at: i64,
+    ) -> Result<Refreshed> {
+        self.write(move |sql| rotate(sql, &old_hash, &new_hash, now, expires_at)).await
+    }
+}

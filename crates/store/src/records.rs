@@ -1,0 +1,219 @@
+//! What is written in bulk and rarely read: metrics snapshots, closed connections, direct messages.
+
+use crate::Store;
+use crate::error::Result;
+use crate::model::{Appended, ConnectionRow, Message, MetricRow, NewMessage};
+use crate::sql::{Row, Sql, values};
+
+/// Appends a message on a single connection (SQLite; PostgreSQL appends by columns of a batch).
+pub(crate) fn append(sql: &mut dyn Sql, m: &NewMessage) -> Result<Appended> {
+    let made = sql.one(
+        "INSERT INTO messages (id, from_user, to_user, content, encrypted_key, encryption_nonce, signature, status,
+                               timestamp, seq, envelope)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING RETURNING position",
+        values![
+            &m.id,
+            &m.from_user,
+            &m.to_user,
+            &m.content,
+            &m.encrypted_key,
+            &m.encryption_nonce,
+            &m.signature,
+            &m.status,
+            m.timestamp,
+            &m.seq,
+            &m.envelope,
+        ],
+    )?;
+    if let Some(row) = made {
+        return Ok(Appended::New { seq: row.int(0)? });
+    }
+    let kept = sql.one("SELECT position, envelope FROM messages WHERE id = $1", values![&m.id])?;
+    match kept {
+        Some(row) if row.text(1)? == m.envelope => Ok(Appended::Duplicate { seq: row.int(0)? }),
+        _ => Ok(Appended::IdConflict),
+    }
+}
+
+fn read_message(row: &Row) -> Result<Message> {
+    Ok(Message {
+        position: row.int(0)?,
+        message: NewMessage {
+            id: row.text(1)?,
+            from_user: row.text(2)?,
+            to_user: row.text(3)?,
+            content: row.text(4)?,
+            encrypted_key: row.maybe_text(5)?,
+            encryption_nonce: row.maybe_text(6)?,
+            signature: row.maybe_text(7)?,
+            status: row.text(8)?,
+            timestamp: row.int(9)?,
+            seq: row.maybe_int(10)?,
+            envelope: row.text(11)?,
+        },
+    })
+}
+
+impl Store {
+    /// Appends a direct message; answers after the commit of the batch that holds it. The same id with the same
+    /// envelope is the same message.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn append_message(&self, m: NewMessage) -> Result<Appended> {
+        self.engine().append(m).await
+    }
+
+    /// The message with this id.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn message(&self, id: &str) -> Result<Option<Message>> {
+        let id = id.to_owned();
+        self.read(move |sql| {
+            let row = sql.one(
+                "SELECT position, id, from_user, to_user, content, encrypted_key, encryption_nonce, signature, status,
+                        timestamp, seq, envelope
+                 FROM messages WHERE id = $1",
+                values![&id],
+            )?;
+            row.as_ref().map(read_message).transpose()
+        })
+        .await
+    }
+
+    /// How many direct messages are kept.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn count_messages(&self) -> Result<u64> {
+        self.read(|sql| {
+            let row = sql.one("SELECT COUNT(*) FROM messages", &[])?;
+            row.map_or(Ok(0), |row| Ok(row.int(0)?.unsigned_abs()))
+        })
+        .await
+    }
+
+    /// Keeps a snapshot of a node's metrics (name with labels, value). One that is there already is replaced.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn put_metrics(&self, at: i64, node: &str, rows: Vec<(String, f64)>) -> Result<()> {
+        let node = node.to_owned();
+        self.write(move |sql| {
+            for (name, value) in &rows {
+                sql.execute(
+                    "INSERT INTO metrics (at, node, name, value) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (at, node, name) DO UPDATE SET value = excluded.value",
+                    values![at, &node, name, *value],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Kept metrics, newest first: of one name (with its labels, or all series of a bare name) or of all, since a time.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn metrics(
+        &self,
+        name: Option<&str>,
+        since: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<MetricRow>> {
+        let name = name.map(str::to_owned);
+        // `{` begins the labels and `|` is the next character: the range holds every series of the name.
+        let series = name.as_ref().map(|name| (format!("{name}{{"), format!("{name}|")));
+        let (from, to) = series.unzip();
+        self.read(move |sql| {
+            let rows = sql.query(
+                "SELECT at, node, name, value FROM metrics
+                 WHERE at >= $1 AND (CAST($2 AS TEXT) IS NULL OR name = $2 OR (name >= $3 AND name < $4))
+                 ORDER BY at DESC, node, name LIMIT $5",
+                values![since.unwrap_or(0), &name, &from, &to, limit],
+            )?;
+            rows.iter()
+                .map(|row| {
+                    Ok(MetricRow {
+                        at: row.int(0)?,
+                        node: row.text(1)?,
+                        name: row.text(2)?,
+                        value: row.real(3)?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Removes snapshots from before a time; how many rows went.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn prune_metrics(&self, before: i64) -> Result<u64> {
+        self.write(move |sql| sql.execute("DELETE FROM metrics WHERE at < $1", values![before])).await
+    }
+
+    /// Keeps closed connections of authenticated users.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn put_connections(&self, rows: Vec<ConnectionRow>) -> Result<()> {
+        self.write(move |sql| {
+            for c in &rows {
+                sql.execute(
+                    "INSERT INTO sessions (user_id, session_code, connected_at, disconnected_at, messages_sent,
+                                           messages_received, ip_address, user_agent, close_code)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    values![
+                        &c.user_id,
+                        &c.session_code,
+                        c.connected_at,
+                        c.disconnected_at,
+                        c.messages_sent,
+                        c.messages_received,
+                        &c.ip_address,
+                        &c.user_agent,
+                        &c.close_code,
+                    ],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A user's closed connections, newest first.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn connections(&self, user_id: &str, limit: u32) -> Result<Vec<ConnectionRow>> {
+        let user_id = user_id.to_owned();
+        self.read(move |sql| {
+            let rows = sql.query(
+                "SELECT user_id, session_code, connected_at, disconnected_at, messages_sent, messages_received,
+                        ip_address, user_agent, close_code
+                 FROM sessions WHERE user_id = $1 ORDER BY connected_at DESC, id DESC LIMIT $2",
+                values![&user_id, limit],
+            )?;
+            rows.iter()
+                .map(|row| {
+                    Ok(ConnectionRow {
+                        user_id: row.text(0)?,
+                        session_code: row.text(1)?,
+                        connected_at: row.int(2)?,
+                        disconnected_at: row.int(3)?,
+                        messages_sent: row.int(4)?,
+                        messages_received: row.int(5)?,
+                        ip_address: row.maybe_text(6)?,
+                        user_agent: row.maybe_text(7)?,
+                        close_code: row.maybe_int(8)?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+}

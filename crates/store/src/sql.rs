@@ -1,0 +1,170 @@
+//! The SQL that both engines speak: values, rows, and statements run one after another within one unit of work.
+//!
+//! The models (`users`, `logins`, …) are written once over [`Sql`]. Statements use `$1…` in the order of first use, which
+//! both engines number alike, and only types of [`Value`]. The text must be `'static`: it is the key of the caches of
+//! prepared statements.
+
+use crate::error::{Result, StoreError};
+
+/// A parameter or a column.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Int(i64),
+    Real(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// What can be a parameter.
+pub(crate) trait Parameter {
+    fn value(&self) -> Value;
+}
+
+impl Parameter for i64 {
+    fn value(&self) -> Value {
+        Value::Int(*self)
+    }
+}
+
+impl Parameter for u32 {
+    fn value(&self) -> Value {
+        Value::Int((*self).into())
+    }
+}
+
+impl Parameter for bool {
+    fn value(&self) -> Value {
+        Value::Int((*self).into())
+    }
+}
+
+impl Parameter for f64 {
+    fn value(&self) -> Value {
+        Value::Real(*self)
+    }
+}
+
+impl Parameter for str {
+    fn value(&self) -> Value {
+        Value::Text(self.to_owned())
+    }
+}
+
+impl Parameter for String {
+    fn value(&self) -> Value {
+        Value::Text(self.clone())
+    }
+}
+
+impl Parameter for [u8] {
+    fn value(&self) -> Value {
+        Value::Bytes(self.to_vec())
+    }
+}
+
+impl<const N: usize> Parameter for [u8; N] {
+    fn value(&self) -> Value {
+        Value::Bytes(self.to_vec())
+    }
+}
+
+impl<T: Parameter> Parameter for Option<T> {
+    fn value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, Parameter::value)
+    }
+}
+
+impl<T: Parameter + ?Sized> Parameter for &T {
+    fn value(&self) -> Value {
+        (**self).value()
+    }
+}
+
+/// The parameters of a statement.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { &[$($crate::sql::Parameter::value(&$value)),*] };
+}
+pub(crate) use values;
+
+/// A row of an answer; columns are read by their place in the statement. A column of another type than the model says
+/// (somebody else wrote to the database) fails the unit, not the store.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row(pub(crate) Vec<Value>);
+
+impl Row {
+    fn wrong<T>(&self, column: usize, wanted: &str) -> Result<T> {
+        let kind = match self.0.get(column) {
+            None => "missing",
+            Some(Value::Null) => "null",
+            Some(Value::Int(_)) => "an integer",
+            Some(Value::Real(_)) => "a real",
+            Some(Value::Text(_)) => "a text",
+            Some(Value::Bytes(_)) => "bytes of another length",
+        };
+        Err(StoreError::unreadable(&format!("column {column} is {kind}, not {wanted}")))
+    }
+
+    pub(crate) fn int(&self, column: usize) -> Result<i64> {
+        match self.0.get(column) {
+            Some(Value::Int(value)) => Ok(*value),
+            _ => self.wrong(column, "an integer"),
+        }
+    }
+
+    pub(crate) fn real(&self, column: usize) -> Result<f64> {
+        match self.0.get(column) {
+            Some(Value::Real(value)) => Ok(*value),
+            _ => self.wrong(column, "a real"),
+        }
+    }
+
+    pub(crate) fn text(&self, column: usize) -> Result<String> {
+        match self.0.get(column) {
+            Some(Value::Text(value)) => Ok(value.clone()),
+            _ => self.wrong(column, "a text"),
+        }
+    }
+
+    pub(crate) fn bytes<const N: usize>(&self, column: usize) -> Result<[u8; N]> {
+        match self.0.get(column) {
+            Some(Value::Bytes(value)) => {
+                value.as_slice().try_into().or_else(|_| self.wrong(column, "bytes of the right length"))
+            }
+            _ => self.wrong(column, "bytes of the right length"),
+        }
+    }
+
+    pub(crate) fn boolean(&self, column: usize) -> Result<bool> {
+        Ok(self.int(column)? != 0)
+    }
+
+    fn is_null(&self, column: usize) -> bool {
+        matches!(self.0.get(column), Some(Value::Null))
+    }
+
+    pub(crate) fn maybe_int(&self, column: usize) -> Result<Option<i64>> {
+        if self.is_null(column) { Ok(None) } else { self.int(column).map(Some) }
+    }
+
+    pub(crate) fn maybe_text(&self, column: usize) -> Result<Option<String>> {
+        if self.is_null(column) { Ok(None) } else { self.text(column).map(Some) }
+    }
+
+    pub(crate) fn maybe_bytes<const N: usize>(&self, column: usize) -> Result<Option<[u8; N]>> {
+        if self.is_null(column) { Ok(None) } else { self.bytes(column).map(Some) }
+    }
+}
+
+/// A connection within a unit of work. An error ends the unit: the engine undoes what it did.
+pub(crate) trait Sql {
+    /// Runs a statement that answers rows.
+    fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>>;
+    /// Runs a statement; how many rows it changed.
+    fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64>;
+
+    /// The first row, if any.
+    fn one(&mut self, sql: &'static str, values: &[Value]) -> Result<Option<Row>> {
+        Ok(self.query(sql, values)?.into_iter().next())
+    }
+}

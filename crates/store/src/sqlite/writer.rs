@@ -1,0 +1,200 @@
+//! The writer: one thread, one connection, group commit that clocks itself.
+//!
+//! While a commit runs, units gather in the queue; the next commit takes all of them, up to [`BATCH_ROWS`] or
+//! [`BATCH_BYTES`]. There is no timer: an idle store commits a lone unit at once, a busy one commits as much as fits. Each
+//! unit has its savepoint, so one that fails undoes nothing of the others. Answers go out after COMMIT.
+//!
+//! Only this thread checkpoints: when its queue is empty and the log is over [`WAL_SOFT`], or by force at [`WAL_HARD`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::from_sqlite;
+use crate::closed;
+use crate::engine::{Health, OnCommit, Unit};
+use crate::error::Result;
+
+/// Units in one commit.
+const BATCH_ROWS: usize = 1024;
+/// Bytes in one commit.
+const BATCH_BYTES: usize = 1 << 20;
+/// Log size from which an idle writer checkpoints, bytes.
+const WAL_SOFT: i64 = 4 << 20;
+/// Log size at which the writer checkpoints however busy it is, bytes.
+const WAL_HARD: i64 = 64 << 20;
+
+/// What the writer is asked for.
+pub(crate) enum Task {
+    /// To commit this.
+    Unit(Box<dyn Unit>),
+    /// To commit what is before this, checkpoint, and end.
+    Close(oneshot::Sender<()>),
+}
+
+/// The writer's thread.
+pub(crate) struct Writer {
+    connection: Connection,
+    on_commit: Option<OnCommit>,
+    health: Arc<Health>,
+    page: i64,
+    /// Pages in the log, as the last commit said.
+    log: Arc<AtomicI64>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        mut connection: Connection,
+        on_commit: Option<OnCommit>,
+        health: Arc<Health>,
+    ) -> Result<Self> {
+        let page = connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(from_sqlite)?;
+        let log = Arc::new(AtomicI64::new(0));
+        let pages = Arc::clone(&log);
+        // The hook takes the place of SQLite's own checkpoints, which would run within a commit.
+        connection
+            .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count| {
+                pages.store(i64::from(count), Ordering::Relaxed);
+                Ok(())
+            }))
+            .map_err(from_sqlite)?;
+        Ok(Self { connection, on_commit, health, page, log })
+    }
+
+    /// Until it is told to close or nobody can ask any more.
+    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Task>) {
+        let mut batch = Vec::with_capacity(BATCH_ROWS);
+        let mut end = None;
+        while end.is_none()
+            && let Some(first) = queue.blocking_recv()
+        {
+            end = gather(first, &mut queue, &mut batch);
+            self.commit(&mut batch);
+            self.checkpoint(queue.is_empty());
+        }
+        queue.close();
+        while let Ok(task) = queue.try_recv() {
+            if let Task::Unit(unit) = task {
+                unit.done(Err(closed()));
+            }
+        }
+        self.finish();
+        drop(end);
+    }
+
+    /// Runs the units in one transaction and answers them after its commit.
+    fn commit(&mut self, batch: &mut Vec<Box<dyn Unit>>) {
+        if batch.is_empty() {
+            return;
+        }
+        let begun = Instant::now();
+        let (count, result) = (batch.len(), self.transaction(batch));
+        match &result {
+            Ok(()) => self.health.well(),
+            Err(error) => self.health.note(error),
+        }
+        if result.is_ok()
+            && let Some(tell) = &self.on_commit
+        {
+            tell(begun.elapsed(), count);
+        }
+        for unit in batch.drain(..) {
+            unit.done(result.clone());
+        }
+    }
+
+    fn transaction(&mut self, batch: &mut [Box<dyn Unit>]) -> Result<()> {
+        self.health.alive()?;
+        self.step("BEGIN IMMEDIATE")?;
+        for unit in batch {
+            if let Err(error) = self.unit(unit.as_mut()) {
+                // Whatever state the transaction is in, it must not commit; it may have undone itself.
+                drop(self.connection.execute_batch("ROLLBACK"));
+                return Err(error);
+            }
+        }
+        self.step("COMMIT").inspect_err(|_| drop(self.connection.execute_batch("ROLLBACK")))
+    }
+
+    /// Runs one unit. An error here is the whole transaction's; a unit's own failure is only its own.
+    fn unit(&mut self, unit: &mut dyn Unit) -> Result<()> {
+        let guarded = !unit.is_atomic();
+        if guarded {
+            self.step("SAVEPOINT unit")?;
+        }
+        let kept = unit.run(&mut self.connection);
+        if !kept && let Some(error) = unit.error() {
+            // SQLite undoes the whole transaction by itself when the disk is full or broken.
+            if error.is_fatal() || self.connection.is_autocommit() {
+                return Err(error.clone());
+            }
+        }
+        match (guarded, kept) {
+            (true, true) => self.step("RELEASE unit"),
+            (true, false) => {
+                self.step("ROLLBACK TO unit")?;
+                self.step("RELEASE unit")
+            }
+            (false, _) => Ok(()),
+        }
+    }
+
+    fn step(&self, sql: &str) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(from_sqlite)?;
+        statement.execute([]).map(drop).map_err(from_sqlite)
+    }
+
+    fn checkpoint(&self, idle: bool) {
+        let bytes = self.log.load(Ordering::Relaxed).saturating_mul(self.page);
+        let sql = match bytes {
+            _ if self.health.is_dead() => return,
+            WAL_HARD.. => "PRAGMA wal_checkpoint(RESTART)",
+            WAL_SOFT.. if idle => "PRAGMA wal_checkpoint(PASSIVE)",
+            _ => return,
+        };
+        self.log.store(0, Ordering::Relaxed);
+        if let Err(error) = self.pragma(sql) {
+            self.health.note(&error);
+        }
+    }
+
+    fn pragma(&self, sql: &str) -> Result<()> {
+        self.connection.query_row(sql, [], |_| Ok(())).map_err(from_sqlite)
+    }
+
+    fn finish(self) {
+        if self.health.is_dead() {
+            return;
+        }
+        let checkpointed = self.pragma("PRAGMA wal_checkpoint(TRUNCATE)");
+        let closed = self.connection.close().map_err(|(_, error)| from_sqlite(error));
+        if let Err(error) = checkpointed.and(closed) {
+            tracing::warn!(%error, "the store was not closed cleanly; its log is read again at the next start");
+        }
+    }
+}
+
+/// Takes what waits, in order, until the batch is full; the task that ends the writer, if it came.
+fn gather(
+    first: Task,
+    queue: &mut mpsc::Receiver<Task>,
+    batch: &mut Vec<Box<dyn Unit>>,
+) -> Option<oneshot::Sender<()>> {
+    let mut bytes = 0;
+    let mut next = Some(first);
+    while let Some(task) = next {
+        match task {
+            Task::Close(done) => return Some(done),
+            Task::Unit(unit) => {
+                bytes += unit.weight();
+                batch.push(unit);
+            }
+        }
+        let full = batch.len() >= BATCH_ROWS || bytes >= BATCH_BYTES;
+        next = if full { None } else { queue.try_recv().ok() };
+    }
+    None
+}

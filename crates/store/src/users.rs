@@ -1,0 +1,207 @@
+//! Users: made, found, changed, and deleted to a tombstone that keeps the name.
+
+use uuid::Uuid;
+
+use crate::error::{Result, StoreError};
+use crate::model::{NewUser, Role, User, UserChange};
+use crate::sql::{Row, Sql, values};
+use crate::{Store, keys};
+
+/// Columns of [`read_user`], in its order; `$at` is where they begin.
+pub(crate) fn read_user(row: &Row, at: usize) -> Result<User> {
+    Ok(User {
+        id: row.text(at)?,
+        username: row.text(at + 1)?,
+        role: Role::stored(&row.text(at + 2)?)?,
+        password: row.maybe_text(at + 3)?,
+        display_name: row.maybe_text(at + 4)?,
+        email: row.maybe_text(at + 5)?,
+        disabled: row.boolean(at + 6)?,
+        issuer: row.maybe_text(at + 7)?,
+        created_at: row.int(at + 8)?,
+    })
+}
+
+fn insert(sql: &mut dyn Sql, new: &NewUser, issuer: Option<&str>) -> Result<Option<User>> {
+    let user = User {
+        id: Uuid::now_v7().to_string(),
+        username: new.username.clone(),
+        role: new.role,
+        password: new.password.clone(),
+        display_name: None,
+        email: None,
+        disabled: false,
+        issuer: issuer.map(str::to_owned),
+        created_at: new.created_at,
+    };
+    let made = sql.execute(
+        "INSERT INTO users (id, username, role, password, disabled, issuer, created_at)
+         VALUES ($1, $2, $3, $4, 0, $5, $6) ON CONFLICT (username) DO NOTHING",
+        values![&user.id, &user.username, user.role.as_str(), &user.password, issuer, user.created_at],
+    )?;
+    Ok((made == 1).then_some(user))
+}
+
+impl Store {
+    /// Makes a user, with first keys if given, and answers it.
+    ///
+    /// # Errors
+    /// `Conflict("username")` when the name is taken, also by a deleted user; `Conflict("public_key")` when a key belongs
+    /// to another user.
+    pub async fn create_user(&self, new: NewUser) -> Result<User> {
+        self.write(move |sql| {
+            let user = insert(sql, &new, None)?.ok_or(StoreError::Conflict("username"))?;
+            if let Some((keys, entry)) = &new.keys {
+                keys::put(sql, &user.id, keys, entry)?;
+            }
+            Ok(user)
+        })
+        .await
+    }
+
+    /// The user with this id, unless deleted.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn user(&self, id: &str) -> Result<Option<User>> {
+        let id = id.to_owned();
+        self.read(move |sql| {
+            let row = sql.one(
+                "SELECT id, username, role, password, display_name, email, disabled, issuer, created_at
+                 FROM users WHERE id = $1 AND deleted_at IS NULL",
+                values![&id],
+            )?;
+            row.map(|row| read_user(&row, 0)).transpose()
+        })
+        .await
+    }
+
+    /// The user with this name, unless deleted.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn user_by_name(&self, name: &str) -> Result<Option<User>> {
+        let name = name.to_owned();
+        self.read(move |sql| by_name(sql, &name)).await
+    }
+
+    /// The issuer's user `issuer:claim`, made at first sight.
+    ///
+    /// # Errors
+    /// `Conflict("username")` when the user was deleted; `Misconfigured` when the name has no issuer before its colon.
+    pub async fn ensure_issuer_user(&self, username: &str, now: i64) -> Result<User> {
+        let Some((issuer, _)) = username.split_once(':') else {
+            return Err(StoreError::Misconfigured(format!("`{username}` names no issuer")));
+        };
+        if let Some(user) = self.user_by_name(username).await? {
+            return Ok(user);
+        }
+        let issuer = issuer.to_owned();
+        let new = NewUser {
+            username: username.to_owned(),
+            password: None,
+            role: Role::User,
+            keys: None,
+            created_at: now,
+        };
+        self.write(move |sql| {
+            if let Some(user) = insert(sql, &new, Some(&issuer))? {
+                return Ok(user);
+            }
+            by_name(sql, &new.username)?.ok_or(StoreError::Conflict("username"))
+        })
+        .await
+    }
+
+    /// Changes a user; false when there is none.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn change_user(&self, id: &str, change: UserChange) -> Result<bool> {
+        let id = id.to_owned();
+        self.write(move |sql| {
+            let (name, email) = (&change.display_name, &change.email);
+            let changed = sql.execute(
+                "UPDATE users SET
+                   password = CASE WHEN $1 = 1 THEN $2 ELSE password END,
+                   display_name = CASE WHEN $3 = 1 THEN $4 ELSE display_name END,
+                   email = CASE WHEN $5 = 1 THEN $6 ELSE email END,
+                   role = CASE WHEN $7 = 1 THEN $8 ELSE role END,
+                   disabled = CASE WHEN $9 = 1 THEN $10 ELSE disabled END
+                 WHERE id = $11 AND deleted_at IS NULL",
+                values![
+                    change.password.is_some(),
+                    &change.password,
+                    name.is_some(),
+                    name.as_ref().and_then(Option::as_deref),
+                    email.is_some(),
+                    email.as_ref().and_then(Option::as_deref),
+                    change.role.is_some(),
+                    change.role.map(Role::as_str),
+                    change.disabled.is_some(),
+                    change.disabled.unwrap_or_default(),
+                    &id,
+                ],
+            )?;
+            Ok(changed == 1)
+        })
+        .await
+    }
+
+    /// Deletes a user: the name stays taken, password, keys, address and display name go. Logins are not ended by this.
+    /// False when there is none.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn delete_user(&self, id: &str, now: i64) -> Result<bool> {
+        let id = id.to_owned();
+        self.write(move |sql| {
+            let changed = sql.execute(
+                "UPDATE users SET password = NULL, display_name = NULL, email = NULL, disabled = 1, deleted_at = $1
+                 WHERE id = $2 AND deleted_at IS NULL",
+                values![now, &id],
+            )?;
+            sql.execute("DELETE FROM user_keys WHERE user_id = $1", values![&id])?;
+            Ok(changed == 1)
+        })
+        .await
+    }
+
+    /// Users by name, after the name given.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn users(&self, after: Option<&str>, limit: u32) -> Result<Vec<User>> {
+        let after = after.unwrap_or_default().to_owned();
+        self.read(move |sql| {
+            let rows = sql.query(
+                "SELECT id, username, role, password, display_name, email, disabled, issuer, created_at
+                 FROM users WHERE username > $1 AND deleted_at IS NULL ORDER BY username LIMIT $2",
+                values![&after, limit],
+            )?;
+            rows.iter().map(|row| read_user(row, 0)).collect()
+        })
+        .await
+    }
+
+    /// How many users there are.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn count_users(&self) -> Result<u64> {
+        self.read(|sql| {
+            let row = sql.one("SELECT COUNT(*) FROM users WHERE deleted_at IS NULL", &[])?;
+            row.map_or(Ok(0), |row| Ok(row.int(0)?.unsigned_abs()))
+        })
+        .await
+    }
+}
+
+fn by_name(sql: &mut dyn Sql, name: &str) -> Result<Option<User>> {
+    let row = sql.one(
+        "SELECT id, username, role, password, display_name, email, disabled, issuer, created_at
+         FROM users WHERE username = $1 AND deleted_at IS NULL",
+        values![name],
+    )?;
+    row.map(|row| read_user(&row, 0)).transpose()
+}
