@@ -8,9 +8,12 @@ use fanfare_core::ports::Info;
 pub(crate) fn write_members(info: &Info<'_>, out: &mut Vec<u8>) {
     match info {
         Info::TopicDeleted { topic } | Info::SubscriptionExpired { topic } => text(out, "topic", topic),
-        Info::MessagesDropped { count } => {
+        Info::MessagesDropped { count, channel } => {
             out.extend_from_slice(b",\"count\":");
             write_u64(out, *count);
+            if let Some(channel) = channel {
+                text(out, "channel", channel);
+            }
         }
         Info::TokenExpiring { expires_at_ms } => {
             out.extend_from_slice(b",\"expires_at\":\"");

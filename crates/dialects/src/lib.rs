@@ -4,11 +4,8 @@
 //! no frame and no hub; everything it appends goes to a buffer of the caller. The encoding of an event is the same for all
 //! subscribers, so that it is made once.
 
-<<<<<<< HEAD
 pub mod feed;
-=======
 mod info;
->>>>>>> main
 pub mod json;
 pub mod jsonrpc;
 mod scan;

@@ -120,27 +120,7 @@ pub fn server_info(out: &mut Vec<u8>, info: &Info<'_>, at_ms: u64) {
     notification(out, "server.info", |out| {
         out.extend_from_slice(br#"{"code":"#);
         write_str(out, info.code());
-<<<<<<< HEAD
-        match info {
-            Info::TopicDeleted { topic } => {
-                out.extend_from_slice(br#","topic":"#);
-                write_str(out, topic);
-            }
-            Info::MessagesDropped { count, channel } => {
-                out.extend_from_slice(br#","count":"#);
-                write_u64(out, *count);
-                if let Some(channel) = channel {
-                    out.extend_from_slice(br#","channel":"#);
-                    write_str(out, channel);
-                }
-            }
-            Info::ServerShutdown => {}
-        }
-        out.extend_from_slice(br#","message":"#);
-        write_str(out, info.message());
-=======
         crate::info::write_members(info, out);
->>>>>>> main
         timestamp(out, at_ms);
         out.push(b'}');
     });

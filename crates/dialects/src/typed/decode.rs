@@ -119,14 +119,11 @@ struct Fields<'a> {
     exclude_session: Option<&'a RawValue>,
     idempotency_key: Option<&'a RawValue>,
     token: Option<&'a RawValue>,
-<<<<<<< HEAD
     types: Option<&'a RawValue>,
     filter: Option<&'a RawValue>,
     snapshot: Option<&'a RawValue>,
-=======
     command: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
->>>>>>> main
     jsonrpc: bool,
     unknown: bool,
     repeated: bool,
@@ -145,14 +142,11 @@ enum Key {
     ExcludeSession,
     Idempotency,
     Token,
-<<<<<<< HEAD
     Types,
     Filter,
     Snapshot,
-=======
     Command,
     Params,
->>>>>>> main
     JsonRpc,
     Unknown,
 }
@@ -179,14 +173,11 @@ impl<'de> Deserialize<'de> for Key {
                     "exclude_session" => Key::ExcludeSession,
                     "idempotency_key" => Key::Idempotency,
                     "token" => Key::Token,
-<<<<<<< HEAD
                     "types" => Key::Types,
                     "filter" => Key::Filter,
                     "snapshot" => Key::Snapshot,
-=======
                     "command" => Key::Command,
                     "params" => Key::Params,
->>>>>>> main
                     "jsonrpc" => Key::JsonRpc,
                     _ => Key::Unknown,
                 })
@@ -232,14 +223,11 @@ impl<'a> Fields<'a> {
             Key::ExcludeSession => &mut self.exclude_session,
             Key::Idempotency => &mut self.idempotency_key,
             Key::Token => &mut self.token,
-<<<<<<< HEAD
             Key::Types => &mut self.types,
             Key::Filter => &mut self.filter,
             Key::Snapshot => &mut self.snapshot,
-=======
             Key::Command => &mut self.command,
             Key::Params => &mut self.params,
->>>>>>> main
             Key::JsonRpc => {
                 self.jsonrpc = true;
                 self.unknown = true;
@@ -337,14 +325,11 @@ impl<'a> Fields<'a> {
             || self.topic.is_some()
             || self.channel.is_some()
             || self.payload.is_some()
-<<<<<<< HEAD
             || self.types.is_some()
             || self.filter.is_some()
             || self.snapshot.is_some()
-=======
             || self.command.is_some()
             || self.params.is_some()
->>>>>>> main
         {
             return Err(invalid(
                 "type",

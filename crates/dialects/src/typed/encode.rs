@@ -38,27 +38,7 @@ impl Dialect for Typed {
         out.extend_from_slice(b"{\"type\":\"info\",\"code\":\"");
         out.extend_from_slice(info.code().as_bytes());
         out.push(b'"');
-<<<<<<< HEAD
-        match info {
-            Info::TopicDeleted { topic } => {
-                out.extend_from_slice(b",\"topic\":");
-                write_str(out, topic);
-            }
-            Info::MessagesDropped { count, channel } => {
-                out.extend_from_slice(b",\"count\":");
-                write_u64(out, *count);
-                if let Some(channel) = channel {
-                    out.extend_from_slice(b",\"channel\":");
-                    write_str(out, channel);
-                }
-            }
-            Info::ServerShutdown => {}
-        }
-        out.extend_from_slice(b",\"message\":");
-        write_str(out, info.message());
-=======
         crate::info::write_members(info, out);
->>>>>>> main
         end_with_time(now_ms, out);
     }
 
