@@ -131,6 +131,17 @@ pub enum Info<'a> {
         /// The topic's name.
         topic: &'a str,
     },
+    /// A partition of a feed's source began or ceased to lag behind (`kafka.lag_warn`).
+    FeedLag {
+        /// The source's topic.
+        topic: &'a str,
+        /// The partition.
+        partition: i32,
+        /// Records it is behind.
+        lag: u64,
+        /// It began; else it ended.
+        raised: bool,
+    },
     /// What an admin tells everyone on `/ws/system`.
     Notice {
         /// The admin's words.
@@ -149,6 +160,7 @@ impl Info<'_> {
             Info::ServerShutdown => "SERVER_SHUTDOWN",
             Info::TokenExpiring { .. } => "TOKEN_EXPIRING",
             Info::SubscriptionExpired { .. } => "SUBSCRIPTION_EXPIRED",
+            Info::FeedLag { .. } => "FEED_LAG",
             Info::Notice { .. } => "NOTICE",
         }
     }
@@ -159,10 +171,14 @@ impl Info<'_> {
             Info::TopicDeleted { .. } => "the topic was deleted and the subscription has ended",
             Info::MessagesDropped { .. } => "events were dropped because the client reads too slowly",
             Info::ServerShutdown => "the server is shutting down; reconnect in a moment",
-            Info::TokenExpiring { .. } => "the access token ends soon; send a new one in an auth frame to stay connected",
+            Info::TokenExpiring { .. } => {
+                "the access token ends soon; send a new one in an auth frame to stay connected"
+            }
             Info::SubscriptionExpired { .. } => {
                 "the subscription token has ended and the subscription with it; subscribe again with a new one"
             }
+            Info::FeedLag { raised: true, .. } => "the feed lags behind its source",
+            Info::FeedLag { raised: false, .. } => "the feed has caught up with its source",
             Info::Notice { message, .. } => message,
         }
     }

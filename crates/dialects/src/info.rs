@@ -20,6 +20,14 @@ pub(crate) fn write_members(info: &Info<'_>, out: &mut Vec<u8>) {
             write_rfc3339_ms(out, *expires_at_ms);
             out.push(b'"');
         }
+        Info::FeedLag { topic, partition, lag, raised } => {
+            text(out, "topic", topic);
+            out.extend_from_slice(b",\"partition\":");
+            write_u64(out, u64::from(partition.unsigned_abs()));
+            out.extend_from_slice(b",\"lag\":");
+            write_u64(out, *lag);
+            text(out, "state", if *raised { "raised" } else { "cleared" });
+        }
         Info::Notice { severity, .. } => text(out, "severity", severity),
         Info::ServerShutdown => {}
     }

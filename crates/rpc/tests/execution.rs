@@ -190,7 +190,9 @@ fn topics_pass_what_was_asked() {
     let seen = caller.seen.join("\n");
     assert!(
         seen.contains("offset: 3")
-            && seen.contains(r#"HistoryQuery { topic: "t", after: Some(17), before: None, limit: 5, token: None }"#),
+            && seen.contains(
+                r#"HistoryQuery { topic: "t", after: Some(17), before: None, limit: 5, token: None }"#
+            ),
         "{seen}"
     );
     assert!(seen.contains("TopicQuery { after: None, limit: 100 }"), "{seen}");

@@ -43,7 +43,8 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
 /// Runs a command on the store.
 fn admin(args: AdminArgs) -> Result<ExitCode, ConfigError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| ConfigError::key("store.url", format!("the runtime cannot start: {e}")))?;
+    let runtime =
+        runtime.map_err(|e| ConfigError::key("store.url", format!("the runtime cannot start: {e}")))?;
     runtime.block_on(args.run())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ mod admin;
 mod body;
 mod client;
 mod documents;
+mod feeds;
 mod health;
 mod layer;
 mod origin;
@@ -84,6 +85,8 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .routes(routes!(health::stats))
         .merge(admin::routes());
     let public = OpenApiRouter::new()
+        .routes(routes!(feeds::list))
+        .routes(routes!(feeds::latest))
         .routes(routes!(topics::publish))
         .routes(routes!(topics::list, topics::make))
         .routes(routes!(topics::show, topics::delete))
