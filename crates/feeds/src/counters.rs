@@ -25,11 +25,13 @@ impl Counters {
     }
 
     /// A bad record that was passed over.
+    #[cfg(feature = "kafka")]
     pub(crate) fn skipped(&self, topic: &Arc<str>, bad: Bad) {
         *self.skipped.lock().entry((Arc::clone(topic), bad)).or_default() += 1;
     }
 
     /// A bad record that went to the dead letters.
+    #[cfg(feature = "kafka")]
     pub(crate) fn dead(&self, topic: &Arc<str>, bad: Bad) {
         *self.dead.lock().entry((Arc::clone(topic), bad)).or_default() += 1;
     }

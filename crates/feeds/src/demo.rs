@@ -8,12 +8,11 @@ use crate::config::DemoConfig;
 use crate::counters::Counters;
 use crate::mapping::{Mapped, Mappings, Raw, RowSet};
 use crate::model::{Delivery, Record};
-use crate::replay::{Chunks, Position, Replay, ReplayRefused};
+use crate::replay::{Chunks, Position, Pulling, Replay};
 use crate::sink::FeedSink;
 use crate::status::{FeedsStatus, Health, PartitionStatus, TopicStatus};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, VecDeque};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -259,9 +258,7 @@ impl Drop for DemoSource {
 struct Kept(Vec<Record>);
 
 impl Chunks for Kept {
-    fn pull(
-        &mut self,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<Vec<Record>>, ReplayRefused>> + Send + '_>> {
+    fn pull(&mut self) -> Pulling<'_> {
         let rest = self.0.split_off(self.0.len().min(500));
         let chunk = std::mem::replace(&mut self.0, rest);
         Box::pin(std::future::ready(Ok((!chunk.is_empty()).then_some(chunk))))

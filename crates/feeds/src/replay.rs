@@ -1,6 +1,7 @@
 //! Reading again what a client has missed: pulled in bounded chunks, so that a slow client costs no reader.
 
 use crate::model::Record;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// A position in a topic: topic, partition, offset.
@@ -17,12 +18,14 @@ pub enum ReplayRefused {
     UnknownChannel,
 }
 
+/// A chunk on its way; `None` at the end.
+pub(crate) type Pulling<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<Vec<Record>>, ReplayRefused>> + Send + 'a>>;
+
 /// Where the chunks of a replay come from.
 pub(crate) trait Chunks: Send {
     /// The next records; `Ok(None)` at the end.
-    fn pull(
-        &mut self,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Option<Vec<Record>>, ReplayRefused>> + Send + '_>>;
+    fn pull(&mut self) -> Pulling<'_>;
 }
 
 /// A replay under way. Dropping it costs nothing.

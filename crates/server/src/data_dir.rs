@@ -7,6 +7,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// A file that is there while a restore is at work.
+pub const HALF_RESTORED: &str = "restore.incomplete";
+
 /// The folder, locked for as long as this lives.
 #[derive(Debug)]
 pub struct DataDir {
@@ -40,6 +43,20 @@ impl DataDir {
             e => wrong(format!("{} cannot be locked: {e}", file.display())),
         })?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Refuses a folder in which a restore was cut short.
+    ///
+    /// # Errors
+    /// One line that names `data_dir`.
+    pub fn must_be_whole(&self) -> Result<(), ConfigError> {
+        match self.path.join(HALF_RESTORED).exists() {
+            false => Ok(()),
+            true => Err(wrong(format!(
+                "a restore into {} was cut short; run it again: fanfare restore --force BACKUP",
+                self.path.display()
+            ))),
+        }
     }
 
     /// Writes `address`, whole or not at all.

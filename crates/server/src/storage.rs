@@ -10,6 +10,7 @@ use crate::telemetry::histogram::{Histogram, LATENCY_NS};
 use crate::telemetry::metrics::Metrics;
 use fanfare_store::{Durability, Store, StoreError, StoreOptions};
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ pub fn options(config: &Config) -> StoreOptions {
             Configured::Memory => Durability::Memory,
         },
         pool: threads.clamp(2, 16),
-        ..StoreOptions::new(config.store.url.reveal(), &config.data_dir)
+        ..StoreOptions::new(config.store.url.0.expose(), &config.data_dir)
     }
 }
 
@@ -69,6 +70,34 @@ pub async fn open_to_serve(config: &Config, commits: Arc<Commits>) -> Result<Sto
 /// One line that names `store.url`.
 pub async fn open(config: &Config) -> Result<Store, ConfigError> {
     within(START, Store::open(StoreOptions { pool: 1, ..options(config) })).await
+}
+
+/// Opens the store for a command that only looks. Nothing is made or migrated.
+///
+/// # Errors
+/// One line that names `store.url`.
+pub async fn open_to_read(config: &Config) -> Result<Store, ConfigError> {
+    let steps = within(START, fanfare_store::migrate::status(&options(config))).await?;
+    if steps.iter().all(|step| step.applied_at.is_none()) {
+        return Err(ConfigError::key("store.url", "there is no store yet; a server makes it when it starts"));
+    }
+    if let Some(step) = steps.iter().find(|step| step.applied_at.is_none()) {
+        let why = format!("the store has not got migration {} yet; run: fanfare migrate up", step.version);
+        return Err(ConfigError::key("store.url", why));
+    }
+    open(config).await
+}
+
+/// Makes the data folder, private where it is new.
+///
+/// # Errors
+/// One line that names `data_dir`.
+pub fn make_folder(config: &Config) -> Result<(), ConfigError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+    let failed = |e: std::io::Error| {
+        ConfigError::key("data_dir", format!("{} cannot be made: {e}", config.data_dir.display()))
+    };
+    made.map_err(failed)
 }
 
 async fn within<T>(

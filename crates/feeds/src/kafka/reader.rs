@@ -7,7 +7,7 @@ use super::shared::Shared;
 use crate::config::ConfigFault;
 use crate::mapping::Mapped;
 use crate::model::Record;
-use crate::replay::{Chunks, Position, Replay, ReplayRefused};
+use crate::replay::{Chunks, Position, Pulling, Replay, ReplayRefused};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -16,7 +16,6 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -32,6 +31,8 @@ const CHUNK_RECORDS: usize = 500;
 const CHUNK_BYTES: usize = 512 << 10;
 /// Longest a client waits for the log (`chat-feeds-cluster.md`: then `UNAVAILABLE`).
 const ANSWER: Duration = Duration::from_secs(5);
+/// Pause between two looks at what this node learns by itself.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Longest a reader stays with one request when there is little for the channel in what it reads.
 const TURN: Duration = Duration::from_millis(250);
 
@@ -62,6 +63,16 @@ struct Stretch {
     last: i64,
 }
 
+/// What Kafka knows of a partition.
+struct Marks {
+    /// First offset that is kept.
+    low: i64,
+    /// Offset of the next record to be written.
+    end: i64,
+    /// The group's position, when it has one.
+    committed: Option<i64>,
+}
+
 /// What one request brings.
 struct Piece {
     records: Vec<Record>,
@@ -70,11 +81,12 @@ struct Piece {
 }
 
 enum Job {
-    /// First offset and end of a partition.
+    /// What Kafka knows of a partition; the group's position only when it is asked for.
     Marks {
         topic: Arc<str>,
         partition: i32,
-        reply: oneshot::Sender<Result<(i64, i64), KafkaError>>,
+        committed: bool,
+        reply: oneshot::Sender<Result<Marks, KafkaError>>,
     },
     Read {
         stretch: Stretch,
@@ -148,51 +160,70 @@ impl Pool {
         seen: i64,
         to: Option<i64>,
     ) -> Result<Option<Stretch>, ReplayRefused> {
+        while shared.known.lock().is_none() {
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
         let there = shared.layout.lock().get(topic).is_some_and(|&count| (0..count).contains(&partition));
-        let live = shared.find(topic, partition);
-        if !there && live.is_none() && shared.trouble.lock().up != Some(true) {
-            return Err(ReplayRefused::Unavailable);
-        }
-        let rows =
-            live.as_ref().map_or_else(|| shared.mappings.rows_of(topic), |live| Arc::clone(&live.rows));
-        if !(there || live.is_some()) || !shared.mappings.feeds(&rows, channel) {
+        if !there || !shared.mappings.feeds(&shared.mappings.rows_of(topic), channel) {
             return Ok(None);
         }
-        let (low, end) = self.marks(topic, partition).await?;
+        let first = live_start(shared, topic, partition);
+        let marks = self.marks(topic, partition, to.is_none() && first.is_none()).await?;
         let next = seen.saturating_add(1);
-        if next < low || next > end {
+        if next < marks.low || next > marks.end {
             return Ok(None);
         }
-        let last = match to {
-            Some(to) => to,
-            None => live_start(live.as_deref(), end).await - 1,
+        let last = match (to, first, marks.committed) {
+            (Some(to), _, _) => to,
+            (None, Some(first), _) | (None, None, Some(first)) => first - 1,
+            // Another node may read it, and has not told this one of a record yet.
+            (None, None, None) if shared.config.relayed => marks.end - 1,
+            (None, None, None) => loop {
+                if let Some(first) = live_start(shared, topic, partition) {
+                    break first - 1;
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            },
         };
         Ok(Some(Stretch { topic: Arc::clone(topic), partition, next, last }))
     }
 
-    async fn marks(&self, topic: &Arc<str>, partition: i32) -> Result<(i64, i64), ReplayRefused> {
+    async fn marks(&self, topic: &Arc<str>, partition: i32, committed: bool) -> Result<Marks, ReplayRefused> {
         let (reply, answer) = oneshot::channel();
-        self.0.push(Job::Marks { topic: Arc::clone(topic), partition, reply })?;
-        match answer.await {
-            Ok(Ok(marks)) => Ok(marks),
-            Ok(Err(_)) | Err(_) => Err(ReplayRefused::Unavailable),
-        }
+        self.0.push(Job::Marks { topic: Arc::clone(topic), partition, committed, reply })?;
+        answer.await.ok().and_then(Result::ok).ok_or(ReplayRefused::Unavailable)
     }
 }
 
-/// Where live delivery of a partition began on this node; waits for it as long as the caller does. For a partition that
-/// another node reads, the log's end.
-async fn live_start(live: Option<&super::partition::Partition>, end: i64) -> i64 {
-    loop {
-        match live.map(|live| {
-            let state = live.lock();
-            (state.assigned, state.first)
-        }) {
-            Some((true, None)) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Some((true, Some(first))) => return first,
-            Some((false, _)) | None => return end,
-        }
+/// Where live delivery of a partition began on this node, when it has.
+fn live_start(shared: &Shared, topic: &str, partition: i32) -> Option<i64> {
+    let live = shared.find(topic, partition)?;
+    let state = live.lock();
+    state.first.filter(|_| state.assigned)
+}
+
+/// Asks for what a plan needs to know. The group's position is where live reading will begin once this node is given the
+/// partition, which after a crash takes as long as the group believes in the dead member.
+fn marks(
+    shared: &Shared,
+    reader: &Reader,
+    topic: &str,
+    partition: i32,
+    committed: bool,
+) -> Result<Marks, KafkaError> {
+    let (low, end) = reader.fetch_watermarks(topic, partition, ANSWER)?;
+    let mut position = None;
+    if committed && !shared.broadcast {
+        let client = shared.client.read();
+        let list = super::shared::list(topic, partition);
+        let found = client.as_ref().map(|client| client.committed_offsets(list, ANSWER)).transpose()?;
+        position = found.and_then(|found| found.elements().first().map(|one| one.offset()));
     }
+    let committed = match position {
+        Some(Offset::Offset(at)) if (low..=end).contains(&at) => Some(at),
+        _ => None,
+    };
+    Ok(Marks { low, end, committed })
 }
 
 impl Queue {
@@ -256,9 +287,7 @@ impl Pull {
 }
 
 impl Chunks for Pull {
-    fn pull(
-        &mut self,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<Vec<Record>>, ReplayRefused>> + Send + '_>> {
+    fn pull(&mut self) -> Pulling<'_> {
         Box::pin(self.next())
     }
 }
@@ -273,8 +302,8 @@ fn serve(shared: &Shared, queue: &Queue) {
             reader = settings::reader(&shared.config).create_with_context(Quiet).ok();
         }
         match (job, &reader) {
-            (Job::Marks { topic, partition, reply }, Some(reader)) => {
-                let _ = reply.send(reader.fetch_watermarks(&topic, partition, ANSWER));
+            (Job::Marks { topic, partition, committed, reply }, Some(reader)) => {
+                let _ = reply.send(marks(shared, reader, &topic, partition, committed));
             }
             (Job::Read { stretch, channel, reply }, Some(one)) => {
                 if reply.is_closed() {

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// The live consumer.
 pub(crate) type Client = BaseConsumer<Context>;
 
+/// A topic's partitions by number.
+pub(crate) type OfTopic = BTreeMap<i32, Arc<Partition>>;
+
 /// Topics and how many partitions each has.
 pub(crate) type Layout = BTreeMap<Arc<str>, i32>;
 
@@ -45,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) dead_letters: DeadLetters,
     /// By topic, then number. Never shrinks: positions outlast rebalances.
-    pub(crate) partitions: RwLock<HashMap<Arc<str>, BTreeMap<i32, Arc<Partition>>>>,
+    pub(crate) partitions: RwLock<HashMap<Arc<str>, OfTopic>>,
     /// Partitions with work for a worker.
     ready: Mutex<VecDeque<Arc<Partition>>>,
     work: Condvar,

@@ -2,7 +2,7 @@
 
 use super::partition::Partition;
 use super::receive::now_ms;
-use super::shared::Shared;
+use super::shared::{OfTopic, Shared};
 use crate::status::{FeedsStatus, Health, PartitionStatus, TopicStatus};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn feeds(shared: &Shared) -> Vec<TopicStatus> {
     let partitions = shared.partitions.read();
     let mut feeds = Vec::new();
     for (row, (topic, pattern, channel, kind)) in shared.mappings.table().enumerate() {
-        let rows = |of: &std::collections::BTreeMap<i32, Arc<Partition>>| {
+        let rows = |of: &OfTopic| {
             of.values().filter_map(|partition| partition_status(partition)).collect::<Vec<_>>()
         };
         let mut names: Vec<_> = partitions

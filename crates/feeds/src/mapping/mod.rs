@@ -170,6 +170,7 @@ impl Mappings {
     }
 
     /// Topics that rows name without a pattern, each once.
+    #[cfg(feature = "kafka")]
     pub(crate) fn exact_topics(&self) -> Vec<Arc<str>> {
         let mut names: Vec<Arc<str>> = Vec::new();
         for row in &self.rows {
@@ -283,6 +284,7 @@ impl Mappings {
     }
 
     /// Whether a topic has a row that feeds this channel.
+    #[cfg(any(test, feature = "kafka"))]
     pub(crate) fn feeds(&self, rows: &[usize], channel: &str) -> bool {
         self.channels.read().get(channel).is_some_and(|of| rows.iter().any(|row| of.contains(row)))
     }

@@ -129,11 +129,11 @@ impl AdminArgs {
     ///
     /// # Errors
     /// One line for standard error and status 2; nothing was changed then.
-    pub async fn run(self) -> Result<(), ConfigError> {
+    pub async fn run(self) -> Result<std::process::ExitCode, ConfigError> {
         let said = self.act().await?;
         let _best_effort = std::io::stderr().lock().write_all(said.note.as_bytes());
         let _best_effort = std::io::stdout().lock().write_all(said.out.as_bytes());
-        Ok(())
+        Ok(std::process::ExitCode::SUCCESS)
     }
 
     async fn act(self) -> Result<Said, ConfigError> {

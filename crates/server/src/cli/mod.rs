@@ -6,7 +6,12 @@
 //! Source: `configuration.md`, "Commands".
 
 pub mod admin;
+mod archive;
+pub mod audit;
+pub mod backup;
 pub mod config;
+pub mod migrate;
+pub mod restore;
 
 use crate::config::Sources;
 use clap::{Args, Parser, Subcommand};
@@ -40,6 +45,14 @@ pub enum Command {
     Config(config::ConfigArgs),
     /// Make accounts and API keys, beside a running server too.
     Admin(admin::AdminArgs),
+    /// Judge or show the audit log.
+    Audit(audit::AuditArgs),
+    /// Show or apply the steps that make the store's tables.
+    Migrate(migrate::MigrateArgs),
+    /// Copy the store and the keys into a new folder; safe while the server runs.
+    Backup(backup::BackupArgs),
+    /// Put a backup in place; the server must not run.
+    Restore(restore::RestoreArgs),
     /// Look for what keeps a server from working; with --live, ask a running one.
     Doctor(DoctorArgs),
     /// Publish a message to a topic of a running server.

@@ -96,10 +96,7 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .merge(accounts::routes())
         .routes(routes!(upgrade::typed_socket))
         .routes(routes!(upgrade::system_socket))
-        .routes(routes!(upgrade::rpc_socket, rpc::call))
-        .routes(routes!(sessions::send))
-        .routes(routes!(sessions::broadcast))
-        .merge(accounts::routes());
+        .routes(routes!(upgrade::rpc_socket, rpc::call));
     let routes = match listener {
         Listener::All => probes.merge(ops).merge(public),
         Listener::Public => probes.merge(public),

@@ -3,6 +3,7 @@
 //! Names start with `fanfare_`. No topic, user or channel name is ever a label, so the number of series is bounded.
 
 use super::histogram::{Histogram, LATENCY_NS, SIZE_BYTES};
+use crate::storage::Commits;
 use fanfare_core::model::ErrorCode;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
@@ -128,6 +129,7 @@ pub struct Metrics {
     rate_limited: Mutex<BTreeMap<&'static str, u64>>,
     gauges: Mutex<Vec<Gauge>>,
     families: Mutex<Vec<Watched>>,
+    commits: std::sync::OnceLock<Arc<Commits>>,
 }
 
 /// A gauge or counter whose value is asked for when metrics are read.
@@ -165,7 +167,13 @@ impl Metrics {
             rate_limited: Mutex::default(),
             gauges: Mutex::default(),
             families: Mutex::default(),
+            commits: std::sync::OnceLock::new(),
         }
+    }
+
+    /// The store's commits. Only the first call counts.
+    pub fn watch_commits(&self, commits: Arc<Commits>) {
+        let _first = self.commits.set(commits);
     }
 
     /// A value that is asked for when metrics are read.
@@ -350,6 +358,14 @@ impl NodeCollector {
             family(e, "fanfare_command_seconds", "Time to carry out a command", MetricType::Histogram)?;
         for (at, kind) in COMMAND_NAMES.iter().enumerate() {
             Summed::of(shards().map(|s| &s.commands[at]), NS).encode(m.encode_family(&[("type", *kind)])?)?;
+        }
+        if let Some(commits) = self.0.commits.get() {
+            let h = Summed::of(std::iter::once(&commits.took), NS);
+            let help = "Time of the store's commits";
+            h.encode(family(e, "fanfare_store_commit_seconds", help, MetricType::Histogram)?)?;
+            let h = Summed::of(std::iter::once(&commits.rows), 1.0);
+            let help = "Units of work in a commit of the store";
+            h.encode(family(e, "fanfare_store_batch_rows", help, MetricType::Histogram)?)?;
         }
         let mut m = family(e, "fanfare_rpc_request_seconds", "Time of method calls", MetricType::Histogram)?;
         for (method, times) in self.0.rpc.lock().iter() {
