@@ -37,6 +37,7 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
         Command::Migrate(args) => working(args.run()),
         Command::Backup(args) => working(args.run()),
         Command::Restore(args) => working(args.run()),
+        Command::Feeds(args) => args.run(),
         Command::Pub(args) => Ok(client(Box::pin(args.run()))),
         Command::Sub(args) => Ok(client(Box::pin(args.run()))),
         Command::Bench(args) => Ok(client(Box::pin(args.run()))),

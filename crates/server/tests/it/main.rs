@@ -10,6 +10,7 @@ mod access;
 mod backpressure;
 mod codes;
 mod compression;
+mod feeds;
 mod frames;
 mod handshake;
 mod http;

@@ -72,8 +72,12 @@ pub enum Record {
     },
     /// `TOPIC_DELETED`.
     Deleted(String),
+    /// A feed's record: its body.
+    Body(String),
     /// `MESSAGES_DROPPED`.
     Dropped(u64),
+    /// The same of a feed's channel.
+    FeedDropped(String, u64),
     /// An error that answers no command.
     Error(String),
     /// A close frame.
@@ -91,6 +95,8 @@ fn record(text: &str) -> Option<Record> {
             offset: parts.next()?.parse().ok()?,
             payload: parts.next()?.to_owned(),
         },
+        "R" => Record::Body(parts.next()?.to_owned()),
+        "F" => Record::FeedDropped(parts.next()?.to_owned(), parts.next()?.parse().ok()?),
         "D" => Record::Deleted(parts.next()?.to_owned()),
         "M" => Record::Dropped(parts.next()?.parse().ok()?),
         "X" => Record::Error(parts.next()?.to_owned()),
