@@ -15,7 +15,7 @@ mod replay;
 mod sink;
 
 pub(crate) use lookup::JsonLookup;
-pub(crate) use replay::{HubPrelude, Since, Wanted, prelude};
+pub(crate) use replay::{HubPrelude, Wanted, prelude};
 
 pub use config::{mappings, of_config};
 

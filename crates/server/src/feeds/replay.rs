@@ -85,7 +85,7 @@ impl NodeFeeds {
         let Some(running) = node.feeds.running() else { return answer(Err(unavailable())) };
         let Some(order) = ends.orders.recv().await else { return answer(Err(gone())) };
         let seen = |p: &FeedPosition| ((Arc::from(&*p.topic), p.partition), p.offset);
-        let mut pump = Pump { seen: wanted.since.iter().map(seen).collect(), until: order.until, node, wanted };
+        let pump = Pump { seen: wanted.since.iter().map(seen).collect(), until: order.until, node, wanted };
         let opened = pump.open(&running).await;
         drop(running);
         let replay = match opened {
