@@ -116,6 +116,8 @@ pub enum Info<'a> {
     MessagesDropped {
         /// How many.
         count: u64,
+        /// The feed channel they were of; none for topics.
+        channel: Option<&'a str>,
     },
     /// The server is shutting down.
     ServerShutdown,
@@ -128,6 +130,17 @@ pub enum Info<'a> {
     SubscriptionExpired {
         /// The topic's name.
         topic: &'a str,
+    },
+    /// A partition of a feed's source began or ceased to lag behind (`kafka.lag_warn`).
+    FeedLag {
+        /// The source's topic.
+        topic: &'a str,
+        /// The partition.
+        partition: i32,
+        /// Records it is behind.
+        lag: u64,
+        /// It began; else it ended.
+        raised: bool,
     },
     /// What an admin tells everyone on `/ws/system`.
     Notice {
@@ -147,6 +160,7 @@ impl Info<'_> {
             Info::ServerShutdown => "SERVER_SHUTDOWN",
             Info::TokenExpiring { .. } => "TOKEN_EXPIRING",
             Info::SubscriptionExpired { .. } => "SUBSCRIPTION_EXPIRED",
+            Info::FeedLag { .. } => "FEED_LAG",
             Info::Notice { .. } => "NOTICE",
         }
     }
@@ -163,6 +177,8 @@ impl Info<'_> {
             Info::SubscriptionExpired { .. } => {
                 "the subscription token has ended and the subscription with it; subscribe again with a new one"
             }
+            Info::FeedLag { raised: true, .. } => "the feed lags behind its source",
+            Info::FeedLag { raised: false, .. } => "the feed has caught up with its source",
             Info::Notice { message, .. } => message,
         }
     }
@@ -174,6 +190,8 @@ impl Info<'_> {
 pub trait Encoder: Send + Sync + 'static {
     /// An event of a topic.
     fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>);
+    /// A record of a feed: `body` are the members of its object.
+    fn record(&self, body: &str, out: &mut Vec<u8>);
     /// An info.
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>);
     /// An error that answers no command.

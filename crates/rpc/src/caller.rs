@@ -1,7 +1,8 @@
 //! What a method can do on behalf of whoever called it. The server implements [`Caller`] once for a socket and once for
 //! `POST /rpc`.
 
-use fanfare_core::model::{Command, Epoch, EventMeta, Refusal, Reply};
+use crate::method::Either;
+use fanfare_core::model::{Command, Epoch, EventMeta, FeedSubscribed, Refusal, Reply, SubscribeFeed};
 
 /// Who calls, and all a method may ask for in their name. Nothing here waits.
 pub trait Caller {
@@ -33,6 +34,12 @@ pub trait Caller {
     /// # Errors
     /// Whatever the services refuse; nothing was changed.
     fn execute(&mut self, command: Command<'_>) -> Result<Reply<'static>, Refusal>;
+
+    /// Subscribes to a feed; with `since` the answer comes when the source's log has been asked.
+    ///
+    /// # Errors
+    /// Whatever the services refuse; nothing was changed.
+    fn subscribe_feed(&mut self, order: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal>;
 
     /// Logs in on this connection with an access token. The session gets a new code.
     ///
@@ -228,6 +235,8 @@ pub struct HistoryEvent {
 pub struct FeedRow {
     /// The channel to subscribe to.
     pub channel: String,
+    /// The types of its records.
+    pub types: Vec<String>,
 }
 
 /// The server's name and figures.

@@ -38,6 +38,7 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
         Command::Backup(args) => working(args.run()),
         Command::Restore(args) => working(args.run()),
         Command::DevCert(args) => tls::dev_cert(&Config::load(&args.settings.sources())?.config),
+        Command::Feeds(args) => args.run(),
         Command::Pub(args) => Ok(client(Box::pin(args.run()))),
         Command::Sub(args) => Ok(client(Box::pin(args.run()))),
         Command::Bench(args) => Ok(client(Box::pin(args.run()))),

@@ -5,10 +5,10 @@ use crate::credentials::Verified;
 use crate::config::Config;
 use crate::node::{Node, unix_ms};
 use crate::telemetry::metrics::Metrics;
-use fanfare_core::model::{Command, ErrorCode, Refusal, Reply};
+use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
 use fanfare_core::topics;
 use fanfare_rpc::{
-    BuildError, Caller, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Observer, Registry,
+    BuildError, Caller, Either, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Observer, Registry,
     ServerFacts, SessionGrant, SessionView, TopicPage, TopicQuery, TopicRow,
 };
 use std::borrow::Cow;
@@ -49,6 +49,16 @@ pub(crate) fn list_topics(node: &Node, by: &By, query: TopicQuery<'_>) -> Result
         offset: t.offset,
     };
     Ok(TopicPage { items: found.into_iter().map(row).collect(), next })
+}
+
+/// The feed channels there are.
+pub(crate) fn list_feeds(node: &Node) -> Vec<FeedRow> {
+    let text = |t: Arc<str>| t.to_string();
+    let row = |(channel, types): (Arc<str>, Vec<Arc<str>>)| FeedRow {
+        channel: text(channel),
+        types: types.into_iter().map(text).collect(),
+    };
+    node.feeds.channels().into_iter().map(row).collect()
 }
 
 /// A page of a history that a caller may read.
@@ -144,6 +154,10 @@ impl Caller for PostCaller<'_> {
         }
     }
 
+    fn subscribe_feed(&mut self, _: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal> {
+        Err(needs_connection())
+    }
+
     fn authenticate(&mut self, _token: &str) -> Result<SessionGrant, Refusal> {
         Err(needs_connection())
     }
@@ -173,7 +187,7 @@ impl Caller for PostCaller<'_> {
     }
 
     fn feeds(&mut self) -> Result<Vec<FeedRow>, Refusal> {
-        Ok(Vec::new())
+        Ok(list_feeds(self.node))
     }
 
     fn server(&self) -> ServerFacts {

@@ -58,6 +58,8 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     /// Methods by name.
     pub registry: Registry,
+    /// Records from elsewhere.
+    pub feeds: crate::feeds::NodeFeeds,
     /// Who gets in.
     pub admission: Arc<Admission>,
     /// What is kept.
@@ -172,6 +174,7 @@ impl Node {
             guard: ResumeGuard::default(),
             metrics,
             registry,
+            feeds: crate::feeds::NodeFeeds::default(),
             runtime,
             admission: Admission::new(l.max_connections, l.max_connections_per_ip, l.max_unauthenticated),
             shard_metrics,

@@ -1,6 +1,6 @@
 //! `fanfare serve`: puts the parts together, runs until told to stop, and stops in order.
 //!
-//! Stopping (`protocol.md` 5): HTTP answers probes only; requests in flight finish; every shard stops taking commands,
+//! Stopping (`protocol.md` 5): HTTP answers probes only; requests in flight finish; feeds stop and commit; every shard stops taking commands,
 //! tells its clients and posts what it has; when all have posted, every shard flushes and closes everyone with 1001.
 
 use crate::accounts::Accounts;
@@ -111,6 +111,7 @@ async fn run(
     );
     restore_topics(&node).await?;
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
+    crate::feeds::start(&node)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };
     let mut serving = tokio::task::JoinSet::new();
     let mut redirect_from = None;
@@ -284,6 +285,9 @@ async fn stop(node: &Arc<Node>, ended: Vec<oneshot::Receiver<()>>, timeout: Dura
     node.drain();
     while node.requests_in_flight() > 0 && Instant::now() + timeout / 2 < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    if tokio::time::timeout_at(deadline, node.feeds.stop()).await.is_err() {
+        tracing::warn!("server.shutdown_timeout passed before the feeds had stopped");
     }
     let shards = 0..node.topics.inboxes().len();
     let posted = shards.clone().map(|shard| {

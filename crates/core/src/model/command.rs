@@ -4,6 +4,7 @@
 //! Commands borrow from the frame they came in, so that decoding copies nothing.
 
 use super::{EventMeta, SinceEpoch, TopicRef};
+use crate::feeds::GroupSpec;
 use std::borrow::Cow;
 
 /// A validated command of one client.
@@ -16,10 +17,7 @@ pub enum Command<'a> {
     /// Send a payload to everyone who hears a topic.
     Publish(Publish<'a>),
     /// Hear a feed (seed 002).
-    SubscribeFeed {
-        /// The feed channel's name.
-        channel: Cow<'a, str>,
-    },
+    SubscribeFeed(Box<SubscribeFeed<'a>>),
     /// Stop hearing a feed.
     UnsubscribeFeed {
         /// The feed channel's name.
@@ -52,6 +50,30 @@ pub struct Subscribe<'a> {
     pub since: Option<Since<'a>>,
     /// A subscription token of an issuer, for a topic whose rule asks for one (`http-api.md` "Subscription token").
     pub token: Option<Cow<'a, str>>,
+}
+
+/// `subscribe` of a feed channel (`protocol.md` 3.3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubscribeFeed<'a> {
+    /// The feed channel's name.
+    pub channel: Cow<'a, str>,
+    /// Which of its records.
+    pub spec: GroupSpec,
+    /// The channel's latest records come first.
+    pub snapshot: bool,
+    /// The last offset seen in each partition it names; what came after is replayed. `snapshot` counts for nothing then.
+    pub since: Option<Vec<FeedPosition>>,
+}
+
+/// The last offset a client saw in a partition of a feed's source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedPosition {
+    /// The source's topic.
+    pub topic: Box<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset; -1 for one who has seen nothing.
+    pub offset: i64,
 }
 
 /// A position a client resumes from.
@@ -101,6 +123,15 @@ pub enum Reply<'a> {
         /// The connection was not subscribed.
         already: bool,
     },
+    /// Answer to `subscribe` of a feed.
+    FeedSubscribed(FeedSubscribed),
+    /// Answer to `unsubscribe` of a feed.
+    FeedUnsubscribed {
+        /// The feed channel.
+        channel: String,
+        /// The connection was not subscribed.
+        already: bool,
+    },
     /// Answer to `publish`.
     Published {
         /// The topic.
@@ -143,6 +174,19 @@ pub struct Subscribed<'a> {
     pub offset: u64,
     /// Only with `since`: whether everything after it is replayed.
     pub recovered: Option<bool>,
+    /// The connection was subscribed before; nothing changed.
+    pub already: bool,
+}
+
+/// Where a subscription to a feed begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedSubscribed {
+    /// The feed channel.
+    pub channel: String,
+    /// Only with `since`: whether everything after it is replayed.
+    pub recovered: Option<bool>,
+    /// The positions (`topic/partition`) that cannot be continued from.
+    pub lost: Vec<String>,
     /// The connection was subscribed before; nothing changed.
     pub already: bool,
 }

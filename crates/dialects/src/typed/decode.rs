@@ -119,6 +119,9 @@ struct Fields<'a> {
     exclude_session: Option<&'a RawValue>,
     idempotency_key: Option<&'a RawValue>,
     token: Option<&'a RawValue>,
+    types: Option<&'a RawValue>,
+    filter: Option<&'a RawValue>,
+    snapshot: Option<&'a RawValue>,
     command: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
     jsonrpc: bool,
@@ -139,6 +142,9 @@ enum Key {
     ExcludeSession,
     Idempotency,
     Token,
+    Types,
+    Filter,
+    Snapshot,
     Command,
     Params,
     JsonRpc,
@@ -167,6 +173,9 @@ impl<'de> Deserialize<'de> for Key {
                     "exclude_session" => Key::ExcludeSession,
                     "idempotency_key" => Key::Idempotency,
                     "token" => Key::Token,
+                    "types" => Key::Types,
+                    "filter" => Key::Filter,
+                    "snapshot" => Key::Snapshot,
                     "command" => Key::Command,
                     "params" => Key::Params,
                     "jsonrpc" => Key::JsonRpc,
@@ -214,6 +223,9 @@ impl<'a> Fields<'a> {
             Key::ExcludeSession => &mut self.exclude_session,
             Key::Idempotency => &mut self.idempotency_key,
             Key::Token => &mut self.token,
+            Key::Types => &mut self.types,
+            Key::Filter => &mut self.filter,
+            Key::Snapshot => &mut self.snapshot,
             Key::Command => &mut self.command,
             Key::Params => &mut self.params,
             Key::JsonRpc => {
@@ -266,7 +278,10 @@ impl<'a> Fields<'a> {
 
     fn subscribe(&self) -> Result<Command<'a>, Refusal> {
         if let Some(channel) = self.feed()? {
-            return Ok(Command::SubscribeFeed { channel });
+            let [types, filter, snapshot, since] =
+                [self.types, self.filter, self.snapshot, self.since].map(|raw| raw.map(RawValue::get));
+            let wish = crate::feed::Wish::parse(types, filter, snapshot, since)?;
+            return Ok(Command::SubscribeFeed(Box::new(wish.on(channel)?)));
         }
         let topic = self.topic()?;
         let client_id = self.client_id()?;
@@ -310,6 +325,9 @@ impl<'a> Fields<'a> {
             || self.topic.is_some()
             || self.channel.is_some()
             || self.payload.is_some()
+            || self.types.is_some()
+            || self.filter.is_some()
+            || self.snapshot.is_some()
             || self.command.is_some()
             || self.params.is_some()
         {

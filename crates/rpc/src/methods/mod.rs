@@ -32,7 +32,7 @@ impl RegistryBuilder {
             .method(topic::Publish)
             .method(topic::List)
             .method(topic::History)
-            .method(feed::Subscribe)
+            .either_method(feed::Subscribe)
             .method(feed::Unsubscribe)
             .method(feed::List)
             .method(server::Ping)

@@ -10,6 +10,7 @@ mod archive;
 pub mod audit;
 pub mod backup;
 pub mod config;
+pub mod feeds;
 pub mod migrate;
 pub mod restore;
 
@@ -53,6 +54,8 @@ pub enum Command {
     Backup(backup::BackupArgs),
     /// Put a backup in place; the server must not run.
     Restore(restore::RestoreArgs),
+    /// Try the mappings of Kafka topics on sample records.
+    Feeds(feeds::FeedsArgs),
     /// Look for what keeps a server from working; with --live, ask a running one.
     Doctor(DoctorArgs),
     /// Make a certificate for this machine, signed by itself, for development.

@@ -29,12 +29,11 @@ impl Feature {
     /// Whether this release has it. A session that adds a feature flips its line.
     pub const fn released(self) -> bool {
         match self {
-            Self::Accounts | Self::Presence | Self::Store => true,
+            Self::Accounts | Self::Feeds | Self::Presence | Self::Store => true,
             Self::Direct
             | Self::Chat
             | Self::Files
             | Self::Sketches
-            | Self::Feeds
             | Self::Cluster => false,
             Self::Tls => true,
         }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::topics::TopicInfo;
+use fanfare_feeds::{FeedsStatus, Health};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -16,7 +17,8 @@ const MAX_STATS_TOPICS: usize = 10_000;
 
 /// What `/health` answers.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Health {
+#[schema(as = Health)]
+pub(super) struct HealthBody {
     /// `ok`, or `degraded` when a component is in trouble.
     #[schema(example = "ok")]
     status: &'static str,
@@ -48,21 +50,43 @@ pub(super) struct Component {
     /// Which implementation serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
+    /// What is wrong with it, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
+}
+
+fn feeds_component(status: &FeedsStatus, problems: &[String]) -> Component {
+    let kind = if status.demo { "demo" } else { "kafka" };
+    let (status, kind) = match &status.health {
+        Health::Off => ("off", None),
+        Health::Ok => ("ok", Some(kind)),
+        Health::Degraded(_) => ("degraded", Some(kind)),
+    };
+    Component { status, kind, problems: problems.to_vec() }
 }
 
 /// Status, version, uptime and each component's state.
-#[utoipa::path(get, path = "/health", tag = "Liveness", operation_id = "health", responses((status = 200, description = "The node answers", body = Health)))]
-pub(super) async fn health(State(http): State<Http>) -> super::Json<Health> {
+#[utoipa::path(get, path = "/health", tag = "Liveness", operation_id = "health", responses((status = 200, description = "The node answers", body = HealthBody)))]
+pub(super) async fn health(State(http): State<Http>) -> super::Json<HealthBody> {
     let store = http.node.store.status();
-    super::Json(Health {
-        status: if store.up { "ok" } else { "degraded" },
+    let feeds = http.node.feeds.status();
+    let problems = match &feeds.health {
+        Health::Degraded(problems) => problems.clone(),
+        Health::Off | Health::Ok => Vec::new(),
+    };
+    super::Json(HealthBody {
+        status: if store.up && problems.is_empty() { "ok" } else { "degraded" },
         version: crate::VERSION,
         uptime_seconds: http.node.uptime().as_secs_f64(),
         connections: http.node.metrics.totals().connections,
         components: Components {
-            broker: Component { status: "ok", kind: Some("memory") },
-            store: Component { status: if store.up { "ok" } else { "degraded" }, kind: Some(store.engine) },
-            feeds: Component { status: "off", kind: None },
+            broker: Component { status: "ok", kind: Some("memory"), problems: Vec::new() },
+            store: Component {
+                status: if store.up { "ok" } else { "degraded" },
+                kind: Some(store.engine),
+                problems: Vec::new(),
+            },
+            feeds: feeds_component(&feeds, &problems),
         },
     })
 }

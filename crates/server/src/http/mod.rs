@@ -9,6 +9,7 @@ mod asyncapi;
 mod body;
 pub(crate) mod client;
 mod documents;
+mod feeds;
 mod health;
 mod layer;
 mod origin;
@@ -87,6 +88,8 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .routes(routes!(health::stats))
         .merge(admin::routes());
     let public = OpenApiRouter::new()
+        .routes(routes!(feeds::list))
+        .routes(routes!(feeds::latest))
         .routes(routes!(topics::publish))
         .routes(routes!(topics::list, topics::make))
         .routes(routes!(topics::show, topics::delete))

@@ -24,22 +24,34 @@ impl CommandKind {
 }
 
 impl Driver {
-    /// Carries out a command of a connection.
-    pub(super) fn execute(&mut self, slot: u32, command: &Command<'_>) -> Result<Reply<'static>, Refusal> {
+    /// Whether a connection may give commands at all.
+    pub(super) fn may_command(&self, slot: u32) -> Result<(), Refusal> {
+        self.may(slot, false, false)
+    }
+
+    /// The same for the commands that a connection without a session, or a socket of `/ws/system`, may give too.
+    fn may(&self, slot: u32, logs_in: bool, pings: bool) -> Result<(), Refusal> {
         if self.draining {
             let why = "the server is shutting down; reconnect in a moment";
             return Err(Refusal::new(ErrorCode::ServerShutdown, why));
         }
-        if self.conns[slot as usize].session.is_none() && !matches!(command, Command::Authenticate { .. }) {
+        if self.conns[slot as usize].session.is_none() && !logs_in {
             return Err(Refusal::new(
                 ErrorCode::Unauthorized,
                 "log in first: this server serves nobody anonymously",
             ));
         }
-        if self.conns[slot as usize].system && !matches!(command, Command::Ping) {
+        if self.conns[slot as usize].system && !pings {
             let why = "this socket tells what the server has to say and takes ping only; use /ws";
             return Err(Refusal::new(ErrorCode::InvalidMessageType, why).field("type"));
         }
+        Ok(())
+    }
+
+    /// Carries out a command of a connection.
+    pub(super) fn execute(&mut self, slot: u32, command: &Command<'_>) -> Result<Reply<'static>, Refusal> {
+        let logs_in = matches!(command, Command::Authenticate { .. });
+        self.may(slot, logs_in, matches!(command, Command::Ping))?;
         match command {
             Command::Ping => Ok(Reply::Pong),
             Command::Publish(publish) => {
@@ -60,9 +72,8 @@ impl Driver {
             }
             Command::Subscribe(subscribe) => self.subscribe(slot, subscribe),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(slot, unsubscribe),
-            Command::SubscribeFeed { channel } | Command::UnsubscribeFeed { channel } => {
-                Err(no_feed(channel))
-            }
+            Command::SubscribeFeed(order) => self.subscribe_feed(slot, order).map(Reply::FeedSubscribed),
+            Command::UnsubscribeFeed { channel } => self.unsubscribe_feed(slot, channel),
             Command::Authenticate { token } => {
                 let done = self.authenticate(slot, token)?;
                 Ok(Reply::Authenticated {
@@ -162,9 +173,4 @@ impl Driver {
     pub(super) fn ticks_from_now(&self, ticks: Tick) -> Tick {
         self.now.tick.saturating_add(ticks)
     }
-}
-
-fn no_feed(channel: &str) -> Refusal {
-    let shown: String = channel.chars().take(64).collect();
-    Refusal::new(ErrorCode::ChannelNotFound, format!("there is no feed {shown:?}")).field("channel")
 }

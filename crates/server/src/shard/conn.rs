@@ -99,7 +99,7 @@ pub(crate) struct Rare {
     pub(crate) waiting: Option<Box<super::rpc::Waiting>>,
     /// Must have authenticated by then (`auth.require`).
     pub(crate) authenticate_by: Option<Tick>,
-    /// A frame of it waits for its credentials to be verified: nothing behind it is looked at before.
+    /// A frame of it waits for its credentials to be verified, or for a feed's source: nothing behind it is looked at before.
     pub(crate) verifying: bool,
     /// The bucket of server commands of a connection without a user.
     pub(crate) commands: u64,

@@ -7,6 +7,7 @@
 mod admin;
 mod commands;
 mod conn;
+mod feeds;
 mod lifecycle;
 mod login;
 mod post;

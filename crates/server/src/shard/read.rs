@@ -5,7 +5,7 @@ use super::sockets::Received;
 use super::{Driver, READ_BYTES};
 use crate::telemetry::histogram::add_alone;
 use crate::telemetry::metrics::CommandKind;
-use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::model::{Command, ErrorCode, Refusal};
 use fanfare_dialects::typed;
 use fanfare_ws::{Event, Limits, OpCode, encode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -164,7 +164,16 @@ impl Driver {
     fn on_typed(&mut self, slot: u32, text: &str) {
         let request = typed::decode(text);
         let kind = request.command.as_ref().map_or(CommandKind::Other, CommandKind::of);
-        let result = request.command.and_then(|command| self.execute(slot, &command));
+        let result = match request.command {
+            Ok(Command::SubscribeFeed(mut order)) if order.since.is_some() => {
+                match self.subscribe_since(slot, &mut order, request.id) {
+                    Some(result) => result,
+                    None => return,
+                }
+            }
+            Ok(command) => self.execute(slot, &command),
+            Err(refusal) => Err(refusal),
+        };
         let mut frame = encode::FrameWriter::begin(&mut self.out, OpCode::Text, 126);
         match &result {
             Ok(reply) => typed::write_reply(reply, request.id, self.now.ms, frame.payload()),

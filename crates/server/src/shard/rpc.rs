@@ -6,13 +6,13 @@ use super::Driver;
 use super::conn::Rare;
 use super::post::ToShard;
 use crate::access::Caller as By;
-use crate::methods::{facts, list_topics, read_history};
+use crate::methods::{facts, list_feeds, list_topics, read_history};
 use fanfare_core::hub::ConnAddr;
-use fanfare_core::model::{Command, ErrorCode, Refusal, Reply};
+use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
 use fanfare_core::session::{Attach, Opened};
 use fanfare_dialects::jsonrpc::{self, Incoming};
 use fanfare_rpc::{
-    Caller, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts, SessionGrant,
+    Caller, Either, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts, SessionGrant,
     SessionView, TopicPage, TopicQuery, dispatch,
 };
 use fanfare_ws::{OpCode, encode};
@@ -172,6 +172,10 @@ impl Caller for SocketCaller<'_> {
         self.driver.execute(self.slot, &command)
     }
 
+    fn subscribe_feed(&mut self, order: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal> {
+        self.driver.subscribe_feed_rpc(self.slot, order)
+    }
+
     fn authenticate(&mut self, token: &str) -> Result<SessionGrant, Refusal> {
         let done = self.driver.authenticate(self.slot, token)?;
         let user = (done.principal.user_id.to_string(), done.principal.username.to_string());
@@ -213,7 +217,7 @@ impl Caller for SocketCaller<'_> {
     }
 
     fn feeds(&mut self) -> Result<Vec<FeedRow>, Refusal> {
-        Ok(Vec::new())
+        Ok(list_feeds(&self.driver.node))
     }
 
     fn server(&self) -> ServerFacts {

@@ -128,6 +128,7 @@ pub struct Metrics {
     rpc: Mutex<BTreeMap<&'static str, Arc<Histogram>>>,
     rate_limited: Mutex<BTreeMap<&'static str, u64>>,
     gauges: Mutex<Vec<Gauge>>,
+    families: Mutex<Vec<Watched>>,
     commits: std::sync::OnceLock<Arc<Commits>>,
 }
 
@@ -137,6 +138,17 @@ struct Gauge {
     help: &'static str,
     counter: bool,
     read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// Families that another part of the server writes when metrics are read.
+type Families = Box<dyn Fn(&mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync>;
+
+struct Watched(Families);
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("families")
+    }
 }
 
 impl fmt::Debug for Gauge {
@@ -154,6 +166,7 @@ impl Metrics {
             rpc: Mutex::default(),
             rate_limited: Mutex::default(),
             gauges: Mutex::default(),
+            families: Mutex::default(),
             commits: std::sync::OnceLock::new(),
         }
     }
@@ -181,6 +194,14 @@ impl Metrics {
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
         self.gauges.lock().push(Gauge { name, help, counter: true, read: Box::new(read) });
+    }
+
+    /// Families that are written elsewhere.
+    pub fn watch_families(
+        &self,
+        write: Box<dyn Fn(&mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync>,
+    ) {
+        self.families.lock().push(Watched(write));
     }
 
     /// Counts an HTTP request. `route` is the route's pattern, never the path.
@@ -397,6 +418,9 @@ impl Collector for NodeCollector {
                     MetricType::Gauge,
                 )?)?;
             }
+        }
+        for watched in self.0.families.lock().iter() {
+            (watched.0)(&mut e)?;
         }
         self.counters(&mut e)?;
         self.histograms(&mut e)

@@ -17,6 +17,7 @@ mod codes;
 mod compression;
 mod crash;
 mod documents;
+mod feeds;
 mod frames;
 mod handshake;
 mod http;

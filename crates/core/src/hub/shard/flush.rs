@@ -14,7 +14,11 @@ impl<D> Shard<D> {
             if let Work::Events(batch) = &job.work {
                 self.flushes.push(batch.opened);
             }
+            self.make_lagging_pull(job.local);
             self.finish_job(job.local);
+            if let Work::Events(batch) = &job.work {
+                self.told_flushed(batch);
+            }
         } else {
             self.jobs.push_front(job);
         }
@@ -89,7 +93,7 @@ impl<D> Shard<D> {
         let limits = self.config.queue;
         // With frames waiting already, the socket is known to be full and tells when it is not.
         let try_first = match &self.cold[slot as usize].outbox {
-            Some(o) if o.is_empty() => o.dropped > 0,
+            Some(o) if o.is_empty() => o.dropped() > 0,
             Some(o) => !o.fits(span.messages(), span.bytes().len(), limits),
             None => false,
         };
@@ -101,7 +105,7 @@ impl<D> Shard<D> {
                 self.pulling.push_back(slot);
             }
         }
-        let idle = self.cold[slot as usize].outbox.as_ref().is_none_or(|o| o.is_empty() && o.dropped == 0);
+        let idle = self.cold[slot as usize].outbox.as_ref().is_none_or(|o| o.is_empty() && o.dropped() == 0);
         if idle && !self.has(slot, ENDING) {
             match wire.send(slot, span.bytes()) {
                 Sent::Bytes(n) => span.advance(n),
@@ -138,8 +142,12 @@ impl<D> Shard<D> {
         if self.has(slot, ENDING) {
             return;
         }
+        if span.batch.group.as_ref().is_some_and(|group| group.conflate) {
+            self.lag(slot, &span);
+            return;
+        }
         let outbox = self.outbox(slot);
-        let (before, dropped) = (outbox.bytes(), outbox.dropped);
+        let (before, dropped) = (outbox.bytes(), outbox.dropped());
         let under_way = span.frame_under_way();
         let verdict = outbox.push_events(span, limits);
         if verdict == Verdict::Overflow
@@ -147,7 +155,7 @@ impl<D> Shard<D> {
         {
             outbox.push_anyway(frame);
         }
-        let (after, now_dropped) = (outbox.bytes(), outbox.dropped);
+        let (after, now_dropped) = (outbox.bytes(), outbox.dropped());
         self.queued_bytes = self.queued_bytes + after - before;
         self.counts.dropped += now_dropped - dropped;
         self.want_writable(slot);

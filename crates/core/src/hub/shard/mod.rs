@@ -11,17 +11,20 @@
 //! The methods stand by theme in the files beside this one; they share the tables below.
 
 mod commands;
+mod feeds;
 mod flush;
 mod places;
 mod replays;
 mod replies;
 mod turns;
 
+pub use feeds::FeedStart;
+
 use super::addr::ConnAddr;
 use super::batch::{Backpressure, Batch};
 use super::inbox::Post;
 use super::local::{JOINING, Join, LocalTopic, REPLAYING, Sub};
-use super::outbox::{Kind, Outbox, QueueLimits, Replay, Span, Verdict};
+use super::outbox::{Before, Kind, Outbox, QueueLimits, Replay, Span, Verdict};
 use crate::model::{ErrorCode, EventView, Publish, Refusal, Reply, Subscribe, Subscribed, Unsubscribe};
 use crate::ports::{Encoders, EventRef, Info, Sent, Wire};
 use crate::topics::{MAX_OPEN_BYTES, Published, Publishing, Seat, Topic, Topics};
@@ -127,6 +130,8 @@ pub struct Shard<D> {
     counts: ShardCounts,
     queued_bytes: usize,
     flushes: Vec<std::time::Instant>,
+    /// Slow readers of the conflating group that is being flushed, and the last record each has.
+    lagging: Vec<(ConnAddr, u64)>,
 }
 
 impl<D> std::fmt::Debug for Shard<D> {
@@ -172,6 +177,7 @@ impl<D> Shard<D> {
             counts: ShardCounts::default(),
             queued_bytes: 0,
             flushes: Vec::new(),
+            lagging: Vec::new(),
         }
     }
 
@@ -247,6 +253,7 @@ impl<D> Shard<D> {
             .subs
             .iter()
             .filter_map(|s| self.locals[s.local as usize].as_ref())
+            .filter(|l| l.topic.channel.is_none())
             .map(|l| &*l.topic.name)
     }
 
