@@ -173,6 +173,9 @@ fn unasked() -> Vec<Message> {
             },
         ),
     ];
+    let (members, records) = super::feeds::jsonrpc(|body, out| JsonRpc.record(body, out));
+    let feed = notification("feed.event", "feed.event", members, "Feeds").says("feed.event", "A record of a feed");
+    all.push(records.into_iter().fold(feed, |message, (kind, frame)| message.example(kind, frame)));
     all.extend(samples::infos().map(|info| {
         let key = format!("server.info.{}", info.code().to_ascii_lowercase());
         notification(&key, "server.info", info_members(&info), "Notices")

@@ -10,6 +10,7 @@
 //! writes or the decoder takes, and each socket of `/openapi.json` is a channel. `tests.rs` proves it from the code,
 //! the integration tests from outside.
 
+mod feeds;
 mod jsonrpc;
 mod message;
 mod samples;

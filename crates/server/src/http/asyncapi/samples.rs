@@ -17,7 +17,11 @@ pub(super) const PAYLOAD: &str = r#"{"text":"hello"}"#;
 pub(super) fn replies() -> impl Iterator<Item = Reply<'static>> {
     successors(Some(Reply::Subscribed(subscribed())), |reply| match reply {
         Reply::Subscribed(_) => Some(Reply::Unsubscribed { topic: TOPIC.into(), already: false }),
-        Reply::Unsubscribed { .. } => {
+        Reply::Unsubscribed { .. } => Some(Reply::FeedSubscribed(super::feeds::subscribed())),
+        Reply::FeedSubscribed(_) => {
+            Some(Reply::FeedUnsubscribed { channel: super::feeds::CHANNEL.into(), already: false })
+        }
+        Reply::FeedUnsubscribed { .. } => {
             Some(Reply::Published { topic: TOPIC.into(), event: meta(), delivered: 3 })
         }
         Reply::Published { .. } => Some(Reply::Authenticated {
@@ -37,11 +41,14 @@ pub(super) fn replies() -> impl Iterator<Item = Reply<'static>> {
 /// Notices in the order of their kinds.
 pub(super) fn infos() -> impl Iterator<Item = Info<'static>> {
     successors(Some(Info::TopicDeleted { topic: TOPIC }), |info| match info {
-        Info::TopicDeleted { .. } => Some(Info::MessagesDropped { count: 4 }),
+        Info::TopicDeleted { .. } => Some(Info::MessagesDropped { count: 4, channel: None }),
         Info::MessagesDropped { .. } => Some(Info::ServerShutdown),
         Info::ServerShutdown => Some(Info::TokenExpiring { expires_at_ms: AT + 60_000 }),
         Info::TokenExpiring { .. } => Some(Info::SubscriptionExpired { topic: TOPIC }),
         Info::SubscriptionExpired { .. } => {
+            Some(Info::FeedLag { topic: "trade-info", partition: 0, lag: 1200, raised: true })
+        }
+        Info::FeedLag { .. } => {
             Some(Info::Notice { message: "maintenance at ten", severity: "warning" })
         }
         Info::Notice { .. } => None,

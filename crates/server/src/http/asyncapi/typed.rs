@@ -4,8 +4,9 @@ use super::message::{
     From, Member, Message, anything, boolean, bounded, count, epoch, frame, literal, may, must, object,
     one_of, request_id, string, time, topic, written,
 };
+use super::feeds;
 use super::samples::{self, AT};
-use fanfare_core::model::{ErrorCode, Reply, Subscribed};
+use fanfare_core::model::{ErrorCode, FeedSubscribed, Reply, Subscribed};
 use fanfare_core::ports::Info;
 use fanfare_dialects::Dialect;
 use fanfare_dialects::typed::{RequestId, Typed, write_error, write_reply};
@@ -14,9 +15,11 @@ use serde_json::{Value, json};
 /// All of them: what clients send, what answers it, what the server says unasked.
 pub(super) fn messages() -> Vec<Message> {
     let mut all = client();
+    all.extend(feeds::client());
     all.extend(replies());
     all.push(error());
     all.extend(unasked());
+    all.extend(feeds::typed(|body, out| Typed.record(body, out)));
     all
 }
 
@@ -60,14 +63,6 @@ fn client() -> Vec<Message> {
             .schema(frame("unsubscribe", [must("topic", topic()), client_id("As in subscribe"), request_id()]))
             .example("a topic", json!({ "type": "unsubscribe", "topic": "lobby", "request_id": 3 })),
         publish(),
-        sent("typed.subscribe.feed", &[], "Feeds")
-            .says("subscribe", "Hears a feed")
-            .schema(frame("subscribe", [must("channel", string("The feed's channel")), request_id()]))
-            .example("a feed", json!({ "type": "subscribe", "channel": "dashboard", "request_id": 8 })),
-        sent("typed.unsubscribe.feed", &[], "Feeds")
-            .says("unsubscribe", "Stops hearing a feed")
-            .schema(frame("unsubscribe", [must("channel", string("The feed's channel")), request_id()]))
-            .example("a feed", json!({ "type": "unsubscribe", "channel": "dashboard", "request_id": 9 })),
         sent("typed.auth", &["typed.ack.auth"], "Connection")
             .says("auth", "Logs in on an open socket, or refreshes the login; a member it does not know is refused")
             .schema(strict(frame("auth", [must("token", string("A JWT access token")), request_id()])))
@@ -176,6 +171,28 @@ fn reply_message(reply: &Reply<'_>) -> Message {
             ))
             .example("unsubscribed", written(reply))
             .example("it was not", written(&Reply::Unsubscribed { topic: name.clone(), already: true })),
+        Reply::FeedSubscribed(s) => {
+            let back = |recovered, lost: &[&str]| {
+                let lost = lost.iter().map(|at| (*at).to_owned()).collect();
+                Reply::FeedSubscribed(FeedSubscribed { recovered: Some(recovered), lost, ..s.clone() })
+            };
+            let mut members = feeds::ack_members();
+            members.push(already("The connection was subscribed before"));
+            message("typed.ack.subscribe.feed", "Feeds")
+                .says("ack of subscribe", "Records of the feed follow")
+                .schema(ack("subscribe", members))
+                .example("subscribed", written(reply))
+                .example("all that was missed follows", written(&back(true, &[])))
+                .example("one position has expired", written(&back(false, &["trade-info/1"])))
+        }
+        Reply::FeedUnsubscribed { .. } => {
+            let mut members = feeds::unsubscribed_members();
+            members.push(already("The connection was not subscribed"));
+            message("typed.ack.unsubscribe.feed", "Feeds")
+                .says("ack of unsubscribe", "No record of the feed follows")
+                .schema(ack("unsubscribe", members))
+                .example("unsubscribed", written(reply))
+        }
         Reply::Published { .. } => message("typed.ack.publish", "Topics")
             .says("ack of publish", "Published")
             .schema(ack(
@@ -325,14 +342,20 @@ pub(super) fn info_summary(info: &Info<'_>) -> String {
 /// What a notice has in either dialect.
 pub(super) fn info_members(info: &Info<'_>) -> Vec<Member> {
     let own = match info {
-        Info::TopicDeleted { .. } => Some(must("topic", topic())),
-        Info::MessagesDropped { .. } => {
-            Some(must("count", count("How many were dropped before the next event")))
-        }
-        Info::ServerShutdown => None,
-        Info::TokenExpiring { .. } => Some(must("expires_at", time())),
-        Info::SubscriptionExpired { .. } => Some(must("topic", topic())),
-        Info::Notice { .. } => Some(must("severity", one_of(&["info", "warning", "critical"], "How grave"))),
+        Info::TopicDeleted { .. } | Info::SubscriptionExpired { .. } => vec![must("topic", topic())],
+        Info::MessagesDropped { .. } => vec![
+            must("count", count("How many were dropped before the next event")),
+            may("channel", string("The feed's channel, when they were its records")),
+        ],
+        Info::ServerShutdown => vec![],
+        Info::TokenExpiring { .. } => vec![must("expires_at", time())],
+        Info::FeedLag { .. } => vec![
+            must("topic", string("The Kafka topic")),
+            must("partition", count("Its partition")),
+            must("lag", count("Records it is behind")),
+            must("state", one_of(&["raised", "cleared"], "Whether it began or ended")),
+        ],
+        Info::Notice { .. } => vec![must("severity", one_of(&["info", "warning", "critical"], "How grave"))],
     };
     let mut members = vec![must("code", literal(info.code()))];
     members.extend(own);
