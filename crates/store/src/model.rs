@@ -230,6 +230,10 @@ pub struct EndedSession {
 }
 
 /// What became of a refresh token.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per refresh, read at once; a box would only be in the way"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refreshed {
     /// It is used now, the new one is kept.

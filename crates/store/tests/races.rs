@@ -1,5 +1,7 @@
 //! Many callers at once, through two stores on one database (two nodes, or a command beside the server): exactly one wins.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use std::future::Future;

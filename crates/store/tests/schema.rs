@@ -2,6 +2,8 @@
 //!
 //! The expectation is written here by hand, from the models; neither the migrations nor the statements are its source.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

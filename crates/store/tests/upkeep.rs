@@ -1,5 +1,7 @@
 //! Migrations, backups, restores, and starts that cannot work.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use std::os::unix::fs::PermissionsExt;

@@ -136,7 +136,7 @@ fn from_json(value: &Json) -> Option<Value> {
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    if digits.len() % 2 == 0 { digits.as_bytes().chunks(2).map(pair).collect() } else { None }
+    if digits.len().is_multiple_of(2) { digits.as_bytes().chunks(2).map(pair).collect() } else { None }
 }
 
 /// The lines of a dump, each with its number for messages.

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::from_sqlite;
 use crate::closed;
 use crate::engine::{Health, OnCommit, Unit};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 
 /// Units in one commit.
 const BATCH_ROWS: usize = 1024;
@@ -92,9 +92,12 @@ impl Writer {
         }
         let begun = Instant::now();
         let (count, result) = (batch.len(), self.transaction(batch));
-        match &result {
-            Ok(()) => self.health.well(),
-            Err(error) => self.health.note(error),
+        // A disk that is full may fail single units of a batch whose commit, without them, succeeds.
+        let trouble =
+            batch.iter().find_map(|unit| unit.error().filter(|e| matches!(e, StoreError::Unavailable(_))));
+        match (&result, trouble) {
+            (Err(error), _) | (Ok(()), Some(error)) => self.health.note(error),
+            (Ok(()), None) => self.health.well(),
         }
         if result.is_ok()
             && let Some(tell) = &self.on_commit
