@@ -205,6 +205,6 @@ PROPERTIES
     java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$KAFKA_JARS/*" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
         { tail -n 5 "$dir/format.log" >&2; return 1; }
     service_start kafka kafka_run "$dir"
-    service_await kafka 60 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" || return 1
+    service_await kafka 180 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" || return 1
     export TEST_KAFKA_BROKERS=127.0.0.1:$port TEST_KAFKA_PID_FILE=$dir/pid
 }
