@@ -2,7 +2,9 @@
 
 use super::message::{From, Member, Message, literal, may, must, object, one_of, string, time, written};
 use super::samples::{self, AT};
-use super::typed::{event_members, info_members, info_summary, session_members, welcome_members};
+use super::typed::{
+    event_members, info_members, info_summary, record_body, record_members, session_members, welcome_members,
+};
 use fanfare_core::model::ErrorCode;
 use fanfare_dialects::Dialect;
 use fanfare_dialects::jsonrpc::{self, JsonRpc};
@@ -162,6 +164,18 @@ fn unasked() -> Vec<Message> {
         notification("topic.event", "topic.event", event_members(false), "Topics")
             .says("topic.event", "What was published to a topic")
             .example("an event", written(|out| JsonRpc.event(&samples::event(), out))),
+        samples::records().iter().fold(
+            notification(
+                "feed.event",
+                "feed.event",
+                record_members(string("The record's type, as configured")),
+                "Feeds",
+            )
+            .says("feed.event", "A record of a feed"),
+            |message, record| {
+                message.example(record.kind, written(|out| JsonRpc.record(&record_body(record), out)))
+            },
+        ),
         notification("session.message", "session.message", session_members(), "Connection")
             .says("session.message", "What the app's backend sends to this session or to all")
             .example("a payload", written(|out| JsonRpc.session_message(samples::PAYLOAD, AT, out))),
@@ -173,9 +187,6 @@ fn unasked() -> Vec<Message> {
             },
         ),
     ];
-    let (members, records) = super::feeds::jsonrpc(|body, out| JsonRpc.record(body, out));
-    let feed = notification("feed.event", "feed.event", members, "Feeds").says("feed.event", "A record of a feed");
-    all.push(records.into_iter().fold(feed, |message, (kind, frame)| message.example(kind, frame)));
     all.extend(samples::infos().map(|info| {
         let key = format!("server.info.{}", info.code().to_ascii_lowercase());
         notification(&key, "server.info", info_members(&info), "Notices")

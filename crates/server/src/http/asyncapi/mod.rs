@@ -10,7 +10,6 @@
 //! writes or the decoder takes, and each socket of `/openapi.json` is a channel. `tests.rs` proves it from the code,
 //! the integration tests from outside.
 
-mod feeds;
 mod jsonrpc;
 mod message;
 mod samples;
@@ -23,19 +22,27 @@ use serde_json::{Map, Value, json};
 type Socket = (&'static str, &'static str, &'static str, fn(&Message) -> bool);
 
 const SOCKETS: [Socket; 3] = [
-    ("ws", "/ws", "The main socket: the typed dialect, or JSON-RPC by subprotocol or first frame", |m| !is_notice(m)),
+    ("ws", "/ws", "The main socket: the typed dialect, or JSON-RPC by subprotocol or first frame", |m| {
+        !is_notice(m)
+    }),
     ("rpc", "/rpc", "JSON-RPC 2.0 only", |m| m.key.starts_with("jsonrpc.") && !is_notice(m)),
-    ("system", "/ws/system", "Account-wide notices, for whoever is logged in; nothing is asked for on it but ping", is_system),
+    (
+        "system",
+        "/ws/system",
+        "Account-wide notices, for whoever is logged in; nothing is asked for on it but ping",
+        is_system,
+    ),
 ];
 
-/// What an admin tells everyone goes over the system socket alone.
+/// What an admin tells everyone, and how feeds are, goes over the system socket alone.
 fn is_notice(message: &Message) -> bool {
-    message.key.ends_with(".info.notice")
+    message.key.ends_with(".info.notice") || message.key.ends_with(".info.feed_lag")
 }
 
 fn is_system(message: &Message) -> bool {
     const ASKED: [&str; 4] = ["typed.ping", "typed.pong", "typed.error", "jsonrpc.error"];
-    const UNASKED: [&str; 4] = ["typed.welcome", "typed.session_message", "jsonrpc.session.", "jsonrpc.server."];
+    const UNASKED: [&str; 4] =
+        ["typed.welcome", "typed.session_message", "jsonrpc.session.", "jsonrpc.server."];
     let key = message.key.as_str();
     match message.from {
         From::Server => UNASKED.iter().any(|k| key.starts_with(k)) || key.starts_with("typed.info."),

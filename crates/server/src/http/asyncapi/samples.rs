@@ -3,25 +3,25 @@
 //! What must always hold: the matches have no wildcard, so that a new kind of reply or notice does not compile until it is
 //! shown in the document.
 
-use fanfare_core::model::{Epoch, ErrorCode, EventId, EventMeta, EventView, Refusal, Reply, Subscribed};
+use fanfare_core::model::{
+    Epoch, ErrorCode, EventId, EventMeta, EventView, FeedSubscribed, Refusal, Reply, Subscribed,
+};
 use fanfare_core::ports::Info;
+use fanfare_dialects::feed::RecordView;
 use fanfare_dialects::{Welcome, WelcomeLimits, WelcomeServer};
 use std::iter::successors;
 
 /// When everything in the examples happens: 2026-11-21T11:21:00.123Z.
 pub(super) const AT: u64 = 1_795_260_060_123;
 pub(super) const TOPIC: &str = "lobby";
+pub(super) const CHANNEL: &str = "dashboard";
 pub(super) const PAYLOAD: &str = r#"{"text":"hello"}"#;
 
 /// Replies to commands in the order of their kinds.
 pub(super) fn replies() -> impl Iterator<Item = Reply<'static>> {
     successors(Some(Reply::Subscribed(subscribed())), |reply| match reply {
         Reply::Subscribed(_) => Some(Reply::Unsubscribed { topic: TOPIC.into(), already: false }),
-        Reply::Unsubscribed { .. } => Some(Reply::FeedSubscribed(super::feeds::subscribed())),
-        Reply::FeedSubscribed(_) => {
-            Some(Reply::FeedUnsubscribed { channel: super::feeds::CHANNEL.into(), already: false })
-        }
-        Reply::FeedUnsubscribed { .. } => {
+        Reply::Unsubscribed { .. } => {
             Some(Reply::Published { topic: TOPIC.into(), event: meta(), delivered: 3 })
         }
         Reply::Published { .. } => Some(Reply::Authenticated {
@@ -33,7 +33,9 @@ pub(super) fn replies() -> impl Iterator<Item = Reply<'static>> {
         Reply::Authenticated { .. } => {
             Some(Reply::Server { command: "user_count".into(), result: r#"{"count":3}"#.into() })
         }
-        Reply::Server { .. } => Some(Reply::Pong),
+        Reply::Server { .. } => Some(Reply::FeedSubscribed(feed_subscribed())),
+        Reply::FeedSubscribed(_) => Some(Reply::FeedUnsubscribed { channel: CHANNEL.into(), already: false }),
+        Reply::FeedUnsubscribed { .. } => Some(Reply::Pong),
         Reply::Pong => None,
     })
 }
@@ -41,16 +43,14 @@ pub(super) fn replies() -> impl Iterator<Item = Reply<'static>> {
 /// Notices in the order of their kinds.
 pub(super) fn infos() -> impl Iterator<Item = Info<'static>> {
     successors(Some(Info::TopicDeleted { topic: TOPIC }), |info| match info {
-        Info::TopicDeleted { .. } => Some(Info::MessagesDropped { count: 4, channel: None }),
+        Info::TopicDeleted { .. } => Some(Info::MessagesDropped { count: 4, channel: Some(CHANNEL) }),
         Info::MessagesDropped { .. } => Some(Info::ServerShutdown),
         Info::ServerShutdown => Some(Info::TokenExpiring { expires_at_ms: AT + 60_000 }),
         Info::TokenExpiring { .. } => Some(Info::SubscriptionExpired { topic: TOPIC }),
         Info::SubscriptionExpired { .. } => {
-            Some(Info::FeedLag { topic: "trade-info", partition: 0, lag: 1200, raised: true })
+            Some(Info::FeedLag { topic: "trade-info", partition: 0, lag: 12_000, raised: true })
         }
-        Info::FeedLag { .. } => {
-            Some(Info::Notice { message: "maintenance at ten", severity: "warning" })
-        }
+        Info::FeedLag { .. } => Some(Info::Notice { message: "maintenance at ten", severity: "warning" }),
         Info::Notice { .. } => None,
     })
 }
@@ -87,6 +87,33 @@ pub(super) fn meta() -> EventMeta {
 
 pub(super) fn event() -> EventView<'static> {
     EventView { topic: TOPIC, meta: meta(), payload: PAYLOAD, client_id: "alice-laptop" }
+}
+
+pub(super) fn feed_subscribed() -> FeedSubscribed {
+    FeedSubscribed { channel: CHANNEL.into(), recovered: None, lost: vec![], already: false }
+}
+
+/// A record of each feed that is there unless configured otherwise (seed 002).
+pub(super) fn records() -> [RecordView<'static>; 3] {
+    let record = |kind, topic, value| RecordView {
+        kind,
+        channel: CHANNEL,
+        value,
+        at_ms: AT,
+        topic,
+        partition: 0,
+        offset: 1041,
+        key: Some("SOL"),
+    };
+    [
+        record("token_info", "token-info", r#"{"symbol":"SOL","price":187.25}"#),
+        record("trade_data", "trade-info", r#"{"symbol":"SOL","side":"buy","price":187.25,"amount":3}"#),
+        record(
+            "aggregate_data",
+            "aggregate-info",
+            r#"{"symbol":"SOL","interval":"1m","open":187,"close":187.25}"#,
+        ),
+    ]
 }
 
 /// A welcome to somebody new, and one to somebody who came back.

@@ -26,7 +26,7 @@ fn shown_by(command: &Command<'_>) -> &'static str {
         Command::Subscribe(_) => "typed.subscribe.topic",
         Command::Unsubscribe(_) => "typed.unsubscribe.topic",
         Command::Publish(_) => "typed.publish",
-        Command::SubscribeFeed { .. } => "typed.subscribe.feed",
+        Command::SubscribeFeed(_) => "typed.subscribe.feed",
         Command::UnsubscribeFeed { .. } => "typed.unsubscribe.feed",
         Command::Authenticate { .. } => "typed.auth",
         Command::Server { .. } => "typed.server",

@@ -4,28 +4,28 @@ use super::message::{
     From, Member, Message, anything, boolean, bounded, count, epoch, frame, literal, may, must, object,
     one_of, request_id, string, time, topic, written,
 };
-use super::feeds;
 use super::samples::{self, AT};
 use fanfare_core::model::{ErrorCode, FeedSubscribed, Reply, Subscribed};
 use fanfare_core::ports::Info;
 use fanfare_dialects::Dialect;
+use fanfare_dialects::feed::{self, RecordView};
 use fanfare_dialects::typed::{RequestId, Typed, write_error, write_reply};
 use serde_json::{Value, json};
 
 /// All of them: what clients send, what answers it, what the server says unasked.
 pub(super) fn messages() -> Vec<Message> {
     let mut all = client();
-    all.extend(feeds::client());
     all.extend(replies());
     all.push(error());
     all.extend(unasked());
-    all.extend(feeds::typed(|body, out| Typed.record(body, out)));
     all
 }
 
 /// Where a topic's rule says `token`.
 fn subscription_token(action: &str) -> Value {
-    string(&format!("A subscription token of an issuer whose actions have {action}, where the topic's rule asks for one"))
+    string(&format!(
+        "A subscription token of an issuer whose actions have {action}, where the topic's rule asks for one"
+    ))
 }
 
 fn client_id(what: &str) -> Member {
@@ -63,6 +63,11 @@ fn client() -> Vec<Message> {
             .schema(frame("unsubscribe", [must("topic", topic()), client_id("As in subscribe"), request_id()]))
             .example("a topic", json!({ "type": "unsubscribe", "topic": "lobby", "request_id": 3 })),
         publish(),
+        subscribe_feed(),
+        sent("typed.unsubscribe.feed", &["typed.ack.unsubscribe.feed"], "Feeds")
+            .says("unsubscribe", "Stops hearing a feed")
+            .schema(frame("unsubscribe", [must("channel", string("The feed's channel")), request_id()]))
+            .example("a feed", json!({ "type": "unsubscribe", "channel": "dashboard", "request_id": 9 })),
         sent("typed.auth", &["typed.ack.auth"], "Connection")
             .says("auth", "Logs in on an open socket, or refreshes the login; a member it does not know is refused")
             .schema(strict(frame("auth", [must("token", string("A JWT access token")), request_id()])))
@@ -87,6 +92,41 @@ fn client() -> Vec<Message> {
                 json!({ "type": "server", "command": "echo", "params": { "message": "hello" }, "request_id": 12 }),
             ),
     ]
+}
+
+fn subscribe_feed() -> Message {
+    let texts = |what: &str| json!({ "type": "array", "items": { "type": "string" }, "description": what });
+    let by_value = json!({ "type": "object", "description": "A scalar, or a list of them, for each JSON pointer into the record" });
+    let filter = object([may("key", texts("Only records with one of these keys")), may("json", by_value)]);
+    let since = json!({ "type": "object", "additionalProperties": { "type": "integer" },
+        "description": "The last offset seen of each topic/partition; what came after is replayed" });
+    let on = |more: Value| {
+        let mut frame = json!({ "type": "subscribe", "channel": samples::CHANNEL, "request_id": 8 });
+        frame
+            .as_object_mut()
+            .into_iter()
+            .for_each(|f| f.extend(more.as_object().cloned().unwrap_or_default()));
+        frame
+    };
+    sent("typed.subscribe.feed", &["typed.ack.subscribe.feed"], "Feeds")
+        .says("subscribe", "Hears a feed: all of it, or what the frame asks for")
+        .schema(frame(
+            "subscribe",
+            [
+                must("channel", string("The feed's channel")),
+                may("types", texts("Only these types")),
+                may("filter", filter),
+                may("snapshot", boolean("The latest records first")),
+                may("since", since),
+                request_id(),
+            ],
+        ))
+        .example("a feed", on(json!({})))
+        .example(
+            "some of it, the latest first",
+            on(json!({ "types": ["trade_data"], "filter": { "key": ["SOL"] }, "snapshot": true })),
+        )
+        .example("after a lost connection", on(json!({ "since": { "trade-info/0": 1041 } })))
 }
 
 /// A frame that carries a credential takes nothing it does not know.
@@ -171,28 +211,6 @@ fn reply_message(reply: &Reply<'_>) -> Message {
             ))
             .example("unsubscribed", written(reply))
             .example("it was not", written(&Reply::Unsubscribed { topic: name.clone(), already: true })),
-        Reply::FeedSubscribed(s) => {
-            let back = |recovered, lost: &[&str]| {
-                let lost = lost.iter().map(|at| (*at).to_owned()).collect();
-                Reply::FeedSubscribed(FeedSubscribed { recovered: Some(recovered), lost, ..s.clone() })
-            };
-            let mut members = feeds::ack_members();
-            members.push(already("The connection was subscribed before"));
-            message("typed.ack.subscribe.feed", "Feeds")
-                .says("ack of subscribe", "Records of the feed follow")
-                .schema(ack("subscribe", members))
-                .example("subscribed", written(reply))
-                .example("all that was missed follows", written(&back(true, &[])))
-                .example("one position has expired", written(&back(false, &["trade-info/1"])))
-        }
-        Reply::FeedUnsubscribed { .. } => {
-            let mut members = feeds::unsubscribed_members();
-            members.push(already("The connection was not subscribed"));
-            message("typed.ack.unsubscribe.feed", "Feeds")
-                .says("ack of unsubscribe", "No record of the feed follows")
-                .schema(ack("unsubscribe", members))
-                .example("unsubscribed", written(reply))
-        }
         Reply::Published { .. } => message("typed.ack.publish", "Topics")
             .says("ack of publish", "Published")
             .schema(ack(
@@ -210,14 +228,58 @@ fn reply_message(reply: &Reply<'_>) -> Message {
             .example("published", written(reply)),
         Reply::Authenticated { .. } => message("typed.ack.auth", "Connection")
             .says("ack of auth", "Logged in: the session has a new code; or the login was refreshed")
-            .schema(ack("auth", vec![must("user", user()), must("session_code", string("The session's code from now on")),
-                must("resume_token", string("What resumes it next"))]))
+            .schema(ack(
+                "auth",
+                vec![
+                    must("user", user()),
+                    must("session_code", string("The session's code from now on")),
+                    must("resume_token", string("What resumes it next")),
+                ],
+            ))
             .example("logged in", written(reply)),
         Reply::Server { .. } => message("typed.server_response", "Server commands")
             .says("server_response", "What a server command answers")
-            .schema(frame("server_response", [must("command", string("Its name")),
-                must("result", anything("As the command says")), request_id()]))
+            .schema(frame(
+                "server_response",
+                [
+                    must("command", string("Its name")),
+                    must("result", anything("As the command says")),
+                    request_id(),
+                ],
+            ))
             .example("users online", written(reply)),
+        Reply::FeedSubscribed(s) => {
+            let lost =
+                FeedSubscribed { recovered: Some(false), lost: vec!["trade-info/0".into()], ..s.clone() };
+            let places = json!({ "type": "array", "items": { "type": "string" },
+                "description": "The positions that cannot be continued from: reload" });
+            message("typed.ack.subscribe.feed", "Feeds")
+                .says("ack of subscribe", "Records follow")
+                .schema(ack(
+                    "subscribe",
+                    vec![
+                        must("channel", string("The feed's channel")),
+                        may(
+                            "recovered",
+                            boolean("Only with `since`: whether everything after it is replayed"),
+                        ),
+                        may("lost", places),
+                        already("The connection was subscribed before"),
+                    ],
+                ))
+                .example("subscribed", written(reply))
+                .example("a position is lost", written(&Reply::FeedSubscribed(lost)))
+        }
+        Reply::FeedUnsubscribed { .. } => message("typed.ack.unsubscribe.feed", "Feeds")
+            .says("ack of unsubscribe", "No record of the feed follows")
+            .schema(ack(
+                "unsubscribe",
+                vec![
+                    must("channel", string("The feed's channel")),
+                    already("The connection was not subscribed"),
+                ],
+            ))
+            .example("unsubscribed", written(reply)),
         Reply::Pong => message("typed.pong", "Connection")
             .says("pong", "The answer to ping")
             .schema(frame("pong", [request_id(), must("timestamp", time())]))
@@ -270,6 +332,15 @@ fn unasked() -> Vec<Message> {
             .schema(frame("session_message", session_members()))
             .example("a payload", written(|out| Typed.session_message(samples::PAYLOAD, AT, out))),
     ];
+    all.extend(samples::records().map(|record| {
+        message(&format!("typed.feed.{}", record.kind), "Feeds")
+            .says(
+                record.kind,
+                "A record of a feed, as configured; these are the types unless configured otherwise",
+            )
+            .schema(object(record_members(literal(record.kind))))
+            .example("a record", written(|out| Typed.record(&record_body(&record), out)))
+    }));
     all.extend(samples::infos().map(|info| {
         message(&format!("typed.info.{}", info.code().to_ascii_lowercase()), "Notices")
             .says(format!("info {}", info.code()), info_summary(&info))
@@ -326,6 +397,30 @@ pub(super) fn event_members(named: bool) -> Vec<Member> {
     ]
 }
 
+/// The members of a delivery as the feed writes them once for all.
+pub(super) fn record_body(record: &RecordView<'_>) -> String {
+    let mut body = Vec::new();
+    feed::write_body(&mut body, record);
+    String::from_utf8(body).unwrap_or_default()
+}
+
+/// What a record has in either dialect.
+pub(super) fn record_members(kind: Value) -> Vec<Member> {
+    let source = object([
+        must("topic", string("The source's topic")),
+        must("partition", count("Its partition")),
+        must("offset", count("The offset in it")),
+    ]);
+    vec![
+        must("type", kind),
+        must("channel", string("The feed's channel")),
+        must("data", anything("The record's JSON, byte for byte")),
+        must("timestamp", time()),
+        must("source", source),
+        may("key", string("The record's key")),
+    ]
+}
+
 /// What a message to a session has.
 pub(super) fn session_members() -> Vec<Member> {
     vec![must("payload", anything("Any JSON")), must("timestamp", time())]
@@ -344,16 +439,16 @@ pub(super) fn info_members(info: &Info<'_>) -> Vec<Member> {
     let own = match info {
         Info::TopicDeleted { .. } | Info::SubscriptionExpired { .. } => vec![must("topic", topic())],
         Info::MessagesDropped { .. } => vec![
-            must("count", count("How many were dropped before the next event")),
-            may("channel", string("The feed's channel, when they were its records")),
+            must("count", count("How many were dropped before the next delivery")),
+            may("channel", string("The feed they were of")),
         ],
         Info::ServerShutdown => vec![],
         Info::TokenExpiring { .. } => vec![must("expires_at", time())],
         Info::FeedLag { .. } => vec![
-            must("topic", string("The Kafka topic")),
+            must("topic", string("The source's topic")),
             must("partition", count("Its partition")),
-            must("lag", count("Records it is behind")),
-            must("state", one_of(&["raised", "cleared"], "Whether it began or ended")),
+            must("lag", count("Records behind")),
+            must("state", one_of(&["raised", "cleared"], "Whether the alert begins or ends")),
         ],
         Info::Notice { .. } => vec![must("severity", one_of(&["info", "warning", "critical"], "How grave"))],
     };
