@@ -18,7 +18,7 @@ service_start market "$TARGET_DIR/release/examples/market_to_kafka" "$TEST_KAFKA
 service_await market 30 grep -q '^writing ' "$SERVICES_DIR/market.log"
 
 say "Kafka on $TEST_KAFKA_BROKERS, $RATE records a second into token-info, trade-info and aggregate-info"
-echo "The server prints its address below: open it, or: fanfare sub --feed dashboard"
+echo "The server prints its address below: open it; the channel is dashboard."
 # The server is a child, so that Ctrl-C reaches it and this script can end the others afterwards.
 status=0
 KAFKA_BROKERS=$TEST_KAFKA_BROKERS "$TARGET_DIR/release/fanfare" serve "$@" &

@@ -26,6 +26,6 @@ pub trait FeedSink: Send + Sync + 'static {
     /// because the position after it is stored as soon as this returns: what is still on its way then is lost in a crash.
     fn deliver(&self, batch: &[Delivery<'_>]);
 
-    /// A lag alert begins or ends.
+    /// A lag alert begins or ends; the sink says so to whoever should know, the log included.
     fn lag(&self, alert: LagAlert);
 }

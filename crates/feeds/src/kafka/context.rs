@@ -1,7 +1,8 @@
 //! What librdkafka tells: logs, errors, figures, and partitions that come and go. All of it is called on the polling
 //! thread, from inside `poll`.
 
-use super::partition::Rest;
+use super::partition::{Partition, Rest};
+use super::receive;
 use super::shared::Shared;
 use crate::config::OffsetReset;
 use rdkafka::client::ClientContext;
@@ -82,36 +83,39 @@ impl ClientContext for Context {
 }
 
 /// Compares a partition with what the fetcher says of it.
-fn look(shared: &Shared, partition: &super::partition::Partition, figures: &PartitionFigures) {
+fn look(shared: &Shared, partition: &Partition, figures: &PartitionFigures) {
     let mut state = partition.lock();
-    match state.look(figures.next_offset, figures.hi_offset) {
-        Rest::Nothing => {}
+    let (seek, to) = match state.look(figures.next_offset, figures.hi_offset) {
+        Rest::Nothing => return,
         Rest::Advance(next) => {
             state.position = Some(next);
             state.wanted = Some(next);
             state.first.get_or_insert(next);
             super::work::store(shared, partition, next);
+            return;
         }
-        Rest::Restarted(next) => {
-            super::receive::log_restart(partition, state.position, next);
-            state.end = figures.hi_offset.max(next);
-            super::receive::begin_anew(&mut state, next);
-            drop(state);
-            super::receive::tell_restart(shared, partition);
-        }
-        Rest::BeyondEnd => {
-            super::receive::log_restart(partition, state.position, figures.hi_offset);
-            let to = match shared.config.offset_reset {
-                OffsetReset::Latest => figures.hi_offset,
-                OffsetReset::Earliest => 0,
-            };
-            state.end = figures.hi_offset;
-            state.generation += 1;
-            super::receive::begin_anew(&mut state, to);
-            drop(state);
-            super::receive::tell_restart(shared, partition);
-            super::receive::seek(shared, partition, shared.reset_offset());
-        }
+        Rest::Restarted(next) => (false, next),
+        Rest::BeyondEnd => (true, figures.next_offset),
+    };
+    let position = state.position.unwrap_or(figures.next_offset);
+    drop(state);
+    // The figures may be older than an assignment, and a fetcher may go back for what was not committed: only a log that
+    // is shorter than what was delivered began anew.
+    let Some(end) = receive::end_of(shared, partition).filter(|&end| end < position) else { return };
+    receive::log_restart(partition, Some(position), to.min(end));
+    let mut state = partition.lock();
+    state.end = end;
+    state.generation += 1;
+    let at = match (seek, shared.config.offset_reset) {
+        (false, _) => to,
+        (true, OffsetReset::Latest) => end,
+        (true, OffsetReset::Earliest) => 0,
+    };
+    receive::begin_anew(&mut state, at);
+    drop(state);
+    receive::tell_restart(shared, partition);
+    if seek {
+        receive::seek(shared, partition, shared.reset_offset());
     }
 }
 

@@ -121,7 +121,8 @@ fn is_new_life(
     first_of_run && end_of(shared, partition).is_some_and(|end| end < wanted)
 }
 
-fn end_of(shared: &Shared, partition: &Partition) -> Option<i64> {
+/// The end of a log, when Kafka tells it soon.
+pub(crate) fn end_of(shared: &Shared, partition: &Partition) -> Option<i64> {
     let client = shared.client.read();
     let wait = Duration::from_secs(2);
     let marks = client.as_ref()?.fetch_watermarks(&partition.topic, partition.number, wait);

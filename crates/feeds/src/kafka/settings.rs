@@ -148,6 +148,25 @@ mod tests {
     }
 
     #[test]
+    fn every_build_speaks_sasl_plain_and_reads_every_codec() {
+        let mut client = ClientConfig::new();
+        for (name, value) in [
+            ("bootstrap.servers", "127.0.0.1:9"),
+            ("security.protocol", "SASL_PLAINTEXT"),
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.username", "u"),
+            ("sasl.password", "p"),
+        ] {
+            client.set(name, value);
+        }
+        client.create::<rdkafka::consumer::BaseConsumer>().unwrap();
+        let features = ClientConfig::new().create_native_config().unwrap().get("builtin.features").unwrap();
+        for feature in ["gzip", "snappy", "lz4", "zstd", "sasl_plain"] {
+            assert!(features.split(',').any(|has| has.trim() == feature), "{feature} is not in {features}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_served_is_named() {
         with("fetch.max.bytes", "1000000").unwrap();
         for (name, value) in [

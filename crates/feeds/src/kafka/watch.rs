@@ -2,7 +2,6 @@
 //! who else is in the group. Nothing waits for it.
 
 use super::partition::State;
-use super::receive::now_ms;
 use super::shared::{Layout, Shared};
 use crate::sink::LagAlert;
 use rdkafka::consumer::Consumer;
@@ -145,15 +144,9 @@ fn look_at_partitions(shared: &Arc<Shared>) {
         }
         let changed = state.lag_watch.look(lag, shared.lag_warn, now);
         let stalled = up && is_stalled(&mut state, now);
-        let seconds = super::partition::Partition::lag_seconds(&state, now_ms());
         drop(state);
         let (topic, number) = (&*partition.topic, partition.number);
         if let Some(raised) = changed {
-            if raised {
-                tracing::warn!(topic, partition = number, lag, seconds, "a feed lags behind");
-            } else {
-                tracing::info!(topic, partition = number, lag, "a feed has caught up");
-            }
             shared.sink.lag(LagAlert { topic: Arc::clone(&partition.topic), partition: number, lag, raised });
         }
         if stalled {

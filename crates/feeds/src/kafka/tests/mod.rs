@@ -63,6 +63,7 @@ struct Ear {
     /// Records after which no call returns any more.
     stuck_after: Mutex<Option<usize>>,
     freed: Condvar,
+    more: Condvar,
 }
 
 impl FeedSink for Ear {
@@ -81,6 +82,8 @@ impl FeedSink for Ear {
                 Delivery::Restarted { .. } => heard.restarts += 1,
             }
         }
+        drop(heard);
+        self.more.notify_all();
     }
 
     fn lag(&self, alert: LagAlert) {
@@ -108,7 +111,12 @@ impl Ear {
     }
 
     fn wait(&self, count: usize) {
-        until("records", || if self.count() >= count { Ok(()) } else { Err(self.count()) });
+        let deadline = Instant::now() + LONG;
+        let mut heard = self.heard.lock();
+        while heard.records.len() < count {
+            let late = self.more.wait_until(&mut heard, deadline).timed_out();
+            assert!(!late, "{} of {count} records", heard.records.len());
+        }
     }
 }
 

@@ -253,3 +253,32 @@ fn a_broker_that_is_killed_in_mid_stream_costs_nothing() {
     assert_eq!(feeds.status().restarts_total, 0, "librdkafka connects again by itself");
     stop(feeds);
 }
+
+/// Lossless under a burst, and a record alone is not held back. Prints what it measured; judges no times, since it runs
+/// beside other tests.
+#[test]
+fn a_burst_is_complete_and_a_single_record_is_not_held_back() {
+    let Some(real) = Real::new("pace", 4) else { return };
+    let ear = Arc::new(Ear::default());
+    let feeds = real.setup().start(&ear);
+    let source = real.source();
+    source.numbers(0..4, 4);
+    ear.wait(4);
+    let (count, began) = (30_000, Instant::now());
+    source.numbers(4..count, 4);
+    ear.wait(usize::try_from(count).unwrap());
+    let seconds = began.elapsed().as_secs_f64();
+    let mut waits: Vec<Duration> = (count..count + 100)
+        .map(|number| {
+            let sent = Instant::now();
+            source.numbers(number..number + 1, 4);
+            ear.wait(usize::try_from(number + 1).unwrap());
+            sent.elapsed()
+        })
+        .collect();
+    waits.sort();
+    let rate = (count - 4) as f64 / seconds;
+    println!("{rate:.0} records a second; one record p50 {:?}, p99 {:?}", waits[50], waits[98]);
+    complete(&ear, count + 100, 4).unwrap();
+    stop(feeds);
+}
