@@ -62,7 +62,8 @@ impl<D> Topics<D> {
         loop {
             let channel = self.channel_or_new(channel);
             let full = channel.state.lock().groups.iter().map(|(_, t)| t.clone()).collect::<Vec<_>>();
-            full.iter().for_each(|topic| topic.wait_for_room(MAX_OPEN_BYTES, Instant::now() + PATIENCE));
+            let until = Instant::now() + PATIENCE;
+            full.iter().for_each(|topic| topic.wait_for_room(MAX_OPEN_BYTES, until));
             let mut state = channel.state.lock();
             if state.gone {
                 continue;
@@ -94,9 +95,6 @@ impl<D> Topics<D> {
             let heard = *state.heard();
             state.open.push_record(offset, &record.body, self.encoders(), &heard);
             state.published += 1;
-            if state.open.bytes() > MAX_OPEN_BYTES {
-                topic.post(&mut state, self.inboxes(), None);
-            }
         }
         // While a batch is being flushed the next one grows, so that under load batches grow instead of their number.
         if state.in_flight == 0 {

@@ -25,7 +25,8 @@ fn encode(status: &FeedsStatus, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (topic, count) in &status.records_total {
         ConstCounter::new(*count).encode(m.encode_family(&[("topic", &**topic)])?)?;
     }
-    let mut m = e.encode_descriptor("fanfare_feed_skipped", "Bad records that were passed over", None, COUNTER)?;
+    let mut m =
+        e.encode_descriptor("fanfare_feed_skipped", "Bad records that were passed over", None, COUNTER)?;
     for (topic, reason, count) in &status.skipped_total {
         ConstCounter::new(*count).encode(m.encode_family(&[("topic", &**topic), ("reason", *reason)])?)?;
     }

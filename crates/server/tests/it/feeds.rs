@@ -20,12 +20,20 @@ fn get(server: &Server, path: &str) -> Value {
 
 #[track_caller]
 fn refused(answer: &Value, code: &str, field: &str) {
-    assert_eq!((&answer["type"], &answer["code"], &answer["field"]), (&json!("error"), &json!(code), &json!(field)), "{answer}");
+    assert_eq!(
+        (&answer["type"], &answer["code"], &answer["field"]),
+        (&json!("error"), &json!(code), &json!(field)),
+        "{answer}"
+    );
 }
 
 fn place(frame: &Value) -> (String, i64, i64) {
     let source = &frame["source"];
-    (source["topic"].as_str().unwrap().into(), source["partition"].as_i64().unwrap(), source["offset"].as_i64().unwrap())
+    (
+        source["topic"].as_str().unwrap().into(),
+        source["partition"].as_i64().unwrap(),
+        source["offset"].as_i64().unwrap(),
+    )
 }
 
 #[test]
@@ -33,7 +41,10 @@ fn a_subscriber_hears_every_record_of_the_demo_market_once_and_in_order() {
     let server = fast();
     let mut ws = Client::connect(server.addr());
     let ack = ws.call(json!({ "type": "subscribe", "channel": "dashboard" }));
-    assert_eq!((&ack["type"], &ack["for"], &ack["channel"]), (&json!("ack"), &json!("subscribe"), &json!("dashboard")));
+    assert_eq!(
+        (&ack["type"], &ack["for"], &ack["channel"]),
+        (&json!("ack"), &json!("subscribe"), &json!("dashboard"))
+    );
     let mut last = std::collections::HashMap::new();
     for _ in 0..600 {
         let frame = ws.hear();
@@ -63,14 +74,24 @@ fn json_rpc_gets_the_same_records_as_notifications() {
     assert_eq!(done["result"], json!({ "channel": "dashboard" }));
     for _ in 0..20 {
         let event = rpc.hear();
-        assert_eq!((&event["method"], &event["params"]["type"]), (&json!("feed.event"), &json!("trade_data")), "{event}");
+        assert_eq!(
+            (&event["method"], &event["params"]["type"]),
+            (&json!("feed.event"), &json!("trade_data")),
+            "{event}"
+        );
         assert_eq!(event["params"]["source"]["topic"], "trade-info");
     }
-    assert_eq!(rpc.rpc("feed.unsubscribe", json!({ "channel": "dashboard" }))["result"]["channel"], "dashboard");
+    assert_eq!(
+        rpc.rpc("feed.unsubscribe", json!({ "channel": "dashboard" }))["result"]["channel"],
+        "dashboard"
+    );
     let lost = rpc.rpc("feed.subscribe", json!({ "channel": "dashboard", "since": { "nothing/7": 5 } }));
     assert_eq!(lost["result"]["recovered"], false, "{lost}");
     assert_eq!(lost["result"]["lost"], json!(["nothing/7"]));
-    assert_eq!(rpc.rpc("feed.subscribe", json!({ "channel": "x" }))["error"]["data"]["code"], "CHANNEL_NOT_FOUND");
+    assert_eq!(
+        rpc.rpc("feed.subscribe", json!({ "channel": "x" }))["error"]["data"]["code"],
+        "CHANNEL_NOT_FOUND"
+    );
     assert_eq!(rpc.rpc("feed.subscribe", json!({ "channel": "x", "sincce": 1 }))["error"]["code"], -32602);
 }
 
@@ -90,14 +111,25 @@ fn wishes_are_kept_and_judged() {
         frame["type"] = json!("subscribe");
         refused(&ws.call(frame), code, field);
     }
-    ws.call(json!({ "type": "subscribe", "channel": "dashboard", "types": ["token_info", "aggregate_data"] }));
+    ws.call(
+        json!({ "type": "subscribe", "channel": "dashboard", "types": ["token_info", "aggregate_data"] }),
+    );
     let heard: Vec<Value> = (0..40).map(|_| ws.hear()).collect();
     assert!(heard.iter().all(|f| f["type"] != "trade_data"));
-    let symbol = |frame: &Value| frame["data"].as_object().unwrap().iter().find(|(_, v)| v.is_string()).map(|(k, v)| (k.clone(), v.clone()));
+    let symbol = |frame: &Value| {
+        frame["data"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .find(|(_, v)| v.is_string())
+            .map(|(k, v)| (k.clone(), v.clone()))
+    };
     let (name, value) = symbol(&heard[0]).expect("the market's records have a text");
     let mut other = Client::connect(server.addr());
     let filter = json!({ "json": { format!("/{name}"): [value] } });
-    let ack = other.call(json!({ "type": "subscribe", "channel": "dashboard", "types": [heard[0]["type"]], "filter": filter }));
+    let ack = other.call(
+        json!({ "type": "subscribe", "channel": "dashboard", "types": [heard[0]["type"]], "filter": filter }),
+    );
     assert_eq!(ack["type"], "ack", "{ack}");
     let own = ws.call(json!({ "type": "unsubscribe", "channel": "dashboard" }));
     assert_eq!(own["type"], "ack");
@@ -108,10 +140,16 @@ fn wishes_are_kept_and_judged() {
 fn a_since_that_cannot_be_served_is_told_and_the_next_frame_is_answered_behind_it() {
     let server = fast();
     let mut ws = Client::connect(server.addr());
-    ws.say(&json!({ "type": "subscribe", "channel": "dashboard", "since": { "nothing/0": 3 }, "request_id": 1 }));
+    ws.say(
+        &json!({ "type": "subscribe", "channel": "dashboard", "since": { "nothing/0": 3 }, "request_id": 1 }),
+    );
     ws.say(&json!({ "type": "ping", "request_id": 2 }));
     let ack = ws.hear();
-    assert_eq!((&ack["request_id"], &ack["recovered"], &ack["lost"]), (&json!(1), &json!(false), &json!(["nothing/0"])), "{ack}");
+    assert_eq!(
+        (&ack["request_id"], &ack["recovered"], &ack["lost"]),
+        (&json!(1), &json!(false), &json!(["nothing/0"])),
+        "{ack}"
+    );
     while ws.hear()["request_id"] != 2 {}
 }
 
@@ -166,7 +204,9 @@ fn a_channel_has_sixty_four_groups_at_most() {
     let server = fast();
     let mut sockets: Vec<Client> = (0..65).map(|_| Client::connect(server.addr())).collect();
     for (at, ws) in sockets.iter_mut().enumerate() {
-        let ack = ws.call(json!({ "type": "subscribe", "channel": "dashboard", "filter": { "key": [at.to_string()] } }));
+        let ack = ws.call(
+            json!({ "type": "subscribe", "channel": "dashboard", "filter": { "key": [at.to_string()] } }),
+        );
         if at < 64 {
             assert_eq!(ack["type"], "ack", "{at}: {ack}");
         } else {
@@ -186,7 +226,11 @@ fn health_metrics_and_feeds_show_the_demo() {
     let health = get(&server, "/health");
     assert_eq!(health["components"]["feeds"], json!({ "status": "ok", "kind": "demo" }), "{health}");
     let metrics = String::from_utf8(Request::get("/metrics").send(server.addr()).body).unwrap();
-    for name in ["fanfare_feed_records_total{topic=\"trade-info\"}", "fanfare_feed_up 1", "fanfare_feed_lag_records{topic=\"trade-info\",partition=\"0\"} 0"] {
+    for name in [
+        "fanfare_feed_records_total{topic=\"trade-info\"}",
+        "fanfare_feed_up 1",
+        "fanfare_feed_lag_records{topic=\"trade-info\",partition=\"0\"} 0",
+    ] {
         assert!(metrics.contains(name), "{name} is not in {metrics}");
     }
     assert_eq!(Request::get("/feeds/nowhere/latest").send(server.addr()).status, 404);

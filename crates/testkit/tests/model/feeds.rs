@@ -157,12 +157,19 @@ impl World {
         let since = since.map(|back| (head - back).max(-1));
         let mut lookup = NoJson;
         let start = match since {
-            Some(since) => FeedStart::Replay(Box::new(FromLog { log: self.log.clone(), since, until: -1, hesitate: false })),
+            Some(since) => FeedStart::Replay(Box::new(FromLog {
+                log: self.log.clone(),
+                since,
+                until: -1,
+                hesitate: false,
+            })),
             None if snapshot => FeedStart::Snapshot(&mut lookup),
             None => FeedStart::Live,
         };
         let options = ChannelOptions { backpressure: Backpressure::DropOldest, conflate: self.conflate };
-        assert!(self.shard.subscribe_feed(slot, "feed", &Arc::new(GroupSpec::default()), options, start).unwrap());
+        assert!(
+            self.shard.subscribe_feed(slot, "feed", &Arc::new(GroupSpec::default()), options, start).unwrap()
+        );
         let latest = if snapshot && since.is_none() { (head - 2).max(0)..head + 1 } else { 0..0 };
         let from = self.wire.by_slot[slot as usize].got.len();
         let expect = Expect { after: since.unwrap_or(head), until: None, snapshot: latest.collect(), from };
@@ -228,10 +235,18 @@ impl World {
                 other => prop_assert!(false, "{:?}", other),
             }
         }
-        prop_assert_eq!(&offsets[..expect.snapshot.len().min(offsets.len())], &expect.snapshot[..expect.snapshot.len().min(offsets.len())]);
+        prop_assert_eq!(
+            &offsets[..expect.snapshot.len().min(offsets.len())],
+            &expect.snapshot[..expect.snapshot.len().min(offsets.len())]
+        );
         let live = offsets.get(expect.snapshot.len()..).unwrap_or_default();
         prop_assert!(live.is_sorted_by(|a, b| a < b), "{:?}", live);
-        prop_assert!(live.iter().all(|o| *o > expect.after && expect.until.is_none_or(|u| *o <= u)), "{:?} {:?}", live, expect);
+        prop_assert!(
+            live.iter().all(|o| *o > expect.after && expect.until.is_none_or(|u| *o <= u)),
+            "{:?} {:?}",
+            live,
+            expect
+        );
         if expect.until.is_some() {
             return Ok(()); // what an unsubscribe cuts off of a replay is not told
         }
