@@ -119,7 +119,7 @@ pub(super) mod tests {
             ..sample("n", 2)
         };
         let mut want = Vec::new();
-        let mut number = |n: u64, out: &mut Vec<u8>| out.extend_from_slice(&n.to_le_bytes());
+        let number = |n: u64, out: &mut Vec<u8>| out.extend_from_slice(&n.to_le_bytes());
         number(14, &mut want);
         let seq = 2_i64.to_be_bytes();
         let pieces: [&[u8]; 14] = [

@@ -167,7 +167,10 @@ async fn show(store: &Store, args: &TailArgs, filter: AuditFilter) -> Result<(),
             return Ok(());
         }
     }
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(LOOK).await;
         for node in store.audit_nodes().await? {
             let seq = shown.entry(node.clone()).or_default();
@@ -179,7 +182,6 @@ async fn show(store: &Store, args: &TailArgs, filter: AuditFilter) -> Result<(),
             }
         }
     }
-    Ok(())
 }
 
 /// Prints a row; false when nobody reads any more.
