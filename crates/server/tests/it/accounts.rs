@@ -44,7 +44,10 @@ fn a_password_account_from_its_first_to_its_last_day() {
     assert_eq!(tokens["user"], json!({ "id": made.json()["id"], "username": "alice" }));
     let alice = Person::login(&server, "alice", PASSWORD);
     let me = alice.me(&server).json();
-    assert_eq!((&me["id"], &me["username"], &me["role"]), (&made.json()["id"], &json!("alice"), &json!("user")));
+    assert_eq!(
+        (&me["id"], &me["username"], &me["role"]),
+        (&made.json()["id"], &json!("alice"), &json!("user"))
+    );
     assert!(me.get("device_id").is_none() && me["session_id"].is_string());
 
     let sessions = alice.get(&server, "/auth/sessions").json();
@@ -93,7 +96,11 @@ fn every_wrong_field_of_a_registration_is_named() {
         (but(&keyed, "public_key", no_point), "invalid_field", Some("public_key")),
         (but(&keyed, "public_key", weak.clone()), "weak_key", Some("public_key")),
         (but(&keyed, "x25519_public_key", weak), "weak_key", Some("x25519_public_key")),
-        (but(&keyed, "x25519_public_key", keyed["public_key"].clone()), "weak_key", Some("x25519_public_key")),
+        (
+            but(&keyed, "x25519_public_key", keyed["public_key"].clone()),
+            "weak_key",
+            Some("x25519_public_key"),
+        ),
         (but(&keyed, "key_binding", json!("AAAA")), "invalid_field", Some("key_binding")),
         (but(&keyed, "key_binding", json!(b64::encode(&[1; 64]))), "bad_signature", Some("key_binding")),
         (but(&keyed, "username", json!("another")), "bad_signature", Some("key_binding")),
@@ -129,7 +136,11 @@ fn hostile_bodies_have_their_answers_on_every_route() {
         let ask = |request: Request| ann.ask(&server, request.method(method));
         let refused = |body: &str, status, code| {
             let answer = ask(Request::post(target, body));
-            assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{method} {target} {body:.60}");
+            assert_eq!(
+                (answer.status, answer.problem().as_str()),
+                (status, code),
+                "{method} {target} {body:.60}"
+            );
         };
         refused(r#"{"username":"a","username":"b"}"#, 400, "invalid_json");
         refused(r#"{"x":{"y":1,"y":2}}"#, 400, "invalid_json");
@@ -191,7 +202,9 @@ fn nobody_and_api_keys_get_nowhere() {
 fn a_registration_repeated_with_its_key_is_answered_once_more() {
     let server = roomy(&[]);
     let body = json!({ "username": "ann", "password": PASSWORD });
-    let ask = |key: &str, body: &Value| send("POST", "/auth/register", body).header("Idempotency-Key", key).send(server.addr());
+    let ask = |key: &str, body: &Value| {
+        send("POST", "/auth/register", body).header("Idempotency-Key", key).send(server.addr())
+    };
     let first = ask("k", &body);
     assert_eq!(first.status, 201);
     let again = ask("k", &body);
@@ -224,7 +237,8 @@ fn rates_are_by_address() {
     assert_eq!(ticket().status, 201);
     limited(&ticket());
     let elsewhere = fanfare_testkit::raw::Endpoint::from(server.addr()).from_address(9);
-    let other = send("POST", "/auth/login", &json!({ "username": "ann", "password": PASSWORD })).send(elsewhere);
+    let other =
+        send("POST", "/auth/login", &json!({ "username": "ann", "password": PASSWORD })).send(elsewhere);
     assert_eq!(other.status, 200, "another address has its own");
 }
 
@@ -278,7 +292,8 @@ fn a_new_password_ends_the_other_sessions() {
     assert_eq!(change(PASSWORD, new).status, 204);
     theirs.expect_close(4401);
     assert_eq!((ann.me(&server).status, other.me(&server).status), (200, 401));
-    let refresh = |person: &Person| server.post("/auth/refresh", &json!({ "refresh_token": person.refresh })).status;
+    let refresh =
+        |person: &Person| server.post("/auth/refresh", &json!({ "refresh_token": person.refresh })).status;
     assert_eq!((refresh(&ann), refresh(&other)), (200, 401));
     let old = server.post("/auth/login", &json!({ "username": "ann", "password": PASSWORD }));
     refused(&old, 401, "invalid_credentials", None);
@@ -351,7 +366,12 @@ fn a_refresh_token_used_twice_ends_its_family() {
     for token in ["", "x", "not base64 !", &"A".repeat(43), &"A".repeat(10_000), &ann.token] {
         refused(&refresh(token), 401, "invalid_credentials", None);
     }
-    refused(&server.post("/auth/refresh", &json!({ "refresh_token": 7 })), 400, "invalid_field", Some("refresh_token"));
+    refused(
+        &server.post("/auth/refresh", &json!({ "refresh_token": 7 })),
+        400,
+        "invalid_field",
+        Some("refresh_token"),
+    );
 }
 
 #[test]
@@ -399,7 +419,8 @@ fn what_is_told_to_sessions_by_their_code_arrives() {
     let (mut one, welcome) = Client::greeted(server.addr());
     let mut two = Client::connect(server.addr());
     let code = welcome["session_code"].as_str().unwrap().to_owned();
-    let post = |target: &str, body: &str| Request::post(target, body).header("X-API-Key", &key).send(server.addr());
+    let post =
+        |target: &str, body: &str| Request::post(target, body).header("X-API-Key", &key).send(server.addr());
     let sent = post(&format!("/sessions/{}/send", code.to_uppercase()), r#"{"payload":{"n": 1.0}}"#);
     assert_eq!((sent.status, &sent.json()["delivered"]), (200, &json!(1)), "{sent:?}");
     assert_eq!(one.hear_type("session_message")["payload"], json!({ "n": 1.0 }));
@@ -411,13 +432,19 @@ fn what_is_told_to_sessions_by_their_code_arrives() {
         refused_plain(&post(target, r#"{"payload":1}"#), 404, "not_found");
     }
     let deep = format!("{{\"payload\":{}{}}}", "[".repeat(129), "]".repeat(129));
-    for (body, code) in [("{}", "invalid_field"), ("[]", "invalid_field"), ("{", "invalid_json"), (&deep, "invalid_json")] {
+    for (body, code) in
+        [("{}", "invalid_field"), ("[]", "invalid_field"), ("{", "invalid_json"), (&deep, "invalid_json")]
+    {
         refused_plain(&post("/sessions/broadcast", body), 400, code);
     }
     let anonymous = server.post("/sessions/broadcast", &json!({ "payload": 1 }));
     refused_plain(&anonymous, 401, "unauthorized");
     let ann = Person::new(&server, "ann");
-    refused_plain(&ann.ask(&server, send("POST", "/sessions/broadcast", &json!({ "payload": 1 }))), 403, "forbidden");
+    refused_plain(
+        &ann.ask(&server, send("POST", "/sessions/broadcast", &json!({ "payload": 1 }))),
+        403,
+        "forbidden",
+    );
     let narrow = crate::keys::api_key(&server, "n", &["publish"]);
     let request = Request::post("/sessions/broadcast", r#"{"payload":1}"#).header("X-API-Key", &narrow);
     refused_plain(&request.send(server.addr()), 403, "forbidden");

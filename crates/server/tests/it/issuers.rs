@@ -66,10 +66,16 @@ fn bent_tokens_of_an_issuer_log_nobody_in() {
     let server = shop();
     let with = |name: &str, value: Value| {
         let mut bent = claims("zoe");
-        if value.is_null() { drop(bent.as_object_mut().unwrap().remove(name)) } else { bent[name] = value }
+        if value.is_null() {
+            drop(bent.as_object_mut().unwrap().remove(name))
+        } else {
+            bent[name] = value
+        }
         signed(&bent)
     };
-    let by = |alg: &str, secret: &str| jwt(&json!({ "alg": alg }), &claims("zoe"), |text| hs256(secret.as_bytes(), text));
+    let by = |alg: &str, secret: &str| {
+        jwt(&json!({ "alg": alg }), &claims("zoe"), |text| hs256(secret.as_bytes(), text))
+    };
     let cases = [
         ("expired", with("exp", json!(now_s() - 60))),
         ("no end", with("exp", Value::Null)),

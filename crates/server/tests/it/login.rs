@@ -1,7 +1,8 @@
 //! Logging in by password and by key, and everything that must not let anybody in (`security.md`, research section 3).
 
 use crate::people::{
-    Keys, PASSWORD, Person, SERVER_ID, challenge, jwt, likeness, now_s, register, roomy, send, verify, with_token,
+    Keys, PASSWORD, Person, SERVER_ID, challenge, jwt, likeness, now_s, register, roomy, send, verify,
+    with_token,
 };
 use crate::support::{BINARY, start};
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePublicKey};
@@ -38,7 +39,10 @@ fn a_signed_challenge_logs_in_once() {
     let text = asked["challenge"].as_str().unwrap();
     let fields: Vec<&str> = text.split('|').collect();
     let origin = format!("http://{}", server.addr());
-    assert_eq!((fields[0], fields[1], fields[2], fields.len()), ("fanfare-login-v1", origin.as_str(), "alice", 6));
+    assert_eq!(
+        (fields[0], fields[1], fields[2], fields.len()),
+        ("fanfare-login-v1", origin.as_str(), "alice", 6)
+    );
     assert_eq!((fields[3].len(), fields[5].len()), (43, 22));
     assert_eq!(asked["expires_at"].as_str().unwrap().len(), "2026-11-21T11:21:00.000Z".len());
     assert!(asked["server_time"].as_str().unwrap() < asked["expires_at"].as_str().unwrap());
@@ -47,7 +51,8 @@ fn a_signed_challenge_logs_in_once() {
     assert_eq!((answer.status, answer.head.get("cache-control")), (200, Some("no-store")), "{answer:?}");
     let tokens = answer.json();
     assert!(tokens.get("refresh_token").is_none(), "keys need none");
-    let me = with_token(Request::get("/auth/me"), tokens["access_token"].as_str().unwrap()).send(server.addr());
+    let me =
+        with_token(Request::get("/auth/me"), tokens["access_token"].as_str().unwrap()).send(server.addr());
     assert_eq!((&me.json()["username"], &me.json()["device_id"]), (&json!("alice"), &json!("main")));
     refused(&verify(&server, "alice", Some(text), &signature), 401, "invalid_credentials");
     let by_password = server.post("/auth/login", &json!({ "username": "alice", "password": PASSWORD }));
@@ -73,9 +78,19 @@ fn a_challenge_has_one_attempt_and_a_malformed_one_costs_none() {
     let text = challenge(&server, "alice");
     let good = keys.sign(text.as_bytes());
     let ask = |signature: &Value| {
-        server.post("/auth/login?verify=true", &json!({ "username": "alice", "challenge": text, "signature": signature }))
+        server.post(
+            "/auth/login?verify=true",
+            &json!({ "username": "alice", "challenge": text, "signature": signature }),
+        )
     };
-    for shape in [json!("AAAA"), json!("!"), json!(7), json!(b64::encode(&[1; 63])), json!(b64::encode(&[1; 65])), Value::Null] {
+    for shape in [
+        json!("AAAA"),
+        json!("!"),
+        json!(7),
+        json!(b64::encode(&[1; 63])),
+        json!(b64::encode(&[1; 65])),
+        Value::Null,
+    ] {
         let answer = ask(&shape);
         refused(&answer, 400, "invalid_field");
         assert_eq!(answer.json()["errors"][0]["field"], "signature");
@@ -99,7 +114,8 @@ fn no_other_challenge_is_taken() {
     let keys = keyed(&server, "alice", 1);
     let other = Keys::new(2);
     let now = now_s() * 1000;
-    let seal: [u8; 32] = std::fs::read(server.data_dir().join("keys/challenge.key")).unwrap().try_into().unwrap();
+    let seal: [u8; 32] =
+        std::fs::read(server.data_dir().join("keys/challenge.key")).unwrap().try_into().unwrap();
     let origin = format!("http://{}", server.addr());
     let made = |key, origin: &str, name, at| Challenges::new(key, origin.to_owned()).make(name, at).text;
     let fresh = || challenge(&server, "alice");
@@ -111,13 +127,20 @@ fn no_other_challenge_is_taken() {
         ("another name's", made(seal, &origin, "alicia", now), None),
         ("a later end", later(&fresh()), None),
     ];
-    for (what, text, by) in cases {
-        let by = by.unwrap_or(&keys);
-        let answer = verify(&server, "alice", Some(&text), &by.sign(text.as_bytes()));
+    for (n, (what, text, by)) in cases.into_iter().enumerate() {
+        let signature = b64::encode(&by.unwrap_or(&keys).sign(text.as_bytes()));
+        let body = json!({ "username": "alice", "challenge": text, "signature": signature });
+        // Each from another address: five failures from one would be slowed.
+        let from = Endpoint::from(server.addr()).from_address(10 + n as u8);
+        let answer = send("POST", "/auth/login?verify=true", &body).send(from);
         assert_eq!((answer.status, answer.problem().as_str()), (401, "invalid_credentials"), "{what}");
     }
     let honest = made(seal, &origin, "alice", now);
-    assert_eq!(verify(&server, "alice", Some(&honest), &keys.sign(honest.as_bytes())).status, 200, "the twin");
+    assert_eq!(
+        verify(&server, "alice", Some(&honest), &keys.sign(honest.as_bytes())).status,
+        200,
+        "the twin"
+    );
     for malformed in ["", "x", "fanfare-login-v1|a|b|c|d|e", &"|".repeat(900), &"a".repeat(2000)] {
         let answer = verify(&server, "alice", Some(malformed), &keys.sign(malformed.as_bytes()));
         refused(&answer, 400, "invalid_field");
@@ -139,9 +162,17 @@ fn a_burnt_challenge_stays_burnt_across_a_restart() {
     server.wait(PATIENCE);
     let address = server.data_dir().join("address");
     std::fs::remove_file(&address).unwrap();
-    let mut next = Server::command(BINARY, &server.data_dir(), &settings).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut next = Server::command(BINARY, &server.data_dir(), &settings)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let addr = eventually("the next one listens", PATIENCE, || {
-        std::fs::read_to_string(&address).ok()?.trim().strip_prefix("http://")?.parse::<std::net::SocketAddr>().ok()
+        std::fs::read_to_string(&address)
+            .ok()?
+            .trim()
+            .strip_prefix("http://")?
+            .parse::<std::net::SocketAddr>()
+            .ok()
     });
     let ask = |text: &str| {
         let body = json!({ "username": "alice", "challenge": text, "signature": b64::encode(&keys.sign(text.as_bytes())) });
@@ -168,7 +199,10 @@ fn a_body_without_the_challenge_tries_the_open_ones_of_its_network() {
     let mine = challenge(&server, "alice");
     let elsewhere = || Endpoint::from(server.addr()).from_address(9);
     for _ in 0..5 {
-        assert_eq!(send("POST", "/auth/login", &json!({ "username": "alice" })).send(elsewhere()).status, 200);
+        assert_eq!(
+            send("POST", "/auth/login", &json!({ "username": "alice" })).send(elsewhere()).status,
+            200
+        );
     }
     let body = json!({ "username": "alice", "signature": b64::encode(&keys.sign(mine.as_bytes())) });
     refused(&send("POST", "/auth/login?verify=true", &body).send(elsewhere()), 401, "invalid_credentials");
@@ -181,7 +215,15 @@ fn verify_is_exactly_true_and_posted() {
     let keys = keyed(&server, "alice", 1);
     let text = challenge(&server, "alice");
     let body = json!({ "username": "alice", "challenge": text, "signature": b64::encode(&keys.sign(text.as_bytes())) });
-    for query in ["verify=True", "verify=1", "verify=", "verify", "verify=true&verify=true", "verify=true&verify=false", "verify=false"] {
+    for query in [
+        "verify=True",
+        "verify=1",
+        "verify=",
+        "verify",
+        "verify=true&verify=true",
+        "verify=true&verify=false",
+        "verify=false",
+    ] {
         let answer = server.post(&format!("/auth/login?{query}"), &body);
         refused(&answer, 400, "invalid_field");
     }
@@ -201,7 +243,9 @@ fn unknown_wrong_and_disabled_are_told_alike() {
     keyed(&server, "keyed", 1);
     let gone = Person::new(&server, "gone");
     gone.ask(&server, crate::people::bare("DELETE", "/users/me"));
-    let password = |name: &str| likeness(&server.post("/auth/login", &json!({ "username": name, "password": "wrong-one-7" })));
+    let password = |name: &str| {
+        likeness(&server.post("/auth/login", &json!({ "username": name, "password": "wrong-one-7" })))
+    };
     let wrong = password("alice");
     for name in ["nobody", "keyed", "gone", "admin", "server"] {
         assert_eq!(password(name), wrong, "{name}");
@@ -216,7 +260,10 @@ fn unknown_wrong_and_disabled_are_told_alike() {
     for name in ["nobody", "alice", "gone", "root"] {
         assert_eq!(signed(name), wrong, "{name}");
     }
-    assert_eq!(likeness(&verify(&server, "nobody", None, &[7; 64])), likeness(&verify(&server, "keyed", None, &[7; 64])));
+    assert_eq!(
+        likeness(&verify(&server, "nobody", None, &[7; 64])),
+        likeness(&verify(&server, "keyed", None, &[7; 64]))
+    );
     for name in ["", "ab", "a b", "shop:zoe", "é-é-é", &"x".repeat(33)] {
         refused(&server.post("/auth/login", &json!({ "username": name })), 400, "invalid_field");
     }
@@ -255,7 +302,9 @@ fn an_unknown_user_takes_as_long_as_a_known_one() {
 fn those_who_guess_are_slowed_whoever_they_guess_at() {
     let server = roomy(&[]);
     let alice = Person::new(&server, "alice");
-    let attempt = |name: &str, password: &str| server.post("/auth/login", &json!({ "username": name, "password": password }));
+    let attempt = |name: &str, password: &str| {
+        server.post("/auth/login", &json!({ "username": name, "password": password }))
+    };
     for name in ["alice", "nobody"] {
         for _ in 0..5 {
             refused(&attempt(name, "wrong-one-7"), 401, "invalid_credentials");
@@ -295,7 +344,8 @@ fn no_bent_token_is_taken() {
     let header = alice.token.split('.').next().unwrap();
     let header: Value = serde_json::from_slice(&b64::decode(header).unwrap()).unwrap();
     assert_eq!((&header["alg"], &header["typ"]), (&json!("EdDSA"), &json!("at+jwt")));
-    let claims: Value = serde_json::from_slice(&b64::decode(alice.token.split('.').nth(1).unwrap()).unwrap()).unwrap();
+    let claims: Value =
+        serde_json::from_slice(&b64::decode(alice.token.split('.').nth(1).unwrap()).unwrap()).unwrap();
     let origin = format!("http://{}", server.addr());
     assert_eq!((&claims["iss"], &claims["aud"]), (&json!(origin), &json!("fanfare-api")));
     let me = |token: &str| with_token(Request::get("/auth/me"), token).send(server.addr());
@@ -308,7 +358,8 @@ fn no_bent_token_is_taken() {
     };
     let path = server.data_dir().join("keys/jwt.pem");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let public = SigningKey::from_pkcs8_pem(&std::fs::read_to_string(&path).unwrap()).unwrap().verifying_key();
+    let public =
+        SigningKey::from_pkcs8_pem(&std::fs::read_to_string(&path).unwrap()).unwrap().verifying_key();
     let public_pem = public.to_public_key_pem(Default::default()).unwrap();
     let confused = |alg: &str, secret: &[u8]| {
         let mut header = header.clone();
@@ -349,7 +400,11 @@ fn no_bent_token_is_taken() {
         let answer = me(&token);
         assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthorized"), "{what}");
     }
-    assert_eq!(me(&bend(|c| c["role"] = "admin".into())).json()["role"], "user", "the store says who is an admin");
+    assert_eq!(
+        me(&bend(|c| c["role"] = "admin".into())).json()["role"],
+        "user",
+        "the store says who is an admin"
+    );
 }
 
 #[test]
@@ -406,10 +461,17 @@ fn keys_are_shown_changed_and_logged() {
     assert_eq!((&device["device_id"], &device["binding"]), (&json!("main"), &json!("signed")));
     assert_eq!(device["kid"], fanfare_e2ee::kid(fanfare_e2ee::KeyKind::X25519, &first.ek));
     let entry = &shown["log"][0];
-    assert_eq!((&entry["n"], &entry["action"], &entry["prev_hash"]), (&json!(1), &json!("add"), &json!(b64::encode(&[0; 32]))));
+    assert_eq!(
+        (&entry["n"], &entry["action"], &entry["prev_hash"]),
+        (&json!(1), &json!("add"), &json!(b64::encode(&[0; 32])))
+    );
 
     let text = challenge(&server, "ann");
-    assert_eq!(verify(&server, "ann", Some(&text), &first.sign(text.as_bytes())).status, 200, "keys log in at once");
+    assert_eq!(
+        verify(&server, "ann", Some(&text), &first.sign(text.as_bytes())).status,
+        200,
+        "keys log in at once"
+    );
 
     // The same identity key: a new binding only.
     let mut rebound = Keys::new(1);
@@ -418,12 +480,24 @@ fn keys_are_shown_changed_and_logged() {
     unbound.as_object_mut().unwrap().remove("key_binding");
     assert_eq!(put(&unbound).json()["errors"][0]["field"], "key_binding");
     let answer = put(&strip(&rebound, "ann")).json();
-    assert_eq!((&answer["log"][1]["action"], answer["devices"].as_array().unwrap().len()), (&json!("rebind"), 1));
+    assert_eq!(
+        (&answer["log"][1]["action"], answer["devices"].as_array().unwrap().len()),
+        (&json!("rebind"), 1)
+    );
 
     // A new one, signed by the one before.
     let hash = |n: u64, action: &str, keys: &Keys, prev: &[u8; 32], rotation: Option<&[u8; 64]>| {
         let binding = keys.binding(SERVER_ID, "ann", "main");
-        let text = fanfare_e2ee::key_log_text(SERVER_ID, "ann", n, action, &keys.ik(), &keys.ek, Some(&binding), prev);
+        let text = fanfare_e2ee::key_log_text(
+            SERVER_ID,
+            "ann",
+            n,
+            action,
+            &keys.ik(),
+            &keys.ek,
+            Some(&binding),
+            prev,
+        );
         (fanfare_e2ee::key_log_hash(&text, rotation), text)
     };
     let (one, _) = hash(1, "add", &first, &[0; 32], None);
@@ -434,18 +508,34 @@ fn keys_are_shown_changed_and_logged() {
     let (_, text) = hash(3, "rotate", &third, &two, None);
     body["rotation"] = b64::encode(&third.sign(&text)).into();
     let bad = put(&body);
-    assert_eq!((bad.status, bad.problem().as_str(), &bad.json()["errors"][0]["field"]), (400, "bad_signature", &json!("rotation")));
+    assert_eq!(
+        (bad.status, bad.problem().as_str(), &bad.json()["errors"][0]["field"]),
+        (400, "bad_signature", &json!("rotation"))
+    );
     let rotation = rebound.sign(&text);
     body["rotation"] = b64::encode(&rotation).into();
     let answer = put(&body);
     assert_eq!((answer.status, &answer.json()["log"][2]["action"]), (200, &json!("rotate")), "{answer:?}");
-    assert_eq!(put(&body).status, 400, "the same again is no next entry");
+    let again = put(&body);
+    assert_eq!(
+        (again.status, again.text()),
+        (200, answer.text()),
+        "a repeat changes nothing, not even the log"
+    );
+    let mut rebind = strip(&third, "ann");
+    rebind["x25519_public_key"] = b64::encode(&Keys::new(6).ek).into();
+    rebind["rotation"] = b64::encode(&rotation).into();
+    assert_eq!(put(&rebind).status, 400, "neither bound nor a rotation");
 
     // One that nobody signed for is loud, and taken.
     let answer = put(&strip(&Keys::new(4), "ann")).json();
     assert_eq!((&answer["log"][3]["action"], &answer["log"][3]["n"]), (&json!("replace"), &json!(4)));
     let text = challenge(&server, "ann");
-    assert_eq!(verify(&server, "ann", Some(&text), &third.sign(text.as_bytes())).status, 401, "the old key is out");
+    assert_eq!(
+        verify(&server, "ann", Some(&text), &third.sign(text.as_bytes())).status,
+        401,
+        "the old key is out"
+    );
 
     let taken = put(&strip(&Keys::new(7), "ann"));
     assert_eq!((taken.status, taken.problem().as_str()), (409, "conflict"), "bob's");
