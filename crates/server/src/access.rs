@@ -78,7 +78,9 @@ impl Caller {
     pub fn principal(&self) -> Result<&Arc<Principal>, Refusal> {
         match self {
             Caller::User(principal) => Ok(principal),
-            Caller::Anonymous => Err(Refusal::new(ErrorCode::Unauthorized, "log in first: this needs a user")),
+            Caller::Anonymous => {
+                Err(Refusal::new(ErrorCode::Unauthorized, "log in first: this needs a user"))
+            }
             Caller::Server(_) => {
                 Err(Refusal::new(ErrorCode::Forbidden, "an API key has no account: this needs a user"))
             }
@@ -176,7 +178,12 @@ impl Access {
     /// # Errors
     /// `UNAUTHORIZED` to the anonymous where logging in could help, `INVALID_TOKEN` for a token that opens nothing here, else
     /// `FORBIDDEN`.
-    pub fn subscribe(&self, topic: &str, caller: &Caller, token: Granted<'_>) -> Result<Option<u64>, Refusal> {
+    pub fn subscribe(
+        &self,
+        topic: &str,
+        caller: &Caller,
+        token: Granted<'_>,
+    ) -> Result<Option<u64>, Refusal> {
         self.judge(Act::Subscribe, topic, caller, token)
     }
 
@@ -242,10 +249,14 @@ impl Access {
 fn denied(caller: &Caller, what: &str, hint: &str) -> Refusal {
     match caller {
         Caller::Anonymous => {
-            let why = format!("log in, or use a credential that may {what} this topic (topics.rules): {hint}");
+            let why =
+                format!("log in, or use a credential that may {what} this topic (topics.rules): {hint}");
             Refusal::new(ErrorCode::Unauthorized, why)
         }
-        _ => Refusal::new(ErrorCode::Forbidden, format!("you may not {what} this topic (topics.rules): {hint}")),
+        _ => Refusal::new(
+            ErrorCode::Forbidden,
+            format!("you may not {what} this topic (topics.rules): {hint}"),
+        ),
     }
 }
 
@@ -257,7 +268,9 @@ fn opened(grant: &TopicGrant, act: Act, topic: &str, caller: &Caller) -> Result<
         _ => None,
     };
     if !bearer.is_some_and(|b| *b.name == *grant.issuer && *b.claim == *grant.sub) {
-        return invalid("this subscription token is for another user: log in with a token of the same issuer");
+        return invalid(
+            "this subscription token is for another user: log in with a token of the same issuer",
+        );
     }
     if grant.topic != topic {
         return invalid("this subscription token is for another topic");
@@ -267,7 +280,11 @@ fn opened(grant: &TopicGrant, act: Act, topic: &str, caller: &Caller) -> Result<
         Act::Publish => grant.publish,
         Act::History => grant.history,
     };
-    if covers { Ok(grant.expires_at_ms) } else { invalid("this subscription token's actions do not cover this") }
+    if covers {
+        Ok(grant.expires_at_ms)
+    } else {
+        invalid("this subscription token's actions do not cover this")
+    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ impl Verified {
     /// Why it does not.
     pub(crate) fn login(&self, token: &str) -> Result<Arc<Principal>, Refusal> {
         let found = self.logins.iter().find(|(known, _)| known == token).map(|(_, outcome)| outcome.clone());
-        let refusal = found.unwrap_or_else(|| Err(Refusal::new(ErrorCode::Unauthorized, "the token is not valid here")));
+        let refusal = found
+            .unwrap_or_else(|| Err(Refusal::new(ErrorCode::Unauthorized, "the token is not valid here")));
         refusal.map_err(|refusal| refusal.field("token"))
     }
 
@@ -47,7 +48,10 @@ impl Verified {
         let token = token?;
         let found = self.topics.iter().find(|(known, _)| known == token);
         Some(found.map_or_else(
-            || Err(Refusal::new(ErrorCode::InvalidToken, "the subscription token is not valid").field("token")),
+            || {
+                Err(Refusal::new(ErrorCode::InvalidToken, "the subscription token is not valid")
+                    .field("token"))
+            },
             |(_, outcome)| outcome.as_ref().map_err(Clone::clone),
         ))
     }

@@ -1,15 +1,15 @@
 //! The methods of a node, and what they see of a caller that has no connection.
 
 use crate::access::{Caller as By, Granted};
-use crate::credentials::Verified;
 use crate::config::Config;
+use crate::credentials::Verified;
 use crate::node::{Node, unix_ms};
 use crate::telemetry::metrics::Metrics;
 use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
 use fanfare_core::topics;
 use fanfare_rpc::{
-    BuildError, Caller, Either, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Observer, Registry,
-    ServerFacts, SessionGrant, SessionView, TopicPage, TopicQuery, TopicRow,
+    BuildError, Caller, Either, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Observer,
+    Registry, ServerFacts, SessionGrant, SessionView, TopicPage, TopicQuery, TopicRow,
 };
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! A node: what its shards, its HTTP routes and its background tasks share.
 
 use crate::access::{Access, Caller, Principal};
-use crate::admission::{AddressBuckets, Admission, Rate};
 use crate::accounts::Accounts;
+use crate::admission::{AddressBuckets, Admission, Rate};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::connections_log::ConnectionsLog;
@@ -14,7 +14,9 @@ use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{ConnAddr, Inbox, Post};
 use fanfare_core::model::{ErrorCode, EventId, Publish, Refusal};
 use fanfare_core::ports::Retention;
-use fanfare_core::session::{Resume, ResumeGuard, Resumed, SessionCode, SessionLimits, SessionPort, Sessions};
+use fanfare_core::session::{
+    Resume, ResumeGuard, Resumed, SessionCode, SessionLimits, SessionPort, Sessions,
+};
 use fanfare_core::topics::{Published, Publishing, TopicOptions, Topics, TopicsConfig};
 use fanfare_rpc::Registry;
 use fanfare_store::{EndedSession, Store};
@@ -426,7 +428,8 @@ impl Node {
 
 /// Every reason not to resume a session answers alike.
 pub(crate) fn not_resumed() -> Refusal {
-    let why = "this session cannot be resumed with this token; connect without session and resume for a new one";
+    let why =
+        "this session cannot be resumed with this token; connect without session and resume for a new one";
     Refusal::new(ErrorCode::Unauthorized, why)
 }
 

@@ -30,11 +30,7 @@ impl Feature {
     pub const fn released(self) -> bool {
         match self {
             Self::Accounts | Self::Feeds | Self::Presence | Self::Store => true,
-            Self::Direct
-            | Self::Chat
-            | Self::Files
-            | Self::Sketches
-            | Self::Cluster => false,
+            Self::Direct | Self::Chat | Self::Files | Self::Sketches | Self::Cluster => false,
             Self::Tls => true,
         }
     }

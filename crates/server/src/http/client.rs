@@ -35,7 +35,8 @@ pub struct Client {
 
 impl Client {
     pub(super) fn of(request: &Request, ip: IpAddr, id: &RequestId) -> Self {
-        let text = |name: HeaderName| request.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
+        let text =
+            |name: HeaderName| request.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
         let clean = |text: std::borrow::Cow<'_, str>| -> Arc<str> {
             text.chars().filter(|c| !c.is_control()).take(MAX_AGENT).collect::<String>().into()
         };
@@ -137,7 +138,8 @@ mod tests {
 
     #[test]
     fn one_credential_is_read_and_two_different_ones_are_refused() {
-        let bad = |all: &[(&'static str, &'static str)]| presented(&headers(all)).unwrap_err().status.as_u16();
+        let bad =
+            |all: &[(&'static str, &'static str)]| presented(&headers(all)).unwrap_err().status.as_u16();
         assert_eq!(presented(&headers(&[])).unwrap(), Presented::Nothing);
         let twice = headers(&[("authorization", "bearer a.b.c"), ("authorization", "bearer a.b.c")]);
         assert_eq!(presented(&twice).unwrap(), Presented::Bearer("a.b.c"));

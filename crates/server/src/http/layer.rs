@@ -1,7 +1,7 @@
 //! What every request goes through: its id, the drain, the origin, safe headers, metrics and one log line.
 
-use super::problem::Problem;
 use super::client::{self, Client};
+use super::problem::Problem;
 use super::{client_address, origin};
 use crate::access::Caller;
 use crate::node::Node;

@@ -450,8 +450,14 @@ async fn publish_beside(
     let task = move |driver: &mut crate::shard::Driver| {
         let result = TopicRef::parse(topic).and_then(|topic| {
             let idempotency_key = key.map(Into::into);
-            let publish =
-                Publish { topic, payload: &payload, client_id: None, idempotency_key, exclude_self: false, token: None };
+            let publish = Publish {
+                topic,
+                payload: &payload,
+                client_id: None,
+                idempotency_key,
+                exclude_self: false,
+                token: None,
+            };
             driver.publish_beside(&publish, &client_id, addr)
         });
         let _gone = tell.send(result);

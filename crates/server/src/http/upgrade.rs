@@ -3,8 +3,8 @@
 //! Everything is decided before the 101: handshake, origin, credentials, caps, session. Then the answer goes out, and the
 //! raw socket with whatever came behind the request is handed to a shard; nothing of HTTP stays with it.
 
-use super::problem::Problem;
 use super::client::{self, Client, Presented};
+use super::problem::Problem;
 use super::{Http, client_address, origin};
 use crate::access::Principal;
 use crate::admission::{Full, Permit};
@@ -91,7 +91,14 @@ pub(super) async fn rpc_socket(State(http): State<Http>, request: Request) -> Re
 }
 
 /// Account-wide notices, for whoever is logged in; nothing is asked for on it but `ping`.
-#[utoipa::path(get, path = "/ws/system", tag = "Sockets", operation_id = "systemSocket", params(SocketQuery), responses(Upgraded))]
+#[utoipa::path(
+    get,
+    path = "/ws/system",
+    tag = "Sockets",
+    operation_id = "systemSocket",
+    params(SocketQuery),
+    responses(Upgraded)
+)]
 pub(super) async fn system_socket(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
     upgrade(&http.node, request, Endpoint::System).await
 }
@@ -336,7 +343,8 @@ async fn begin(
         let Opened { code, generation, token } = node.sessions.open(user, now)?;
         return Ok((NewSession { code, generation, token, resumed: false }, login));
     }
-    let (code, token) = (query.session.as_deref().unwrap_or_default(), query.resume.as_deref().unwrap_or_default());
+    let (code, token) =
+        (query.session.as_deref().unwrap_or_default(), query.resume.as_deref().unwrap_or_default());
     let proved = principal.as_ref().map(|p| &*p.user_id);
     let resumed = node.resume(code, token, proved, address, now)?;
     let session = |code, generation, token| NewSession { code, generation, token, resumed: true };

@@ -105,7 +105,8 @@ impl Identity {
         if user.disabled {
             return Err(unauthorized("this login has ended: log in again"));
         }
-        let identity = IssuerIdentity { name: login.issuer.as_str().into(), claim: login.claim.as_str().into() };
+        let identity =
+            IssuerIdentity { name: login.issuer.as_str().into(), claim: login.claim.as_str().into() };
         Ok(Arc::new(Principal {
             user_id: user.id.into(),
             username: user.username.into(),
@@ -233,9 +234,7 @@ fn issuer_of(row: &Issuer) -> IssuerConfig {
     let key = match (&row.jwks_url, &row.public_key, &row.hmac_secret) {
         (Some(url), _, _) => IssuerKey::Jwks(url.0.clone()),
         (_, Some(pem), _) => IssuerKey::Pem(pem.0.clone()),
-        (_, _, secret) => {
-            IssuerKey::Hmac(secret.as_ref().map(|s| s.expose().to_owned()).unwrap_or_default())
-        }
+        (_, _, secret) => IssuerKey::Hmac(secret.as_ref().map(|s| s.expose().to_owned()).unwrap_or_default()),
     };
     IssuerConfig {
         name: row.name.0.clone(),

@@ -78,7 +78,9 @@ impl Driver {
             return Err(Refusal::new(ErrorCode::InvalidMessageType, why).field("type"));
         }
         if self.node.has_ended(&principal.session_id) {
-            return Err(Refusal::new(ErrorCode::Unauthorized, "this login has ended: log in again").field("token"));
+            return Err(
+                Refusal::new(ErrorCode::Unauthorized, "this login has ended: log in again").field("token")
+            );
         }
         match &self.conns[slot as usize].login {
             Some(login) => {

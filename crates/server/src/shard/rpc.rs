@@ -12,8 +12,8 @@ use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, Su
 use fanfare_core::session::{Attach, Opened};
 use fanfare_dialects::jsonrpc::{self, Incoming};
 use fanfare_rpc::{
-    Caller, Either, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts, SessionGrant,
-    SessionView, TopicPage, TopicQuery, dispatch,
+    Caller, Either, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts,
+    SessionGrant, SessionView, TopicPage, TopicQuery, dispatch,
 };
 use fanfare_ws::{OpCode, encode};
 use std::net::Ipv4Addr;
@@ -242,8 +242,7 @@ impl Driver {
             // Whether its login still holds is for the store to say: that is what the handshake asks.
             return Err(crate::node::not_resumed());
         }
-        let mut taken =
-            Opened { code: resumed.code, generation: resumed.generation, token: resumed.token };
+        let mut taken = Opened { code: resumed.code, generation: resumed.generation, token: resumed.token };
         if let Some(user) = user.as_deref().filter(|_| resumed.user.is_none()) {
             taken = node.sessions.renew(taken.code, user, now)?;
         }

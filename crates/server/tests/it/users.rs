@@ -88,7 +88,11 @@ fn a_login_keeps_the_sessions_data_and_its_old_name_opens_nothing() {
     assert_eq!(old.status, 401, "{old:?}");
     let mut back = upgrade(&server, &resume(&granted["session_code"], &granted["resume_token"]));
     let welcome = back.hear()["params"].clone();
-    assert_eq!((&welcome["resumed"], &welcome["user"]["username"]), (&json!(true), &json!("ann")), "{welcome}");
+    assert_eq!(
+        (&welcome["resumed"], &welcome["user"]["username"]),
+        (&json!(true), &json!("ann")),
+        "{welcome}"
+    );
 }
 
 #[test]
@@ -98,7 +102,11 @@ fn a_bad_token_in_a_frame_is_refused_in_order_and_the_socket_stays() {
     let mut ws = upgrade(&server, &Request::upgrade("/ws"));
     ws.hear_type("welcome");
     for n in 0..20 {
-        let frame = if n % 2 == 0 { json!({ "type": "auth", "token": "a.b.c", "request_id": n }) } else { json!({ "type": "ping", "request_id": n }) };
+        let frame = if n % 2 == 0 {
+            json!({ "type": "auth", "token": "a.b.c", "request_id": n })
+        } else {
+            json!({ "type": "ping", "request_id": n })
+        };
         ws.say(&frame);
     }
     for n in 0..20 {
@@ -134,7 +142,8 @@ fn the_end_of_a_login_is_felt_on_its_sockets_within_a_second() {
     assert_eq!(ann.me(&server).status, 401);
     assert_eq!(other.me(&server).status, 200);
     kept.expect_alive();
-    let (code, token) = (welcome["session_code"].as_str().unwrap(), welcome["resume_token"].as_str().unwrap());
+    let (code, token) =
+        (welcome["session_code"].as_str().unwrap(), welcome["resume_token"].as_str().unwrap());
     let resume = Request::upgrade(&format!("/ws?session={code}&resume={token}")).send(server.addr());
     assert_eq!(resume.status, 401, "the session ended with the login");
 }
@@ -231,7 +240,8 @@ fn the_system_socket_is_for_users_and_takes_ping_only() {
     let mut ws = upgrade(&server, &with_token(Request::upgrade("/ws/system"), &ann.token));
     assert_eq!(ws.hear_type("welcome")["user"]["username"], "ann");
     assert_eq!(ws.call(&json!({ "type": "ping" }))["type"], "pong");
-    for frame in [json!({ "type": "subscribe", "topic": "t" }), json!({ "type": "auth", "token": ann.token })] {
+    for frame in [json!({ "type": "subscribe", "topic": "t" }), json!({ "type": "auth", "token": ann.token })]
+    {
         assert_eq!(ws.call(&frame)["code"], "INVALID_MESSAGE_TYPE", "{frame}");
     }
 }

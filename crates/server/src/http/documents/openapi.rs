@@ -102,7 +102,9 @@ fn usual(path: &str, method: &str) -> Value {
         ("/ws/system", "get") => json!([{ "bearer": [] }, { "ticket": [] }, { "token": [] }]),
         ("/ws" | "/rpc", "get") => json!([{}, { "bearer": [] }, { "ticket": [] }, { "token": [] }]),
         _ if layer::is_public(path) || layer::is_login(path) => json!([]),
-        _ if ["/auth/", "/users/", "/messages"].iter().any(|p| path.starts_with(p)) => json!([{ "bearer": [] }]),
+        _ if ["/auth/", "/users/", "/messages"].iter().any(|p| path.starts_with(p)) => {
+            json!([{ "bearer": [] }])
+        }
         _ if path.starts_with("/sessions/") => json!([{ "bearer": [] }, { "apiKey": [] }]),
         _ => json!([{}, { "bearer": [] }, { "apiKey": [] }]),
     }
