@@ -153,13 +153,13 @@ impl Raw {
         }
     }
 
-    /// Sends a command and returns the next ack or error.
+    /// Sends a command and returns the next reply.
     #[track_caller]
     pub fn call(&mut self, command: &Value) -> Value {
         self.say(command);
         loop {
             let value = self.hear();
-            if matches!(value["type"].as_str(), Some("ack" | "error" | "pong")) {
+            if matches!(value["type"].as_str(), Some("ack" | "error" | "pong" | "server_response")) {
                 return value;
             }
         }

@@ -62,7 +62,7 @@ fn no_secret_and_no_control_character_gets_into_it() {
 /// What is done to the database, and the first bad row then, of ten rows sealed up to the tenth.
 const TAMPERS: &[(&str, &str, i64)] = &[
     ("edit", "UPDATE audit SET reason = 'nothing' WHERE seq = 4", 4),
-    ("edit a detail", "UPDATE audit SET detail = '{}' WHERE seq = 10", 10),
+    ("edit a detail", "UPDATE audit SET detail = '{\"x\":1}' WHERE seq = 10", 10),
     ("edit a hash", "UPDATE audit SET hash = zeroblob(32) WHERE seq = 4", 4),
     ("delete", "DELETE FROM audit WHERE seq = 4", 4),
     ("delete the first", "DELETE FROM audit WHERE seq = 1", 1),
