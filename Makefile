@@ -9,9 +9,11 @@ BINARY := $(TARGET_DIR)/release/fanfare
 FUZZ_SECONDS ?= 60
 # Interleaved rounds of each scenario in `make bench`.
 RUNS ?= 3
+# Records a second in `make demo-kafka`.
+RATE ?= 20
 export FUZZ_SECONDS RUNS
 
-.PHONY: help prerequisites build run test test-coverage lint fmt bench autobahn fuzz clean
+.PHONY: help prerequisites build run demo-kafka test test-coverage lint fmt bench autobahn fuzz clean
 
 help: ## this list
 	@echo "Fanfare: make TARGET"
@@ -26,6 +28,9 @@ build: prerequisites ## release build: target/release/fanfare
 run: build ## release build, then the server with no configuration (FLAGS="--set server.port=9000")
 	@echo "Starting Fanfare without configuration; open the address it prints below (http://localhost:8080 unless PORT says otherwise). Ctrl-C stops it."
 	@exec $(BINARY) serve $(FLAGS)
+
+demo-kafka: build ## a real Kafka, a producer of the three topics and the server (RATE=20); Ctrl-C stops all
+	@RATE=$(RATE) scripts/demo-kafka.sh $(FLAGS)
 
 test: prerequisites ## everything: tests, fuzz smoke, Autobahn, browser; installs what it needs, ends with the counts
 	@scripts/test.sh

@@ -299,4 +299,5 @@ def processor():
     return platform.machine()
 
 
-main()
+if __name__ == "__main__":
+    main()

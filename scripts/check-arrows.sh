@@ -10,14 +10,15 @@ declare -A MAY_USE=(
     [core]=""
     [ws]=""
     [e2ee]=""
+    [auth]="e2ee"
     [dialects]="core"
     [rpc]="core dialects"
     [store]="core"
     [brokers]="core"
     [feeds]="core"
     [client]="e2ee ws"
-    [server]="core ws e2ee dialects rpc store brokers feeds client"
-    [testkit]="core ws e2ee dialects rpc store brokers feeds client server"
+    [server]="core ws e2ee auth dialects rpc store brokers feeds client"
+    [testkit]="core ws e2ee auth dialects rpc store brokers feeds client server"
 )
 # Extended regular expressions over names of crates anywhere below it: what the crate must know nothing of.
 HTTP='axum|axum-core|hyper|hyper-util|http|tower-http|reqwest'
@@ -27,7 +28,8 @@ SOCKETS='tokio|mio|rustix|socket2|.*tungstenite'
 declare -A MUST_NOT_REACH=(
     [core]="$HTTP|$SQL|$JSON|mio|socket2|rdkafka|redis|fanfare-.*"
     [ws]="$HTTP|$SQL|$JSON|$SOCKETS|fanfare-.*"
-    [e2ee]="$HTTP|$SQL|$SOCKETS|fanfare-.*"
+    [e2ee]="$HTTP|$SQL|$JSON|$SOCKETS|fanfare-.*"
+    [auth]="$SQL|axum|axum-core|tower-http|fanfare-(core|ws|dialects|rpc|store|brokers|feeds|client|server)"
     [dialects]="$HTTP|$SQL|$SOCKETS"
     [rpc]="$HTTP|$SQL|mio|socket2"
     [store]="$HTTP"

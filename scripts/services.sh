@@ -2,8 +2,8 @@
 # Sourced by tests that need a process beside them: started here, in a temporary folder, on loopback, and stopped again
 # by its own id whatever way the script ends. Flow: services_begin, service_start …, service_await …, (end of script).
 # What must hold: nothing outlives the script, nothing is written outside SERVICES_DIR, nobody waits by sleeping alone.
-# A database or a broker that tests need later gets a function here that calls service_start with its own command line,
-# binds port 0 or a port it asked the kernel for, and exports the address that the tests read.
+# A database or a broker that tests need gets a function here that calls service_start with its own command line,
+# binds port 0 or a free port, and exports the address that the tests read.
 
 # Where every service has its folder; set by services_begin.
 SERVICES_DIR=
@@ -115,4 +115,96 @@ services_end() {
     local name
     for name in "${!SERVICE_PID[@]}"; do service_stop "$name" || true; done
     [ -z "$SERVICES_DIR" ] || rm -rf "$SERVICES_DIR"
+}
+
+# --- Apache Kafka ---------------------------------------------------------------------------------------------------
+
+# The broker of the tests and of `make demo-kafka`: the real one, one node in KRaft mode, from its published jars.
+KAFKA_VERSION=4.1.1
+KAFKA_JARS=${KAFKA_JARS:-${XDG_CACHE_HOME:-$HOME/.cache}/fanfare-kafka/$KAFKA_VERSION}
+
+# kafka_prepare: the jars (43 MB, once) and what runs them. 1 when they cannot be had here.
+kafka_prepare() {
+    local work java
+    java=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
+    if [ "${java:-0}" -lt 17 ]; then
+        apt_install openjdk-17-jre-headless || { echo "Kafka needs Java 17 or newer, which cannot be installed here"; return 1; }
+    fi
+    [ ! -f "$KAFKA_JARS/complete" ] || return 0
+    command -v mvn >/dev/null || apt_install maven || { echo "Kafka's jars come through Maven, which cannot be installed here"; return 1; }
+    work=$(mktemp -d)
+    cat >"$work/pom.xml" <<POM
+<project>
+  <modelVersion>4.0.0</modelVersion><groupId>fanfare</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$KAFKA_VERSION</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+POM
+    say "fetching Apache Kafka $KAFKA_VERSION (43 MB, once)"
+    if ! mvn -q -B -f "$work/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$KAFKA_JARS" >"$work/log" 2>&1; then
+        tail -n 5 "$work/log" >&2
+        rm -rf "$work"
+        echo "Maven cannot fetch Kafka's jars here"
+        return 1
+    fi
+    rm -rf "$work"
+    touch "$KAFKA_JARS/complete"
+}
+
+# free_port: a port below the range that clients are given, so that none takes it while the broker restarts.
+free_port() {
+    local port
+    while :; do
+        port=$((12000 + (RANDOM << 15 | RANDOM) % 20000))
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return 0; }
+    done
+}
+
+# kafka_run DIR: runs the broker, and again whenever it dies. Its process id is in DIR/pid, for tests that kill it. At the
+# end it is killed: nobody wants its data, and an orderly end takes longer than the script waits on a busy machine.
+kafka_run() {
+    local dir=$1 pid=
+    trap 'kill -KILL $pid 2>/dev/null; wait $pid 2>/dev/null; exit 0' TERM
+    while :; do
+        java -Xmx512m -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$KAFKA_JARS/*" kafka.Kafka "$dir/server.properties" &
+        pid=$!
+        echo "$pid" >"$dir/pid"
+        wait "$pid" || true
+        sleep 0.2
+    done
+}
+
+# kafka_start: starts a broker in SERVICES_DIR and waits for it; exports TEST_KAFKA_BROKERS and TEST_KAFKA_PID_FILE.
+kafka_start() {
+    local dir=$SERVICES_DIR/kafka.d port controller id
+    mkdir -p "$dir"
+    port=$(free_port)
+    controller=$(free_port)
+    cat >"$dir/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$controller
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+controller.listener.names=CONTROLLER
+log.dirs=$dir/data
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+PROPERTIES
+    id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 1-22)
+    java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$KAFKA_JARS/*" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+        { tail -n 5 "$dir/format.log" >&2; return 1; }
+    service_start kafka kafka_run "$dir"
+    service_await kafka 180 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" || return 1
+    export TEST_KAFKA_BROKERS=127.0.0.1:$port TEST_KAFKA_PID_FILE=$dir/pid
 }

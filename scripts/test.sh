@@ -94,6 +94,14 @@ if ! release_build; then
     failures+=("release build (what needs the binary fails below)")
 fi
 export FANFARE_BIN=$TARGET_DIR/release/fanfare
+# A real Kafka for the feeds' tests; TEST_KAFKA_BROKERS names another one. Without it they say that they were left out.
+if [ -z "${TEST_KAFKA_BROKERS:-}" ]; then
+    if why=$(kafka_prepare | tee /dev/stderr | tail -n 1) && kafka_start; then
+        echo "Apache Kafka $KAFKA_VERSION on $TEST_KAFKA_BROKERS"
+    else
+        left_out+=("feeds against a real Kafka: ${why:-the broker does not start}")
+    fi
+fi
 suite cargo-test rust_tests
 suite first-minute scripts/first-minute.sh
 suite fuzz scripts/fuzz.sh

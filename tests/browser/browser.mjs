@@ -18,9 +18,6 @@ export function launchBrowser() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 }
 
-/** Documents the test client asks for and does without when a release lacks them. */
-const OPTIONAL = ["/asyncapi.json", "/openrpc.json"];
-
 /** Collects console errors, script errors, violations of the policy and requests to anywhere but the server. */
 export class Watch {
   #base;
@@ -52,10 +49,9 @@ export class Watch {
 
   #console(message) {
     const from = message.location().url;
-    const missing = message.text().startsWith("Failed to load resource") && OPTIONAL.some((path) => from === this.#base + path);
     const policy = /content security policy/i.test(message.text());
     const provoked = this.#tolerate.test(message.text());
-    if ((message.type() === "error" && !missing && !provoked) || policy) this.#faults.push(`console: ${message.text()} (${from})`);
+    if ((message.type() === "error" && !provoked) || policy) this.#faults.push(`console: ${message.text()} (${from})`);
   }
 
   #request(url) {

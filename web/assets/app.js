@@ -1,4 +1,5 @@
 // The start page: live figures, the topic playground, snippets. Each part stands alone in its own module.
+import { mountFeed } from "./feed.js";
 import { mountLive } from "./live.js";
 import { Pane } from "./pane.js";
 import { mountSnippets } from "./snippets.js";
@@ -6,6 +7,7 @@ import { mountSnippets } from "./snippets.js";
 const TOPIC = "lobby";
 
 mountLive(document.getElementById("live"), document.getElementById("health"));
+mountFeed(document.getElementById("feed"));
 mountSnippets(document.getElementById("snippets"));
 
 const people = [

@@ -1,8 +1,12 @@
-// The documentation page: Swagger UI on /openapi.json, and the WebSocket test client, as two tabs.
-import { httpUrl } from "./dom.js";
+// The documentation page as three tabs: Swagger UI on /openapi.json, the messages of /asyncapi.json, the WebSocket test client.
+import { el, httpUrl } from "./dom.js";
+import { mountMessages, openNamed } from "./docs-messages.js";
+import { description } from "./templates.js";
 import { mountTester } from "./tester.js";
 
-const TABS = ["rest", "websocket"];
+/** What the address named when the page was opened: Swagger UI rewrites fragments it does not know. */
+const asked = location.hash;
+const TABS = ["rest", "messages", "websocket"];
 
 function select(name) {
   for (const tab of TABS) {
@@ -15,12 +19,15 @@ function select(name) {
 
 function choose(name) {
   select(name);
-  history.replaceState(null, "", name === "websocket" ? "#websocket" : location.pathname + location.search);
+  history.replaceState(null, "", name === "rest" ? location.pathname + location.search : `#${name}`);
 }
 
-/** Swagger UI owns every fragment that starts with `#/`; `#websocket` is ours. */
+/** Swagger UI owns every fragment that starts with `#/`; a tab's name, a message and an error code are ours. */
 function fromAddress() {
-  select(location.hash === "#websocket" ? "websocket" : "rest");
+  const named = location.hash.slice(1);
+  if (TABS.includes(named)) select(named);
+  else if (openNamed(location.hash)) select("messages");
+  else select("rest");
 }
 
 function mountTabs() {
@@ -63,7 +70,25 @@ function mountSwagger() {
   });
 }
 
+/** Messages and client live on the description of the sockets; without it they say so and ask again when told to. */
+async function mountSockets() {
+  const hosts = ["messages", "tester"].map((id) => document.getElementById(id));
+  try {
+    const [tester, about] = await Promise.all([mountTester(hosts[1]), description()]);
+    mountMessages(hosts[0], about, (message, example) => {
+      choose("websocket");
+      tester.use(message, example);
+    });
+    if (openNamed(asked)) select("messages");
+  } catch (error) {
+    for (const host of hosts) {
+      const again = el("button", { type: "button", text: "Try again", onclick: mountSockets });
+      host.replaceChildren(el("p", { class: "problem", role: "alert", text: `The description of the sockets cannot be had: ${error.message}` }), again);
+    }
+  }
+}
+
 followColours();
 mountTabs();
-mountTester(document.getElementById("tester"));
 mountSwagger();
+mountSockets();

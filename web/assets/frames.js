@@ -1,7 +1,7 @@
 // The log of frames both pages use: what was sent and received, newest last, each line opens to the whole frame.
 // Bounded: a busy topic may bring thousands of frames a second, so lines are drawn a few times a second at most
 // and only the newest LIMIT are kept.
-import { el, field } from "./dom.js";
+import { copyButton, el, field } from "./dom.js";
 
 const LIMIT = 250;
 const PREVIEW = 160;
@@ -69,8 +69,15 @@ export class FrameLog {
   #empty = el("p", { class: "muted log-empty", text: "Frames appear here as they are sent and received." });
   #words;
   #direction;
+  /** Only with `tools`: which type is shown, and whether drawing waits. */
+  #type = el("select", { onchange: () => this.#filter() }, el("option", { value: "", text: "All" }));
+  #pause = el("button", { type: "button", class: "quiet", "aria-pressed": "false", text: "Pause", onclick: () => this.#togglePause() });
+  #paused = false;
+  #pick;
 
-  constructor(label) {
+  /** With `tools` it filters by type and can be paused; `pick(entry, all)` is what "As code" of an opened frame calls. */
+  constructor(label, { tools = false, pick = null } = {}) {
+    this.#pick = pick;
     this.#words = el("input", { type: "search", placeholder: "e.g. error", autocomplete: "off", spellcheck: "false", oninput: () => this.#filter() });
     this.#direction = el(
       "select",
@@ -85,6 +92,7 @@ export class FrameLog {
       { class: "log-bar" },
       field("Filter", this.#words, "grow"),
       field("Show", this.#direction),
+      ...(tools ? [field("Type", this.#type), this.#pause] : []),
       el("button", { type: "button", class: "quiet", text: "Clear", "aria-label": `Clear the frames of ${label}`, onclick: () => this.clear() }),
     );
     this.element = el("div", { class: "frames" }, bar, this.#list, this.#count);
@@ -108,12 +116,25 @@ export class FrameLog {
     this.#recount();
   }
 
+  #togglePause() {
+    this.#paused = !this.#paused;
+    this.#pause.textContent = this.#paused ? "Resume" : "Pause";
+    this.#pause.setAttribute("aria-pressed", String(this.#paused));
+    if (!this.#paused && this.#queue.length) this.#schedule();
+    this.#recount();
+  }
+
   #push(entry) {
     this.#queue.push(entry);
     if (this.#queue.length > LIMIT) {
       this.#queue.shift();
       this.#skipped += 1;
     }
+    if (this.#paused) this.#recount();
+    else this.#schedule();
+  }
+
+  #schedule() {
     if (this.#scheduled) return;
     this.#scheduled = true;
     const pause = this.#drawn + DRAW_EVERY_MS - performance.now();
@@ -122,6 +143,7 @@ export class FrameLog {
 
   #flush() {
     this.#scheduled = false;
+    if (this.#paused) return;
     this.#drawn = performance.now();
     const list = this.#list;
     const follow = list.scrollHeight - list.scrollTop - list.clientHeight < 24;
@@ -149,6 +171,7 @@ export class FrameLog {
   #frameNode(entry) {
     const { badge, line, level } = describe(entry.parsed, entry.text);
     entry.badge = badge;
+    this.#offerType(badge);
     const node = el(
       "details",
       { class: `frame ${entry.direction} ${level ?? ""}`.trim(), "data-type": badge },
@@ -164,15 +187,28 @@ export class FrameLog {
     node.addEventListener("toggle", () => {
       if (node.open && node.childElementCount === 1) {
         const whole = entry.parsed === undefined ? entry.text : JSON.stringify(entry.parsed, null, 2);
-        node.append(el("pre", { tabindex: "0", text: whole }));
+        node.append(el("pre", { tabindex: "0", text: whole }), ...this.#tools(entry));
       }
     });
     return node;
   }
 
+  /** What can be done with an opened frame. */
+  #tools(entry) {
+    if (!this.#pick) return [];
+    const asCode = el("button", { type: "button", class: "quiet", text: "Exchange as code", onclick: () => this.#pick(entry, this.#entries) });
+    return [el("div", { class: "row frame-tools" }, copyButton("Copy frame", () => entry.text), asCode)];
+  }
+
+  #offerType(badge) {
+    const known = [...this.#type.options].some((option) => option.value === badge);
+    if (!known) this.#type.append(el("option", { value: badge, text: badge }));
+  }
+
   #wanted(entry) {
     const direction = this.#direction.value;
     if (direction && entry.direction !== direction) return false;
+    if (this.#type.value && entry.badge !== this.#type.value) return false;
     const words = this.#words.value.trim().toLowerCase();
     return !words || entry.text.toLowerCase().includes(words) || (entry.badge ?? "").toLowerCase().includes(words);
   }
@@ -187,7 +223,8 @@ export class FrameLog {
     const frames = this.#entries.filter((entry) => entry.direction !== "note");
     const shown = frames.filter((entry) => !entry.node.hidden).length;
     const older = this.#skipped ? `, ${this.#skipped} older left out` : "";
-    this.#count.textContent = `${shown === frames.length ? shown : `${shown} of ${frames.length}`} frames${older}`;
+    const waiting = this.#paused ? `, paused, ${this.#queue.length} waiting` : "";
+    this.#count.textContent = `${shown === frames.length ? shown : `${shown} of ${frames.length}`} frames${older}${waiting}`;
     this.#empty.hidden = this.#entries.length > 0;
   }
 }

@@ -1,67 +1,101 @@
-// Frames to start from: one for each client frame of the typed dialect, and one for each JSON-RPC method.
-// The server's own documents decide what is offered, so the list never promises what this release lacks;
-// without them everything known here is offered.
+// The server's own description of its sockets, /asyncapi.json, read into what the page shows. Nothing about single frames is
+// written down here: what the document has is offered, and nothing else.
 import { httpUrl } from "./dom.js";
 
-const TYPED = [
-  ["Topics", "subscribe", { type: "subscribe", topic: "lobby", request_id: 1 }],
-  ["Topics", "subscribe, from a position", { type: "subscribe", topic: "lobby", since: { epoch: "<epoch of the ack>", offset: 0 }, request_id: 2 }],
-  ["Topics", "publish", { type: "publish", topic: "lobby", payload: { text: "hello" }, request_id: 3 }],
-  ["Topics", "publish, once only", { type: "publish", topic: "lobby", payload: { text: "hello" }, idempotency_key: "order-1", request_id: 4 }],
-  ["Topics", "publish, not to myself", { type: "publish", topic: "lobby", payload: { text: "hello" }, exclude_self: true, request_id: 5 }],
-  ["Topics", "unsubscribe", { type: "unsubscribe", topic: "lobby", request_id: 6 }],
-  ["Connection", "ping", { type: "ping", request_id: 7 }],
-  ["Connection", "auth", { type: "auth", token: "<access token>" }],
-  ["Feeds", "subscribe to a feed", { type: "subscribe", channel: "dashboard", request_id: 8 }],
-  ["Feeds", "unsubscribe from a feed", { type: "unsubscribe", channel: "dashboard", request_id: 9 }],
-  ["Server commands", "server: list_commands", { type: "server", command: "list_commands", request_id: 10 }],
-  ["Server commands", "server: echo", { type: "server", command: "echo", params: { text: "hello" }, request_id: 11 }],
-  ["Server commands", "broadcast", { type: "broadcast", content: { text: "hello, everyone" }, request_id: 12 }],
-  ["Chat", "message", { type: "message", channel: "general", content: { kind: "text", text: "hello" }, client_msg_id: "m-1", request_id: 13 }],
-  ["Chat", "edit", { type: "edit", channel: "general", id: "<message id>", content: { kind: "text", text: "hello again" }, request_id: 14 }],
-  ["Chat", "delete", { type: "delete", channel: "general", id: "<message id>", request_id: 15 }],
-  ["Chat", "reaction", { type: "reaction", channel: "general", id: "<message id>", emoji: "👍", request_id: 16 }],
-  ["Chat", "typing", { type: "typing", channel: "general", request_id: 17 }],
-  ["Chat", "read", { type: "read", channel: "general", seq: 1, request_id: 18 }],
-  ["Direct messages", "direct", { type: "direct", v: 1, id: "<id>", to: "bob", content: "<ciphertext>", encrypted_key: "<key>", encryption_nonce: "<nonce>", signature: "<signature>" }],
-  ["Direct messages", "receipt", { type: "receipt", id: "<message id>", status: "read", request_id: 19 }],
-];
+const TIMEOUT_MS = 10000;
+const DIALECTS = { typed: "typed dialect", jsonrpc: "JSON-RPC 2.0" };
 
-const RPC = [
-  ["test.echo", { msg: "hello" }],
-  ["server.ping", {}],
-  ["topic.subscribe", { topic: "lobby" }],
-  ["topic.publish", { topic: "lobby", payload: { text: "hello" } }],
-  ["topic.unsubscribe", { topic: "lobby" }],
-  ["rpc.discover", {}],
-];
+let loading = null;
 
-async function load(path) {
-  try {
-    const answer = await fetch(httpUrl(path), { signal: AbortSignal.timeout(10000) });
-    return answer.ok ? await answer.json() : null;
-  } catch {
-    return null;
+/** The description, asked for once; a failure is forgotten, so that the next call asks again. */
+export function description() {
+  loading ??= load().catch((error) => {
+    loading = null;
+    throw error;
+  });
+  return loading;
+}
+
+async function load() {
+  const answer = await fetch(httpUrl("asyncapi.json"), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (!answer.ok) throw new Error(`asyncapi.json: status ${answer.status}`);
+  return read(await answer.json());
+}
+
+/** Follows a reference within `root`, also one that leads to another. */
+export function resolve(node, root) {
+  let at = node;
+  for (let hops = 0; typeof at?.$ref === "string" && at.$ref.startsWith("#/") && hops < 8; hops += 1) {
+    const parts = at.$ref.slice(2).split("/").map((part) => decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~"));
+    at = parts.reduce((inner, part) => inner?.[part], root);
+  }
+  return at ?? {};
+}
+
+const lastPart = (ref) => ref.slice(ref.lastIndexOf("/") + 1);
+
+/** `{endpoints, messages}` of an AsyncAPI 3 document. */
+export function read(doc) {
+  const messages = new Map();
+  for (const [key, message] of Object.entries(doc.components?.messages ?? {})) messages.set(key, plain(key, message));
+  for (const operation of Object.values(doc.operations ?? {})) place(operation, messages);
+  return { endpoints: endpoints(doc), messages: [...messages.values()] };
+}
+
+function plain(key, message) {
+  return {
+    key,
+    dialect: key.split(".")[0],
+    title: message.title ?? key,
+    summary: message.summary ?? "",
+    group: message.tags?.[0]?.name ?? "",
+    schema: message.payload ?? {},
+    examples: message.examples ?? [],
+    direction: "in",
+    answers: [],
+    channels: new Set(),
+  };
+}
+
+/** What the server receives is what a client sends. */
+function place(operation, messages) {
+  const channel = lastPart(operation.channel.$ref);
+  const named = (list) => (list ?? []).map((ref) => messages.get(lastPart(ref.$ref))).filter(Boolean);
+  for (const message of named(operation.messages)) {
+    message.channels.add(channel);
+    if (operation.action !== "receive") continue;
+    message.direction = "out";
+    message.answers = named(operation.reply?.messages);
   }
 }
 
-/** Every literal a document gives for a property `type` of some frame. */
-function frameTypes(node, found = new Set()) {
-  if (node === null || typeof node !== "object") return found;
-  const type = node.properties?.type;
-  if (typeof type?.const === "string") found.add(type.const);
-  if (Array.isArray(type?.enum)) type.enum.forEach((word) => found.add(word));
-  for (const value of Object.values(node)) frameTypes(value, found);
-  return found;
+/** A line for each channel and dialect; the first dialect of a channel is its own. */
+function endpoints(doc) {
+  return Object.entries(doc.channels ?? {}).flatMap(([channel, about]) => {
+    const spoken = new Set(Object.keys(about.messages ?? {}).map((key) => key.split(".")[0]));
+    const query = Object.entries(about.bindings?.ws?.query?.properties ?? {});
+    return [...spoken].map((dialect, index) => ({
+      id: index === 0 ? channel : `${channel}-${dialect}`,
+      channel,
+      dialect,
+      path: about.address.replace(/^\//, ""),
+      label: `${about.address}, ${DIALECTS[dialect] ?? dialect}`,
+      query: query.map(([name, schema]) => ({ name, what: schema.description ?? name })),
+    }));
+  });
 }
 
-function resolve(schema, root) {
-  let node = schema;
-  for (let hops = 0; typeof node?.$ref === "string" && node.$ref.startsWith("#/") && hops < 8; hops += 1) {
-    const parts = node.$ref.slice(2).split("/").map((part) => decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~"));
-    node = parts.reduce((at, part) => at?.[part], root);
-  }
-  return node ?? {};
+/** What a client may send on an endpoint, an entry for each example: `[group, label, example, message]`. */
+export function templates({ messages }, endpoint) {
+  return messages
+    .filter((message) => message.direction === "out" && message.dialect === endpoint.dialect && message.channels.has(endpoint.channel))
+    .flatMap((message) => {
+      const group = message.dialect === "jsonrpc" ? `${message.title.split(".")[0]}.*` : message.group;
+      return message.examples.map((example) => {
+        const label = message.examples.length > 1 || message.dialect !== "jsonrpc" ? `${message.title}: ${example.name}` : message.title;
+        return [group, label, example.payload, message];
+      });
+    });
 }
 
 const MAX_DEPTH = 5;
@@ -89,30 +123,4 @@ export function sample(schema, root, depth = 0) {
       return Object.fromEntries(wanted.map((key) => [key, sample(s.properties?.[key] ?? {}, root, depth + 1)]));
     }
   }
-}
-
-function rpcParams(method, root) {
-  const required = (method.params ?? []).map((param) => resolve(param, root)).filter((param) => param.required);
-  return Object.fromEntries(required.map((param) => [param.name, sample(param.schema ?? {}, root)]));
-}
-
-function call(method, params, id) {
-  const filled = Object.keys(params).length ? { params } : {};
-  return { jsonrpc: "2.0", id, method, ...filled };
-}
-
-/** Typed templates `[group, label, frame]`; a group the server's AsyncAPI document does not know is left out. */
-export async function typedTemplates() {
-  const types = frameTypes(await load("asyncapi.json"));
-  return types.has("subscribe") ? TYPED.filter(([, , frame]) => types.has(frame.type)) : TYPED;
-}
-
-/** JSON-RPC templates in the same form, from the server's OpenRPC document when it has one. */
-export async function rpcTemplates() {
-  const openrpc = await load("openrpc.json");
-  const known = new Map(RPC);
-  const methods = openrpc?.methods?.length
-    ? openrpc.methods.map((method) => resolve(method, openrpc)).map((method) => [method.name, known.get(method.name) ?? rpcParams(method, openrpc)])
-    : RPC;
-  return methods.map(([name, params], index) => [`${name.split(".")[0]}.*`, name, call(name, params, index + 1)]);
 }

@@ -10,6 +10,7 @@
 mod args;
 mod clock;
 mod echo;
+mod encrypted;
 mod floor;
 mod frame;
 mod handshake;

@@ -77,7 +77,7 @@ impl Client {
     /// # Errors
     /// [`Error::Url`], [`Error::Connect`], [`Error::Refused`], [`Error::Closed`] or [`Error::Protocol`].
     pub async fn connect(url: &str, options: Options) -> Result<(Self, Notices), Error> {
-        let target = Target::parse(url, options.token.as_deref())?;
+        let target = Target::parse(url, options.token.as_deref(), &options.trust)?;
         let (socket, welcome) =
             socket::open(&target, None, &options).await.map_err(|refusal| refusal.error)?;
         let request_timeout = options.request_timeout;

@@ -6,11 +6,14 @@ mod topics;
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use crate::bench::BenchArgs;
 pub use publish::PubArgs;
 pub use subscribe::SubArgs;
+
+use crate::{Options, Pin, Trust};
 
 /// Where a server listens unless told otherwise.
 const DEFAULT_URL: &str = "ws://localhost:8080/ws";
@@ -24,6 +27,37 @@ struct ServerArgs {
     /// An access token, sent as `Authorization: Bearer`.
     #[arg(long, value_name = "TOKEN", env = "FANFARE_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+impl ServerArgs {
+    /// The options of a client.
+    fn options(&self) -> Options {
+        Options { token: self.token.clone(), trust: self.trust.trust(), ..Options::default() }
+    }
+}
+
+/// Whom to believe on `wss://`; without either, this machine's certificate authorities.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct TrustArgs {
+    /// PEM file of the certificate authorities to believe, or of the server's own certificate.
+    #[arg(long, value_name = "FILE", conflicts_with = "pin")]
+    pub(crate) ca: Option<PathBuf>,
+    /// SHA-256 of the one certificate to believe, as `fanfare dev-cert` prints it.
+    #[arg(long, value_name = "SHA256")]
+    pub(crate) pin: Option<Pin>,
+}
+
+impl TrustArgs {
+    /// What they say.
+    pub(crate) fn trust(&self) -> Trust {
+        match (self.pin, &self.ca) {
+            (Some(pin), _) => Trust::Pinned(pin),
+            (None, Some(file)) => Trust::Authorities(file.clone()),
+            (None, None) => Trust::System,
+        }
+    }
 }
 
 /// Writes the reason of a failure to standard error; the exit code is 1.

@@ -35,6 +35,8 @@ mod options;
 mod socket;
 mod subscriptions;
 mod target;
+mod transport;
+mod trust;
 mod wire;
 
 #[cfg(feature = "cli")]
@@ -44,4 +46,5 @@ pub use client::{Client, Notice, Notices};
 pub use close::{CloseReason, Retry};
 pub use error::{Error, ServerError};
 pub use options::{Options, PublishOptions};
+pub use trust::{InvalidPin, Pin, Trust};
 pub use wire::{Event, Info, Limits, Position, Published, ServerIdentity, Subscribed, User, Welcome};

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use crate::trust::Trust;
+
 /// Settings of a [`Client`](crate::Client).
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Sent as `Authorization: Bearer` on every upgrade.
     pub token: Option<String>,
+    /// Whom to believe on `wss://`.
+    pub trust: Trust,
     /// From the first TCP segment to the welcome.
     pub connect_timeout: Duration,
     /// From a request to its reply, waiting for a lost connection included.
@@ -23,6 +27,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             token: None,
+            trust: Trust::System,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             max_attempts: None,

@@ -1,20 +1,20 @@
 //! Opening one connection: TCP, upgrade, welcome; and what a failure on the way means for the next attempt.
 
 use futures_util::StreamExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::close::{CloseReason, Retry};
 use crate::error::{Error, ServerError};
 use crate::options::Options;
 use crate::target::{SessionKeys, Target};
+use crate::transport::Transport;
 use crate::wire::{Head, Welcome};
 
-pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<Transport>;
 
 /// A connection that did not come to its welcome.
 #[derive(Debug)]
@@ -52,7 +52,9 @@ async fn attempt(
     let config = WebSocketConfig::default()
         .max_message_size(Some(max_message_bytes))
         .max_frame_size(Some(max_message_bytes));
-    let (mut socket, _response) = connect_async_with_config(request, Some(config), true)
+    let transport =
+        target.connect().await.map_err(|e| Refusal::new(Error::Connect(e.to_string()), Retry::Now))?;
+    let (mut socket, _response) = client_async_with_config(request, transport, Some(config))
         .await
         .map_err(|e| refused(e, session.is_some()))?;
     let welcome = welcome(&mut socket).await?;

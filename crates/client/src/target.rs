@@ -1,11 +1,16 @@
-//! The address of a server: a parsed `ws://` URL and what is asked of it on each upgrade.
+//! The address of a server: a parsed `ws://` or `wss://` URL and what is asked of it on each upgrade.
 
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 
+use rustls::ClientConfig;
+use std::sync::Arc;
+
 use crate::error::Error;
+use crate::transport::{self, Transport};
+use crate::trust::Trust;
 
 /// The subprotocol of the typed dialect (protocol.md 2).
 const SUBPROTOCOL: &str = "fanfare.v1";
@@ -21,26 +26,37 @@ pub(crate) struct SessionKeys {
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     url: String,
+    host: String,
+    port: u16,
+    /// For `wss`.
+    tls: Option<Arc<ClientConfig>>,
     authorization: Option<HeaderValue>,
 }
 
 impl Target {
-    pub(crate) fn parse(url: &str, token: Option<&str>) -> Result<Self, Error> {
+    pub(crate) fn parse(url: &str, token: Option<&str>, trust: &Trust) -> Result<Self, Error> {
         let uri: Uri = url.parse().map_err(|e| Error::Url(format!("{url}: {e}")))?;
-        match uri.scheme_str() {
-            Some("ws") => {}
-            Some("wss") => return Err(Error::Url("wss is not built into this client; use ws".into())),
-            _ => return Err(Error::Url(format!("{url}: it must begin with ws://"))),
-        }
-        if uri.host().is_none_or(str::is_empty) {
+        let tls = match uri.scheme_str() {
+            Some("ws") => None,
+            Some("wss") => Some(trust.config()?),
+            _ => return Err(Error::Url(format!("{url}: it must begin with ws:// or wss://"))),
+        };
+        let host = uri.host().unwrap_or_default().to_owned();
+        if host.is_empty() {
             return Err(Error::Url(format!("{url}: no host")));
         }
+        let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
         let authorization =
             token
                 .map(|token| HeaderValue::try_from(format!("Bearer {token}")))
                 .transpose()
                 .map_err(|_| Error::Url("the token holds characters that a header cannot carry".into()))?;
-        Ok(Self { url: url.to_owned(), authorization })
+        Ok(Self { url: url.to_owned(), host, port, tls, authorization })
+    }
+
+    /// Connects, with TLS where the URL asks for it.
+    pub(crate) async fn connect(&self) -> std::io::Result<Transport> {
+        transport::connect(&self.host, self.port, self.tls.clone()).await
     }
 
     /// The upgrade request, resuming `session` where there is one.
@@ -86,23 +102,23 @@ mod tests {
             ("ws://localhost:8080/ws", "session=happy-panda-42&resume=a%2Bb%2Fc%3D"),
             ("ws://localhost/ws?x=1", "x=1&session=happy-panda-42&resume=a%2Bb%2Fc%3D"),
         ] {
-            let request = Target::parse(url, None).unwrap().request(Some(&keys)).unwrap();
+            let request = Target::parse(url, None, &Trust::System).unwrap().request(Some(&keys)).unwrap();
             assert_eq!(request.uri().query(), Some(query));
         }
     }
 
     #[test]
     fn the_token_and_the_subprotocol_are_headers() {
-        let request = Target::parse("ws://h/ws", Some("t0")).unwrap().request(None).unwrap();
+        let request = Target::parse("ws://h/ws", Some("t0"), &Trust::System).unwrap().request(None).unwrap();
         assert_eq!(request.headers()[AUTHORIZATION], "Bearer t0");
         assert_eq!(request.headers()[SEC_WEBSOCKET_PROTOCOL], "fanfare.v1");
     }
 
     #[test]
     fn urls_that_cannot_be_opened_are_refused() {
-        for url in ["http://h/ws", "wss://h/ws", "h", "ws://", "ws:///ws"] {
-            assert!(matches!(Target::parse(url, None), Err(Error::Url(_))), "{url}");
+        for url in ["http://h/ws", "https://h/ws", "h", "ws://", "ws:///ws"] {
+            assert!(matches!(Target::parse(url, None, &Trust::System), Err(Error::Url(_))), "{url}");
         }
-        assert!(Target::parse("ws://h/", Some("a\nb")).is_err());
+        assert!(Target::parse("ws://h/", Some("a\nb"), &Trust::System).is_err());
     }
 }

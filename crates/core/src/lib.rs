@@ -3,6 +3,7 @@
 //! Commands come in as [`model::Command`]s, events go out through the [`hub`] to whoever subscribed. See
 //! `ARCHITECTURE.md` for the rooms of the product and the one way of data through them.
 
+pub mod feeds;
 pub mod hub;
 pub mod model;
 pub mod ports;

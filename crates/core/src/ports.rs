@@ -116,9 +116,39 @@ pub enum Info<'a> {
     MessagesDropped {
         /// How many.
         count: u64,
+        /// The feed channel they were of; none for topics.
+        channel: Option<&'a str>,
     },
     /// The server is shutting down.
     ServerShutdown,
+    /// The access token of this connection ends soon: refresh it in band (`accounts-and-messages.md` "Login").
+    TokenExpiring {
+        /// When, in milliseconds since 1970.
+        expires_at_ms: u64,
+    },
+    /// The subscription token of this topic has ended, and the subscription with it.
+    SubscriptionExpired {
+        /// The topic's name.
+        topic: &'a str,
+    },
+    /// A partition of a feed's source began or ceased to lag behind (`kafka.lag_warn`).
+    FeedLag {
+        /// The source's topic.
+        topic: &'a str,
+        /// The partition.
+        partition: i32,
+        /// Records it is behind.
+        lag: u64,
+        /// It began; else it ended.
+        raised: bool,
+    },
+    /// What an admin tells everyone on `/ws/system`.
+    Notice {
+        /// The admin's words.
+        message: &'a str,
+        /// `info`, `warning` or `critical`.
+        severity: &'a str,
+    },
 }
 
 impl Info<'_> {
@@ -128,15 +158,28 @@ impl Info<'_> {
             Info::TopicDeleted { .. } => "TOPIC_DELETED",
             Info::MessagesDropped { .. } => "MESSAGES_DROPPED",
             Info::ServerShutdown => "SERVER_SHUTDOWN",
+            Info::TokenExpiring { .. } => "TOKEN_EXPIRING",
+            Info::SubscriptionExpired { .. } => "SUBSCRIPTION_EXPIRED",
+            Info::FeedLag { .. } => "FEED_LAG",
+            Info::Notice { .. } => "NOTICE",
         }
     }
 
     /// One sentence for people.
-    pub const fn message(&self) -> &'static str {
+    pub const fn message(&self) -> &str {
         match self {
             Info::TopicDeleted { .. } => "the topic was deleted and the subscription has ended",
             Info::MessagesDropped { .. } => "events were dropped because the client reads too slowly",
             Info::ServerShutdown => "the server is shutting down; reconnect in a moment",
+            Info::TokenExpiring { .. } => {
+                "the access token ends soon; send a new one in an auth frame to stay connected"
+            }
+            Info::SubscriptionExpired { .. } => {
+                "the subscription token has ended and the subscription with it; subscribe again with a new one"
+            }
+            Info::FeedLag { raised: true, .. } => "the feed lags behind its source",
+            Info::FeedLag { raised: false, .. } => "the feed has caught up with its source",
+            Info::Notice { message, .. } => message,
         }
     }
 }
@@ -147,6 +190,8 @@ impl Info<'_> {
 pub trait Encoder: Send + Sync + 'static {
     /// An event of a topic.
     fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>);
+    /// A record of a feed: `body` are the members of its object.
+    fn record(&self, body: &str, out: &mut Vec<u8>);
     /// An info.
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>);
     /// An error that answers no command.

@@ -4,9 +4,11 @@
 //! no frame and no hub; everything it appends goes to a buffer of the caller. The encoding of an event is the same for all
 //! subscribers, so that it is made once.
 
+pub mod feed;
+mod info;
 pub mod json;
 pub mod jsonrpc;
-mod scan;
+pub mod scan;
 pub mod time;
 pub mod typed;
 mod welcome;
@@ -19,6 +21,8 @@ pub use welcome::{Welcome, WelcomeLimits, WelcomeServer};
 pub trait Dialect: Send + Sync + 'static {
     /// An event of a topic.
     fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>);
+    /// A record of a feed: `body` are the members of its object (see [`feed::write_body`]).
+    fn record(&self, body: &str, out: &mut Vec<u8>);
     /// An info.
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>);
     /// An error that answers no command.

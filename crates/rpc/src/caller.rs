@@ -1,7 +1,8 @@
 //! What a method can do on behalf of whoever called it. The server implements [`Caller`] once for a socket and once for
 //! `POST /rpc`.
 
-use fanfare_core::model::{Command, Epoch, EventMeta, Refusal, Reply};
+use crate::method::Either;
+use fanfare_core::model::{Command, Epoch, EventMeta, FeedSubscribed, Refusal, Reply, SubscribeFeed};
 
 /// Who calls, and all a method may ask for in their name. Nothing here waits.
 pub trait Caller {
@@ -14,11 +15,31 @@ pub trait Caller {
     /// Whether `auth.require` is on and nobody has authenticated here.
     fn must_authenticate(&self) -> bool;
 
+    /// Called before a method runs; an error refuses the call.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` where the caller may not call it so often.
+    fn begin(&mut self, method: &'static str) -> Result<(), Refusal> {
+        let _ = method;
+        Ok(())
+    }
+
+    /// Called when a method that [`Caller::begin`] let through has run, or has gone to run elsewhere.
+    fn ended(&mut self, method: &'static str, succeeded: bool) {
+        let _ = (method, succeeded);
+    }
+
     /// Carries out a command on topics or feeds.
     ///
     /// # Errors
     /// Whatever the services refuse; nothing was changed.
     fn execute(&mut self, command: Command<'_>) -> Result<Reply<'static>, Refusal>;
+
+    /// Subscribes to a feed; with `since` the answer comes when the source's log has been asked.
+    ///
+    /// # Errors
+    /// Whatever the services refuse; nothing was changed.
+    fn subscribe_feed(&mut self, order: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal>;
 
     /// Logs in on this connection with an access token. The session gets a new code.
     ///
@@ -181,6 +202,8 @@ pub struct HistoryQuery<'a> {
     pub before: Option<u64>,
     /// At most so many.
     pub limit: usize,
+    /// A subscription token, where the topic's rule asks for one.
+    pub token: Option<&'a str>,
 }
 
 /// A page of a topic's history.
@@ -212,6 +235,8 @@ pub struct HistoryEvent {
 pub struct FeedRow {
     /// The channel to subscribe to.
     pub channel: String,
+    /// The types of its records.
+    pub types: Vec<String>,
 }
 
 /// The server's name and figures.

@@ -3,7 +3,7 @@
 use crate::access::Access;
 use crate::caller::{Caller, Who};
 use crate::failure::{Failure, internal};
-use crate::method::{AsyncMethod, Example, Method, Positional};
+use crate::method::{AsyncMethod, Either, EitherMethod, Example, Method, Positional};
 use crate::panics::{Caught, guard};
 use crate::params::ParamSpec;
 use crate::schema::{STRICT, SchemaError, Scope, Shape, Violation, published, schema_of};
@@ -84,6 +84,25 @@ impl<M: AsyncMethod> Handler for Waiting<M> {
     }
 }
 
+struct EitherWay<M>(M);
+
+impl<M: EitherMethod> Handler for EitherWay<M> {
+    fn run(&self, caller: &mut dyn Caller, params: &str, out: &mut Vec<u8>) -> Result<Ran, Error> {
+        match self.0.call(caller, serde_json::from_str(params)?)? {
+            Either::Now(result) => {
+                write(out, &result)?;
+                Ok(Ran::Done)
+            }
+            Either::Later(wait) => Ok(Ran::Later(Box::pin(async move {
+                let result = wait.await?;
+                let mut out = Vec::new();
+                write(&mut out, &result)?;
+                Ok(out)
+            }))),
+        }
+    }
+}
+
 fn write(out: &mut Vec<u8>, result: &impl Serialize) -> Result<(), Error> {
     Ok(serde_json::to_writer(out, result)?)
 }
@@ -131,6 +150,19 @@ impl Entry {
         described.with(Box::new(Waiting(Arc::new(method))))
     }
 
+    pub(crate) fn either<M: EitherMethod>(method: M) -> Result<Self, SchemaError> {
+        let described = Described {
+            name: M::NAME,
+            summary: M::SUMMARY,
+            access: M::ACCESS,
+            positional: Positional::InOrder,
+            params_schema: schema_of::<M::Params<'static>>(false),
+            result_schema: schema_of::<M::Result>(true),
+            example: M::example(),
+        };
+        described.with(Box::new(EitherWay(method)))
+    }
+
     /// Checks, runs, checks: on failure nothing stays appended.
     pub(crate) fn run(
         &self,
@@ -139,6 +171,18 @@ impl Entry {
         out: &mut Vec<u8>,
     ) -> Result<Ran, Failure> {
         self.access.check(caller)?;
+        caller.begin(self.name)?;
+        let ran = self.run_admitted(caller, params, out);
+        caller.ended(self.name, ran.is_ok());
+        ran
+    }
+
+    fn run_admitted(
+        &self,
+        caller: &mut dyn Caller,
+        params: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<Ran, Failure> {
         let params = self.params.bind(params)?;
         let mark = out.len();
         let ran = self.settle(guard(|| self.handler.run(caller, &params, out)));

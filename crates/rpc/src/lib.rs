@@ -32,7 +32,7 @@ pub use caller::{
 };
 pub use dispatch::{Outcome, dispatch};
 pub use failure::Failure;
-pub use method::{AsyncMethod, Example, Method, Positional};
+pub use method::{AsyncMethod, Either, EitherMethod, Example, Method, Positional};
 pub use pending::Pending;
 pub use registry::{BuildError, Observer, Registry, RegistryBuilder};
 pub use schema::{SchemaError, SessionCodeText, Violation};

@@ -9,6 +9,7 @@ use serde::de::{Deserialize, DeserializeOwned};
 use serde::ser::Serialize;
 use serde_json::Value;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// A method that answers at once, on the thread of the connection that called.
@@ -47,6 +48,53 @@ pub trait Method: Send + Sync + 'static {
     /// # Errors
     /// A refusal with a documented code; nothing was changed.
     fn call(&self, caller: &mut dyn Caller, params: Self::Params<'_>) -> Result<Self::Result, Refusal>;
+}
+
+/// A method that answers at once if it can, and else when what it waits for has come: see [`Method`] for the rest.
+pub trait EitherMethod: Send + Sync + 'static {
+    /// The name clients call.
+    const NAME: &'static str;
+    /// One sentence for the documents.
+    const SUMMARY: &'static str;
+    /// Who may call it.
+    const ACCESS: Access = Access::ANYONE;
+
+    /// The params, an object; it may borrow from the request.
+    type Params<'a>: Deserialize<'a> + JsonSchema;
+    /// The result.
+    type Result: Serialize + JsonSchema;
+
+    /// A call and its result for the documents.
+    fn example() -> Example;
+
+    /// Carries it out, on the thread of the connection that called.
+    ///
+    /// # Errors
+    /// A refusal with a documented code; nothing was changed.
+    fn call(
+        &self,
+        caller: &mut dyn Caller,
+        params: Self::Params<'_>,
+    ) -> Result<Either<Self::Result>, Refusal>;
+}
+
+/// A result, or the wait for it.
+pub enum Either<T> {
+    /// It is here.
+    Now(T),
+    /// It comes; dropped at the server's deadline.
+    Later(Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send>>),
+}
+
+impl<T: 'static> Either<T> {
+    /// The same with another type of result.
+    #[must_use]
+    pub fn map<U>(self, with: impl FnOnce(T) -> U + Send + 'static) -> Either<U> {
+        match self {
+            Either::Now(value) => Either::Now(with(value)),
+            Either::Later(wait) => Either::Later(Box::pin(async move { wait.await.map(with) })),
+        }
+    }
 }
 
 /// A method that waits for something: it runs elsewhere, within a deadline the server sets, and its answer may be overtaken.

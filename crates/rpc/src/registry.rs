@@ -3,7 +3,7 @@
 use crate::caller::Caller;
 use crate::entry::{Entry, Ran};
 use crate::failure::Failure;
-use crate::method::{AsyncMethod, Method};
+use crate::method::{AsyncMethod, EitherMethod, Method};
 use crate::openrpc;
 use crate::schema::SchemaError;
 use fanfare_core::model::{ErrorCode, Refusal};
@@ -160,6 +160,13 @@ impl RegistryBuilder {
     #[must_use]
     pub fn async_method<M: AsyncMethod>(mut self, method: M) -> Self {
         self.entries.push(Entry::waiting(method));
+        self
+    }
+
+    /// Adds a method that may have to wait.
+    #[must_use]
+    pub fn either_method<M: EitherMethod>(mut self, method: M) -> Self {
+        self.entries.push(Entry::either(method));
         self
     }
 

@@ -90,7 +90,7 @@ fn refusals_have_their_number_and_name() {
         none,
         json!({ "code": -32010, "message": "nobody hears this topic", "data": { "code": "TOPIC_NOT_FOUND", "field": "topic" } })
     );
-    let feed = error(&registry, "feed.subscribe", r#"{"channel":"dashboard"}"#);
+    let feed = error(&registry, "feed.subscribe", r#"{"channel":"nowhere"}"#);
     assert_eq!(feed["data"]["code"], "CHANNEL_NOT_FOUND");
     assert_eq!(
         error(&registry, "session.authenticate", r#"{"token":"bad"}"#)["data"]["code"],
@@ -190,7 +190,9 @@ fn topics_pass_what_was_asked() {
     let seen = caller.seen.join("\n");
     assert!(
         seen.contains("offset: 3")
-            && seen.contains(r#"HistoryQuery { topic: "t", after: Some(17), before: None, limit: 5 }"#),
+            && seen.contains(
+                r#"HistoryQuery { topic: "t", after: Some(17), before: None, limit: 5, token: None }"#
+            ),
         "{seen}"
     );
     assert!(seen.contains("TopicQuery { after: None, limit: 100 }"), "{seen}");

@@ -88,6 +88,13 @@ impl Permit {
     pub fn address(&self) -> IpAddr {
         self.address
     }
+
+    /// The connection has logged in: it no longer counts among those that have yet to.
+    pub fn authenticated(&mut self) {
+        if std::mem::take(&mut self.unauthenticated) {
+            self.admission.unauthenticated.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Drop for Permit {
@@ -127,6 +134,14 @@ impl Rate {
     /// `per_second` units a second, `burst` at once; `None` when `per_second` is 0.
     pub fn new(per_second: u64, burst: u64) -> Option<Self> {
         (per_second > 0).then(|| Self::of(per_second, burst))
+    }
+
+    /// `count` units a minute, as many at once; `None` when 0.
+    pub fn per_minute(count: u32) -> Option<Self> {
+        (count > 0).then(|| {
+            let cost_ns = 60_000_000_000 / u64::from(count);
+            Self { cost_ns, depth_ns: cost_ns.saturating_mul(count.into()) }
+        })
     }
 
     fn of(per_second: u64, burst: u64) -> Self {
@@ -181,7 +196,7 @@ impl AddressBuckets {
 }
 
 /// IPv6 addresses count with their /64, which is what one subscriber gets.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
         v4 => v4,
@@ -204,6 +219,18 @@ mod tests {
         assert_eq!(rate.take(&mut full_at, 1, now + 99_000_000), Err(1));
         assert_eq!(rate.take(&mut full_at, 1, now + 100_000_000), Ok(()));
         assert_eq!(Rate::new(0, 5), None);
+    }
+
+    #[test]
+    fn a_minutes_worth_may_come_at_once() {
+        let rate = Rate::per_minute(3).unwrap();
+        let (mut full_at, now) = (0, 1_000_000_000);
+        for _ in 0..3 {
+            assert_eq!(rate.take(&mut full_at, 1, now), Ok(()));
+        }
+        assert_eq!(rate.take(&mut full_at, 1, now), Err(20_000));
+        assert_eq!(rate.take(&mut full_at, 1, now + 20_000_000_000), Ok(()));
+        assert_eq!(Rate::per_minute(0), None);
     }
 
     #[test]

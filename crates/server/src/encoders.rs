@@ -61,6 +61,10 @@ impl<D: Dialect> Encoder for Framed<D> {
         self.frame(event.payload.len() + 160, out, |dialect, out| dialect.event(event, out));
     }
 
+    fn record(&self, body: &str, out: &mut Vec<u8>) {
+        self.frame(body.len() + 56, out, |dialect, out| dialect.record(body, out));
+    }
+
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>) {
         self.frame(160, out, |dialect, out| dialect.info(info, now_ms, out));
     }

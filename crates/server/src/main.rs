@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use fanfare_server::cli::{Cli, Command};
-use fanfare_server::config::ConfigError;
-use fanfare_server::{doctor, serve};
+use fanfare_server::config::{Config, ConfigError};
+use fanfare_server::{doctor, serve, tls};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -32,10 +32,25 @@ fn run(command: Command) -> Result<ExitCode, ConfigError> {
             let _best_effort = std::io::stdout().lock().write_all(text.as_bytes());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Admin(args) => working(args.run()),
+        Command::Audit(args) => working(args.run()),
+        Command::Migrate(args) => working(args.run()),
+        Command::Backup(args) => working(args.run()),
+        Command::Restore(args) => working(args.run()),
+        Command::DevCert(args) => tls::dev_cert(&Config::load(&args.settings.sources())?.config),
+        Command::Feeds(args) => args.run(),
         Command::Pub(args) => Ok(client(Box::pin(args.run()))),
         Command::Sub(args) => Ok(client(Box::pin(args.run()))),
         Command::Bench(args) => Ok(client(Box::pin(args.run()))),
     }
+}
+
+/// Runs a command on what the server keeps, on a small runtime of its own.
+fn working(command: impl Future<Output = Result<ExitCode, ConfigError>>) -> Result<ExitCode, ConfigError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|e| ConfigError::key("data_dir", format!("the runtime cannot start: {e}")))?;
+    runtime.block_on(Box::pin(command))
 }
 
 /// Runs a client's command on a small runtime of its own.

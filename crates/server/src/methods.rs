@@ -1,14 +1,15 @@
 //! The methods of a node, and what they see of a caller that has no connection.
 
-use crate::access::Caller as By;
+use crate::access::{Caller as By, Granted};
 use crate::config::Config;
+use crate::credentials::Verified;
 use crate::node::{Node, unix_ms};
 use crate::telemetry::metrics::Metrics;
-use fanfare_core::model::{Command, ErrorCode, Refusal, Reply};
+use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
 use fanfare_core::topics;
 use fanfare_rpc::{
-    BuildError, Caller, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Observer, Registry,
-    ServerFacts, SessionGrant, SessionView, TopicPage, TopicQuery, TopicRow,
+    BuildError, Caller, Either, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Observer,
+    Registry, ServerFacts, SessionGrant, SessionView, TopicPage, TopicQuery, TopicRow,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -50,12 +51,27 @@ pub(crate) fn list_topics(node: &Node, by: &By, query: TopicQuery<'_>) -> Result
     Ok(TopicPage { items: found.into_iter().map(row).collect(), next })
 }
 
+/// The feed channels there are.
+pub(crate) fn list_feeds(node: &Node) -> Vec<FeedRow> {
+    let text = |t: Arc<str>| t.to_string();
+    let row = |(channel, types): (Arc<str>, Vec<Arc<str>>)| FeedRow {
+        channel: text(channel),
+        types: types.into_iter().map(text).collect(),
+    };
+    node.feeds.channels().into_iter().map(row).collect()
+}
+
 /// A page of a history that a caller may read.
 ///
 /// # Errors
 /// `TOPIC_NOT_FOUND` and what the rules refuse.
-pub(crate) fn read_history(node: &Node, by: &By, query: HistoryQuery<'_>) -> Result<HistoryPage, Refusal> {
-    node.access.history(query.topic, by)?;
+pub(crate) fn read_history(
+    node: &Node,
+    by: &By,
+    query: HistoryQuery<'_>,
+    granted: Granted<'_>,
+) -> Result<HistoryPage, Refusal> {
+    node.access.history(query.topic, by, granted)?;
     let range = topics::HistoryQuery { after: query.after, before: query.before, limit: query.limit };
     let found = node.topics.history(query.topic, range, unix_ms())?;
     let edge = if query.after.is_some() { found.events.last() } else { found.events.first() };
@@ -73,18 +89,31 @@ pub(crate) fn facts(node: &Node) -> ServerFacts {
         id: node.server_id().into(),
         uptime_seconds: node.uptime().as_secs(),
         connections: node.metrics.totals().connections,
-        users_online: 0,
+        users_online: node.users.online(),
     }
 }
 
 /// Stands for publishers over HTTP that give no `client_id`.
 pub(crate) const HTTP_CLIENT: &str = "http";
 
+/// Who a caller is, as methods see it.
+pub(crate) fn identity_of(by: &By) -> Identity<'_> {
+    match by {
+        By::Anonymous => Identity::Anonymous,
+        By::User(principal) => Identity::User { id: &principal.user_id, username: &principal.username },
+        By::Server(_) => Identity::Server,
+    }
+}
+
 /// A caller over `POST /rpc`.
 #[derive(Debug)]
-pub struct PostCaller<'a> {
+pub(crate) struct PostCaller<'a> {
     /// The node that answers.
-    pub node: &'a Node,
+    pub(crate) node: &'a Node,
+    /// On whose behalf.
+    pub(crate) by: &'a By,
+    /// Subscription tokens of the request that were looked at.
+    pub(crate) verified: Verified,
 }
 
 fn needs_connection() -> Refusal {
@@ -93,7 +122,7 @@ fn needs_connection() -> Refusal {
 
 impl Caller for PostCaller<'_> {
     fn identity(&self) -> Identity<'_> {
-        Identity::Anonymous
+        identity_of(self.by)
     }
 
     fn is_connection(&self) -> bool {
@@ -109,7 +138,8 @@ impl Caller for PostCaller<'_> {
             Command::Ping => Ok(Reply::Pong),
             Command::Publish(publish) => {
                 let topic = publish.topic.as_str();
-                self.node.access.publish(topic, &By::Anonymous)?;
+                let granted = self.verified.granted(publish.token.as_deref());
+                self.node.access.publish(topic, self.by, granted)?;
                 let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT);
                 let published = self.node.publish(&publish, client_id)?;
                 let topic = Cow::Owned(topic.to_owned());
@@ -119,8 +149,13 @@ impl Caller for PostCaller<'_> {
             | Command::Unsubscribe(_)
             | Command::SubscribeFeed { .. }
             | Command::UnsubscribeFeed { .. }
-            | Command::Authenticate { .. } => Err(needs_connection()),
+            | Command::Authenticate { .. }
+            | Command::Server { .. } => Err(needs_connection()),
         }
+    }
+
+    fn subscribe_feed(&mut self, _: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal> {
+        Err(needs_connection())
     }
 
     fn authenticate(&mut self, _token: &str) -> Result<SessionGrant, Refusal> {
@@ -144,15 +179,15 @@ impl Caller for PostCaller<'_> {
     }
 
     fn topics(&mut self, query: TopicQuery<'_>) -> Result<TopicPage, Refusal> {
-        list_topics(self.node, &By::Anonymous, query)
+        list_topics(self.node, self.by, query)
     }
 
     fn history(&mut self, query: HistoryQuery<'_>) -> Result<HistoryPage, Refusal> {
-        read_history(self.node, &By::Anonymous, query)
+        read_history(self.node, self.by, query, self.verified.granted(query.token))
     }
 
     fn feeds(&mut self) -> Result<Vec<FeedRow>, Refusal> {
-        Ok(Vec::new())
+        Ok(list_feeds(self.node))
     }
 
     fn server(&self) -> ServerFacts {

@@ -1,19 +1,28 @@
 //! A node: what its shards, its HTTP routes and its background tasks share.
 
-use crate::access::Access;
+use crate::access::{Access, Caller, Principal};
+use crate::accounts::Accounts;
 use crate::admission::{AddressBuckets, Admission, Rate};
+use crate::audit::Audit;
 use crate::config::Config;
+use crate::connections_log::ConnectionsLog;
 use crate::encoders;
+use crate::identity::{Identity, Users};
 use crate::shard::{Bell, ToShard};
 use crate::telemetry::metrics::{Metrics, ShardMetrics};
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{ConnAddr, Inbox, Post};
 use fanfare_core::model::{ErrorCode, EventId, Publish, Refusal};
 use fanfare_core::ports::Retention;
-use fanfare_core::session::{Resume, ResumeGuard, Resumed, SessionLimits, SessionPort, Sessions};
+use fanfare_core::session::{
+    Resume, ResumeGuard, Resumed, SessionCode, SessionLimits, SessionPort, Sessions,
+};
 use fanfare_core::topics::{Published, Publishing, TopicOptions, Topics, TopicsConfig};
 use fanfare_rpc::Registry;
+use fanfare_store::{EndedSession, Store};
 use fanfare_ws::Limits as FrameLimits;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -51,8 +60,23 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     /// Methods by name.
     pub registry: Registry,
+    /// Records from elsewhere.
+    pub feeds: crate::feeds::NodeFeeds,
     /// Who gets in.
     pub admission: Arc<Admission>,
+    /// What is kept.
+    pub store: Store,
+    /// Who there is.
+    pub accounts: Accounts,
+    /// Whom credentials stand for.
+    pub identity: Identity,
+    /// What is written down for good.
+    pub audit: Audit,
+    /// Connections of users that have closed.
+    pub connections_log: ConnectionsLog,
+    /// Users who are there.
+    pub(crate) users: Arc<Users>,
+    logins: Logins,
     pub(crate) shard_metrics: Vec<Arc<ShardMetrics>>,
     pub(crate) frame_limits: FrameLimits,
     pub(crate) ticks: Ticks,
@@ -69,6 +93,33 @@ pub struct Node {
     bound: OnceLock<Bound>,
 }
 
+/// What a node needs from those that were started before it.
+#[derive(Debug)]
+pub struct Services {
+    /// What is kept.
+    pub store: Store,
+    /// Who there is.
+    pub accounts: Accounts,
+    /// Whom credentials stand for.
+    pub identity: Identity,
+    /// What is written down for good.
+    pub audit: Audit,
+    /// Connections of users that have closed.
+    pub connections_log: ConnectionsLog,
+}
+
+/// The logins behind sessions, and those that ended a moment ago.
+#[derive(Debug, Default)]
+struct Logins {
+    /// Whom a session belongs to, for when it is resumed without a credential.
+    by_session: Mutex<HashMap<SessionCode, Arc<Principal>>>,
+    /// Logins that ended, and when: a connection that was on its way then must not stay.
+    ended: Mutex<HashMap<String, u64>>,
+}
+
+/// How long an ended login is remembered for connections on their way, in milliseconds.
+const ENDED_MS: u64 = 60_000;
+
 /// What is known once the listener is bound.
 #[derive(Debug)]
 pub struct Bound {
@@ -76,8 +127,8 @@ pub struct Bound {
     pub address: SocketAddr,
     /// Origins whose pages may connect.
     pub origins: Vec<String>,
-    /// The public origin's host name.
-    pub server_id: String,
+    /// The public origin's host.
+    pub public_host: String,
 }
 
 impl std::fmt::Debug for Node {
@@ -96,6 +147,7 @@ impl Node {
         bells: &[Bell],
         session_key: &[u8; 32],
         runtime: tokio::runtime::Handle,
+        services: Services,
     ) -> Result<Arc<Self>, fanfare_rpc::BuildError> {
         let id = random_u64();
         let inboxes: Arc<[Inbox<ToShard>]> = bells
@@ -124,6 +176,7 @@ impl Node {
             guard: ResumeGuard::default(),
             metrics,
             registry,
+            feeds: crate::feeds::NodeFeeds::default(),
             runtime,
             admission: Admission::new(l.max_connections, l.max_connections_per_ip, l.max_unauthenticated),
             shard_metrics,
@@ -132,6 +185,18 @@ impl Node {
             message_rate: l.messages().map(Rate::from),
             byte_rate: Rate::new(l.bytes_per_second.len() as u64, l.bytes_per_second.len() as u64),
             message_buckets: AddressBuckets::new(l.messages_per_ip().map(Rate::from)),
+            store: services.store,
+            accounts: services.accounts,
+            audit: services.audit,
+            connections_log: services.connections_log,
+            identity: services.identity,
+            users: Users::new(
+                config.presence.grace.as_millis() as u64,
+                l.max_connections_per_user,
+                l.messages_per_user().map(Rate::from),
+                l.commands().map(Rate::from),
+            ),
+            logins: Logins::default(),
             started: Instant::now(),
             id,
             serial: AtomicU64::new(0),
@@ -153,6 +218,7 @@ impl Node {
         };
         let m = &self.metrics;
         m.watch("fanfare_sessions", "Sessions, attached or not", of(|n| n.sessions.count() as u64));
+        m.watch("fanfare_users_online", "Distinct users online", of(|n| n.users.online()));
         m.watch("fanfare_topics", "Live topics", of(|n| n.topics.count() as u64));
         m.watch("fanfare_broker_up", "Whether the broker answers", || 1);
         m.watch_counter("fanfare_messages_published", "Events published", of(|n| n.topics.published()));
@@ -164,11 +230,10 @@ impl Node {
 
     /// Notes the address the listener got. Only the first call counts.
     pub fn bind(&self, address: SocketAddr) {
-        let origin = self.config.public_origin(address);
         let bound = Bound {
             address,
+            public_host: self.config.public_origin(address).host().to_owned(),
             origins: self.config.origins(address).iter().map(|o| o.as_str().to_owned()).collect(),
-            server_id: origin.host().to_owned(),
         };
         let _first = self.bound.set(bound);
     }
@@ -178,9 +243,16 @@ impl Node {
         self.bound.get()
     }
 
-    /// The public origin's host name.
+    /// Whether the public origin is a DNS name: not `localhost`, not an address.
+    pub fn is_named(&self) -> bool {
+        let host = self.bound.get().map_or("", |b| &b.public_host).trim_matches(['[', ']']);
+        let local = host == "localhost" || host.ends_with(".localhost");
+        !host.is_empty() && !local && host.parse::<IpAddr>().is_err()
+    }
+
+    /// The server's name in what users sign and in the welcome: fixed at the first start (`accounts-and-messages.md`).
     pub fn server_id(&self) -> &str {
-        self.bound.get().map_or("", |b| &b.server_id)
+        self.accounts.server_id()
     }
 
     /// The time now.
@@ -231,6 +303,7 @@ impl Node {
         &self,
         code: &str,
         token: &str,
+        user: Option<&str>,
         address: IpAddr,
         now_ms: u64,
     ) -> Result<Resumed, Refusal> {
@@ -239,23 +312,75 @@ impl Node {
             let why = "too many failed resumes from this address";
             return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait));
         }
-        self.sessions.resume(Resume { code, token, user: None }, now_ms).map_err(|refused| {
+        self.sessions.resume(Resume { code, token, user }, now_ms).map_err(|refused| {
             if refused.counted {
                 self.guard.failed(address, now_ms);
             }
             if let Some(addr) = refused.revoked {
                 self.close(addr, 4401, "session ended");
             }
-            let why = "this session cannot be resumed with this token; connect without session and resume for a new one";
-            Refusal::new(ErrorCode::Unauthorized, why)
+            not_resumed()
         })
     }
 
-    /// Takes one message out of an address's bucket.
+    /// Notes whom a session belongs to.
+    pub(crate) fn remember(&self, code: SessionCode, principal: &Arc<Principal>) {
+        self.logins.by_session.lock().insert(code, principal.clone());
+    }
+
+    /// Whom a session belonged to when it was last used.
+    pub(crate) fn remembered(&self, code: SessionCode) -> Option<Arc<Principal>> {
+        self.logins.by_session.lock().get(&code).cloned()
+    }
+
+    /// Ends the connections and sessions of logins that have ended: 4401.
+    pub fn end_sessions(&self, ended: &[EndedSession]) {
+        for login in ended {
+            self.logins.ended.lock().insert(login.id.clone(), unix_ms());
+            self.end_logins(&login.user_id, Some(&login.id));
+        }
+    }
+
+    /// Ends all connections and sessions of a user, whatever proved them.
+    pub fn end_user(&self, user_id: &str) {
+        self.end_logins(user_id, None);
+    }
+
+    fn end_logins(&self, user_id: &str, session_id: Option<&str>) {
+        let is = |p: &Principal| *p.user_id == *user_id && session_id.is_none_or(|id| *p.session_id == *id);
+        self.identity.forget(is);
+        self.logins.by_session.lock().retain(|code, principal| {
+            if is(principal) {
+                self.sessions.end(*code);
+                return false;
+            }
+            true
+        });
+        for addr in self.users.connections(user_id, session_id) {
+            self.close(addr, 4401, "session ended");
+        }
+    }
+
+    /// Whether a login ended a moment ago.
+    pub(crate) fn has_ended(&self, session_id: &str) -> bool {
+        self.logins.ended.lock().contains_key(session_id)
+    }
+
+    /// Forgets logins of sessions that are gone, and users who have left.
+    pub(crate) fn sweep_logins(&self, now_ms: u64) {
+        self.users.sweep(now_ms);
+        self.logins.ended.lock().retain(|_, at| now_ms < *at + ENDED_MS);
+        self.logins.by_session.lock().retain(|code, _| self.sessions.info(*code, now_ms).is_some());
+    }
+
+    /// Takes one message out of an address's bucket. The app's own backend has no such limit.
     ///
     /// # Errors
     /// `RATE_LIMITED`.
-    pub(crate) fn take_message(&self, address: IpAddr) -> Result<(), Refusal> {
+    pub(crate) fn take_message(&self, address: IpAddr, caller: &Caller) -> Result<(), Refusal> {
+        if matches!(caller, Caller::Server(_)) {
+            return Ok(());
+        }
         self.message_buckets.take(address, self.now().ns).map_err(|wait| {
             self.metrics.refused_by("address");
             let why = "too many messages from this address; this one was not processed";
@@ -299,6 +424,13 @@ impl Node {
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
+}
+
+/// Every reason not to resume a session answers alike.
+pub(crate) fn not_resumed() -> Refusal {
+    let why =
+        "this session cannot be resumed with this token; connect without session and resume for a new one";
+    Refusal::new(ErrorCode::Unauthorized, why)
 }
 
 /// A request that is being answered.

@@ -1,18 +1,27 @@
 //! `fanfare serve`: puts the parts together, runs until told to stop, and stops in order.
 //!
-//! Stopping (`protocol.md` 5): HTTP answers probes only; requests in flight finish; every shard stops taking commands,
+//! Stopping (`protocol.md` 5): HTTP answers probes only; requests in flight finish; feeds stop and commit; every shard stops taking commands,
 //! tells its clients and posts what it has; when all have posted, every shard flushes and closes everyone with 1001.
 
+use crate::accounts::Accounts;
+use crate::audit::life::Life;
+use crate::audit::{self, Audit, AuditOptions};
 use crate::cli::ServeArgs;
 use crate::config::{Config, ConfigError};
+use crate::connections_log::ConnectionsLog;
 use crate::data_dir::DataDir;
 use crate::http::{self, Listener};
-use crate::listen;
-use crate::node::{Node, unix_ms};
+use crate::identity::Identity;
+use crate::listen::{self, Service};
+use crate::node::{Node, Services, unix_ms};
 use crate::shard::{Bell, Driver, ToShard};
+use crate::storage::{self, Commits};
 use crate::telemetry::logs;
+use crate::telemetry::snapshots::Snapshots;
+use crate::tls::{Tls, reload};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,6 +47,7 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
     let loaded = Config::load(&args.sources())?;
     loaded.config.check_exposure()?;
     let data = DataDir::open(&loaded.config.data_dir)?;
+    data.must_be_whole()?;
     let key = data.key("session.key")?;
     let notices = loaded.notices();
     let config = loaded.config;
@@ -54,11 +64,26 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
     runtime.block_on(run(config, &data, &key, threads))
 }
 
-async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> Result<ExitCode, ConfigError> {
+async fn run(
+    config: Config,
+    data: &DataDir,
+    session_key: &[u8; 32],
+    shards: usize,
+) -> Result<ExitCode, ConfigError> {
     let no_descriptor =
         |e: std::io::Error| ConfigError::key("limits.max_connections", format!("no descriptor left: {e}"));
     let bells = (0..shards).map(|_| Bell::new()).collect::<Result<Vec<_>, _>>().map_err(no_descriptor)?;
-    let listener = listen::bind(&config).await?;
+    let tls = Tls::load(&config)?;
+    let (key, port) = match tls {
+        Some(_) => ("tls.port", config.tls.port),
+        None => ("server.port", config.server.port),
+    };
+    let listener = listen::bind(&config, key, port).await?;
+    let redirecting = match tls {
+        Some(_) => Some(listen::bind(&config, "tls.redirect_port", config.tls.redirect_port).await?),
+        None => None,
+    };
+    let renewal = tls.clone().map(reload).transpose().map_err(no_descriptor)?;
     let address = listener.local_addr().map_err(|e| ConfigError::key("server.host", e.to_string()))?;
     let ops = match &config.server.ops_listen {
         Some(at) => Some(ops_listener(&at.to_string()).await?),
@@ -67,25 +92,78 @@ async fn run(config: Config, data: &DataDir, key: &[u8; 32], shards: usize) -> R
     let header_timeout = config.server.header_timeout;
     let shutdown_timeout = config.server.shutdown_timeout;
     let runtime = tokio::runtime::Handle::current();
-    let built = Node::new(config, &bells, key, runtime);
+    let commits = Arc::new(Commits::default());
+    let services = start_services(&config, data, address, &commits).await?;
+    let (store, audit) = (services.store.clone(), services.audit.clone());
+    let built = Node::new(config, &bells, session_key, runtime, services);
     let node = built.map_err(|e| {
         ConfigError::key("rpc.test_methods", format!("the methods cannot be registered: {e}"))
     })?;
     node.bind(address);
+    storage::watch(&node.metrics, &store, commits);
+    let (lost, rows) = (audit.clone(), node.connections_log.clone());
+    node.metrics
+        .watch_counter("fanfare_audit_lost", "Audit events that are only counted", move || lost.lost());
+    node.metrics.watch_counter(
+        "fanfare_connection_rows_lost",
+        "Closed connections left out of the store",
+        move || rows.lost(),
+    );
+    restore_topics(&node).await?;
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
+    crate::feeds::start(&node)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };
     let mut serving = tokio::task::JoinSet::new();
-    serving.spawn(listen::serve(listener, http::router(node.clone(), public), header_timeout));
+    let mut redirect_from = None;
+    let plain = |routes| Service { routes, header_timeout, tls: None };
+    let acceptor = tls.as_ref().map(Tls::acceptor);
+    let service = Service { tls: acceptor, ..plain(http::router(node.clone(), public)) };
+    serving.spawn(listen::serve(listener, service));
+    if let Some(redirecting) = redirecting {
+        redirect_from = redirecting.local_addr().ok();
+        serving.spawn(listen::serve(redirecting, plain(http::redirects(node.clone()))));
+    }
     if let Some(ops) = ops {
-        serving.spawn(listen::serve(ops, http::router(node.clone(), Listener::Ops), header_timeout));
+        serving.spawn(listen::serve(ops, plain(http::router(node.clone(), Listener::Ops))));
+    }
+    if let Some(renewal) = renewal {
+        serving.spawn(renewal);
     }
     serving.spawn(sweep(node.clone()));
-    announce(&node, data)?;
+    serving.spawn(crate::identity::watch(node.clone()));
+    serving.spawn(snapshots(&node)?.run());
+    let life = Life::begin(&node.config.data_dir, &audit)
+        .map_err(|e| ConfigError::key("data_dir", format!("it cannot be written: {e}")))?;
+    announce(&node, data, redirect_from)?;
     told_to_stop().await;
     let code = stop(&node, ended, shutdown_timeout).await;
     serving.shutdown().await;
+    node.connections_log.flush().await;
+    life.end(&audit, "signal").await;
+    store.close().await;
     data.remove_address();
     Ok(code)
+}
+
+/// What stands behind the node: the store, accounts, credentials, the audit log.
+pub(crate) async fn start_services(
+    config: &Config,
+    data: &DataDir,
+    address: std::net::SocketAddr,
+    commits: &Arc<Commits>,
+) -> Result<Services, ConfigError> {
+    let store = storage::open_to_serve(config, commits.clone()).await?;
+    let options = AuditOptions {
+        node: audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?,
+        sealer: audit::Sealer::load_or_create(&config.data_dir)?,
+        cadence: audit::Cadence::default(),
+    };
+    let audit = Audit::start(store.clone(), options);
+    let origin = config.public_origin(address);
+    let accounts = Accounts::open(config, &store, data, &origin, audit.clone()).await?;
+    let identity = Identity::new(config, store.clone(), accounts.clone())?;
+    let connections_log = ConnectionsLog::start(store.clone());
+    Ok(Services { store, accounts, identity, audit, connections_log })
 }
 
 async fn ops_listener(at: &str) -> Result<tokio::net::TcpListener, ConfigError> {
@@ -117,17 +195,44 @@ fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<onesh
     Ok(ended)
 }
 
+/// Makes the topics that were made by hand in a life before.
+async fn restore_topics(node: &Node) -> Result<(), ConfigError> {
+    let kept = node.store.kept_topics().await.map_err(|e| storage::wrong(&e))?;
+    for topic in kept {
+        let options = storage::topic_options(node.topics.options_of(&topic.name), &topic);
+        if let Err(refusal) = node.topics.make(&topic.name, options, unix_ms()) {
+            tracing::warn!(why = %refusal.message, "a topic that was kept cannot be made again");
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the metrics in the store from now on.
+fn snapshots(node: &Node) -> Result<Snapshots, ConfigError> {
+    let config = &node.config;
+    Ok(Snapshots {
+        metrics: node.metrics.clone(),
+        store: node.store.clone(),
+        node: audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?,
+        every: config.metrics.snapshot_interval,
+    })
+}
+
 /// Prints the address and writes it down: from here on the server can be found.
-fn announce(node: &Node, data: &DataDir) -> Result<(), ConfigError> {
+fn announce(node: &Node, data: &DataDir, redirect_from: Option<SocketAddr>) -> Result<(), ConfigError> {
     let Some(bound) = node.bound() else { return Ok(()) };
-    let url = format!("http://{}", bound.address);
+    let scheme = if node.config.serves_tls() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", bound.address);
     data.write_address(&url)?;
     let local = match bound.address.ip().is_unspecified() {
-        true => format!(" (http://localhost:{})", bound.address.port()),
+        true => format!(" ({scheme}://localhost:{})", bound.address.port()),
         false => String::new(),
     };
     // With standard output gone there is nobody to tell.
     let _best_effort = writeln!(std::io::stdout().lock(), "listening on {url}{local}");
+    if let Some(from) = redirect_from {
+        let _best_effort = writeln!(std::io::stdout().lock(), "redirecting http://{from}");
+    }
     if node.config.is_production() && node.config.topics.rules.is_empty() {
         tracing::info!(
             "no topics.rules: anyone may subscribe, only the app's backend publishes, makes and deletes topics"
@@ -147,6 +252,7 @@ async fn sweep(node: Arc<Node>) {
         let swept = tokio::task::spawn_blocking(move || {
             node.topics.sweep(unix_ms());
             node.sessions.sweep(unix_ms(), SWEEP_SESSIONS);
+            node.sweep_logins(unix_ms());
         });
         if swept.await.is_err() {
             tracing::error!("a sweep panicked");
@@ -179,6 +285,9 @@ async fn stop(node: &Arc<Node>, ended: Vec<oneshot::Receiver<()>>, timeout: Dura
     node.drain();
     while node.requests_in_flight() > 0 && Instant::now() + timeout / 2 < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    if tokio::time::timeout_at(deadline, node.feeds.stop()).await.is_err() {
+        tracing::warn!("server.shutdown_timeout passed before the feeds had stopped");
     }
     let shards = 0..node.topics.inboxes().len();
     let posted = shards.clone().map(|shard| {

@@ -1,7 +1,8 @@
 //! Fanfare: testkit. What the tests of several crates share, and nothing that ships.
 //!
 //! [`model`] explores the schedules of the fan-out core. [`server`] starts the real binary; [`client`] talks to it with
-//! a library nobody of the project wrote; [`raw`] and [`raw_http`] say on a socket what no library would. Everything
+//! a library nobody of the project wrote; [`raw`] and [`raw_http`] say on a socket what no library would, over [`tls`] if
+//! asked. Everything
 //! waits for conditions with a deadline, and fails by panicking: only tests call it.
 
 #[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
@@ -17,3 +18,5 @@ pub mod raw_http;
 mod raw_stream;
 #[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
 pub mod server;
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+pub mod tls;

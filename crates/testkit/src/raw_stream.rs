@@ -1,9 +1,12 @@
 //! A TCP connection and what was read of it, with a deadline for every wait.
 
 use crate::raw_http::{Answer, Head};
+use crate::tls;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustls::{ClientConfig, ClientConnection};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest wait for the peer to take what is written.
@@ -15,11 +18,12 @@ pub struct Endpoint {
     to: SocketAddr,
     from: Ipv4Addr,
     receive_buffer: Option<usize>,
+    tls: Option<&'static Arc<ClientConfig>>,
 }
 
 impl From<SocketAddr> for Endpoint {
     fn from(to: SocketAddr) -> Self {
-        Self { to, from: Ipv4Addr::LOCALHOST, receive_buffer: None }
+        Self { to, from: Ipv4Addr::LOCALHOST, receive_buffer: None, tls: None }
     }
 }
 
@@ -28,6 +32,19 @@ impl Endpoint {
     #[must_use]
     pub fn from_address(mut self, last: u8) -> Self {
         self.from = Ipv4Addr::new(127, 0, 0, last);
+        self
+    }
+
+    /// With TLS that takes any certificate.
+    #[must_use]
+    pub fn tls(self) -> Self {
+        self.tls_as(tls::anyone())
+    }
+
+    /// With TLS as this configuration says.
+    #[must_use]
+    pub fn tls_as(mut self, config: &'static Arc<ClientConfig>) -> Self {
+        self.tls = Some(config);
         self
     }
 
@@ -46,6 +63,9 @@ pub struct Stream {
     buffer: Vec<u8>,
     at: usize,
     ended: bool,
+    tls: Option<Box<ClientConnection>>,
+    /// The peer said goodbye within TLS.
+    goodbye: bool,
 }
 
 impl Stream {
@@ -68,10 +88,15 @@ impl Stream {
         let from = SocketAddr::new(IpAddr::V4(to.from), 0);
         rustix::net::bind(&socket, &from).expect("a loopback address");
         rustix::net::connect(&socket, &to.to).ok()?;
-        let tcp = TcpStream::from(socket);
+        let mut tcp = TcpStream::from(socket);
         tcp.set_nodelay(true).expect("a TCP socket");
         tcp.set_write_timeout(Some(PATIENCE)).expect("a TCP socket");
-        Some(Self { tcp, buffer: Vec::new(), at: 0, ended: false })
+        tcp.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
+        let tls = match to.tls {
+            Some(config) => Some(tls::handshake(config, to.to, &mut tcp)?),
+            None => None,
+        };
+        Some(Self { tcp, buffer: Vec::new(), at: 0, ended: false, tls, goodbye: false })
     }
 
     /// Writes all of it.
@@ -80,12 +105,42 @@ impl Stream {
     /// When the peer is gone.
     #[track_caller]
     pub fn write(&mut self, bytes: &[u8]) {
-        self.tcp.write_all(bytes).expect("the peer takes it");
+        assert!(self.try_write(bytes), "the peer takes it");
     }
 
     /// Writes as much as the peer takes before it is gone; says whether it took all.
     pub fn try_write(&mut self, bytes: &[u8]) -> bool {
-        self.tcp.write_all(bytes).is_ok()
+        match &mut self.tls {
+            Some(session) => self.tcp.write_all(&tls::seal(session, bytes)).is_ok(),
+            None => self.tcp.write_all(bytes).is_ok(),
+        }
+    }
+
+    /// The TLS session.
+    ///
+    /// # Panics
+    /// When the connection is plain.
+    pub fn session(&mut self) -> &mut ClientConnection {
+        self.tls.as_mut().expect("a connection with TLS")
+    }
+
+    /// What [`Stream::write`] would write, for [`Stream::writer`] to write in its own way.
+    pub fn seal(&mut self, bytes: &[u8]) -> Vec<u8> {
+        tls::seal(self.session(), bytes)
+    }
+
+    /// Writes what the session has to say of its own.
+    ///
+    /// # Panics
+    /// When the peer is gone.
+    pub fn flush(&mut self) {
+        let bytes = tls::ciphertext(self.session());
+        self.tcp.write_all(&bytes).expect("the peer takes it");
+    }
+
+    /// Whether the peer said goodbye within TLS before the stream ended.
+    pub fn heard_goodbye(&self) -> bool {
+        self.goodbye
     }
 
     /// Another handle of the same connection, for a thread that only writes.
@@ -136,7 +191,13 @@ impl Stream {
         let mut chunk = [0; 16 * 1024];
         match self.tcp.read(&mut chunk) {
             Ok(0) => self.ended = true,
-            Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
+            Ok(n) => match &mut self.tls {
+                None => self.buffer.extend_from_slice(&chunk[..n]),
+                Some(session) => match tls::open(session, &chunk[..n], &mut self.buffer) {
+                    Ok(goodbye) => self.goodbye |= goodbye,
+                    Err(_broken) => self.ended = true,
+                },
+            },
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(_reset) => self.ended = true,

@@ -4,6 +4,7 @@
 //! for. Whatever a test does, dropping the [`Server`] ends the process.
 
 use crate::raw_http::{Answer, Request};
+use crate::raw_stream::Endpoint;
 use rustix::process::{Pid, Resource, Rlimit, kill_process, prlimit};
 use serde_json::Value;
 use std::fs::File;
@@ -43,6 +44,7 @@ pub struct Server {
     child: Child,
     folder: TempDir,
     addr: SocketAddr,
+    tls: bool,
 }
 
 impl Server {
@@ -60,14 +62,15 @@ impl Server {
             .spawn()
             .expect("the binary starts");
         let address = folder.path().join("data/address");
-        let addr = eventually("the server listens", PATIENCE, || {
+        let (addr, tls) = eventually("the server listens", PATIENCE, || {
             if let Some(status) = child.try_wait().expect("a child") {
                 panic!("the server ended at once, {status}: {}", read(&folder.path().join("err")));
             }
             let text = std::fs::read_to_string(&address).ok()?;
-            text.trim().strip_prefix("http://")?.parse().ok()
+            let (scheme, addr) = text.trim().split_once("://")?;
+            Some((addr.parse().ok()?, scheme == "https"))
         });
-        Self { child, folder, addr }
+        Self { child, folder, addr, tls }
     }
 
     /// The command that starts a server on `data_dir`; nothing of this process's environment configures it.
@@ -90,6 +93,12 @@ impl Server {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it listens, with TLS if it serves that.
+    pub fn endpoint(&self) -> Endpoint {
+        let endpoint = Endpoint::from(self.addr);
+        if self.tls { endpoint.tls() } else { endpoint }
     }
 
     /// Its data folder.
@@ -131,13 +140,13 @@ impl Server {
     /// A GET.
     #[track_caller]
     pub fn get(&self, target: &str) -> Answer {
-        Request::get(target).send(self.addr)
+        Request::get(target).send(self.endpoint())
     }
 
     /// A POST of JSON.
     #[track_caller]
     pub fn post(&self, target: &str, body: &Value) -> Answer {
-        Request::post(target, &body.to_string()).send(self.addr)
+        Request::post(target, &body.to_string()).send(self.endpoint())
     }
 
     /// Makes a topic by hand.

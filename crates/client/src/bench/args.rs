@@ -2,10 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
+use rustls::ClientConfig;
 
 use super::peer::Dialect;
+use crate::Trust;
+use crate::commands::TrustArgs;
 
 /// Load a server and measure it.
 #[derive(Debug, Clone, Args)]
@@ -45,6 +49,9 @@ pub(super) struct ServerArgs {
     /// Where it listens. A port below the range of ephemeral ports cannot collide with one of the clients'.
     #[arg(long, default_value_t = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080))]
     pub(super) address: SocketAddrV4,
+    /// With one of these the connections use TLS.
+    #[command(flatten)]
+    pub(super) trust: TrustArgs,
     /// The upgrade's path, if not the dialect's own.
     #[arg(long)]
     pub(super) path: Option<String>,
@@ -63,6 +70,16 @@ pub(super) struct ServerArgs {
     /// The server to start: its command and arguments.
     #[arg(last = true)]
     pub(super) command: Vec<String>,
+}
+
+impl ServerArgs {
+    /// What TLS needs; `None` without `--ca` and `--pin`.
+    pub(super) fn tls(&self) -> Result<Option<Arc<ClientConfig>>, String> {
+        match self.trust.trust() {
+            Trust::System => Ok(None),
+            trust => trust.config().map(Some).map_err(|e| e.to_string()),
+        }
+    }
 }
 
 /// How long to measure.

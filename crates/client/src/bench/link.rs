@@ -6,9 +6,11 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendFlags, SocketFlags, SocketType, bind, connect, send, socket_with, sockopt,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send, socket_with,
+    sockopt,
 };
 
+use super::encrypted::Encrypted;
 use super::frame::{Masker, Opcode};
 use super::peer::Role;
 use super::sequence::Sequence;
@@ -45,6 +47,7 @@ pub(super) struct Link {
     pub(super) partial: Vec<u8>,
     /// Bytes that the kernel has not taken yet.
     pub(super) out: Vec<u8>,
+    pub(super) tls: Option<Encrypted>,
 }
 
 impl Link {
@@ -77,6 +80,7 @@ impl Link {
             sequence: Sequence::default(),
             partial: Vec::new(),
             out: Vec::new(),
+            tls: None,
         })
     }
 
@@ -86,7 +90,10 @@ impl Link {
     }
 
     /// Writes what the kernel takes now.
-    pub(super) fn write(&mut self) -> rustix::io::Result<()> {
+    pub(super) fn write(&mut self) -> std::io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            return tls.write(&self.socket, &mut self.out);
+        }
         if self.out.is_empty() {
             return Ok(());
         }
@@ -96,7 +103,25 @@ impl Link {
                 Ok(())
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(()),
-            Err(e) => Err(e),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Whether something is left to write.
+    pub(super) fn wants_write(&self) -> bool {
+        !self.out.is_empty() || self.tls.as_ref().is_some_and(Encrypted::wants_write)
+    }
+
+    /// Reads once what is there; how many bytes, which may be none.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
+        if let Some(tls) = &mut self.tls {
+            return tls.read(&self.socket, buffer);
+        }
+        match recv(&self.socket, buffer, RecvFlags::empty()) {
+            Ok((0, _)) => Err("the server hung up without a close frame".into()),
+            Ok((read, _)) => Ok(read),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(e) => Err(format!("read: {e}")),
         }
     }
 }

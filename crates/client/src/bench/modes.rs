@@ -36,7 +36,8 @@ fn begin(
     let server = Server::obtain(args, stop)?;
     limits::pin(args.client_cpu)?;
     let names = (0..topics).map(|i| format!("bench{i}")).collect();
-    let swarm = Swarm::new(args.address, dialect, args.path.clone(), names, Arc::clone(stop))?;
+    let (path, tls) = (args.path.clone(), args.tls()?);
+    let swarm = Swarm::new(args.address, dialect, path, tls, names, Arc::clone(stop))?;
     Ok((server, swarm))
 }
 

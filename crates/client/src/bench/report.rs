@@ -9,6 +9,7 @@ use super::histogram::Histogram;
 use super::process::{self, CpuTimes};
 use super::server::Server;
 use super::swarm::Swarm;
+use crate::Trust;
 
 /// Figures by name. Times are in the unit that the name ends with, memory in bytes.
 #[derive(Debug)]
@@ -31,7 +32,9 @@ impl Report {
 
     /// The report of a run on `server`, which was obtained by `args`.
     pub(super) fn of(mode: &str, args: &ServerArgs, server: &Server) -> Self {
-        Self::new(mode, &args.label, server.pinned && args.client_cpu.is_some())
+        let mut report = Self::new(mode, &args.label, server.pinned && args.client_cpu.is_some());
+        report.set("tls", args.trust.trust() != Trust::System);
+        report
     }
 
     pub(super) fn set(&mut self, name: &str, value: impl Into<Value>) {

@@ -13,9 +13,11 @@ use std::time::Duration;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv, sockopt};
+use rustix::net::sockopt;
+use rustls::ClientConfig;
 
 use super::clock::{Clock, Timer, nanos};
+use super::encrypted::Encrypted;
 use super::frame::{self, Masker, Opcode};
 use super::handshake::{beat, closed, greet, upgrade, upgraded};
 use super::link::{Link, Stage};
@@ -54,6 +56,7 @@ pub(super) struct Swarm {
     server: SocketAddrV4,
     dialect: Dialect,
     path: Option<String>,
+    tls: Option<Arc<ClientConfig>>,
     scripts: Vec<(Role, Script)>,
     stop: Arc<AtomicBool>,
     pub(super) links: Vec<Link>,
@@ -74,6 +77,7 @@ impl Swarm {
         server: SocketAddrV4,
         dialect: Dialect,
         path: Option<String>,
+        tls: Option<Arc<ClientConfig>>,
         topics: Vec<String>,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, String> {
@@ -89,6 +93,7 @@ impl Swarm {
             server,
             dialect,
             path,
+            tls,
             scripts: Vec::new(),
             stop,
             links: Vec::new(),
@@ -130,11 +135,14 @@ impl Swarm {
         Ok((self.clock.now() - start) as f64 / 1e9)
     }
 
-    fn begin(&mut self, role: Role, topic: u32) -> rustix::io::Result<()> {
+    fn begin(&mut self, role: Role, topic: u32) -> std::io::Result<()> {
         if !self.scripts.iter().any(|(of, _)| *of == role) {
             self.scripts.push((role, self.dialect.script(role, self.path.as_deref())));
         }
-        let link = Link::open(self.server, self.links.len(), role, topic)?;
+        let mut link = Link::open(self.server, self.links.len(), role, topic)?;
+        if let Some(config) = &self.tls {
+            link.tls = Some(Encrypted::new(config, self.server).map_err(std::io::Error::other)?);
+        }
         let key = EventData::new_u64(self.links.len() as u64);
         epoll::add(&self.epoll, &link.socket, key, EventFlags::IN | EventFlags::OUT)?;
         self.links.push(link);
@@ -197,7 +205,7 @@ impl Swarm {
             return Ok(());
         }
         link.write().map_err(|e| format!("write: {e}"))?;
-        let left = !link.out.is_empty();
+        let left = link.wants_write();
         if link.watching_write != left {
             link.watching_write = left;
             let flags = if left { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
@@ -227,12 +235,7 @@ impl Swarm {
         }
         self.buffer[..kept].copy_from_slice(&link.partial);
         link.partial.clear();
-        let read = match recv(&link.socket, &mut self.buffer[kept..], RecvFlags::empty()) {
-            Ok((0, _)) => return Err("the server hung up without a close frame".into()),
-            Ok((read, _)) => read,
-            Err(Errno::AGAIN | Errno::INTR) => 0,
-            Err(e) => return Err(format!("read: {e}")),
-        };
+        let read = link.read(&mut self.buffer[kept..])?;
         self.reads += 1;
         self.bytes_read += read as u64;
         let buffer = std::mem::take(&mut self.buffer);

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{ServerArgs, failed, topics};
-use crate::{Client, Options, PublishOptions};
+use crate::{Client, PublishOptions};
 
 /// Publish to a topic.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,9 +38,9 @@ impl PubArgs {
         if self.create {
             topics::create(&self.server, &self.topic).await?;
         }
-        let options = Options { token: self.server.token.clone(), ..Options::default() };
         // Nobody subscribes here, so there are no notices to read.
-        let (client, _) = Client::connect(&self.server.url, options).await.map_err(|e| e.to_string())?;
+        let (client, _) =
+            Client::connect(&self.server.url, self.server.options()).await.map_err(|e| e.to_string())?;
         if self.payload == "-" {
             let mut lines = BufReader::new(tokio::io::stdin()).lines();
             while let Some(line) = lines.next_line().await.map_err(|e| format!("standard input: {e}"))? {

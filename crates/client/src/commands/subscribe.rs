@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::{ServerArgs, failed};
-use crate::{Client, Error, Notice, Notices, Options, Position};
+use crate::{Client, Error, Notice, Notices, Position};
 
 /// Subscribe to topics and print their events.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,8 +26,7 @@ impl SubArgs {
     /// Runs until SIGINT (exit code 0), or until the server ends it for good (1). Standard output carries one line an event,
     /// `TOPIC OFFSET PAYLOAD` or the raw frame; what becomes of the connection goes to standard error.
     pub async fn run(self) -> ExitCode {
-        let options = Options { token: self.server.token.clone(), ..Options::default() };
-        let (client, notices) = match Client::connect(&self.server.url, options).await {
+        let (client, notices) = match Client::connect(&self.server.url, self.server.options()).await {
             Ok(connected) => connected,
             Err(e) => return failed(&e),
         };

@@ -9,10 +9,10 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::ServerArgs;
+use crate::transport;
 
 /// From the connect to the whole answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,12 +43,15 @@ pub(super) async fn create(server: &ServerArgs, topic: &str) -> Result<(), Strin
 async fn post(server: &ServerArgs, topic: &str) -> Result<(), String> {
     let uri: hyper::Uri = server.url.parse().map_err(|e| format!("invalid url: {e}"))?;
     let authority = uri.authority().ok_or("invalid url: no host")?;
-    let host = authority.host().trim_matches(['[', ']']);
-    let tcp = TcpStream::connect((host, authority.port_u16().unwrap_or(80)))
+    let (tls, port) = match uri.scheme_str() {
+        Some("wss") => (Some(server.trust.trust().config().map_err(|e| e.to_string())?), 443),
+        _ => (None, 80),
+    };
+    let stream = transport::connect(authority.host(), authority.port_u16().unwrap_or(port), tls)
         .await
         .map_err(|e| format!("cannot connect to {authority}: {e}"))?;
     let (mut sender, connection) =
-        http1::handshake(TokioIo::new(tcp)).await.map_err(|e| format!("POST /topics: {e}"))?;
+        http1::handshake(TokioIo::new(stream)).await.map_err(|e| format!("POST /topics: {e}"))?;
     let body = serde_json::json!({ "name": topic }).to_string();
     let mut request =
         Request::post("/topics").header(HOST, authority.as_str()).header(CONTENT_TYPE, "application/json");

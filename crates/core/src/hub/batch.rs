@@ -6,6 +6,8 @@
 use super::addr::ConnAddr;
 use crate::model::EventView;
 use crate::ports::{Encoders, VARIANTS};
+use crate::topics::Topic;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What happens to a subscriber whose queue is full (`protocol.md` 5).
@@ -55,6 +57,8 @@ pub struct Batch {
     pub policy: Backpressure,
     /// When the first event entered.
     pub opened: Instant,
+    /// The group of a feed whose records these are; it is told when they are flushed.
+    pub group: Option<Arc<Topic>>,
 }
 
 // What a batch says, not when: two equal states of a shard print the same.
@@ -128,6 +132,27 @@ impl OpenBatch {
         self.count += 1;
     }
 
+    /// Appends a feed's record, as [`Self::push`] does an event.
+    pub(crate) fn push_record(
+        &mut self,
+        offset: u64,
+        body: &str,
+        encoders: &Encoders,
+        heard: &[u32; VARIANTS],
+    ) {
+        if self.count == 0 {
+            self.first = offset;
+            self.opened = Some(Instant::now());
+        }
+        for (variant, frames) in self.frames.iter_mut().enumerate() {
+            if heard[variant] > 0 {
+                encoders[variant].record(body, &mut frames.bytes);
+                frames.ends.push(frames.bytes.len() as u32);
+            }
+        }
+        self.count += 1;
+    }
+
     /// Takes the events out as a closed batch; nothing when it is empty.
     pub fn close(&mut self, topic: u64, policy: Backpressure) -> Option<Batch> {
         if self.count == 0 {
@@ -142,6 +167,7 @@ impl OpenBatch {
             excluded: open.excluded,
             policy,
             opened: open.opened.unwrap_or_else(Instant::now),
+            group: None,
         })
     }
 }

@@ -5,9 +5,12 @@
 //! never dropped and instead stop the reading; `drop_oldest` events give way and are counted; an event of a `disconnect`
 //! topic that still does not fit ends the connection.
 //!
+//! Drops are counted and told for the topics together and for each feed channel apart.
+//!
 //! A frame of which a part has left is always finished first.
 
-use super::batch::{Backpressure, Batch};
+use super::batch::{Backpressure, Batch, Frames};
+use crate::feeds::{Positions, Prelude};
 use crate::topics::Topic;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -26,7 +29,7 @@ pub struct QueueLimits {
 }
 
 /// Consecutive events of a batch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) batch: Arc<Batch>,
     pub(crate) variant: u8,
@@ -74,20 +77,28 @@ impl Span {
         self.next = self.frames().frame_at(self.pos);
     }
 
+    /// The feed channel they are of.
+    pub(crate) fn channel(&self) -> Option<&Arc<str>> {
+        self.batch.group.as_ref().map(|group| &group.name)
+    }
+
     fn droppable(&self) -> bool {
         self.batch.policy == Backpressure::DropOldest
     }
 }
 
+/// Whose drops: a feed channel's, or those of the topics together.
+pub(crate) type Source = Option<Arc<str>>;
+
 /// Why bytes are queued; decides what they count against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A reply or an info: counts, is never dropped.
     Reply,
     /// A piece of a replay: pulled as the client reads, so it does not count.
     Replay,
     /// Tells that so many events were dropped.
-    Notice(u64),
+    Notice(Source, u64),
 }
 
 #[derive(Debug)]
@@ -127,6 +138,18 @@ pub(crate) struct Replay {
     pub(crate) topic: Arc<Topic>,
     /// The last offset that was pulled.
     pub(crate) after: u64,
+    /// What is shown before.
+    pub(crate) before: Option<Box<Before>>,
+}
+
+/// What a feed's subscriber is shown before its group's records.
+#[derive(Debug)]
+pub(crate) struct Before {
+    pub(crate) prelude: Box<dyn Prelude>,
+    /// The channel's positions at the replay's `after`.
+    pub(crate) positions: Positions,
+    /// It was shown to its end.
+    pub(crate) done: bool,
 }
 
 /// What became of events that were pushed.
@@ -143,7 +166,7 @@ pub(crate) struct Outbox {
     messages: usize,
     bytes: usize,
     /// Events that were dropped and not yet told.
-    pub(crate) dropped: u64,
+    drops: Vec<(Source, u64)>,
     pub(crate) replays: Vec<Replay>,
 }
 
@@ -181,21 +204,35 @@ impl Outbox {
 
     /// Takes the drops that are to be told: those not yet told and those of a notice that has not begun to leave, so
     /// that however many are dropped, one notice waits.
-    pub(crate) fn take_drops(&mut self) -> u64 {
-        let mut count = std::mem::take(&mut self.dropped);
+    pub(crate) fn take_drops(&mut self) -> Vec<(Source, u64)> {
         let at = usize::from(self.is_cut());
-        if let Some(entry @ Entry::Bytes { kind: Kind::Notice(told), .. }) = self.queue.get(at) {
-            count += told;
+        while let Some(entry @ Entry::Bytes { kind: Kind::Notice(source, told), .. }) = self.queue.get(at) {
+            let (source, told) = (source.clone(), *told);
             let (messages, bytes) = entry.weight();
             self.remove(messages, bytes);
             self.queue.remove(at);
+            self.note_drops(source.as_ref(), told);
         }
-        count
+        std::mem::take(&mut self.drops)
+    }
+
+    /// Counts drops that are to be told.
+    pub(crate) fn note_drops(&mut self, source: Option<&Arc<str>>, count: u64) {
+        match self.drops.iter_mut().find(|(s, _)| s.as_ref() == source) {
+            Some((_, n)) => *n += count,
+            None if count > 0 => self.drops.push((source.cloned(), count)),
+            None => {}
+        }
+    }
+
+    /// Drops that are not told yet.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.drops.iter().map(|(_, n)| n).sum()
     }
 
     /// Queues the notice of drops before everything but what is under way: nothing dropped was before that.
-    pub(crate) fn push_notice(&mut self, count: u64, bytes: Vec<u8>) {
-        let entry = Entry::Bytes { kind: Kind::Notice(count), bytes, pos: 0, messages: 1 };
+    pub(crate) fn push_notice(&mut self, source: Source, count: u64, bytes: Vec<u8>) {
+        let entry = Entry::Bytes { kind: Kind::Notice(source, count), bytes, pos: 0, messages: 1 };
         let (messages, size) = entry.weight();
         self.messages += messages;
         self.bytes += size;
@@ -224,7 +261,11 @@ impl Outbox {
             return Verdict::Queued;
         }
         while !self.fits(span.messages(), span.bytes().len(), limits) {
-            if self.drop_oldest() {
+            let excess = (
+                (self.messages + span.messages()).saturating_sub(limits.messages),
+                (self.bytes + span.bytes().len()).saturating_sub(limits.bytes),
+            );
+            if self.drop_oldest(excess) {
                 continue;
             }
             if !span.droppable() {
@@ -238,8 +279,11 @@ impl Outbox {
             if let Some(frame) = span.frame_under_way() {
                 self.add(Entry::Events(frame));
             }
-            self.dropped += 1;
-            span = Span::new(&span.batch, span.variant, first + 1, span.end);
+            // An empty queue takes any one message, so one of them stays then.
+            let most = span.end - usize::from(self.messages == 0);
+            let count = to_free(span.frames(), first..most, excess).max(1);
+            self.note_drops(span.channel(), count as u64);
+            span = Span::new(&span.batch, span.variant, first + count, span.end);
             if span.next == span.end {
                 return Verdict::Queued;
             }
@@ -248,8 +292,9 @@ impl Outbox {
         Verdict::Queued
     }
 
-    /// Drops the oldest queued `drop_oldest` event that is not under way. Says whether there was one.
-    fn drop_oldest(&mut self) -> bool {
+    /// Drops queued `drop_oldest` events that are not under way, oldest first: as many of the oldest span that has some as it
+    /// takes to free so many messages and bytes. Says whether there was one.
+    fn drop_oldest(&mut self, excess: (usize, usize)) -> bool {
         for at in 0..self.queue.len() {
             let Some(Entry::Events(span)) = self.queue.get_mut(at) else { continue };
             let cut = span.is_cut();
@@ -257,20 +302,21 @@ impl Outbox {
                 continue;
             }
             let victim = span.next + usize::from(cut);
-            let size = span.frames().start(victim + 1) - span.frames().start(victim);
-            let rest = Span::new(&span.batch, span.variant, victim + 1, span.end);
+            let count = to_free(span.frames(), victim..span.end, excess).max(1);
+            let size = span.frames().start(victim + count) - span.frames().start(victim);
+            let rest = Span::new(&span.batch, span.variant, victim + count, span.end);
             if cut {
                 span.end = victim;
                 if rest.next < rest.end {
-                    self.queue.insert(at + 1, Entry::Events(rest));
+                    self.queue.insert(at + 1, Entry::Events(rest.clone()));
                 }
             } else if rest.next < rest.end {
-                *span = rest;
+                *span = rest.clone();
             } else {
                 self.queue.remove(at);
             }
-            self.remove(1, size);
-            self.dropped += 1;
+            self.remove(count, size);
+            self.note_drops(rest.channel(), count as u64);
             return true;
         }
         false
@@ -279,7 +325,7 @@ impl Outbox {
     /// Drops everything but the frame under way.
     pub(crate) fn cut_to_frame(&mut self) {
         self.replays.clear();
-        self.dropped = 0;
+        self.drops.clear();
         let keep = self.is_cut();
         self.queue.truncate(usize::from(keep));
         if let Some(Entry::Events(span)) = self.queue.front_mut() {
@@ -316,6 +362,16 @@ impl Outbox {
     }
 }
 
+/// How many of the events `of` it takes to free so many messages and bytes; all of them if that is not enough.
+fn to_free(frames: &Frames, of: std::ops::Range<usize>, (messages, bytes): (usize, usize)) -> usize {
+    let mark = frames.start(of.start) + bytes;
+    let by_bytes = match bytes {
+        0 => 0,
+        _ => (frames.ends.partition_point(|&end| (end as usize) < mark) + 1).saturating_sub(of.start),
+    };
+    messages.max(by_bytes).min(of.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +394,7 @@ mod tests {
             excluded: vec![],
             policy,
             opened: Instant::now(),
+            group: None,
         })
     }
 
@@ -358,7 +415,7 @@ mod tests {
         );
         let strict = batch(Backpressure::Disconnect, &[3, 3]);
         assert_eq!(o.push_events(Span::new(&strict, 0, 0, 2), LIMITS), Verdict::Queued);
-        assert_eq!((o.dropped, text(&o).as_str()), (2, "ccddaaabbb"));
+        assert_eq!((o.dropped(), text(&o).as_str()), (2, "ccddaaabbb"));
         let more = batch(Backpressure::Disconnect, &[1, 1, 1]);
         assert_eq!(o.push_events(Span::new(&more, 0, 0, 3), LIMITS), Verdict::Overflow);
     }
@@ -372,7 +429,7 @@ mod tests {
         o.push_events(span, LIMITS);
         o.push_events(Span::new(&loose, 0, 0, 3), LIMITS);
         assert_eq!(text(&o), "aaaaaaabbbbcccc");
-        assert_eq!((o.dropped, o.messages(), o.bytes()), (3, 4, 15));
+        assert_eq!((o.dropped(), o.messages(), o.bytes()), (3, 4, 15));
         o.cut_to_frame();
         assert_eq!((text(&o).as_str(), o.messages(), o.bytes()), ("aaa", 1, 3));
     }
@@ -381,7 +438,7 @@ mod tests {
     fn a_droppable_batch_larger_than_the_queue_keeps_its_newest() {
         let mut o = Outbox::default();
         o.push_events(Span::new(&batch(Backpressure::DropOldest, &[1; 9]), 0, 0, 9), LIMITS);
-        assert_eq!((o.dropped, text(&o).as_str()), (5, "fghi"));
+        assert_eq!((o.dropped(), text(&o).as_str()), (5, "fghi"));
     }
 
     #[test]
@@ -390,8 +447,8 @@ mod tests {
         let mut span = Span::new(&batch(Backpressure::DropOldest, &[2; 6]), 0, 0, 6);
         span.advance(1);
         o.push_events(span, LIMITS);
-        assert_eq!(o.take_drops(), 2);
-        o.push_notice(2, b"-2-".to_vec());
+        assert_eq!(o.take_drops(), [(None, 2)]);
+        o.push_notice(None, 2, b"-2-".to_vec());
         assert_eq!((text(&o).as_str(), o.messages(), o.bytes()), ("a-2-ddeeff", 5, 10));
     }
 
@@ -400,11 +457,14 @@ mod tests {
         let mut o = Outbox::default();
         for _ in 0..50 {
             o.push_events(Span::new(&batch(Backpressure::DropOldest, &[1; 6]), 0, 0, 6), LIMITS);
-            let count = o.take_drops();
-            o.push_notice(count, b"-n-".to_vec());
+            let [(None, count)] = o.take_drops()[..] else { panic!("{o:?}") };
+            o.push_notice(None, count, b"-n-".to_vec());
             assert!((o.messages(), o.bytes()) <= (5, 7), "{o:?}");
         }
-        assert_eq!(o.take_drops(), 50 * 6 - o.messages() as u64);
+        o.note_drops(Some(&"feed".into()), 3);
+        o.push_notice(Some("feed".into()), 1, b"-f-".to_vec());
+        let (all, left) = (o.take_drops(), o.messages() as u64);
+        assert_eq!(all, [(Some("feed".into()), 4), (None, 50 * 6 - left)]);
     }
 
     #[test]

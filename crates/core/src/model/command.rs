@@ -4,6 +4,7 @@
 //! Commands borrow from the frame they came in, so that decoding copies nothing.
 
 use super::{EventMeta, SinceEpoch, TopicRef};
+use crate::feeds::GroupSpec;
 use std::borrow::Cow;
 
 /// A validated command of one client.
@@ -16,10 +17,7 @@ pub enum Command<'a> {
     /// Send a payload to everyone who hears a topic.
     Publish(Publish<'a>),
     /// Hear a feed (seed 002).
-    SubscribeFeed {
-        /// The feed channel's name.
-        channel: Cow<'a, str>,
-    },
+    SubscribeFeed(Box<SubscribeFeed<'a>>),
     /// Stop hearing a feed.
     UnsubscribeFeed {
         /// The feed channel's name.
@@ -29,6 +27,13 @@ pub enum Command<'a> {
     Authenticate {
         /// A JWT access token.
         token: Cow<'a, str>,
+    },
+    /// Run a server command (seed 003): one of the registry's `server.*` methods.
+    Server {
+        /// Its name, as `list_commands` has it.
+        command: Cow<'a, str>,
+        /// Its parameters' JSON exactly as it was sent.
+        params: Option<&'a str>,
     },
     /// Ask whether the connection is alive.
     Ping,
@@ -43,6 +48,32 @@ pub struct Subscribe<'a> {
     pub client_id: Option<Cow<'a, str>>,
     /// The last position the client has seen; everything after it is replayed.
     pub since: Option<Since<'a>>,
+    /// A subscription token of an issuer, for a topic whose rule asks for one (`http-api.md` "Subscription token").
+    pub token: Option<Cow<'a, str>>,
+}
+
+/// `subscribe` of a feed channel (`protocol.md` 3.3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubscribeFeed<'a> {
+    /// The feed channel's name.
+    pub channel: Cow<'a, str>,
+    /// Which of its records.
+    pub spec: GroupSpec,
+    /// The channel's latest records come first.
+    pub snapshot: bool,
+    /// The last offset seen in each partition it names; what came after is replayed. `snapshot` counts for nothing then.
+    pub since: Option<Vec<FeedPosition>>,
+}
+
+/// The last offset a client saw in a partition of a feed's source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedPosition {
+    /// The source's topic.
+    pub topic: Box<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset; -1 for one who has seen nothing.
+    pub offset: i64,
 }
 
 /// A position a client resumes from.
@@ -76,6 +107,8 @@ pub struct Publish<'a> {
     pub idempotency_key: Option<Cow<'a, str>>,
     /// The publishing connection does not hear this event.
     pub exclude_self: bool,
+    /// A subscription token whose actions have `publish`, for a topic whose rule asks for one.
+    pub token: Option<Cow<'a, str>>,
 }
 
 /// The answer to a command that was carried out.
@@ -90,6 +123,15 @@ pub enum Reply<'a> {
         /// The connection was not subscribed.
         already: bool,
     },
+    /// Answer to `subscribe` of a feed.
+    FeedSubscribed(FeedSubscribed),
+    /// Answer to `unsubscribe` of a feed.
+    FeedUnsubscribed {
+        /// The feed channel.
+        channel: String,
+        /// The connection was not subscribed.
+        already: bool,
+    },
     /// Answer to `publish`.
     Published {
         /// The topic.
@@ -98,6 +140,24 @@ pub enum Reply<'a> {
         event: EventMeta,
         /// Subscriptions on this node when the offset was given, less an excluded sender.
         delivered: u64,
+    },
+    /// Answer to `auth`.
+    Authenticated {
+        /// The user's id.
+        user_id: Cow<'a, str>,
+        /// The user's name.
+        username: Cow<'a, str>,
+        /// The session's code from now on.
+        session_code: Cow<'a, str>,
+        /// What resumes it next.
+        resume_token: Cow<'a, str>,
+    },
+    /// Answer to a server command.
+    Server {
+        /// Its name.
+        command: Cow<'a, str>,
+        /// The result's JSON.
+        result: Cow<'a, str>,
     },
     /// Answer to `ping`.
     Pong,
@@ -114,6 +174,19 @@ pub struct Subscribed<'a> {
     pub offset: u64,
     /// Only with `since`: whether everything after it is replayed.
     pub recovered: Option<bool>,
+    /// The connection was subscribed before; nothing changed.
+    pub already: bool,
+}
+
+/// Where a subscription to a feed begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedSubscribed {
+    /// The feed channel.
+    pub channel: String,
+    /// Only with `since`: whether everything after it is replayed.
+    pub recovered: Option<bool>,
+    /// The positions (`topic/partition`) that cannot be continued from.
+    pub lost: Vec<String>,
     /// The connection was subscribed before; nothing changed.
     pub already: bool,
 }

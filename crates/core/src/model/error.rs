@@ -74,10 +74,18 @@ error_codes! {
     SlowConsumer = "SLOW_CONSUMER", 503, -32023, "Reconnect later, subscribe with `since` and read faster.";
     /// No or a bad credential where one is needed.
     Unauthorized = "UNAUTHORIZED", 401, -32030, "Log in or send a valid credential.";
+    /// A name, password, challenge or signature is wrong; all answer alike.
+    InvalidCredentials = "INVALID_CREDENTIALS", 401, -32033, "Check the name and the password or key, and log in again.";
     /// The caller is known but may not do this.
     Forbidden = "FORBIDDEN", 403, -32000, "Ask for the right, or use another name.";
     /// A subscription token does not open this topic.
     InvalidToken = "INVALID_TOKEN", 403, -32032, "Fetch a new token for this topic and user.";
+    /// A key is no key, or one that proves nothing: not canonical, of small order, or both keys alike.
+    WeakKey = "WEAK_KEY", 400, -32034, "Generate a new key pair with a well-kept library.";
+    /// A signature is not that of the key it must be of.
+    BadSignature = "BAD_SIGNATURE", 400, -32035, "Sign the text that the documentation gives, byte for byte.";
+    /// A plain connection was used where TLS is asked for.
+    HttpsRequired = "HTTPS_REQUIRED", 403, -32036, "Use the https:// address.";
     /// What was sent contradicts what is there.
     Conflict = "CONFLICT", 409, -32040, "Read the present state and send again.";
     /// A component the command needs is down; nothing was changed.

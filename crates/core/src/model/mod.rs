@@ -4,6 +4,9 @@ mod command;
 mod error;
 mod topic;
 
-pub use command::{Command, Publish, Reply, Since, Subscribe, Subscribed, Unsubscribe};
+pub use command::{
+    Command, FeedPosition, FeedSubscribed, Publish, Reply, Since, Subscribe, SubscribeFeed, Subscribed,
+    Unsubscribe,
+};
 pub use error::{ErrorCode, Refusal};
 pub use topic::{Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef};

@@ -16,6 +16,9 @@ pub trait SessionPort: Send + Sync + 'static {
     fn resume(&self, ask: Resume<'_>, now: u64) -> Result<Resumed, ResumeRefused>;
     fn attach(&self, code: SessionCode, generation: Generation, addr: ConnAddr, now: u64) -> Attach;
     fn detach(&self, code: SessionCode, addr: ConnAddr, now: u64) -> bool;
+    fn renew(&self, code: SessionCode, user: &str, now: u64) -> Result<Opened, Refusal>;
+    fn reissue(&self, code: SessionCode, now: u64) -> Option<String>;
+    fn end(&self, code: SessionCode) -> Option<ConnAddr>;
     fn address(&self, code: SessionCode) -> Option<ConnAddr>;
     fn info(&self, code: SessionCode, now: u64) -> Option<SessionInfo>;
     fn set(&self, code: SessionCode, key: &str, raw_json: &str, now: u64) -> Result<usize, Refusal>;
@@ -40,6 +43,18 @@ impl SessionPort for Sessions {
 
     fn detach(&self, code: SessionCode, addr: ConnAddr, now: u64) -> bool {
         self.detach(code, addr, now)
+    }
+
+    fn renew(&self, code: SessionCode, user: &str, now: u64) -> Result<Opened, Refusal> {
+        self.renew(code, user, now)
+    }
+
+    fn reissue(&self, code: SessionCode, now: u64) -> Option<String> {
+        self.reissue(code, now)
+    }
+
+    fn end(&self, code: SessionCode) -> Option<ConnAddr> {
+        self.end(code)
     }
 
     fn address(&self, code: SessionCode) -> Option<ConnAddr> {

@@ -157,6 +157,13 @@ impl Sessions {
         placed
     }
 
+    /// The newest token once more, for the session's own connection: nothing is rotated.
+    pub fn reissue(&self, code: SessionCode, now: u64) -> Option<String> {
+        let mut shard = self.shard(code);
+        let session = shard.get(code, &self.limits, now)?;
+        Some(self.token(code, session, now))
+    }
+
     /// Ends a session at once; answers the socket it had, to be closed with 4401.
     pub fn end(&self, code: SessionCode) -> Option<ConnAddr> {
         let session = self.shard(code).remove(code)?;

@@ -1,6 +1,7 @@
 //! The topics of a node by name, and what can be done with them.
 
 use super::topic::{Seat, State, Topic, TopicOptions};
+use crate::feeds::Channel;
 use crate::hub::{ConnAddr, Inbox, Post};
 use crate::model::{Epoch, ErrorCode, EventMeta, EventView, Refusal, Since};
 use crate::ports::{Appended, Broker, Encoders, EventRef, NewEvent};
@@ -43,6 +44,10 @@ pub struct Topics<D> {
     next_id: AtomicU64,
     published: AtomicU64,
     draining: AtomicBool,
+    /// Feed channels by name: apart from the topics.
+    pub(crate) channels: Mutex<HashMap<Arc<str>, Arc<Channel>>>,
+    /// Batches that sources delivered.
+    pub(crate) deliveries: AtomicU64,
 }
 
 impl<D> std::fmt::Debug for Topics<D> {
@@ -162,6 +167,8 @@ impl<D> Topics<D> {
             next_id: AtomicU64::new(1),
             published: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            channels: Mutex::default(),
+            deliveries: AtomicU64::new(0),
         }
     }
 
@@ -173,6 +180,14 @@ impl<D> Topics<D> {
     /// The inboxes of all shards.
     pub fn inboxes(&self) -> &Arc<[Inbox<D>]> {
         &self.inboxes
+    }
+
+    pub(crate) fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn max_channels(&self) -> usize {
+        self.config.max_topics
     }
 
     /// Live topics.
@@ -235,8 +250,7 @@ impl<D> Topics<D> {
         let log = self.broker.open(name, options.retention, now_ms);
         self.broker.make_room(self.count(), max);
         let name: Arc<str> = name.into();
-        let topic =
-            Arc::new(Topic::new(name.clone(), self.next_id.fetch_add(1, Ordering::Relaxed), options, log));
+        let topic = Arc::new(Topic::new(name.clone(), self.new_id(), options, log));
         bucket.insert(name, topic.clone());
         Ok((topic, true))
     }
@@ -339,7 +353,7 @@ impl<D> Topics<D> {
     }
 
     /// Closes a topic's open batch at the end of the turn that opened it.
-    pub fn close_batch(&self, topic: &Topic, own: Option<u8>) {
+    pub fn close_batch(&self, topic: &Arc<Topic>, own: Option<u8>) {
         topic.post(&mut topic.lock(), &self.inboxes, own);
     }
 
@@ -368,6 +382,9 @@ impl<D> Topics<D> {
 
     /// Ends a subscription: everything published before is posted first.
     pub(crate) fn leave(&self, topic: &Arc<Topic>, seat: Seat, now_ms: u64) {
+        if let Some(channel) = &topic.channel {
+            return self.leave_group(topic, channel, seat);
+        }
         let mut state = topic.lock();
         if state.log.is_none() {
             return; // deleted: its counts were cleared then

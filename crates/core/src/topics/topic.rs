@@ -3,11 +3,13 @@
 //! Everything that decides order happens under the one lock in here, and nothing else does: a publish takes its offset
 //! and enters the open batch; subscribe, unsubscribe and delete close that batch first.
 
+use crate::feeds::{Channel, GroupRing};
 use crate::hub::{Backpressure, Batch, Inbox, OpenBatch, Post};
 use crate::model::Epoch;
 use crate::ports::{Retention, TopicLog, VARIANTS};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a topic is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,12 @@ pub struct Topic {
     pub id: u64,
     /// Its options.
     pub options: TopicOptions,
+    /// The feed channel it is a group of; a topic that clients know has none.
+    pub(crate) channel: Option<Arc<Channel>>,
+    /// Its slow readers skip what a newer record of the same key supersedes.
+    pub(crate) conflate: bool,
     state: Mutex<State>,
+    room: Condvar,
 }
 
 impl std::fmt::Debug for Topic {
@@ -42,9 +49,14 @@ impl std::fmt::Debug for Topic {
 }
 
 /// A topic's changing part.
+#[derive(Default)]
 pub(crate) struct State {
     /// `None` once the topic is gone: its last subscriber left or it was deleted.
     pub(crate) log: Option<Box<dyn TopicLog>>,
+    /// A group's instead of the log; `None` once its last subscriber left.
+    pub(crate) ring: Option<GroupRing>,
+    /// A group's posts that a shard has not flushed.
+    pub(crate) in_flight: usize,
     /// Made by hand and kept without subscribers.
     pub(crate) kept: bool,
     /// Made by a publish: stays until then even without subscribers.
@@ -67,17 +79,36 @@ pub(crate) struct Seat {
 
 impl Topic {
     pub(crate) fn new(name: Arc<str>, id: u64, options: TopicOptions, log: Box<dyn TopicLog>) -> Self {
-        let state = State {
-            log: Some(log),
-            kept: false,
-            expires_ms: 0,
-            published: 0,
-            open: OpenBatch::default(),
-            subscribers: 0,
-            by_variant: [0; VARIANTS],
-            by_shard: Vec::new(),
-        };
-        Self { name, id, options, state: Mutex::new(state) }
+        let state = State { log: Some(log), ..State::default() };
+        Self {
+            name,
+            id,
+            options,
+            channel: None,
+            conflate: false,
+            state: Mutex::new(state),
+            room: Condvar::new(),
+        }
+    }
+
+    /// A group of a feed channel; see [`crate::feeds`].
+    pub(crate) fn group(
+        name: Arc<str>,
+        channel: Arc<Channel>,
+        id: u64,
+        options: TopicOptions,
+        conflate: bool,
+    ) -> Self {
+        let state = State { ring: Some(GroupRing::new(conflate)), ..State::default() };
+        Self {
+            name,
+            id,
+            options,
+            channel: Some(channel),
+            conflate,
+            state: Mutex::new(state),
+            room: Condvar::new(),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -86,12 +117,32 @@ impl Topic {
 
     /// Whether it was deleted or lost its last subscriber.
     pub fn is_gone(&self) -> bool {
-        self.state.lock().log.is_none()
+        let state = self.state.lock();
+        state.log.is_none() && state.ring.is_none()
+    }
+
+    /// Waits until a group's open batch is below `bytes` or nothing of it is being flushed.
+    pub(crate) fn wait_for_room(&self, bytes: usize, until: Instant) {
+        let mut state = self.state.lock();
+        while state.in_flight > 0 && state.open.bytes() > bytes {
+            if self.room.wait_until(&mut state, until).timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// Wakes those who wait for room.
+    pub(crate) fn tell_room(&self) {
+        self.room.notify_all();
     }
 
     /// Closes the open batch and posts it to every shard that has subscribers. `own` is the caller's shard.
-    pub(crate) fn post<D>(&self, state: &mut State, inboxes: &[Inbox<D>], own: Option<u8>) {
-        if let Some(batch) = state.open.close(self.id, self.options.backpressure) {
+    pub(crate) fn post<D>(self: &Arc<Self>, state: &mut State, inboxes: &[Inbox<D>], own: Option<u8>) {
+        if let Some(mut batch) = state.open.close(self.id, self.options.backpressure) {
+            if self.channel.is_some() {
+                batch.group = Some(self.clone());
+                state.in_flight += state.shards().count();
+            }
             let batch: Arc<Batch> = Arc::new(batch);
             for shard in state.shards() {
                 inboxes[shard].push(Post::Batch(batch.clone()), own == Some(shard as u8));

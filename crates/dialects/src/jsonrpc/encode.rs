@@ -107,24 +107,20 @@ pub fn topic_event(out: &mut Vec<u8>, event: &EventView<'_>) {
     out.extend_from_slice(b"}}");
 }
 
+/// `feed.event`: a record of a feed; `body` are the members of its object.
+pub fn feed_event(out: &mut Vec<u8>, body: &str) {
+    out.reserve(body.len() + 56);
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","method":"feed.event","params":{"#);
+    out.extend_from_slice(body.as_bytes());
+    out.extend_from_slice(b"}}");
+}
+
 /// `server.info`: a notice of the server.
 pub fn server_info(out: &mut Vec<u8>, info: &Info<'_>, at_ms: u64) {
     notification(out, "server.info", |out| {
         out.extend_from_slice(br#"{"code":"#);
         write_str(out, info.code());
-        match info {
-            Info::TopicDeleted { topic } => {
-                out.extend_from_slice(br#","topic":"#);
-                write_str(out, topic);
-            }
-            Info::MessagesDropped { count } => {
-                out.extend_from_slice(br#","count":"#);
-                write_u64(out, *count);
-            }
-            Info::ServerShutdown => {}
-        }
-        out.extend_from_slice(br#","message":"#);
-        write_str(out, info.message());
+        crate::info::write_members(info, out);
         timestamp(out, at_ms);
         out.push(b'}');
     });
@@ -234,9 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn records() {
+        assert_eq!(
+            written(|o| feed_event(o, r#""type":"x","data": 1"#)),
+            r#"{"jsonrpc":"2.0","method":"feed.event","params":{"type":"x","data": 1}}"#
+        );
+    }
+
+    #[test]
     fn notices() {
         assert_eq!(
-            written(|o| server_info(o, &Info::MessagesDropped { count: 3 }, 0)),
+            written(|o| server_info(o, &Info::MessagesDropped { count: 3, channel: None }, 0)),
             r#"{"jsonrpc":"2.0","method":"server.info","params":{"code":"MESSAGES_DROPPED","count":3,"message":"events were dropped because the client reads too slowly","timestamp":"1970-01-01T00:00:00.000Z"}}"#
         );
         let slow = Refusal::new(ErrorCode::SlowConsumer, "slow");

@@ -15,7 +15,8 @@ mod parse;
 pub use crate::scan::{Facts, MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH, facts, is_flat_and_plain};
 pub use encode::{
     INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, close_result, error,
-    fault, notification, open_result, refusal, server_error, server_info, session_message, topic_event,
+    fault, feed_event, notification, open_result, refusal, server_error, server_info, session_message,
+    topic_event,
 };
 pub use parse::{Fault, FaultKind, Incoming, Request, parse};
 
@@ -30,6 +31,10 @@ pub struct JsonRpc;
 impl Dialect for JsonRpc {
     fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>) {
         topic_event(out, event);
+    }
+
+    fn record(&self, body: &str, out: &mut Vec<u8>) {
+        feed_event(out, body);
     }
 
     fn info(&self, info: &ports::Info<'_>, now_ms: u64, out: &mut Vec<u8>) {

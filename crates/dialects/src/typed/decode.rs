@@ -6,7 +6,7 @@
 //! and it is refused on `auth`.
 
 use crate::json::is_deeper_than;
-use crate::scan::MAX_PAYLOAD_DEPTH;
+use crate::scan::{MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH};
 use fanfare_core::model::{
     Command, ErrorCode, Publish, Refusal, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
 };
@@ -119,6 +119,11 @@ struct Fields<'a> {
     exclude_session: Option<&'a RawValue>,
     idempotency_key: Option<&'a RawValue>,
     token: Option<&'a RawValue>,
+    types: Option<&'a RawValue>,
+    filter: Option<&'a RawValue>,
+    snapshot: Option<&'a RawValue>,
+    command: Option<&'a RawValue>,
+    params: Option<&'a RawValue>,
     jsonrpc: bool,
     unknown: bool,
     repeated: bool,
@@ -137,6 +142,11 @@ enum Key {
     ExcludeSession,
     Idempotency,
     Token,
+    Types,
+    Filter,
+    Snapshot,
+    Command,
+    Params,
     JsonRpc,
     Unknown,
 }
@@ -163,6 +173,11 @@ impl<'de> Deserialize<'de> for Key {
                     "exclude_session" => Key::ExcludeSession,
                     "idempotency_key" => Key::Idempotency,
                     "token" => Key::Token,
+                    "types" => Key::Types,
+                    "filter" => Key::Filter,
+                    "snapshot" => Key::Snapshot,
+                    "command" => Key::Command,
+                    "params" => Key::Params,
                     "jsonrpc" => Key::JsonRpc,
                     _ => Key::Unknown,
                 })
@@ -208,6 +223,11 @@ impl<'a> Fields<'a> {
             Key::ExcludeSession => &mut self.exclude_session,
             Key::Idempotency => &mut self.idempotency_key,
             Key::Token => &mut self.token,
+            Key::Types => &mut self.types,
+            Key::Filter => &mut self.filter,
+            Key::Snapshot => &mut self.snapshot,
+            Key::Command => &mut self.command,
+            Key::Params => &mut self.params,
             Key::JsonRpc => {
                 self.jsonrpc = true;
                 self.unknown = true;
@@ -247,9 +267,10 @@ impl<'a> Fields<'a> {
             Some("subscribe") => self.subscribe(),
             Some("unsubscribe") => self.unsubscribe(),
             Some("auth") => self.auth(),
+            Some("server") => self.server(),
             _ => Err(Refusal::new(
                 ErrorCode::InvalidMessageType,
-                "type must be one of subscribe, unsubscribe, publish, ping, auth",
+                "type must be one of subscribe, unsubscribe, publish, ping, auth, server",
             )
             .field("type")),
         }
@@ -257,11 +278,14 @@ impl<'a> Fields<'a> {
 
     fn subscribe(&self) -> Result<Command<'a>, Refusal> {
         if let Some(channel) = self.feed()? {
-            return Ok(Command::SubscribeFeed { channel });
+            let [types, filter, snapshot, since] =
+                [self.types, self.filter, self.snapshot, self.since].map(|raw| raw.map(RawValue::get));
+            let wish = crate::feed::Wish::parse(types, filter, snapshot, since)?;
+            return Ok(Command::SubscribeFeed(Box::new(wish.on(channel)?)));
         }
         let topic = self.topic()?;
         let client_id = self.client_id()?;
-        Ok(Command::Subscribe(Subscribe { topic, client_id, since: self.since()? }))
+        Ok(Command::Subscribe(Subscribe { topic, client_id, since: self.since()?, token: self.token()? }))
     }
 
     fn unsubscribe(&self) -> Result<Command<'a>, Refusal> {
@@ -291,6 +315,7 @@ impl<'a> Fields<'a> {
             client_id: self.client_id()?,
             idempotency_key: self.idempotency_key()?,
             exclude_self,
+            token: self.token()?,
         })
     }
 
@@ -300,19 +325,42 @@ impl<'a> Fields<'a> {
             || self.topic.is_some()
             || self.channel.is_some()
             || self.payload.is_some()
+            || self.types.is_some()
+            || self.filter.is_some()
+            || self.snapshot.is_some()
+            || self.command.is_some()
+            || self.params.is_some()
         {
             return Err(invalid(
                 "type",
                 "auth takes type, token and request_id, each once, and nothing else",
             ));
         }
-        let token = match self.token {
+        self.token()?
+            .map(|token| Command::Authenticate { token })
+            .ok_or_else(|| invalid("token", "auth needs a token, a string"))
+    }
+
+    fn server(&self) -> Result<Command<'a>, Refusal> {
+        let command = match self.command {
             Some(raw) => string(raw)?,
             None => None,
         };
-        token
-            .map(|token| Command::Authenticate { token })
-            .ok_or_else(|| invalid("token", "auth needs a token, a string"))
+        let command = command.ok_or_else(|| {
+            invalid("command", "a server frame names its command: list_commands lists them")
+        })?;
+        if let Some(params) = self.params
+            && is_deeper_than(params.get(), MAX_INTERPRETED_DEPTH)
+        {
+            let why = "the parameters nest deeper than 32 levels";
+            return Err(Refusal::new(ErrorCode::InvalidJson, why).field("params"));
+        }
+        Ok(Command::Server { command, params: self.params.map(RawValue::get) })
+    }
+
+    fn token(&self) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let Some(raw) = self.token else { return Ok(None) };
+        string(raw)?.map(Some).ok_or_else(|| invalid("token", "token is a string"))
     }
 
     fn topic(&self) -> Result<TopicRef<'a>, Refusal> {

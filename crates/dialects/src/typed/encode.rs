@@ -27,23 +27,18 @@ impl Dialect for Typed {
         end_with_time(event.meta.at_ms, out);
     }
 
+    fn record(&self, body: &str, out: &mut Vec<u8>) {
+        out.reserve(body.len() + 2);
+        out.push(b'{');
+        out.extend_from_slice(body.as_bytes());
+        out.push(b'}');
+    }
+
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"type\":\"info\",\"code\":\"");
         out.extend_from_slice(info.code().as_bytes());
         out.push(b'"');
-        match info {
-            Info::TopicDeleted { topic } => {
-                out.extend_from_slice(b",\"topic\":");
-                write_str(out, topic);
-            }
-            Info::MessagesDropped { count } => {
-                out.extend_from_slice(b",\"count\":");
-                write_u64(out, *count);
-            }
-            Info::ServerShutdown => {}
-        }
-        out.extend_from_slice(b",\"message\":");
-        write_str(out, info.message());
+        crate::info::write_members(info, out);
         end_with_time(now_ms, out);
     }
 
@@ -67,32 +62,60 @@ impl Dialect for Typed {
 /// Appends the reply to a command.
 pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, out: &mut Vec<u8>) {
     match reply {
+        Reply::Authenticated { user_id, username, session_code, resume_token } => {
+            out.extend_from_slice(b"{\"type\":\"ack\",\"for\":\"auth\",\"user\":{\"id\":");
+            write_str(out, user_id);
+            out.extend_from_slice(b",\"username\":");
+            write_str(out, username);
+            out.extend_from_slice(b"},\"session_code\":");
+            write_str(out, session_code);
+            out.extend_from_slice(b",\"resume_token\":");
+            write_str(out, resume_token);
+            end_ack(false, id, out);
+        }
+        Reply::Server { command, result } => {
+            out.extend_from_slice(b"{\"type\":\"server_response\",\"command\":");
+            write_str(out, command);
+            out.extend_from_slice(b",\"result\":");
+            out.extend_from_slice(result.as_bytes());
+            end_ack(false, id, out);
+        }
         Reply::Pong => {
             out.extend_from_slice(b"{\"type\":\"pong\"");
             write_id(id, out);
             end_with_time(now_ms, out);
         }
         Reply::Subscribed(s) => {
-            begin_ack("subscribe", &s.topic, out);
+            begin_ack("subscribe", "topic", &s.topic, out);
             out.extend_from_slice(b",\"epoch\":\"");
             out.extend_from_slice(s.epoch.to_string().as_bytes());
             out.extend_from_slice(b"\",\"offset\":");
             write_u64(out, s.offset);
-            if let Some(recovered) = s.recovered {
-                out.extend_from_slice(if recovered {
-                    b",\"recovered\":true"
-                } else {
-                    b",\"recovered\":false"
-                });
-            }
+            write_recovered(s.recovered, out);
             end_ack(s.already, id, out);
         }
         Reply::Unsubscribed { topic, already } => {
-            begin_ack("unsubscribe", topic, out);
+            begin_ack("unsubscribe", "topic", topic, out);
+            end_ack(*already, id, out);
+        }
+        Reply::FeedSubscribed(s) => {
+            begin_ack("subscribe", "channel", &s.channel, out);
+            write_recovered(s.recovered, out);
+            for (at, lost) in s.lost.iter().enumerate() {
+                out.extend_from_slice(if at == 0 { b",\"lost\":[" } else { b"," });
+                write_str(out, lost);
+            }
+            if !s.lost.is_empty() {
+                out.push(b']');
+            }
+            end_ack(s.already, id, out);
+        }
+        Reply::FeedUnsubscribed { channel, already } => {
+            begin_ack("unsubscribe", "channel", channel, out);
             end_ack(*already, id, out);
         }
         Reply::Published { topic, event, delivered } => {
-            begin_ack("publish", topic, out);
+            begin_ack("publish", "topic", topic, out);
             out.extend_from_slice(b",\"id\":\"");
             out.extend_from_slice(&event.id.text());
             out.extend_from_slice(b"\",\"offset\":");
@@ -122,11 +145,20 @@ pub fn write_error(refusal: &Refusal, id: Option<RequestId<'_>>, now_ms: u64, ou
     end_with_time(now_ms, out);
 }
 
-fn begin_ack(what: &str, topic: &str, out: &mut Vec<u8>) {
+fn begin_ack(what: &str, of: &str, name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":\"ack\",\"for\":\"");
     out.extend_from_slice(what.as_bytes());
-    out.extend_from_slice(b"\",\"topic\":");
-    write_str(out, topic);
+    out.extend_from_slice(b"\",\"");
+    out.extend_from_slice(of.as_bytes());
+    out.extend_from_slice(b"\":");
+    write_str(out, name);
+}
+
+fn write_recovered(recovered: Option<bool>, out: &mut Vec<u8>) {
+    if let Some(recovered) = recovered {
+        let member: &[u8] = if recovered { b",\"recovered\":true" } else { b",\"recovered\":false" };
+        out.extend_from_slice(member);
+    }
 }
 
 fn end_ack(already: bool, id: Option<RequestId<'_>>, out: &mut Vec<u8>) {
@@ -153,7 +185,7 @@ fn end_with_time(at_ms: u64, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fanfare_core::model::{Epoch, ErrorCode, EventId, EventMeta, Subscribed};
+    use fanfare_core::model::{Epoch, ErrorCode, EventId, EventMeta, FeedSubscribed, Subscribed};
 
     const AT: u64 = 1_795_260_060_123;
 
@@ -211,7 +243,33 @@ mod tests {
             r#"{"type":"session_message","payload":[1, 2],"timestamp":"2026-11-21T11:21:00.123Z"}"#
         );
         assert_eq!(
-            text(|o| Typed.info(&Info::MessagesDropped { count: 4 }, AT, o)),
+            text(|o| write_reply(
+                &Reply::FeedSubscribed(FeedSubscribed {
+                    channel: "d".into(),
+                    recovered: Some(false),
+                    lost: vec!["t/0".into(), "t/1".into()],
+                    already: false
+                }),
+                None,
+                AT,
+                o
+            )),
+            r#"{"type":"ack","for":"subscribe","channel":"d","recovered":false,"lost":["t/0","t/1"]}"#
+        );
+        assert_eq!(
+            text(|o| write_reply(
+                &Reply::FeedUnsubscribed { channel: "d".into(), already: true },
+                Some(RequestId("1")),
+                AT,
+                o
+            )),
+            r#"{"type":"ack","for":"unsubscribe","channel":"d","already":true,"request_id":1}"#
+        );
+        assert_eq!(text(|o| Typed.record(r#""type":"x""#, o)), r#"{"type":"x"}"#);
+        let told = Info::MessagesDropped { count: 4, channel: Some("d") };
+        assert!(text(|o| Typed.info(&told, AT, o)).contains(r#""count":4,"channel":"d","#));
+        assert_eq!(
+            text(|o| Typed.info(&Info::MessagesDropped { count: 4, channel: None }, AT, o)),
             r#"{"type":"info","code":"MESSAGES_DROPPED","count":4,"message":"events were dropped because the client reads too slowly","timestamp":"2026-11-21T11:21:00.123Z"}"#
         );
     }

@@ -32,7 +32,7 @@ impl RegistryBuilder {
             .method(topic::Publish)
             .method(topic::List)
             .method(topic::History)
-            .method(feed::Subscribe)
+            .either_method(feed::Subscribe)
             .method(feed::Unsubscribe)
             .method(feed::List)
             .method(server::Ping)
@@ -66,6 +66,6 @@ fn json(text: &str) -> Box<RawValue> {
 fn unexpected(reply: &fanfare_core::model::Reply<'_>) -> fanfare_core::model::Refusal {
     fanfare_core::model::Refusal::new(
         fanfare_core::model::ErrorCode::Internal,
-        format!("unexpected reply {reply:?}"),
+        format!("unexpected reply {:?}", std::mem::discriminant(reply)),
     )
 }

@@ -54,8 +54,20 @@ impl Caller for Fake {
             Command::SubscribeFeed { .. } | Command::UnsubscribeFeed { .. } => {
                 Err(Refusal::new(ErrorCode::ChannelNotFound, "there is no such feed").field("channel"))
             }
-            Command::Authenticate { .. } | Command::Ping => Ok(Reply::Pong),
+            Command::Authenticate { .. } | Command::Server { .. } | Command::Ping => Ok(Reply::Pong),
         }
+    }
+    fn subscribe_feed(&mut self, order: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal> {
+        self.seen.push(format!("{order:?}"));
+        if order.channel != "dashboard" {
+            return Err(Refusal::new(ErrorCode::ChannelNotFound, "there is no such feed").field("channel"));
+        }
+        let done = FeedSubscribed {
+            channel: order.channel.into_owned(),
+            recovered: order.since.is_some().then_some(true),
+            ..FeedSubscribed::default()
+        };
+        Ok(Either::Now(done))
     }
     fn authenticate(&mut self, token: &str) -> Result<SessionGrant, Refusal> {
         if token != "good" {

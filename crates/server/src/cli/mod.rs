@@ -5,7 +5,14 @@
 //!
 //! Source: `configuration.md`, "Commands".
 
+pub mod admin;
+mod archive;
+pub mod audit;
+pub mod backup;
 pub mod config;
+pub mod feeds;
+pub mod migrate;
+pub mod restore;
 
 use crate::config::Sources;
 use clap::{Args, Parser, Subcommand};
@@ -37,8 +44,22 @@ pub enum Command {
     Serve(ServeArgs),
     /// Check, show or explain the configuration.
     Config(config::ConfigArgs),
+    /// Make accounts and API keys, beside a running server too.
+    Admin(admin::AdminArgs),
+    /// Judge or show the audit log.
+    Audit(audit::AuditArgs),
+    /// Show or apply the steps that make the store's tables.
+    Migrate(migrate::MigrateArgs),
+    /// Copy the store and the keys into a new folder; safe while the server runs.
+    Backup(backup::BackupArgs),
+    /// Put a backup in place; the server must not run.
+    Restore(restore::RestoreArgs),
+    /// Try the mappings of Kafka topics on sample records.
+    Feeds(feeds::FeedsArgs),
     /// Look for what keeps a server from working; with --live, ask a running one.
     Doctor(DoctorArgs),
+    /// Make a certificate for this machine, signed by itself, for development.
+    DevCert(DevCertArgs),
     /// Publish a message to a topic of a running server.
     Pub(fanfare_client::commands::PubArgs),
     /// Listen to topics of a running server.
@@ -92,6 +113,14 @@ pub struct DoctorArgs {
     /// Only ask the running server whether it is alive; status 0 or 1.
     #[arg(long)]
     pub live: bool,
+}
+
+/// `fanfare dev-cert`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DevCertArgs {
+    /// The settings' flags; `data_dir` says where the files go.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 #[cfg(test)]

@@ -32,6 +32,16 @@ impl Limits {
     pub fn messages_per_ip(&self) -> Option<Rate> {
         Rate::new(self.messages_per_second_per_ip, self.messages_burst_per_ip)
     }
+
+    /// Messages of one user over all connections.
+    pub fn messages_per_user(&self) -> Option<Rate> {
+        Rate::new(self.messages_per_second_per_user, self.messages_burst_per_user)
+    }
+
+    /// Server commands of one user over all connections.
+    pub fn commands(&self) -> Option<Rate> {
+        Rate::new(self.command_per_second, self.command_burst)
+    }
 }
 
 impl Config {

@@ -123,14 +123,14 @@ engine_url!(
 
 impl StoreUrl {
     /// SQLite in the data folder.
-    pub(super) fn in_folder(data_dir: &Path) -> Self {
+    pub(crate) fn in_folder(data_dir: &Path) -> Self {
         Self(SecretUrl(format!("sqlite://{}/fanfare.db", data_dir.display())))
     }
 }
 
 impl FilesUrl {
     /// A folder in the data folder.
-    pub(super) fn in_folder(data_dir: &Path) -> Self {
+    pub(crate) fn in_folder(data_dir: &Path) -> Self {
         Self(SecretUrl(format!("file:{}/files", data_dir.display())))
     }
 }

@@ -29,16 +29,9 @@ impl Feature {
     /// Whether this release has it. A session that adds a feature flips its line.
     pub const fn released(self) -> bool {
         match self {
-            Self::Accounts
-            | Self::Direct
-            | Self::Presence
-            | Self::Store
-            | Self::Chat
-            | Self::Files
-            | Self::Sketches
-            | Self::Feeds
-            | Self::Cluster
-            | Self::Tls => false,
+            Self::Accounts | Self::Feeds | Self::Presence | Self::Store => true,
+            Self::Direct | Self::Chat | Self::Files | Self::Sketches | Self::Cluster => false,
+            Self::Tls => true,
         }
     }
 

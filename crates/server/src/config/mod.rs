@@ -41,7 +41,7 @@ pub use sections::access::{ApiKey, Auth, Direct, Issuer, IssuerName, PasswordLen
 pub use sections::durable::{Files, Sketch, Store, Webhooks};
 pub use sections::feeds::{Feeds, Kafka, KafkaTopic};
 pub use sections::limits::Limits;
-pub use sections::serving::{Cluster, Log, Server, Tls, Ws};
+pub use sections::serving::{Cluster, Log, MetricsKept, Server, Tls, Ws};
 pub use sections::topics::{Presence, Rpc, Session, TopicPattern, TopicRule, Topics};
 pub use sources::Sources;
 pub use table::KeyInfo;
@@ -153,6 +153,7 @@ macro_rules! config {
 config! {
     server: Server,
     log: Log,
+    metrics: MetricsKept,
     ws: Ws,
     limits: Limits,
     topics: Topics,

@@ -96,6 +96,21 @@ impl Node {
         serde_json::from_str(source).map(Self::json).map_err(|e| e.to_string())
     }
 
+    /// The value as JSON.
+    pub fn into_json(self) -> serde_json::Value {
+        use serde_json::Value;
+        match self.data {
+            Data::Text(text) => Value::String(text),
+            Data::Int(number) => Value::from(number),
+            Data::Bool(b) => Value::Bool(b),
+            Data::Other(name) => Value::from(name),
+            Data::List(items) => Value::Array(items.into_iter().map(Self::into_json).collect()),
+            Data::Table(entries) => {
+                Value::Object(entries.into_iter().map(|(key, node)| (key, node.into_json())).collect())
+            }
+        }
+    }
+
     fn json(value: serde_json::Value) -> Self {
         use serde_json::Value;
         Self::new(match value {

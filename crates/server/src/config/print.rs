@@ -92,6 +92,23 @@ pub fn show(loaded: &Loaded) -> String {
     out
 }
 
+/// What is in force as JSON: sections of keys; a key that is unset is null, secrets are masked.
+pub fn json(config: &Config) -> serde_json::Value {
+    let mut out = serde_json::Map::new();
+    each_section(config, |section, rows| {
+        let rows = rows.into_iter().map(|(key, value)| {
+            let shown = value.map_or(serde_json::Value::Null, |value| mask(key, value).into_json());
+            (key.name.to_owned(), shown)
+        });
+        if section.name.is_empty() {
+            out.extend(rows);
+        } else {
+            out.insert(section.name.to_owned(), serde_json::Value::Object(rows.collect()));
+        }
+    });
+    serde_json::Value::Object(out)
+}
+
 /// Calls `each` with every section and its keys with their values.
 pub(super) fn each_section(
     config: &Config,

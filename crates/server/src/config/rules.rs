@@ -42,8 +42,13 @@ impl Config {
             }
             _ => {}
         }
+        let (port, plain) = (self.tls.port, self.tls.redirect_port);
+        if self.serves_tls() && port != 0 && port == plain {
+            return Err(ConfigError::key("tls.redirect_port", "is tls.port itself: choose another port"));
+        }
+        let ports = if self.serves_tls() { vec![port, plain] } else { vec![self.server.port] };
         let taken = |ops: &super::HostPort| {
-            ops.port != 0 && ops.port == self.server.port && ops.host == self.server.host
+            ops.port != 0 && ports.contains(&ops.port) && ops.host == self.server.host
         };
         if self.server.ops_listen.as_ref().is_some_and(taken) {
             return Err(ConfigError::key(

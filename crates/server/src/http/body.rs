@@ -100,12 +100,13 @@ pub(super) fn page_size(limit: Option<&str>) -> Result<usize, Problem> {
     }
 }
 
-/// Reads an offset parameter.
+/// Reads an offset parameter: digits; beyond the largest offset is as good as the largest.
 pub(super) fn offset(name: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem> {
     match text {
         None => Ok(None),
         Some(text) => match text.parse() {
             Ok(n) => Ok(Some(n)),
+            Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => Ok(Some(u64::MAX)),
             Err(_) => Err(Problem::invalid(name, format!("{name} is an offset, an unsigned integer"))),
         },
     }

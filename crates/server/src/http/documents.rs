@@ -1,40 +1,74 @@
-//! The documents of the API.
+//! The documents of the API: `/openapi.json`, `/asyncapi.json`, `/openrpc.json`.
+//!
+//! Each is made once, from what the code declares: the routes' own declarations ([`openapi`]), the dialects' encoders
+//! ([`super::asyncapi`]), the method registry. None is written by hand, so none says what the server does not do.
+
+mod examples;
+mod openapi;
+mod refusals;
 
 use super::Http;
-use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use axum::routing::get;
-use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi};
+use serde_json::Value;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Documents that do not change while the server runs.
 #[derive(Debug)]
 pub(crate) struct Documents {
     openapi: String,
+    asyncapi: String,
     openrpc: String,
 }
 
 impl Documents {
-    pub(super) fn new(mut openapi: OpenApi, openrpc: &str) -> Self {
-        openapi.info = InfoBuilder::new()
-            .title("Fanfare")
-            .version(crate::VERSION)
-            .description(Some("A real-time backend in one binary. Errors are RFC 9457 problem documents."))
-            .license(Some(LicenseBuilder::new().name("Apache-2.0 OR MIT").build()))
-            .contact(Some(ContactBuilder::new().name(Some("The Fanfare maintainers")).build()))
-            .build();
-        Self { openapi: openapi.to_json().unwrap_or_default(), openrpc: openrpc.to_owned() }
+    /// From the routes' declarations and the registry's document.
+    pub(super) fn new(mut declared: OpenApi, openrpc: &str) -> Self {
+        declared.merge(<Refused as utoipa::OpenApi>::openapi());
+        let declared = serde_json::to_value(&declared).unwrap_or_default();
+        Self {
+            openapi: openapi::finish(declared).to_string(),
+            asyncapi: super::asyncapi::document(openrpc).to_string(),
+            openrpc: openrpc.to_owned(),
+        }
     }
 }
 
-pub(super) fn routes() -> Router<Http> {
-    Router::new().route("/openapi.json", get(openapi)).route("/openrpc.json", get(openrpc))
+/// The body of every refusal.
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(super::ProblemBody)))]
+struct Refused;
+
+pub(super) fn routes() -> OpenApiRouter<Http> {
+    OpenApiRouter::new().routes(routes!(openapi)).routes(routes!(asyncapi)).routes(routes!(openrpc))
 }
 
+/// This document: every route with its parameters, bodies, answers and refusals.
+#[utoipa::path(get, path = "/openapi.json", tag = "Documents", operation_id = "openapi", responses(
+    (status = 200, description = "An OpenAPI 3.1 document", body = Object, content_type = "application/json")))]
 async fn openapi(State(http): State<Http>) -> impl IntoResponse {
     (super::json_type(), http.documents.openapi.clone())
 }
 
+/// The WebSockets: every frame of both dialects with its schema and examples.
+#[utoipa::path(get, path = "/asyncapi.json", tag = "Documents", operation_id = "asyncapi", responses(
+    (status = 200, description = "An AsyncAPI 3.0 document", body = Object, content_type = "application/json")))]
+async fn asyncapi(State(http): State<Http>) -> impl IntoResponse {
+    (super::json_type(), http.documents.asyncapi.clone())
+}
+
+/// The methods of the JSON-RPC dialect; `rpc.discover` answers the same.
+#[utoipa::path(get, path = "/openrpc.json", tag = "Documents", operation_id = "openrpc", responses(
+    (status = 200, description = "An OpenRPC 1.4 document", body = Object, content_type = "application/json")))]
 async fn openrpc(State(http): State<Http>) -> impl IntoResponse {
     (super::json_type(), http.documents.openrpc.clone())
+}
+
+/// Follows `$ref` within a document.
+fn resolved<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
+    let target =
+        schema.get("$ref").and_then(Value::as_str).and_then(|to| root.pointer(to.strip_prefix('#')?));
+    target.unwrap_or(schema)
 }

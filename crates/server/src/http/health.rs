@@ -1,12 +1,13 @@
 //! Liveness and observability: `/health`, `/livez`, `/readyz`, `/metrics`, `/stats`.
 
+use super::Http;
 use super::problem::Problem;
-use super::{Http, ProblemBody};
 use crate::access::Caller;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::topics::TopicInfo;
+use fanfare_feeds::{FeedsStatus, Health};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -16,7 +17,8 @@ const MAX_STATS_TOPICS: usize = 10_000;
 
 /// What `/health` answers.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Health {
+#[schema(as = Health)]
+pub(super) struct HealthBody {
     /// `ok`, or `degraded` when a component is in trouble.
     #[schema(example = "ok")]
     status: &'static str,
@@ -48,20 +50,43 @@ pub(super) struct Component {
     /// Which implementation serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
+    /// What is wrong with it, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
+}
+
+fn feeds_component(status: &FeedsStatus, problems: &[String]) -> Component {
+    let kind = if status.demo { "demo" } else { "kafka" };
+    let (status, kind) = match &status.health {
+        Health::Off => ("off", None),
+        Health::Ok => ("ok", Some(kind)),
+        Health::Degraded(_) => ("degraded", Some(kind)),
+    };
+    Component { status, kind, problems: problems.to_vec() }
 }
 
 /// Status, version, uptime and each component's state.
-#[utoipa::path(get, path = "/health", tag = "Liveness", operation_id = "health", responses((status = 200, description = "The node answers", body = Health)))]
-pub(super) async fn health(State(http): State<Http>) -> super::Json<Health> {
-    super::Json(Health {
-        status: "ok",
+#[utoipa::path(get, path = "/health", tag = "Liveness", operation_id = "health", responses((status = 200, description = "The node answers", body = HealthBody)))]
+pub(super) async fn health(State(http): State<Http>) -> super::Json<HealthBody> {
+    let store = http.node.store.status();
+    let feeds = http.node.feeds.status();
+    let problems = match &feeds.health {
+        Health::Degraded(problems) => problems.clone(),
+        Health::Off | Health::Ok => Vec::new(),
+    };
+    super::Json(HealthBody {
+        status: if store.up && problems.is_empty() { "ok" } else { "degraded" },
         version: crate::VERSION,
         uptime_seconds: http.node.uptime().as_secs_f64(),
         connections: http.node.metrics.totals().connections,
         components: Components {
-            broker: Component { status: "ok", kind: Some("memory") },
-            store: Component { status: "off", kind: None },
-            feeds: Component { status: "off", kind: None },
+            broker: Component { status: "ok", kind: Some("memory"), problems: Vec::new() },
+            store: Component {
+                status: if store.up { "ok" } else { "degraded" },
+                kind: Some(store.engine),
+                problems: Vec::new(),
+            },
+            feeds: feeds_component(&feeds, &problems),
         },
     })
 }
@@ -75,7 +100,7 @@ pub(super) async fn livez() -> &'static str {
 /// The node takes connections: judged from local facts only. 503 while it shuts down.
 #[utoipa::path(get, path = "/readyz", tag = "Liveness", operation_id = "readyz", responses(
     (status = 200, description = "Ready", body = String, content_type = "text/plain"),
-    (status = 503, description = "Shutting down", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 503, description = "Shutting down")))]
 pub(super) async fn readyz(State(http): State<Http>) -> Result<&'static str, Problem> {
     if http.node.is_draining() {
         let detail = "the server is shutting down";
@@ -161,10 +186,10 @@ pub(super) struct ClusterStats {
 
 /// Connections, topics with their subscribers, message totals and uptime.
 #[utoipa::path(get, path = "/stats", tag = "Observability", operation_id = "stats", responses((status = 200, description = "Counts of this node", body = Stats)))]
-pub(super) async fn stats(State(http): State<Http>) -> super::Json<Stats> {
+pub(super) async fn stats(State(http): State<Http>, caller: Caller) -> super::Json<Stats> {
     let node = &http.node;
     let totals = node.metrics.totals();
-    let shown = node.access.shows_topics(&Caller::Anonymous, node.config.is_production());
+    let shown = node.access.shows_topics(&caller, node.config.is_production());
     let topics = shown.then(|| {
         let counts = |t: TopicInfo| {
             let TopicInfo { name, subscribers, published, offset, .. } = t;
@@ -176,7 +201,7 @@ pub(super) async fn stats(State(http): State<Http>) -> super::Json<Stats> {
     super::Json(Stats {
         connections: totals.connections,
         sessions,
-        users_online: 0,
+        users_online: node.users.online(),
         uptime_seconds: node.uptime().as_secs_f64(),
         messages: Messages {
             received: totals.received,

@@ -1,8 +1,11 @@
 //! What every request goes through: its id, the drain, the origin, safe headers, metrics and one log line.
 
+use super::client::{self, Client};
 use super::problem::Problem;
 use super::{client_address, origin};
+use crate::access::Caller;
 use crate::node::Node;
+use crate::tls::OverTls;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
@@ -23,7 +26,7 @@ const MAX_TARGET_BYTES: usize = 4096;
 pub(super) struct RequestId(pub(super) String);
 
 impl RequestId {
-    fn of(headers: &HeaderMap, node: &Node) -> Self {
+    pub(super) fn of(headers: &HeaderMap, node: &Node) -> Self {
         let well_formed = |v: &&str| {
             (1..=MAX_REQUEST_ID_BYTES).contains(&v.len())
                 && v.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
@@ -44,13 +47,20 @@ pub(super) async fn every_request(
     let method = request.method().clone();
     let allowed = origin::allowed(&node, request.headers());
     let asked_by = client_address(&node, &request);
+    let over_tls = request.extensions().get::<OverTls>().is_some();
+    let secret = request.uri().path().starts_with("/auth");
     request.extensions_mut().insert(id.clone());
+    let sender = Client::of(&request, asked_by, &id);
+    request.extensions_mut().insert(sender);
     let (route, mut response) = answer(&node, request, next, allowed.as_ref()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         write_problem(&mut response, &problem, &id, method == Method::HEAD);
     }
     let status = response.status().as_u16();
-    finish(response.headers_mut(), &id, allowed);
+    if secret {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    finish(response.headers_mut(), &id, allowed, over_tls && node.is_named());
     let took = begun.elapsed();
     node.metrics.http(&route, status, took.as_nanos() as u64);
     tracing::debug!(request_id = %id.0, %method, route, status, client = %asked_by, ms = took.as_secs_f64() * 1e3, "request");
@@ -59,7 +69,7 @@ pub(super) async fn every_request(
 
 async fn answer(
     node: &Node,
-    request: Request,
+    mut request: Request,
     next: Next,
     allowed: Option<&HeaderValue>,
 ) -> (String, Response) {
@@ -87,18 +97,15 @@ async fn answer(
             Problem::new(StatusCode::URI_TOO_LONG, "invalid_field", detail).into_response(),
         );
     }
-    if node.config.auth.require && !is_open(path) {
-        let why = "this server serves nobody anonymously (auth.require)";
-        return (
-            "(anonymous)".into(),
-            Problem::from(Refusal::new(ErrorCode::Unauthorized, why)).into_response(),
-        );
-    }
     if request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     {
         return ("(preflight)".into(), origin::preflight(allowed.is_some()));
     }
+    match admit(node, request.uri().path(), is_upgrade(&request), request.headers()).await {
+        Ok(caller) => request.extensions_mut().insert(caller),
+        Err(problem) => return ("(refused)".into(), problem.into_response()),
+    };
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
     let route = route.unwrap_or_else(|| "(none)".into());
     let work = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(next.run(request)));
@@ -114,18 +121,41 @@ async fn answer(
     (route, response)
 }
 
-/// What anonymous callers reach even where `auth.require` is on; sockets judge for themselves.
-fn is_open(path: &str) -> bool {
-    let exact =
-        matches!(path, "/" | "/ws" | "/rpc" | "/health" | "/livez" | "/readyz" | "/metrics" | "/docs");
-    exact
-        || path.ends_with(".json")
-        || path.starts_with("/docs/")
-        || path.starts_with("/assets/")
-        || path.starts_with("/auth/")
+/// On whose behalf the request comes, and whether this server has anything for the anonymous here.
+async fn admit(node: &Node, path: &str, upgrade: bool, headers: &HeaderMap) -> Result<Caller, Problem> {
+    // A login must not fail because of the old token that a client still sends along; an upgrade judges for itself.
+    let no_token = is_public(path) || is_login(path) || upgrade;
+    if no_token && !headers.contains_key(client::API_KEY) {
+        return Ok(Caller::Anonymous);
+    }
+    let caller = client::caller(node, headers).await?;
+    if node.config.auth.require && matches!(caller, Caller::Anonymous) {
+        let why = "this server serves nobody anonymously (auth.require)";
+        return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
+    }
+    Ok(caller)
 }
 
-fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, head: bool) {
+/// Liveness, metrics, documents and the start page: open to everybody.
+pub(super) fn is_public(path: &str) -> bool {
+    matches!(path, "/" | "/health" | "/livez" | "/readyz" | "/metrics" | "/docs")
+        || (path.ends_with(".json") && path.rfind('/') == Some(0))
+        || path.starts_with("/docs/")
+        || path.starts_with("/assets/")
+}
+
+/// Where nobody has a token yet.
+pub(super) fn is_login(path: &str) -> bool {
+    matches!(path, "/auth/register" | "/auth/login" | "/auth/refresh")
+}
+
+fn is_upgrade(request: &Request) -> bool {
+    let path = request.uri().path();
+    let socket = path == "/ws" || path.starts_with("/ws/") || path == "/rpc";
+    socket && request.method() == Method::GET
+}
+
+pub(super) fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, head: bool) {
     let body = if head { String::new() } else { problem.body(&id.0) };
     *response.body_mut() = body.into();
     let headers = response.headers_mut();
@@ -134,11 +164,32 @@ fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, hea
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-fn finish(headers: &mut HeaderMap, id: &RequestId, allowed: Option<HeaderValue>) {
+/// Headers that every answer has. A page brings a policy of its own; what is not a page may load and be framed by
+/// nothing. `Cross-Origin-Resource-Policy` holds for requests without CORS, such as a foreign page's `<img>`: it takes
+/// nothing from the origins that CORS lets read.
+const SAFE: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), ""),
+];
+
+/// A year, as browsers' preload lists ask for.
+const HSTS: &str = "max-age=31536000; includeSubDomains";
+
+/// Adds what every answer has. `hsts`: the connection has TLS and the public origin is a DNS name.
+pub(super) fn finish(headers: &mut HeaderMap, id: &RequestId, allowed: Option<HeaderValue>, hsts: bool) {
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in SAFE {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if hsts {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+    }
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = allowed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

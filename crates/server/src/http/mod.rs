@@ -3,19 +3,28 @@
 //! A request passes [`layer::every_request`], then one handler; a handler answers JSON or a [`problem::Problem`]. The
 //! OpenAPI document is made from the same declarations as the routes, so neither has what the other lacks.
 
+mod accounts;
+mod admin;
+mod asyncapi;
 mod body;
+pub(crate) mod client;
 mod documents;
+mod feeds;
 mod health;
 mod layer;
 mod origin;
 pub mod pages;
 mod problem;
+mod redirect;
 mod repeat;
 mod rpc;
+mod sessions;
 mod topics;
 mod upgrade;
 
+pub use client::Client;
 pub use problem::{Problem, ProblemBody};
+pub use redirect::redirects;
 
 use crate::node::Node;
 use axum::Router;
@@ -74,23 +83,32 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .routes(routes!(health::health))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz));
-    let ops = OpenApiRouter::new().routes(routes!(health::metrics)).routes(routes!(health::stats));
+    let ops = OpenApiRouter::new()
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::stats))
+        .merge(admin::routes());
     let public = OpenApiRouter::new()
+        .routes(routes!(feeds::list))
+        .routes(routes!(feeds::latest))
         .routes(routes!(topics::publish))
         .routes(routes!(topics::list, topics::make))
         .routes(routes!(topics::show, topics::delete))
         .routes(routes!(topics::history))
+        .routes(routes!(sessions::send))
+        .routes(routes!(sessions::broadcast))
+        .merge(accounts::routes())
         .routes(routes!(upgrade::typed_socket))
+        .routes(routes!(upgrade::system_socket))
         .routes(routes!(upgrade::rpc_socket, rpc::call));
     let routes = match listener {
         Listener::All => probes.merge(ops).merge(public),
         Listener::Public => probes.merge(public),
         Listener::Ops => probes.merge(ops),
     };
-    let (routes, openapi) = routes.split_for_parts();
+    let (routes, openapi) = routes.merge(documents::routes()).split_for_parts();
     let documents = Arc::new(documents::Documents::new(openapi, node.registry.openrpc_document()));
     let http = Http { node: node.clone(), repeats: Arc::default(), documents };
-    let mut routes = routes.merge(documents::routes());
+    let mut routes = routes;
     if listener != Listener::Ops {
         routes = routes.merge(pages::routes());
     }

@@ -25,6 +25,11 @@ pub(super) fn permits_upgrade(node: &Node, headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether pages of `origin` may connect by the address this request came to.
+pub(super) fn may_connect(node: &Node, headers: &HeaderMap, origin: &str) -> bool {
+    may(node, origin, headers.get(header::HOST).and_then(|h| h.to_str().ok()))
+}
+
 fn may(node: &Node, origin: &str, host: Option<&str>) -> bool {
     let Some(bound) = node.bound() else { return false };
     if bound.origins.iter().any(|o| o == origin) {

@@ -1,12 +1,12 @@
 //! `Idempotency-Key` on creations: a repeat gets the first answer, with another body a conflict (`http-api.md`).
 //!
 //! Keys are scoped to whoever sends them; anonymous ones to the address. They are kept for a day, at most
-//! [`MAX_KEYS`] of them; the oldest go.
+//! [`MAX_KEYS`] of them; the oldest go. They end with what they made: a repeat never tells of something that was deleted.
 
 use super::problem::Problem;
 use axum::http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 
 const MAX_KEYS: usize = 10_000;
@@ -30,6 +30,7 @@ pub(crate) struct Repeats {
 struct Kept {
     first: HashMap<String, (u64, Answer)>,
     order: VecDeque<(u64, String)>,
+    under_way: HashSet<String>,
 }
 
 /// The request's `Idempotency-Key`, if it has one.
@@ -54,24 +55,83 @@ impl Repeats {
         let Some(key) = key else { return create() };
         let hash = self.hasher.hash_one(body);
         let mut kept = self.kept.lock();
-        kept.sweep(now_ms);
-        if let Some((of, answer)) = kept.first.get(&key) {
-            return match *of == hash {
-                true => Ok(answer.clone()),
-                false => {
-                    let detail = "this Idempotency-Key was used with another body";
-                    Err(Problem::new(StatusCode::CONFLICT, "conflict", detail))
-                }
-            };
+        if let Some(answer) = kept.answered(&key, hash, now_ms)? {
+            return Ok(answer);
         }
         let answer = create()?;
-        kept.order.push_back((now_ms + TTL_MS, key.clone()));
-        kept.first.insert(key, (hash, answer.clone()));
+        kept.keep(key, hash, answer.clone(), now_ms);
+        Ok(answer)
+    }
+
+    /// The same where `create` waits. A repeat that comes while the first is under way conflicts.
+    pub(super) async fn once_awaited(
+        &self,
+        key: Option<String>,
+        body: &str,
+        now_ms: u64,
+        create: impl Future<Output = Result<Answer, Problem>>,
+    ) -> Result<Answer, Problem> {
+        let Some(key) = key else { return create.await };
+        let hash = self.hasher.hash_one(body);
+        {
+            let mut kept = self.kept.lock();
+            if let Some(answer) = kept.answered(&key, hash, now_ms)? {
+                return Ok(answer);
+            }
+            if !kept.under_way.insert(key.clone()) {
+                return Err(conflict(
+                    "a request with this Idempotency-Key is under way; ask again when it is done",
+                ));
+            }
+        }
+        let under_way = UnderWay { repeats: self, key };
+        let answer = create.await?;
+        self.kept.lock().keep(under_way.key.clone(), hash, answer.clone(), now_ms);
         Ok(answer)
     }
 }
 
+impl Repeats {
+    /// Forgets the keys that made something which is gone now; told by key and answer.
+    pub(super) fn forget(&self, gone: impl Fn(&str, &Answer) -> bool) {
+        let Kept { first, order, .. } = &mut *self.kept.lock();
+        first.retain(|key, (_, answer)| !gone(key, answer));
+        order.retain(|(_, key)| first.contains_key(key));
+    }
+}
+
+/// A creation that is under way; also one whose client goes meanwhile ends.
+struct UnderWay<'a> {
+    repeats: &'a Repeats,
+    key: String,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.repeats.kept.lock().under_way.remove(&self.key);
+    }
+}
+
+fn conflict(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "conflict", detail)
+}
+
 impl Kept {
+    /// What was answered to this key before.
+    fn answered(&mut self, key: &str, hash: u64, now_ms: u64) -> Result<Option<Answer>, Problem> {
+        self.sweep(now_ms);
+        match self.first.get(key) {
+            None => Ok(None),
+            Some((of, answer)) if *of == hash => Ok(Some(answer.clone())),
+            Some(_) => Err(conflict("this Idempotency-Key was used with another body")),
+        }
+    }
+
+    fn keep(&mut self, key: String, hash: u64, answer: Answer, now_ms: u64) {
+        self.order.push_back((now_ms + TTL_MS, key.clone()));
+        self.first.insert(key, (hash, answer));
+    }
+
     fn sweep(&mut self, now_ms: u64) {
         while self.order.len() >= MAX_KEYS || self.order.front().is_some_and(|(ends, _)| *ends <= now_ms) {
             let Some((_, key)) = self.order.pop_front() else { return };
@@ -94,5 +154,29 @@ mod tests {
         assert_eq!(repeats.once(key(), "a", 5, never).unwrap(), first);
         assert_eq!(repeats.once(key(), "b", 5, never).unwrap_err().status, StatusCode::CONFLICT);
         assert!(repeats.once(key(), "b", TTL_MS, created).is_ok());
+        repeats.forget(|_, answer| answer.body == "2");
+        assert!(repeats.once(key(), "b", TTL_MS, never).is_ok());
+        repeats.forget(|_, answer| answer.body == "1");
+        assert!(repeats.once(key(), "c", TTL_MS, created).is_ok(), "the key ended with what it made");
+    }
+
+    #[tokio::test]
+    async fn a_creation_that_waits_happens_once_too() {
+        let repeats = Repeats::default();
+        let key = || Some("k".to_owned());
+        let created = || async { Ok(Answer { status: StatusCode::CREATED, body: "1".into() }) };
+        let first = repeats
+            .once_awaited(key(), "a", 0, async {
+                let meanwhile = repeats.once_awaited(key(), "a", 0, created()).await;
+                assert_eq!(meanwhile.unwrap_err().status, StatusCode::CONFLICT);
+                created().await
+            })
+            .await
+            .unwrap();
+        let never = async { panic!("created twice") };
+        assert_eq!(repeats.once_awaited(key(), "a", 5, never).await.unwrap(), first);
+        let refused = async { Err(Problem::invalid("a", "wrong")) };
+        assert!(repeats.once_awaited(Some("other".into()), "a", 5, refused).await.is_err());
+        assert!(repeats.once_awaited(Some("other".into()), "b", 5, created()).await.is_ok());
     }
 }

@@ -1,12 +1,13 @@
 //! `POST /rpc`: the same methods as on the sockets, one text a request.
 
 use super::problem::Problem;
-use super::{Http, ProblemBody, body, client_address, json_type};
+use super::{Http, body, client_address, json_type};
+use crate::access::Caller;
+use crate::credentials;
 use crate::methods::PostCaller;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_rpc::{Outcome, dispatch};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -21,25 +22,23 @@ const MAX_RUNNING: usize = 16;
     request_body(content = Object, description = "A JSON-RPC 2.0 request or batch; /openrpc.json lists the methods", content_type = "application/json"), responses(
     (status = 200, description = "A JSON-RPC 2.0 response or batch of responses; errors too", body = Object, content_type = "application/json"),
     (status = 204, description = "Notifications only: no answer"),
-    (status = 400, description = "The body is no UTF-8 text", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "This server serves nobody anonymously", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
-pub(super) async fn call(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
+    (status = 429, description = "Too many messages")))]
+pub(super) async fn call(
+    State(http): State<Http>,
+    by: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
     let node = &http.node;
     let address = client_address(node, &request);
-    if node.config.auth.require {
-        let why = "this server serves nobody anonymously (auth.require)";
-        return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
-    }
     let (parts, content) = request.into_parts();
-    node.take_message(address)?;
+    node.take_message(address, &by)?;
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let mut out = Vec::new();
-    let outcome =
-        dispatch(&node.registry, &mut PostCaller { node }, &text, node.config.limits.rpc_batch, &mut out);
+    let wanted = credentials::of_jsonrpc(&text);
+    let verified = credentials::verify(&node.identity, wanted).await;
+    let mut caller = PostCaller { node, by: &by, verified };
+    let outcome = dispatch(&node.registry, &mut caller, &text, node.config.limits.rpc_batch, &mut out);
     let answer = match outcome {
         Outcome::Answered => Some(out),
         Outcome::Silent => None,

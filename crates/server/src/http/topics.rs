@@ -3,10 +3,12 @@
 use super::body::{Params, TopicName};
 use super::problem::Problem;
 use super::repeat::{self, Answer};
-use super::{Http, Json, ProblemBody, body};
+use super::{Http, Json, body};
 use crate::access::Caller;
 use crate::methods::{HTTP_CLIENT, read_history};
+use crate::node::Node;
 use crate::shard::ToShard;
+use crate::storage;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -22,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
+
+/// Events a topic keeps at most.
+const MAX_HISTORY: u64 = 1_000_000;
 
 /// A topic.
 #[derive(Serialize, ToSchema)]
@@ -92,14 +97,13 @@ pub(super) struct TopicQuery {
 
 /// Lists the topics by name, a page at a time.
 #[utoipa::path(get, path = "/topics", tag = "Topics", operation_id = "listTopics", params(TopicQuery), responses(
-    (status = 200, description = "A page", body = TopicPage),
-    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "Listing needs a credential here", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 200, description = "A page", body = TopicPage)))]
 pub(super) async fn list(
     State(http): State<Http>,
+    caller: Caller,
     Params(query): Params<TopicQuery>,
 ) -> Result<Json<TopicPage>, Problem> {
-    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.access.manage(&caller)?;
     let limit = body::page_size(query.limit.as_deref())?;
     let (topics, more) = http.node.topics.list(query.after.as_deref(), limit);
     let next = more.then(|| topics.last().map(|t| t.name.to_string())).flatten();
@@ -108,16 +112,15 @@ pub(super) async fn list(
 
 /// Shows a topic.
 #[utoipa::path(get, path = "/topics/{name}", tag = "Topics", operation_id = "showTopic",
-    params(("name" = String, Path, description = "The topic's name, percent-encoded", min_length = 1, max_length = 255)), responses(
+    params(("name" = String, Path, description = "The topic's name, percent-encoded; at most 255 bytes", min_length = 1, example = "lobby")), responses(
     (status = 200, description = "The topic", body = Topic),
-    (status = 400, description = "The name is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "Showing needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 404, description = "No such topic")))]
 pub(super) async fn show(
     State(http): State<Http>,
+    caller: Caller,
     TopicName(name): TopicName,
 ) -> Result<Json<Topic>, Problem> {
-    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.access.manage(&caller)?;
     Ok(Json(http.node.topics.show(name.as_str())?.into()))
 }
 
@@ -126,7 +129,7 @@ pub(super) async fn show(
 #[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
 pub(super) struct NewTopic {
     /// Non-empty, at most 255 bytes.
-    #[schema(min_length = 1, max_length = 255, example = "news")]
+    #[schema(min_length = 1, example = "news")]
     name: String,
     /// `disconnect` or `drop_oldest`; the server's own setting unless given.
     #[schema(pattern = "^(disconnect|drop_oldest)$")]
@@ -135,7 +138,7 @@ pub(super) struct NewTopic {
     #[schema(minimum = 0, maximum = 1_000_000)]
     history_size: Option<u64>,
     /// How long they are kept, as `30s`, `5m`, `24h`.
-    #[schema(example = "5m", pattern = "^[0-9]{1,9}(ms|s|m|h|d)$")]
+    #[schema(example = "5m", pattern = "^([0-9]{1,9}ms|[0-9]{1,8}s|[0-9]{1,6}m|[0-9]{1,4}h|[0-9]{1,3}d)$")]
     history_ttl: Option<String>,
 }
 
@@ -144,29 +147,55 @@ pub(super) struct NewTopic {
     ("Idempotency-Key" = Option<String>, Header, description = "A repeat gets the first answer", min_length = 1, max_length = 128)), responses(
     (status = 201, description = "Made", body = Topic),
     (status = 200, description = "It was there and is kept now", body = Topic),
-    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "Making needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "The Idempotency-Key was used with another body", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "As many topics as limits.max_topics allows", body = ProblemBody, content_type = "application/problem+json")))]
-pub(super) async fn make(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
+    (status = 409, description = "The Idempotency-Key was used with another body"),
+    (status = 429, description = "As many topics as limits.max_topics allows"),
+    (status = 503, description = "The store cannot keep it")))]
+pub(super) async fn make(
+    State(http): State<Http>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
     let node = &http.node;
-    node.access.manage(&Caller::Anonymous)?;
+    node.access.manage(&caller)?;
     let address = super::client_address(node, &request);
     let (parts, content) = request.into_parts();
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
-    let key = repeat::key(&parts.headers)?.map(|key| format!("topics {address} {key}"));
+    let key = repeat::key(&parts.headers)?
+        .map(|key| format!("topics {} {key}", caller.key_scope().unwrap_or_else(|| address.to_string())));
     let now = crate::node::unix_ms();
     let answer = http.repeats.once(key, &text, now, || {
         let (name, options) = new_topic(&http, &text)?;
-        let made = node.topics.make(&name, options, now)?;
-        let status = if made.existed { StatusCode::OK } else { StatusCode::CREATED };
-        let body = serde_json::to_string(&Topic::from(made.info)).unwrap_or_default();
+        let topic = node.topics.make(&name, options, now)?;
+        let status = if topic.existed { StatusCode::OK } else { StatusCode::CREATED };
+        let body = serde_json::to_string(&Topic::from(topic.info)).unwrap_or_default();
         Ok(Answer { status, body })
     })?;
+    keep(node, &text, now).await?;
     Ok((answer.status, super::json_type(), answer.body).into_response())
+}
+
+/// Keeps a topic that was made over restarts. Said after every success, so that a repeat mends what a store that was
+/// away has missed.
+async fn keep(node: &Node, text: &str, now: u64) -> Result<(), Problem> {
+    let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let name = json.get("name").and_then(|n| n.as_str()).unwrap_or_default();
+    // A repeat of a topic that was deleted since keeps nothing.
+    let Ok(info) = node.topics.show(name) else { return Ok(()) };
+    let kept = storage::kept_topic(name, node.topics.options_of(name), info.options, now);
+    node.store.keep_topic(kept).await.map_err(unkept)
+}
+
+fn unkept(error: fanfare_store::StoreError) -> Problem {
+    tracing::warn!(%error, "the store cannot keep what becomes of a topic");
+    let why = "the store cannot be reached, so this does not outlive a restart; try again later";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
+}
+
+/// The key that made a topic ends with it. The answer of [`make`] begins with the topic's name.
+fn forget_key(http: &Http, name: &str) {
+    let begin = format!("{{\"name\":{},", serde_json::Value::from(name));
+    http.repeats.forget(|key, answer| key.starts_with("topics ") && answer.body.starts_with(&begin));
 }
 
 fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), Problem> {
@@ -189,7 +218,7 @@ fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), 
         Some(_) => return Err(Problem::invalid("backpressure", "backpressure is disconnect or drop_oldest")),
     }
     if let Some(size) = object.get("history_size").and_then(non_null) {
-        match size.as_u64().filter(|n| *n <= 1_000_000) {
+        match whole(size).filter(|n| *n <= MAX_HISTORY) {
             Some(n) => options.retention.size = n as usize,
             None => {
                 return Err(Problem::invalid("history_size", "history_size is a number from 0 to 1000000"));
@@ -197,7 +226,7 @@ fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), 
         }
     }
     if let Some(ttl) = object.get("history_ttl").and_then(non_null) {
-        match ttl.as_str().and_then(crate::config::parse_duration) {
+        match ttl.as_str().and_then(history_ttl) {
             Some(ttl) => options.retention.ttl_ms = ttl.as_millis() as u64,
             None => {
                 return Err(Problem::invalid(
@@ -210,23 +239,41 @@ fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), 
     Ok((name, (options != plain).then_some(options)))
 }
 
+/// Units of `history_ttl` and their digits at most, as the body's schema says it: up to about three years.
+const TTL_DIGITS: [(&str, usize); 5] = [("ms", 9), ("s", 8), ("m", 6), ("h", 4), ("d", 3)];
+
+fn history_ttl(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = text.get(digits..)?;
+    let fits = TTL_DIGITS.iter().any(|(name, most)| *name == unit && (1..=*most).contains(&digits));
+    fits.then(|| crate::config::parse_duration(text)).flatten()
+}
+
+/// A number without a fraction, however it is written: `5.0` is an integer to JSON Schema.
+fn whole(value: &serde_json::Value) -> Option<u64> {
+    let plain = |n: &f64| n.fract() == 0.0 && (0.0..=MAX_HISTORY as f64).contains(n);
+    value.as_u64().or_else(|| value.as_f64().filter(plain).map(|n| n as u64))
+}
+
 fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
     (!value.is_null()).then_some(value)
 }
 
 /// Deletes a topic and its history; its subscribers are told.
 #[utoipa::path(delete, path = "/topics/{name}", tag = "Topics", operation_id = "deleteTopic",
-    params(("name" = String, Path, description = "The topic's name, percent-encoded", min_length = 1, max_length = 255)), responses(
+    params(("name" = String, Path, description = "The topic's name, percent-encoded; at most 255 bytes", min_length = 1, example = "lobby")), responses(
     (status = 204, description = "Gone"),
-    (status = 400, description = "The name is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "Deleting needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 404, description = "No such topic"),
+    (status = 503, description = "The store cannot forget it")))]
 pub(super) async fn delete(
     State(http): State<Http>,
+    caller: Caller,
     TopicName(name): TopicName,
 ) -> Result<StatusCode, Problem> {
-    http.node.access.manage(&Caller::Anonymous)?;
+    http.node.access.manage(&caller)?;
     http.node.topics.delete(name.as_str(), None)?;
+    http.node.store.forget_topic(name.as_str()).await.map_err(unkept)?;
+    forget_key(&http, name.as_str());
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -243,6 +290,8 @@ pub(super) struct HistoryParams {
     /// Only events after this offset, the oldest first.
     #[param(value_type = Option<u64>)]
     after: Option<String>,
+    /// A subscription token, where the topic's rule asks for one.
+    token: Option<String>,
 }
 
 /// A kept event.
@@ -253,7 +302,7 @@ pub(super) struct KeptEvent {
     /// Its offset.
     offset: u64,
     /// What was published, byte for byte.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     payload: Box<RawValue>,
     /// The publisher's client id.
     client_id: String,
@@ -277,13 +326,12 @@ pub(super) struct HistoryPage {
 
 /// Reads what a topic keeps: the newest page unless `before` or `after` is given.
 #[utoipa::path(get, path = "/topics/{name}/history", tag = "Topics", operation_id = "topicHistory",
-    params(("name" = String, Path, description = "The topic's name, percent-encoded", min_length = 1, max_length = 255), HistoryParams), responses(
+    params(("name" = String, Path, description = "The topic's name, percent-encoded; at most 255 bytes", min_length = 1, example = "lobby"), HistoryParams), responses(
     (status = 200, description = "A page", body = HistoryPage),
-    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "Reading needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 404, description = "No such topic")))]
 pub(super) async fn history(
     State(http): State<Http>,
+    caller: Caller,
     TopicName(name): TopicName,
     Params(params): Params<HistoryParams>,
 ) -> Result<Json<HistoryPage>, Problem> {
@@ -292,8 +340,14 @@ pub(super) async fn history(
         limit: body::page_size(params.limit.as_deref())?,
         before: body::offset("before", params.before.as_deref())?,
         after: body::offset("after", params.after.as_deref())?,
+        token: params.token.as_deref(),
     };
-    let found = read_history(&http.node, &Caller::Anonymous, query)?;
+    let grant = match params.token.as_deref() {
+        Some(token) => Some(http.node.identity.subscription(token).await),
+        None => None,
+    };
+    let granted = grant.as_ref().map(|g| g.as_ref().map_err(Clone::clone));
+    let found = read_history(&http.node, &caller, query, granted)?;
     let items = found.items.into_iter().map(kept).collect::<Result<_, _>>()?;
     Ok(Json(HistoryPage { items, next: found.next, epoch: found.epoch.to_string(), offset: found.offset }))
 }
@@ -313,16 +367,16 @@ fn kept(event: HistoryEvent) -> Result<KeptEvent, Problem> {
 #[allow(dead_code, reason = "the schema of a body that is read by hand, so that the payload stays as sent")]
 pub(super) struct PublishBody {
     /// Non-empty, at most 255 bytes.
-    #[schema(min_length = 1, max_length = 255, example = "news")]
+    #[schema(min_length = 1, example = "news")]
     topic: String,
     /// Any JSON; reaches subscribers byte for byte.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     payload: serde_json::Value,
-    /// Shown to subscribers as the event's `client_id`.
-    #[schema(min_length = 1, max_length = 255)]
+    /// Shown to subscribers as the event's `client_id`: non-empty, at most 255 bytes.
+    #[schema(value_type = String, required = false, min_length = 1)]
     client_id: Option<String>,
     /// The session whose connection does not hear it.
-    #[schema(example = "happy-panda-42")]
+    #[schema(value_type = String, required = false)]
     exclude_session: Option<String>,
 }
 
@@ -343,24 +397,26 @@ pub(super) struct PublishAnswer {
 #[utoipa::path(post, path = "/publish", tag = "Topics", operation_id = "publish", request_body = PublishBody, params(
     ("Idempotency-Key" = Option<String>, Header, description = "Repeats within five minutes get the first answer", min_length = 1, max_length = 128)), responses(
     (status = 200, description = "Published", body = PublishAnswer),
-    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "Publishing needs a credential here", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such topic", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 404, description = "No such topic"),
+    (status = 429, description = "Too many messages")))]
 pub(super) async fn publish(
     State(http): State<Http>,
+    caller: Caller,
     request: Request,
 ) -> Result<Json<PublishAnswer>, Problem> {
     let node = &http.node;
     let address = super::client_address(node, &request);
     let (parts, content): (_, Body) = request.into_parts();
-    node.take_message(address)?;
+    node.take_message(address, &caller)?;
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let typed::PublishBody { mut publish, exclude_session } = typed::decode_publish(&text)?;
-    node.access.publish(publish.topic.as_str(), &Caller::Anonymous)?;
+    let grant = match publish.token.as_deref() {
+        Some(token) => Some(node.identity.subscription(token).await),
+        None => None,
+    };
+    let granted = grant.as_ref().map(|g| g.as_ref().map_err(Clone::clone));
+    node.access.publish(publish.topic.as_str(), &caller, granted)?;
     if let Some(key) = repeat::key(&parts.headers)? {
         publish.idempotency_key = Some(key.into());
     }
@@ -394,8 +450,14 @@ async fn publish_beside(
     let task = move |driver: &mut crate::shard::Driver| {
         let result = TopicRef::parse(topic).and_then(|topic| {
             let idempotency_key = key.map(Into::into);
-            let publish =
-                Publish { topic, payload: &payload, client_id: None, idempotency_key, exclude_self: false };
+            let publish = Publish {
+                topic,
+                payload: &payload,
+                client_id: None,
+                idempotency_key,
+                exclude_self: false,
+                token: None,
+            };
             driver.publish_beside(&publish, &client_id, addr)
         });
         let _gone = tell.send(result);

@@ -3,22 +3,26 @@
 //! Everything is decided before the 101: handshake, origin, credentials, caps, session. Then the answer goes out, and the
 //! raw socket with whatever came behind the request is handed to a shard; nothing of HTTP stays with it.
 
+use super::client::{self, Client, Presented};
 use super::problem::Problem;
-use super::{Http, ProblemBody, client_address, origin};
-use crate::admission::Full;
+use super::{Http, client_address, origin};
+use crate::access::Principal;
+use crate::admission::{Full, Permit};
+use crate::identity::Login;
 use crate::node::{Node, unix_ms};
 use crate::shard::{NewConn, NewSession, Speaks, ToShard};
+use crate::tls::{Handover, handover};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::session::Opened;
 use fanfare_ws::deflate::WindowBits;
 use fanfare_ws::handshake::{self, Accepted, Options};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Subprotocols by endpoint, as `Sec-WebSocket-Protocol` names them.
 const TYPED: &str = "fanfare.v1";
@@ -26,93 +30,194 @@ const JSONRPC: &str = "jsonrpc";
 /// The 101 must have left by then.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 
+/// What an upgrade may carry in its query, beside headers.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the parameters are read by hand, so that the last of several counts")]
+pub(super) struct SocketQuery {
+    /// Code of the session to resume.
+    #[param(example = "happy-panda-42")]
+    session: Option<String>,
+    /// Its resume token.
+    resume: Option<String>,
+    /// A one-time ticket.
+    ticket: Option<String>,
+    /// An access token, where auth.allow_query_token is on.
+    token: Option<String>,
+}
+
+/// How an upgrade ends, for the document; further refusals follow from the declaration.
+#[derive(utoipa::IntoResponses)]
+#[allow(dead_code, reason = "describes answers that are made elsewhere")]
+pub(super) enum Upgraded {
+    /// The connection is a WebSocket now
+    #[response(status = 101)]
+    Switched,
+    /// The origin may not connect
+    #[response(status = 403)]
+    Origin,
+    /// Not a WebSocket request of version 13
+    #[response(status = 426)]
+    Version,
+    /// Too many connections or guesses from this address
+    #[response(status = 429)]
+    Address,
+}
+
 /// The main socket: the typed dialect, or JSON-RPC by subprotocol or first frame.
-#[utoipa::path(get, path = "/ws", tag = "Sockets", operation_id = "socket", params(
-    ("session" = Option<String>, Query, description = "Code of the session to resume"),
-    ("resume" = Option<String>, Query, description = "Its resume token")), responses(
-    (status = 101, description = "The connection is a WebSocket now"),
-    (status = 400, description = "The handshake is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "A credential or the session to resume is not valid", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The origin may not connect", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 426, description = "Not a WebSocket request of version 13", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many connections or guesses from this address", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The server is full", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(
+    get,
+    path = "/ws",
+    tag = "Sockets",
+    operation_id = "socket",
+    params(SocketQuery),
+    responses(Upgraded)
+)]
 pub(super) async fn typed_socket(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
-    upgrade(&http.node, request, &[TYPED, JSONRPC])
+    upgrade(&http.node, request, Endpoint::Main).await
 }
 
 /// JSON-RPC 2.0 over a socket.
-#[utoipa::path(get, path = "/rpc", tag = "Sockets", operation_id = "rpcSocket", params(
-    ("session" = Option<String>, Query, description = "Code of the session to resume"),
-    ("resume" = Option<String>, Query, description = "Its resume token")), responses(
-    (status = 101, description = "The connection is a WebSocket now"),
-    (status = 400, description = "The handshake is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "A credential or the session to resume is not valid", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The origin may not connect", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 426, description = "Not a WebSocket request of version 13", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many connections or guesses from this address", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The server is full", body = ProblemBody, content_type = "application/problem+json")))]
+#[utoipa::path(
+    get,
+    path = "/rpc",
+    tag = "Sockets",
+    operation_id = "rpcSocket",
+    params(SocketQuery),
+    responses(Upgraded)
+)]
 pub(super) async fn rpc_socket(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
-    upgrade(&http.node, request, &[JSONRPC])
+    upgrade(&http.node, request, Endpoint::Rpc).await
 }
 
-fn upgrade(
-    node: &Arc<Node>,
-    mut request: Request,
-    protocols: &'static [&'static str],
-) -> Result<Response, Problem> {
-    if request.version() != Version::HTTP_11 {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_field",
-            "a WebSocket begins with HTTP/1.1",
-        ));
+/// Account-wide notices, for whoever is logged in; nothing is asked for on it but `ping`.
+#[utoipa::path(
+    get,
+    path = "/ws/system",
+    tag = "Sockets",
+    operation_id = "systemSocket",
+    params(SocketQuery),
+    responses(Upgraded)
+)]
+pub(super) async fn system_socket(State(http): State<Http>, request: Request) -> Result<Response, Problem> {
+    upgrade(&http.node, request, Endpoint::System).await
+}
+
+/// Which socket is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    /// `/ws`
+    Main,
+    /// `/rpc`
+    Rpc,
+    /// `/ws/system`
+    System,
+}
+
+impl Endpoint {
+    fn protocols(self) -> &'static [&'static str] {
+        match self {
+            Self::Main | Self::System => &[TYPED, JSONRPC],
+            Self::Rpc => &[JSONRPC],
+        }
     }
-    let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
-        || request.headers().get(header::CONTENT_LENGTH).is_some_and(|n| n != "0");
-    if has_body {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_field", "an upgrade request has no body"));
+
+    fn speaks(self, protocol: Option<&str>) -> Speaks {
+        match (self, protocol) {
+            (_, Some(JSONRPC)) | (Self::Rpc, None) => Speaks::JsonRpc,
+            (_, Some(_)) => Speaks::Typed,
+            (Self::Main | Self::System, None) => Speaks::Undecided,
+        }
     }
-    let accepted = shake_hands(node, &request, protocols)?;
+}
+
+async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> Result<Response, Problem> {
+    check_form(&request)?;
+    let accepted = shake_hands(node, &request, endpoint.protocols())?;
     if !origin::permits_upgrade(node, request.headers()) {
         let detail = "pages of this origin may not connect; add it to server.cors_origins";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     let address = client_address(node, &request);
-    let query = Query::of(&request);
-    refuse_credentials(node, &request, &query)?;
-    let anonymous_refused = node.config.auth.require;
-    let permit = node.admission.enter(address, anonymous_refused).map_err(|full| refuse_full(node, full))?;
-    let session = match anonymous_refused {
+    let query = Query::of(&request)?;
+    let principal = credential(node, request.headers(), &query).await?;
+    if endpoint == Endpoint::System && principal.is_none() {
+        return Err(Refusal::new(ErrorCode::Unauthorized, "log in first: this socket is for users").into());
+    }
+    let resuming = query.session.is_some() || query.resume.is_some();
+    let unauthenticated = node.config.auth.require && principal.is_none() && !resuming;
+    let permit = node.admission.enter(address, unauthenticated).map_err(|full| refuse_full(node, full))?;
+    let begun = match unauthenticated {
         true => None,
-        false => Some(session(node, &query, address)?),
+        false => Some(begin(node, &query, principal, address).await?),
     };
-    let speaks = match accepted.protocol {
-        Some(JSONRPC) => Speaks::JsonRpc,
-        Some(_) => Speaks::Typed,
-        None if protocols == [JSONRPC] => Speaks::JsonRpc,
-        None => Speaks::Undecided,
+    let agent = request.extensions().get::<Client>().and_then(|client| client.user_agent.clone());
+    let (session, login) = match begun {
+        Some((session, login)) => (Some(session), login),
+        None => (None, None),
     };
-    let compress = accepted.deflate.is_some_and(|d| d.window() == WindowBits::MAX);
+    let new = Coming {
+        speaks: endpoint.speaks(accepted.protocol),
+        system: endpoint == Endpoint::System,
+        deflate: accepted.deflate.is_some(),
+        compress: accepted.deflate.is_some_and(|d| d.window() == WindowBits::MAX),
+        session,
+        login,
+        agent,
+        permit,
+    };
     let upgrading = hyper::upgrade::on(&mut request);
-    let (node, deflate) = (node.clone(), accepted.deflate.is_some());
-    tokio::spawn(async move {
-        let upgraded = tokio::time::timeout(UPGRADE_WITHIN, upgrading).await;
-        let Ok(Ok(upgraded)) = upgraded else { return };
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-            tracing::error!("an upgraded connection is no plain TCP socket");
-            return;
-        };
-        match parts.io.into_inner().into_std() {
-            Ok(stream) => {
-                let early = parts.read_buf.to_vec();
-                let new = NewConn { stream, early, speaks, deflate, compress, session, permit };
-                node.post(node.place(), ToShard::Open(Box::new(new)));
-            }
-            Err(error) => tracing::error!(%error, "an upgraded socket cannot leave the runtime"),
-        }
-    });
+    tokio::spawn(hand_over(node.clone(), upgrading, new));
     Ok(switching(&accepted))
+}
+
+/// What an upgrade request must be apart from WebSocket.
+fn check_form(request: &Request) -> Result<(), Problem> {
+    let wrong = |why: &'static str| Problem::new(StatusCode::BAD_REQUEST, "invalid_field", why);
+    if request.version() != Version::HTTP_11 {
+        return Err(wrong("a WebSocket begins with HTTP/1.1"));
+    }
+    let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
+        || request.headers().get(header::CONTENT_LENGTH).is_some_and(|n| n != "0");
+    if has_body { Err(wrong("an upgrade request has no body")) } else { Ok(()) }
+}
+
+/// A connection on its way, without its socket.
+struct Coming {
+    speaks: Speaks,
+    system: bool,
+    deflate: bool,
+    compress: bool,
+    session: Option<NewSession>,
+    login: Option<Box<Login>>,
+    agent: Option<Arc<str>>,
+    permit: Permit,
+}
+
+/// Takes the raw socket out of HTTP and gives it to a shard.
+async fn hand_over(node: Arc<Node>, upgrading: OnUpgrade, coming: Coming) {
+    let upgraded = tokio::time::timeout(UPGRADE_WITHIN, upgrading).await;
+    let Ok(Ok(upgraded)) = upgraded else { return };
+    match handover(upgraded) {
+        Ok(Handover { stream, tls, early }) => {
+            let Coming { speaks, system, deflate, compress, session, login, agent, permit } = coming;
+            let new = NewConn {
+                stream,
+                tls,
+                early,
+                speaks,
+                system,
+                deflate,
+                compress,
+                session,
+                login,
+                agent,
+                permit,
+            };
+            node.post(node.place(), ToShard::Open(Box::new(new)));
+        }
+        Err(error) => tracing::error!(%error, "an upgraded socket cannot leave the runtime"),
+    }
 }
 
 fn shake_hands(
@@ -139,7 +244,7 @@ fn shake_hands(
     )
 }
 
-/// The query parameters an upgrade knows. The last of several counts.
+/// The query parameters an upgrade knows. The last of several counts, but a credential comes once.
 #[derive(Default)]
 struct Query {
     session: Option<String>,
@@ -149,36 +254,65 @@ struct Query {
 }
 
 impl Query {
-    fn of(request: &Request) -> Self {
+    fn of(request: &Request) -> Result<Self, Problem> {
         let mut query = Self::default();
         for pair in request.uri().query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
-            match name {
-                "session" => query.session = Some(value),
-                "resume" => query.resume = Some(value),
-                "token" => query.token = Some(value),
-                "ticket" => query.ticket = Some(value),
-                _ => {}
+            let credential = match name {
+                "session" => {
+                    query.session = Some(value);
+                    continue;
+                }
+                "resume" => {
+                    query.resume = Some(value);
+                    continue;
+                }
+                "token" => &mut query.token,
+                "ticket" => &mut query.ticket,
+                _ => continue,
+            };
+            if credential.as_ref().is_some_and(|first| *first != value) {
+                return Err(client::two_credentials());
             }
+            *credential = Some(value);
         }
-        query
+        Ok(query)
     }
 }
 
-/// There are no accounts in this release, so no credential can be good; a bad one is refused before the upgrade.
-fn refuse_credentials(node: &Node, request: &Request, query: &Query) -> Result<(), Problem> {
+/// Who a handshake logs in: by header, by ticket or by token. A bad credential is refused before the upgrade.
+async fn credential(
+    node: &Node,
+    headers: &HeaderMap,
+    query: &Query,
+) -> Result<Option<Arc<Principal>>, Problem> {
     if query.token.is_some() && !node.config.auth.allow_query_token {
         let why = "this server takes no token in the query (auth.allow_query_token); send it as a header";
         return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
     }
-    if request.headers().contains_key(header::AUTHORIZATION)
-        || query.token.is_some()
-        || query.ticket.is_some()
-    {
-        return Err(Refusal::new(ErrorCode::Unauthorized, "the credential is not valid here").into());
+    let bearer = match client::presented(headers)? {
+        Presented::Bearer(token) => Some(token),
+        Presented::Key(key) => {
+            // A wrong key is refused everywhere; a good one gives a socket no rights.
+            node.identity.api_key(key).await?;
+            None
+        }
+        Presented::Nothing => None,
+    };
+    let token = match (bearer, query.token.as_deref()) {
+        (Some(a), Some(b)) if a != b => return Err(client::two_credentials()),
+        (a, b) => a.or(b),
+    };
+    match (token, query.ticket.as_deref()) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(client::two_credentials()),
+        (Some(token), None) => Ok(Some(node.identity.bearer(token).await?)),
+        (None, Some(ticket)) => {
+            let origin = headers.get(header::ORIGIN).and_then(|o| o.to_str().ok());
+            Ok(Some(node.identity.ticket(ticket, origin).await?))
+        }
     }
-    Ok(())
 }
 
 fn refuse_full(node: &Node, full: Full) -> Problem {
@@ -195,23 +329,60 @@ fn refuse_full(node: &Node, full: Full) -> Problem {
     Problem { retry_after_ms: Some(5000), ..Problem::new(status, "limit_exceeded", detail) }
 }
 
-/// The session of a new connection: a new one, or the one it resumes.
-fn session(node: &Node, query: &Query, address: IpAddr) -> Result<NewSession, Problem> {
+/// The session of a new connection, a new one or the one it resumes, and who it is logged in as.
+async fn begin(
+    node: &Node,
+    query: &Query,
+    principal: Option<Arc<Principal>>,
+    address: IpAddr,
+) -> Result<(NewSession, Option<Box<Login>>), Problem> {
     let now = unix_ms();
-    let (code, token) = match (&query.session, &query.resume) {
-        (None, None) => {
-            let opened = node.sessions.open(None, now)?;
-            return Ok(NewSession {
-                code: opened.code,
-                generation: opened.generation,
-                token: opened.token,
-                resumed: false,
-            });
+    if query.session.is_none() && query.resume.is_none() {
+        let login = principal.map(|p| enter(node, p)).transpose()?;
+        let user = login.as_ref().map(|l| &*l.principal.user_id);
+        let Opened { code, generation, token } = node.sessions.open(user, now)?;
+        return Ok((NewSession { code, generation, token, resumed: false }, login));
+    }
+    let (code, token) =
+        (query.session.as_deref().unwrap_or_default(), query.resume.as_deref().unwrap_or_default());
+    let proved = principal.as_ref().map(|p| &*p.user_id);
+    let resumed = node.resume(code, token, proved, address, now)?;
+    let session = |code, generation, token| NewSession { code, generation, token, resumed: true };
+    match (principal, resumed.user) {
+        (None, None) if node.config.auth.require => Err(not_resumed()),
+        (None, None) => Ok((session(resumed.code, resumed.generation, resumed.token), None)),
+        // Its user's session, by whoever has its token: good as long as the login it was opened with.
+        (None, Some(_)) => {
+            let last = node.remembered(resumed.code).ok_or_else(not_resumed)?;
+            let login = enter(node, node.identity.still(&last).await.map_err(|_| not_resumed())?)?;
+            Ok((session(resumed.code, resumed.generation, resumed.token), Some(login)))
         }
-        (code, token) => (code.as_deref().unwrap_or_default(), token.as_deref().unwrap_or_default()),
-    };
-    let resumed = node.resume(code, token, address, now)?;
-    Ok(NewSession { code: resumed.code, generation: resumed.generation, token: resumed.token, resumed: true })
+        (Some(principal), Some(_)) => {
+            let login = enter(node, principal)?;
+            Ok((session(resumed.code, resumed.generation, resumed.token), Some(login)))
+        }
+        // A login: the session gets a new name, so that nobody who knew the old one comes along.
+        (Some(principal), None) => {
+            let login = enter(node, principal)?;
+            let Opened { code, generation, token } =
+                node.sessions.renew(resumed.code, &login.principal.user_id, now)?;
+            Ok((session(code, generation, token), Some(login)))
+        }
+    }
+}
+
+fn enter(node: &Node, principal: Arc<Principal>) -> Result<Box<Login>, Problem> {
+    node.users.enter(principal).ok_or_else(|| {
+        node.metrics.refused_by("connections_per_user");
+        let detail = "limits.max_connections_per_user is reached";
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "limit_exceeded", detail);
+        Problem { retry_after_ms: Some(5000), ..problem }
+    })
+}
+
+/// Every reason not to resume answers alike.
+fn not_resumed() -> Problem {
+    crate::node::not_resumed().into()
 }
 
 fn switching(accepted: &Accepted<'_>) -> Response {

@@ -2,13 +2,13 @@
 
 use super::Driver;
 use super::conn::{Language, Tick};
-use crate::access::Caller;
 use crate::telemetry::metrics::CommandKind;
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{
     Command, ErrorCode, Publish, Refusal, Reply, Since, SinceEpoch, Subscribe, Unsubscribe,
 };
 use fanfare_core::topics::Published;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 impl CommandKind {
@@ -18,28 +18,46 @@ impl CommandKind {
             Command::Unsubscribe(_) | Command::UnsubscribeFeed { .. } => Self::Unsubscribe,
             Command::Publish(_) => Self::Publish,
             Command::Ping => Self::Ping,
-            Command::Authenticate { .. } => Self::Other,
+            Command::Authenticate { .. } | Command::Server { .. } => Self::Other,
         }
     }
 }
 
 impl Driver {
-    /// Carries out a command of a connection.
-    pub(super) fn execute(&mut self, slot: u32, command: &Command<'_>) -> Result<Reply<'static>, Refusal> {
+    /// Whether a connection may give commands at all.
+    pub(super) fn may_command(&self, slot: u32) -> Result<(), Refusal> {
+        self.may(slot, false, false)
+    }
+
+    /// The same for the commands that a connection without a session, or a socket of `/ws/system`, may give too.
+    fn may(&self, slot: u32, logs_in: bool, pings: bool) -> Result<(), Refusal> {
         if self.draining {
             let why = "the server is shutting down; reconnect in a moment";
             return Err(Refusal::new(ErrorCode::ServerShutdown, why));
         }
-        if self.conns[slot as usize].session.is_none() && !matches!(command, Command::Authenticate { .. }) {
+        if self.conns[slot as usize].session.is_none() && !logs_in {
             return Err(Refusal::new(
                 ErrorCode::Unauthorized,
                 "log in first: this server serves nobody anonymously",
             ));
         }
+        if self.conns[slot as usize].system && !pings {
+            let why = "this socket tells what the server has to say and takes ping only; use /ws";
+            return Err(Refusal::new(ErrorCode::InvalidMessageType, why).field("type"));
+        }
+        Ok(())
+    }
+
+    /// Carries out a command of a connection.
+    pub(super) fn execute(&mut self, slot: u32, command: &Command<'_>) -> Result<Reply<'static>, Refusal> {
+        let logs_in = matches!(command, Command::Authenticate { .. });
+        self.may(slot, logs_in, matches!(command, Command::Ping))?;
         match command {
             Command::Ping => Ok(Reply::Pong),
             Command::Publish(publish) => {
-                self.node.access.publish(publish.topic.as_str(), &Caller::Anonymous)?;
+                let granted = self.verified.granted(publish.token.as_deref());
+                let caller = self.conns[slot as usize].caller();
+                self.node.access.publish(publish.topic.as_str(), &caller, granted)?;
                 let own;
                 let client_id = match &publish.client_id {
                     Some(id) => id.as_ref(),
@@ -54,28 +72,62 @@ impl Driver {
             }
             Command::Subscribe(subscribe) => self.subscribe(slot, subscribe),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(slot, unsubscribe),
-            Command::SubscribeFeed { channel } | Command::UnsubscribeFeed { channel } => {
-                Err(no_feed(channel))
+            Command::SubscribeFeed(order) => self.subscribe_feed(slot, order).map(Reply::FeedSubscribed),
+            Command::UnsubscribeFeed { channel } => self.unsubscribe_feed(slot, channel),
+            Command::Authenticate { token } => {
+                let done = self.authenticate(slot, token)?;
+                Ok(Reply::Authenticated {
+                    user_id: done.principal.user_id.to_string().into(),
+                    username: done.principal.username.to_string().into(),
+                    session_code: done.session_code.into(),
+                    resume_token: done.resume_token.into(),
+                })
             }
-            Command::Authenticate { .. } => Err(no_token()),
+            Command::Server { command, params } => self.server_command(slot, command, *params),
         }
     }
 
     fn subscribe(&mut self, slot: u32, subscribe: &Subscribe<'_>) -> Result<Reply<'static>, Refusal> {
         self.need_client_id(subscribe.client_id.as_deref())?;
         let topic = subscribe.topic.as_str();
-        self.node.access.subscribe(topic, &Caller::Anonymous)?;
+        let caller = self.conns[slot as usize].caller();
+        let granted = || self.verified.granted(subscribe.token.as_deref());
+        let ends = self.node.access.subscribe(topic, &caller, granted())?;
+        let may_read_back =
+            subscribe.since.is_none() || self.node.access.history(topic, &caller, granted()).is_ok();
         let (hub, now, out) = (&mut self.hub, self.now.ms, &mut self.out);
-        if subscribe.since.is_some() && self.node.access.history(topic, &Caller::Anonymous).is_err() {
+        let reply = if may_read_back {
+            hub.subscribe(slot, subscribe, now, out)
+        } else {
             // Without the right to read back nothing is recovered, and whether it could be is not told.
             let since = Some(Since { epoch: SinceEpoch(Cow::Borrowed("")), offset: 0 });
-            return hub.subscribe(slot, &Subscribe { since, ..subscribe.clone() }, now, out);
+            hub.subscribe(slot, &Subscribe { since, ..subscribe.clone() }, now, out)
+        }?;
+        if let Some(ends) = ends {
+            self.note_grant(slot, topic, ends);
         }
-        hub.subscribe(slot, subscribe, now, out)
+        Ok(reply)
+    }
+
+    /// A server command of the typed dialect (`protocol.md` 3.4).
+    fn server_command(
+        &mut self,
+        slot: u32,
+        command: &str,
+        params: Option<&str>,
+    ) -> Result<Reply<'static>, Refusal> {
+        let node = self.node.clone();
+        let mut caller = super::rpc::SocketCaller { driver: self, slot };
+        let params: Option<&RawValue> = params.map(serde_json::from_str).transpose().unwrap_or_default();
+        let mut result = Vec::new();
+        node.registry.server_command(command, &mut caller, params, &mut result)?;
+        let result = String::from_utf8(result).unwrap_or_default();
+        Ok(Reply::Server { command: Cow::Owned(command.to_owned()), result: result.into() })
     }
 
     fn unsubscribe(&mut self, slot: u32, unsubscribe: &Unsubscribe<'_>) -> Result<Reply<'static>, Refusal> {
         self.need_client_id(unsubscribe.client_id.as_deref())?;
+        self.forget_grant(slot, unsubscribe.topic.as_str());
         let before = self.out.len();
         let reply = self.hub.unsubscribe(slot, unsubscribe, self.now.ms, &mut self.out);
         self.out_messages += usize::from(self.out.len() > before);
@@ -121,14 +173,4 @@ impl Driver {
     pub(super) fn ticks_from_now(&self, ticks: Tick) -> Tick {
         self.now.tick.saturating_add(ticks)
     }
-}
-
-/// There are no accounts in this release, so no token can be good.
-pub(super) fn no_token() -> Refusal {
-    Refusal::new(ErrorCode::Unauthorized, "this token is not valid here").field("token")
-}
-
-fn no_feed(channel: &str) -> Refusal {
-    let shown: String = channel.chars().take(64).collect();
-    Refusal::new(ErrorCode::ChannelNotFound, format!("there is no feed {shown:?}")).field("channel")
 }

@@ -1,11 +1,14 @@
 //! What a shard remembers of a connection, beside its delivery state in the hub.
 
+use crate::access::Caller;
 use crate::admission::Permit;
+use crate::identity::Login;
 use fanfare_core::session::SessionCode;
 use fanfare_dialects::Dialect;
 use fanfare_dialects::jsonrpc::JsonRpc;
 use fanfare_dialects::typed::Typed;
 use fanfare_ws::Decoder;
+use std::sync::Arc;
 
 /// Time in a shard: units of 100 ms since the node started.
 pub(crate) type Tick = u32;
@@ -56,6 +59,8 @@ pub(crate) struct Conn {
     pub(crate) language: Language,
     /// permessage-deflate was negotiated.
     pub(crate) deflate: bool,
+    /// It is a socket of `/ws/system`.
+    pub(crate) system: bool,
     /// Readiness asked of the kernel: 1 read, 2 write.
     pub(crate) interest: u8,
     pub(crate) close_code: u16,
@@ -76,6 +81,8 @@ pub(crate) struct Conn {
     pub(crate) messages: u64,
     pub(crate) decoder: Decoder,
     pub(crate) permit: Option<Permit>,
+    /// Who is logged in on it.
+    pub(crate) login: Option<Box<Login>>,
     pub(crate) rare: Option<Box<Rare>>,
 }
 
@@ -92,6 +99,14 @@ pub(crate) struct Rare {
     pub(crate) waiting: Option<Box<super::rpc::Waiting>>,
     /// Must have authenticated by then (`auth.require`).
     pub(crate) authenticate_by: Option<Tick>,
+    /// A frame of it waits for its credentials to be verified, or for a feed's source: nothing behind it is looked at before.
+    pub(crate) verifying: bool,
+    /// The bucket of server commands of a connection without a user.
+    pub(crate) commands: u64,
+    /// Subscriptions that a token opened: topic and end, in milliseconds since 1970.
+    pub(crate) grants: Vec<(Box<str>, u64)>,
+    /// The client's `User-Agent`, for a login to come.
+    pub(crate) agent: Option<Arc<str>>,
 }
 
 /// Refusals within [`REFUSAL_TICKS`] that are borne; one more is flooding (`protocol.md` 5).
@@ -104,6 +119,16 @@ pub(crate) const MAX_CONTROLS: u8 = 10;
 impl Conn {
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_with(Box::default)
+    }
+
+    /// Whether nothing more is read for now: a frame is being verified, or so many calls wait that no more are taken.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.rare.as_ref().is_some_and(|r| r.verifying || r.is_full())
+    }
+
+    /// On whose behalf its commands are carried out.
+    pub(crate) fn caller(&self) -> Caller {
+        self.login.as_ref().map_or(Caller::Anonymous, |login| Caller::User(login.principal.clone()))
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -55,7 +55,8 @@ impl Driver {
             self.hub.close(slot, self.now.ms);
             return;
         }
-        self.sockets.put(slot, new.stream);
+        let mut new = new;
+        self.sockets.put(slot, new.stream, new.tls);
         let language = match new.speaks {
             Speaks::Typed => Language::Typed,
             Speaks::JsonRpc => Language::JsonRpc,
@@ -63,8 +64,11 @@ impl Driver {
         };
         let rare = new.session.is_none().then(|| {
             let authenticate_by = Some(self.ticks_from_now(self.node.ticks.authenticate));
-            Box::new(Rare { authenticate_by, ..Rare::default() })
+            Box::new(Rare { authenticate_by, agent: new.agent.take(), ..Rare::default() })
         });
+        if let Some(login) = new.login.as_mut() {
+            login.facts.user_agent = new.agent.take();
+        }
         self.conns[slot as usize] = Conn {
             phase: Phase::Open,
             language,
@@ -76,6 +80,8 @@ impl Driver {
             session: new.session.as_ref().map(|s| s.code),
             serial: self.node.next_serial(self.now.ms),
             permit: Some(new.permit),
+            system: new.system,
+            login: new.login,
             rare,
             ..Conn::default()
         };
@@ -84,11 +90,14 @@ impl Driver {
         self.metrics.opened.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(connection = %self.client_id(slot), "connection opened");
         self.greet(slot, addr, new.session.as_ref());
+        self.seat(slot, addr, new.session.as_ref().map(|s| s.code));
         let mut early = new.early;
         if !early.is_empty() {
             self.feed(slot, &mut early);
         }
-        if self.draining {
+        self.obey();
+        self.end_if_ended(slot);
+        if self.draining && self.conns[slot as usize].is_open() {
             self.tell_shutdown(slot);
         }
     }
@@ -110,7 +119,8 @@ impl Driver {
         }
     }
 
-    fn welcome(&mut self, slot: u32, session: &NewSession) {
+    pub(super) fn welcome(&mut self, slot: u32, session: &NewSession) {
+        let principal = self.conns[slot as usize].login.as_ref().map(|l| l.principal.clone());
         let code = session.code.to_string();
         let client_id = self.client_id(slot);
         let limits = &self.node.config.limits;
@@ -118,7 +128,7 @@ impl Driver {
             session_code: &code,
             resume_token: &session.token,
             client_id: &client_id,
-            user: None,
+            user: principal.as_ref().map(|p| (&*p.user_id, &*p.username)),
             resumed: session.resumed,
             heartbeat_ms: self.node.config.ws.ping_interval.as_millis() as u64,
             limits: WelcomeLimits {
@@ -174,6 +184,7 @@ impl Driver {
         let code = if conn.is_open() { code } else { conn.close_code };
         tracing::debug!(connection = %self.client_id(slot), code, "connection closed");
         let addr = self.hub.addr(slot);
+        self.write_down(slot, code, self.hub.sent(slot));
         self.hub.close(slot, self.now.ms);
         if let Some(session) = self.conns[slot as usize].session {
             self.node.sessions.detach(session, addr, self.now.ms);

@@ -4,18 +4,25 @@
 //! the batches that were opened and take the inbox; flush, a slice at a time; obey what the hub asks; look at the clock.
 //! Nothing here waits for anything but readiness, and no socket is touched by another thread.
 
+mod admin;
 mod commands;
 mod conn;
+mod feeds;
 mod lifecycle;
+mod login;
 mod post;
 mod push;
 mod read;
 mod rpc;
 mod sockets;
 mod timers;
+mod tls;
 
+pub use admin::ConnectionInfo;
 pub use post::{NewConn, NewSession, Speaks, ToShard};
+pub(crate) use tls::decrypted;
 
+use crate::credentials::Verified;
 use crate::node::Node;
 use crate::telemetry::metrics::ShardMetrics;
 use conn::{Conn, Phase, TICK_MS, Tick};
@@ -87,6 +94,10 @@ pub struct Driver {
     /// Frames that answer the connection whose turn it is.
     out: Vec<u8>,
     out_messages: usize,
+    /// Credentials of the frame that is being carried out.
+    verified: Verified,
+    /// The connection whose turn it is logged in where nobody is served anonymously: its welcome comes behind the answer.
+    welcome_owed: Option<NewSession>,
     /// Scratch for a JSON-RPC answer.
     answer: Vec<u8>,
     open: usize,
@@ -129,6 +140,8 @@ impl Driver {
             buffer: vec![0; READ_BYTES],
             out: Vec::new(),
             out_messages: 0,
+            verified: Verified::default(),
+            welcome_owed: None,
             answer: Vec::new(),
             open: 0,
             scanned: 0,
@@ -196,7 +209,8 @@ impl Driver {
         add(&self.metrics.deliveries, counts.deliveries);
         add(&self.metrics.dropped, counts.dropped);
         add(&self.metrics.slow_consumers, counts.slow_consumers);
-        self.metrics.outbox_bytes.store(self.hub.queued_bytes() as i64, Ordering::Relaxed);
+        let waiting = self.hub.queued_bytes() + self.sockets.unsent_bytes();
+        self.metrics.outbox_bytes.store(waiting as i64, Ordering::Relaxed);
         let mut flushes = self.hub.take_flushes().peekable();
         if flushes.peek().is_some() {
             let end = Instant::now();
@@ -248,9 +262,9 @@ impl Driver {
             return;
         }
         if flags.contains(EventFlags::OUT) {
-            let before = self.hub.queued(slot);
+            let before = (self.hub.queued(slot), self.sockets.unsent(slot));
             self.hub.writable(slot, &mut self.sockets, self.now.ms);
-            if self.hub.queued(slot) != before {
+            if (self.hub.queued(slot), self.sockets.unsent(slot)) != before {
                 let later = self.ticks_from_now(self.node.ticks.write);
                 let conn = &mut self.conns[slot as usize];
                 conn.stuck_since = if conn.stuck_since == 0 { 0 } else { self.now.tick.max(1) };
@@ -266,6 +280,7 @@ impl Driver {
             self.read(slot, flags.contains(EventFlags::IN));
         }
         self.obey();
+        self.end_if_ended(slot);
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::Driver;
 use crate::admission::Permit;
+use crate::identity::Login;
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::session::{Generation, SessionCode};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 /// A post for a shard's driver.
 pub enum ToShard {
@@ -61,16 +63,24 @@ pub struct NewSession {
 pub struct NewConn {
     /// The socket, non-blocking.
     pub stream: TcpStream,
+    /// The TLS session on it, if it has one; nothing decrypted is left inside.
+    pub tls: Option<Box<rustls::ServerConnection>>,
     /// Bytes that came with the upgrade request.
     pub early: Vec<u8>,
     /// Its dialect.
     pub speaks: Speaks,
+    /// It hears what `/ws/system` tells, and takes `ping` only.
+    pub system: bool,
     /// permessage-deflate was negotiated.
     pub deflate: bool,
     /// Events may be sent compressed with the common window.
     pub compress: bool,
     /// Its session; `None` until it has authenticated where `auth.require` asks for that.
     pub session: Option<NewSession>,
+    /// Who is logged in on it.
+    pub(crate) login: Option<Box<Login>>,
+    /// The client's `User-Agent`.
+    pub agent: Option<Arc<str>>,
     /// Its place among the connections.
     pub permit: Permit,
 }

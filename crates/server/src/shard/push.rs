@@ -3,6 +3,7 @@
 use super::Driver;
 use super::post::ToShard;
 use crate::node::Node;
+use fanfare_core::ports::Info;
 use fanfare_core::session::SessionCode;
 use fanfare_ws::{OpCode, encode};
 use std::sync::Arc;
@@ -34,6 +35,36 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Tells everyone on `/ws/system`.
+    pub fn system_info(&self, info: &Info<'_>) {
+        let frames: Vec<Vec<u8>> = self
+            .topics
+            .encoders()
+            .iter()
+            .map(|encoder| {
+                let mut frame = Vec::new();
+                encoder.info(info, crate::node::unix_ms(), &mut frame);
+                frame
+            })
+            .collect();
+        let frames: Arc<[Vec<u8>]> = frames.into();
+        for shard in 0..self.topics.inboxes().len() {
+            let frames = frames.clone();
+            let tell = move |driver: &mut Driver| {
+                for slot in 0..driver.conns.len() as u32 {
+                    let conn = &driver.conns[slot as usize];
+                    if conn.is_open() && conn.system {
+                        let variant = usize::from(driver.variant(slot));
+                        driver.hub.deliver(slot, &frames[variant], &mut driver.sockets);
+                    }
+                }
+            };
+            self.post(shard, ToShard::Task(Box::new(tell)));
+        }
+    }
+}
+
 impl Driver {
     fn push(&mut self, slot: u32, payload: &str) {
         let conn = &self.conns[slot as usize];
@@ -50,8 +81,10 @@ impl Driver {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Config;
+    use crate::config::{Config, StoreUrl};
+    use crate::data_dir::DataDir;
     use crate::node::{Node, unix_ms};
+    use crate::serve::start_services;
     use crate::shard::{Bell, Driver, NewConn, NewSession, Speaks, ToShard};
     use fanfare_core::session::SessionCode;
     use std::io::{Read, Write};
@@ -62,10 +95,18 @@ mod tests {
     /// A node with one shard on a thread of its own.
     fn node() -> Arc<Node> {
         let bell = Bell::new().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let node =
-            Node::new(Config::default(), std::slice::from_ref(&bell), &[7; 32], runtime.handle().clone())
-                .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config { data_dir: folder.path().into(), ..Config::default() };
+        config.store.url = StoreUrl::in_folder(folder.path());
+        let data = DataDir::open(folder.path()).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let address = ([127, 0, 0, 1], 80).into();
+        let commits = Arc::default();
+        let services = runtime.block_on(start_services(&config, &data, address, &commits)).unwrap();
+        let handle = runtime.handle().clone();
+        let node = Node::new(config, std::slice::from_ref(&bell), &[7; 32], handle, services).unwrap();
+        // The node lives as long as its shard's thread, which is not waited for.
+        std::mem::forget((runtime, folder, data));
         let driver = Driver::new(node.clone(), 0, bell).unwrap();
         std::thread::spawn(move || driver.run());
         node
@@ -86,7 +127,19 @@ mod tests {
         };
         let permit = node.admission.enter([127, 0, 0, 1].into(), false).unwrap();
         let (early, session) = (Vec::new(), Some(session));
-        let new = NewConn { stream, early, speaks, deflate: false, compress: false, session, permit };
+        let new = NewConn {
+            stream,
+            tls: None,
+            early,
+            speaks,
+            system: false,
+            deflate: false,
+            compress: false,
+            session,
+            login: None,
+            agent: None,
+            permit,
+        };
         node.post(0, ToShard::Open(Box::new(new)));
         (opened.code, client)
     }

@@ -5,7 +5,7 @@ use super::sockets::Received;
 use super::{Driver, READ_BYTES};
 use crate::telemetry::histogram::add_alone;
 use crate::telemetry::metrics::CommandKind;
-use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::model::{Command, ErrorCode, Refusal};
 use fanfare_dialects::typed;
 use fanfare_ws::{Event, Limits, OpCode, encode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +25,15 @@ impl Driver {
             Received::Nothing | Received::End | Received::Broken => self.cut(slot, 1006),
         }
         self.buffer = buffer;
+    }
+
+    /// Ends a connection whose peer said goodbye within TLS, once everything before that was looked at.
+    pub(super) fn end_if_ended(&mut self, slot: u32) {
+        let conn = &self.conns[slot as usize];
+        let unread = conn.rare.as_ref().is_some_and(|rare| !rare.unread.is_empty());
+        if self.sockets.has_ended(slot) && !unread {
+            self.cut(slot, 1006);
+        }
     }
 
     /// Decodes what a connection sent and carries it out. A panic ends this connection and no other.
@@ -63,7 +72,7 @@ impl Driver {
             if self.out.len() > FLUSH_BYTES {
                 self.flush_out(slot);
             }
-            if self.hub.is_paused(slot) || self.conns[slot as usize].is_full() {
+            if self.hub.is_paused(slot) || self.conns[slot as usize].is_busy() {
                 // Not looked at before there is room for the answers.
                 self.conns[slot as usize].rare().unread = input[pos..].to_vec();
                 self.watch(slot, super::conn_interest::READ, false);
@@ -138,17 +147,33 @@ impl Driver {
         if let Err(wait) = self.take_tokens(slot, text.len()) {
             return self.refuse_rate(slot, text, wait);
         }
-        match language {
+        if !self.set_aside(slot, text) {
+            self.carry_out(slot, text);
+        }
+        self.conns[slot as usize].is_open()
+    }
+
+    /// Runs a text in the connection's language.
+    pub(super) fn carry_out(&mut self, slot: u32, text: &str) {
+        match self.conns[slot as usize].language {
             Language::JsonRpc => self.on_rpc(slot, text),
             _ => self.on_typed(slot, text),
         }
-        self.conns[slot as usize].is_open()
     }
 
     fn on_typed(&mut self, slot: u32, text: &str) {
         let request = typed::decode(text);
         let kind = request.command.as_ref().map_or(CommandKind::Other, CommandKind::of);
-        let result = request.command.and_then(|command| self.execute(slot, &command));
+        let result = match request.command {
+            Ok(Command::SubscribeFeed(mut order)) if order.since.is_some() => {
+                match self.subscribe_since(slot, &mut order, request.id) {
+                    Some(result) => result,
+                    None => return,
+                }
+            }
+            Ok(command) => self.execute(slot, &command),
+            Err(refusal) => Err(refusal),
+        };
         let mut frame = encode::FrameWriter::begin(&mut self.out, OpCode::Text, 126);
         match &result {
             Ok(reply) => typed::write_reply(reply, request.id, self.now.ms, frame.payload()),
@@ -180,6 +205,10 @@ impl Driver {
         }
         if let Some(rate) = node.byte_rate {
             rate.take(&mut conn.rare().bytes, bytes as u64, now)?;
+        }
+        if let Some(login) = &mut conn.login {
+            login.facts.received += 1;
+            node.users.take_message(&login.state, now).inspect_err(|_| node.metrics.refused_by("user"))?;
         }
         match &conn.permit {
             Some(permit) => node
@@ -241,7 +270,7 @@ impl Driver {
 
     /// Reading goes on: first with what was received and not looked at.
     pub(super) fn unpause(&mut self, slot: u32) {
-        if !self.conns[slot as usize].is_open() || self.conns[slot as usize].is_full() {
+        if !self.conns[slot as usize].is_open() || self.conns[slot as usize].is_busy() {
             return;
         }
         self.watch(slot, super::conn_interest::READ, true);

@@ -3,17 +3,17 @@
 //! At most [`MAX_OUTSTANDING`] calls of a connection wait at a time; beyond that its socket is not read.
 
 use super::Driver;
-use super::conn::Conn;
+use super::conn::Rare;
 use super::post::ToShard;
 use crate::access::Caller as By;
-use crate::methods::{facts, list_topics, read_history};
+use crate::methods::{facts, list_feeds, list_topics, read_history};
 use fanfare_core::hub::ConnAddr;
-use fanfare_core::model::{Command, ErrorCode, Refusal, Reply};
-use fanfare_core::session::Attach;
+use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
+use fanfare_core::session::{Attach, Opened};
 use fanfare_dialects::jsonrpc::{self, Incoming};
 use fanfare_rpc::{
-    Caller, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts, SessionGrant,
-    SessionView, TopicPage, TopicQuery, dispatch,
+    Caller, Either, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts,
+    SessionGrant, SessionView, TopicPage, TopicQuery, dispatch,
 };
 use fanfare_ws::{OpCode, encode};
 use std::net::Ipv4Addr;
@@ -43,10 +43,10 @@ impl Default for Waiting {
     }
 }
 
-impl Conn {
+impl Rare {
     /// Whether so many calls wait that no more are taken.
     pub(super) fn is_full(&self) -> bool {
-        self.rare.as_ref().and_then(|r| r.waiting.as_ref()).is_some_and(|w| w.count >= MAX_OUTSTANDING)
+        self.waiting.as_ref().is_some_and(|w| w.count >= MAX_OUTSTANDING)
     }
 }
 
@@ -107,7 +107,7 @@ impl Driver {
 
     fn answered(&mut self, addr: ConnAddr, answer: Option<&[u8]>) {
         let Some(slot) = self.hub.slot_of(addr) else { return };
-        let was_full = self.conns[slot as usize].is_full();
+        let was_full = self.conns[slot as usize].is_busy();
         if let Some(waiting) = self.conns[slot as usize].rare().waiting.as_mut() {
             waiting.count -= 1;
         }
@@ -124,12 +124,16 @@ impl Driver {
 }
 
 /// A connection as its methods see it.
-struct SocketCaller<'a> {
-    driver: &'a mut Driver,
-    slot: u32,
+pub(super) struct SocketCaller<'a> {
+    pub(super) driver: &'a mut Driver,
+    pub(super) slot: u32,
 }
 
 impl SocketCaller<'_> {
+    fn by(&self) -> By {
+        self.driver.conns[self.slot as usize].caller()
+    }
+
     fn code(&self) -> Result<fanfare_core::session::SessionCode, Refusal> {
         let ended = || Refusal::new(ErrorCode::NotFound, "the session has ended; reconnect for a new one");
         self.driver.conns[self.slot as usize].session.ok_or_else(ended)
@@ -138,7 +142,22 @@ impl SocketCaller<'_> {
 
 impl Caller for SocketCaller<'_> {
     fn identity(&self) -> Identity<'_> {
-        Identity::Anonymous
+        match &self.driver.conns[self.slot as usize].login {
+            None => Identity::Anonymous,
+            Some(login) => {
+                Identity::User { id: &login.principal.user_id, username: &login.principal.username }
+            }
+        }
+    }
+
+    fn begin(&mut self, method: &'static str) -> Result<(), Refusal> {
+        if method.starts_with("server.") { self.driver.admit_command(self.slot) } else { Ok(()) }
+    }
+
+    fn ended(&mut self, method: &'static str, succeeded: bool) {
+        if let Some(command) = method.strip_prefix("server.") {
+            self.driver.note_command(self.slot, command, succeeded);
+        }
     }
 
     fn is_connection(&self) -> bool {
@@ -153,8 +172,14 @@ impl Caller for SocketCaller<'_> {
         self.driver.execute(self.slot, &command)
     }
 
-    fn authenticate(&mut self, _token: &str) -> Result<SessionGrant, Refusal> {
-        Err(super::commands::no_token())
+    fn subscribe_feed(&mut self, order: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal> {
+        self.driver.subscribe_feed_rpc(self.slot, order)
+    }
+
+    fn authenticate(&mut self, token: &str) -> Result<SessionGrant, Refusal> {
+        let done = self.driver.authenticate(self.slot, token)?;
+        let user = (done.principal.user_id.to_string(), done.principal.username.to_string());
+        Ok(SessionGrant { code: done.session_code, token: done.resume_token, user: Some(user) })
     }
 
     fn resume_session(&mut self, code: &str, token: &str) -> Result<SessionGrant, Refusal> {
@@ -183,15 +208,16 @@ impl Caller for SocketCaller<'_> {
     }
 
     fn topics(&mut self, query: TopicQuery<'_>) -> Result<TopicPage, Refusal> {
-        list_topics(&self.driver.node, &By::Anonymous, query)
+        list_topics(&self.driver.node, &self.by(), query)
     }
 
     fn history(&mut self, query: HistoryQuery<'_>) -> Result<HistoryPage, Refusal> {
-        read_history(&self.driver.node, &By::Anonymous, query)
+        let granted = self.driver.verified.granted(query.token);
+        read_history(&self.driver.node, &self.by(), query, granted)
     }
 
     fn feeds(&mut self) -> Result<Vec<FeedRow>, Refusal> {
-        Ok(Vec::new())
+        Ok(list_feeds(&self.driver.node))
     }
 
     fn server(&self) -> ServerFacts {
@@ -210,19 +236,33 @@ impl Driver {
         let node = self.node.clone();
         let permit = self.conns[slot as usize].permit.as_ref();
         let address = permit.map_or(Ipv4Addr::UNSPECIFIED.into(), crate::admission::Permit::address);
-        let resumed = node.resume(code, token, address, now)?;
+        let user = self.conns[slot as usize].login.as_ref().map(|l| l.principal.user_id.clone());
+        let resumed = node.resume(code, token, user.as_deref(), address, now)?;
+        if resumed.user.is_some() && user.is_none() {
+            // Whether its login still holds is for the store to say: that is what the handshake asks.
+            return Err(crate::node::not_resumed());
+        }
+        let mut taken = Opened { code: resumed.code, generation: resumed.generation, token: resumed.token };
+        if let Some(user) = user.as_deref().filter(|_| resumed.user.is_none()) {
+            taken = node.sessions.renew(taken.code, user, now)?;
+        }
         let addr = self.hub.addr(slot);
         let before = self.conns[slot as usize].session;
-        if let Some(before) = before.filter(|before| *before != resumed.code) {
+        if let Some(before) = before.filter(|before| *before != taken.code) {
             node.sessions.detach(before, addr, now);
         }
-        match node.sessions.attach(resumed.code, resumed.generation, addr, now) {
+        match node.sessions.attach(taken.code, taken.generation, addr, now) {
             Attach::Attached { replaced } => {
                 if let Some(old) = replaced.filter(|old| *old != addr) {
                     node.close(old, 4409, "session resumed elsewhere");
                 }
-                self.conns[slot as usize].session = Some(resumed.code);
-                Ok(SessionGrant { code: resumed.code.to_string(), token: resumed.token, user: None })
+                self.conns[slot as usize].session = Some(taken.code);
+                let principal = self.conns[slot as usize].login.as_ref().map(|l| l.principal.clone());
+                if let Some(principal) = &principal {
+                    node.remember(taken.code, principal);
+                }
+                let user = principal.map(|p| (p.user_id.to_string(), p.username.to_string()));
+                Ok(SessionGrant { code: taken.code.to_string(), token: taken.token, user })
             }
             Attach::Superseded | Attach::Gone => {
                 Err(Refusal::new(ErrorCode::Unauthorized, "the session was resumed elsewhere meanwhile"))

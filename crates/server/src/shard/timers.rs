@@ -44,9 +44,12 @@ impl Driver {
                     self.hub.end(slot, None, 1001, "read deadline passed", &mut self.sockets);
                 } else if late {
                     self.hub.close_after(slot, None, 4408, "no authentication in time", &mut self.sockets);
-                } else if now >= conn.ping_at {
-                    self.conns[slot as usize].ping_at = now + ticks.ping;
-                    self.hub.reply(slot, PING, 1, &mut self.sockets);
+                } else {
+                    if now >= conn.ping_at {
+                        self.conns[slot as usize].ping_at = now + ticks.ping;
+                        self.hub.reply(slot, PING, 1, &mut self.sockets);
+                    }
+                    self.look_at_tokens(slot);
                 }
             }
         }

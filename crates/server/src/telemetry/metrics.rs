@@ -3,6 +3,7 @@
 //! Names start with `fanfare_`. No topic, user or channel name is ever a label, so the number of series is bounded.
 
 use super::histogram::{Histogram, LATENCY_NS, SIZE_BYTES};
+use crate::storage::Commits;
 use fanfare_core::model::ErrorCode;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
@@ -127,6 +128,8 @@ pub struct Metrics {
     rpc: Mutex<BTreeMap<&'static str, Arc<Histogram>>>,
     rate_limited: Mutex<BTreeMap<&'static str, u64>>,
     gauges: Mutex<Vec<Gauge>>,
+    families: Mutex<Vec<Watched>>,
+    commits: std::sync::OnceLock<Arc<Commits>>,
 }
 
 /// A gauge or counter whose value is asked for when metrics are read.
@@ -135,6 +138,17 @@ struct Gauge {
     help: &'static str,
     counter: bool,
     read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// Families that another part of the server writes when metrics are read.
+type Families = Box<dyn Fn(&mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync>;
+
+struct Watched(Families);
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("families")
+    }
 }
 
 impl fmt::Debug for Gauge {
@@ -152,7 +166,14 @@ impl Metrics {
             rpc: Mutex::default(),
             rate_limited: Mutex::default(),
             gauges: Mutex::default(),
+            families: Mutex::default(),
+            commits: std::sync::OnceLock::new(),
         }
+    }
+
+    /// The store's commits. Only the first call counts.
+    pub fn watch_commits(&self, commits: Arc<Commits>) {
+        let _first = self.commits.set(commits);
     }
 
     /// A value that is asked for when metrics are read.
@@ -173,6 +194,14 @@ impl Metrics {
         read: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
         self.gauges.lock().push(Gauge { name, help, counter: true, read: Box::new(read) });
+    }
+
+    /// Families that are written elsewhere.
+    pub fn watch_families(
+        &self,
+        write: Box<dyn Fn(&mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync>,
+    ) {
+        self.families.lock().push(Watched(write));
     }
 
     /// Counts an HTTP request. `route` is the route's pattern, never the path.
@@ -330,6 +359,14 @@ impl NodeCollector {
         for (at, kind) in COMMAND_NAMES.iter().enumerate() {
             Summed::of(shards().map(|s| &s.commands[at]), NS).encode(m.encode_family(&[("type", *kind)])?)?;
         }
+        if let Some(commits) = self.0.commits.get() {
+            let h = Summed::of(std::iter::once(&commits.took), NS);
+            let help = "Time of the store's commits";
+            h.encode(family(e, "fanfare_store_commit_seconds", help, MetricType::Histogram)?)?;
+            let h = Summed::of(std::iter::once(&commits.rows), 1.0);
+            let help = "Units of work in a commit of the store";
+            h.encode(family(e, "fanfare_store_batch_rows", help, MetricType::Histogram)?)?;
+        }
         let mut m = family(e, "fanfare_rpc_request_seconds", "Time of method calls", MetricType::Histogram)?;
         for (method, times) in self.0.rpc.lock().iter() {
             Summed::of(std::iter::once(&**times), NS).encode(m.encode_family(&[("method", *method)])?)?;
@@ -381,6 +418,9 @@ impl Collector for NodeCollector {
                     MetricType::Gauge,
                 )?)?;
             }
+        }
+        for watched in self.0.families.lock().iter() {
+            (watched.0)(&mut e)?;
         }
         self.counters(&mut e)?;
         self.histograms(&mut e)

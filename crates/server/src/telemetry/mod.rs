@@ -3,3 +3,4 @@
 pub mod histogram;
 pub mod logs;
 pub mod metrics;
+pub mod snapshots;

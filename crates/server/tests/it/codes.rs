@@ -24,6 +24,19 @@ enum Way {
     Later(&'static str),
 }
 
+/// An Ed25519 public key: RFC 8032 section 7.1, test 1.
+const GOOD_KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+/// A registration with these keys.
+fn with_keys(public_key: &str, binding: Option<&str>) -> Request {
+    let mut body = json!({ "username": "keyed", "public_key": public_key,
+        "x25519_public_key": "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo" });
+    if let Some(binding) = binding {
+        body["key_binding"] = binding.into();
+    }
+    Request::post("/auth/register", &body.to_string())
+}
+
 /// Nothing is left out: a new code does not compile before it is listed here.
 fn way(code: ErrorCode) -> Way {
     use ErrorCode as E;
@@ -37,15 +50,21 @@ fn way(code: ErrorCode) -> Way {
         E::InvalidField => Way::Http(Request::get("/topics?limit=many")),
         E::TopicNotFound => Way::Frame(json!({ "type": "publish", "topic": "never made", "payload": 1 })),
         E::ChannelNotFound => Way::Frame(json!({ "type": "subscribe", "channel": "never made" })),
-        E::UnknownCommand => Way::Later("server commands of the typed dialect"),
+        E::UnknownCommand => Way::Frame(json!({ "type": "server", "command": "no_such" })),
         E::NotFound => Way::Http(Request::get("/no/such/page")),
         E::MessageTooLarge => Way::Http(Request::post("/publish", &" ".repeat(70_000))),
         E::RateLimited => Way::Story(rate_limited),
         E::LimitExceeded => Way::Story(limit_exceeded),
         E::SlowConsumer => Way::Story(slow_consumer),
+        E::InvalidCredentials => {
+            Way::Http(Request::post("/auth/login", r#"{"username":"nobody","password":"Quiet-Otter-9"}"#))
+        }
+        E::WeakKey => Way::Http(with_keys(&"A".repeat(43), None)),
+        E::BadSignature => Way::Http(with_keys(GOOD_KEY, Some(&"A".repeat(86)))),
+        E::HttpsRequired => Way::Later("a redirecting port beside HTTPS, which `tls.rs` tests"),
         E::Unauthorized => Way::Frame(json!({ "type": "auth", "token": "nonsense" })),
         E::Forbidden => Way::Rpc(json!({ "method": "topic.subscribe", "params": { "topic": "t" } })),
-        E::InvalidToken => Way::Later("subscription tokens"),
+        E::InvalidToken => Way::Story(invalid_token),
         E::Conflict => Way::Http(topics("used", r#"{"name":"another"}"#)),
         E::Unavailable => Way::Later("components that can be down: the store, Redis, Kafka"),
         E::NeedsSharedStore => Way::Later("clusters"),
@@ -102,6 +121,13 @@ fn rate_limited() {
     let mut ws = Client::connect(server.addr());
     let refused = (0..5).map(|_| ws.call(json!({ "type": "ping" }))).find(|reply| reply["type"] == "error");
     assert_eq!(refused.unwrap()["code"], "RATE_LIMITED");
+}
+
+fn invalid_token() {
+    let server = start(&[("topics.rules", r#"[{"pattern":"*","subscribe":"token"}]"#)]);
+    let mut ws = Client::connect(server.addr());
+    let refused = ws.call(json!({ "type": "subscribe", "topic": "t", "token": "a.b.c" }));
+    assert_eq!(refused["code"], "INVALID_TOKEN", "{refused}");
 }
 
 fn limit_exceeded() {

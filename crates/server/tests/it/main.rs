@@ -7,15 +7,32 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod access;
+mod accounts;
+mod admin;
+mod audit;
 mod backpressure;
+mod backup;
+mod certificate;
 mod codes;
 mod compression;
+mod crash;
+mod documents;
+mod feeds;
 mod frames;
 mod handshake;
 mod http;
+mod issuers;
+mod keys;
 mod limits;
 mod liveness;
+mod login;
 mod memory;
+mod ops;
+mod pair;
+mod people;
 mod process;
 mod shutdown;
+mod store;
 mod support;
+mod tls;
+mod users;

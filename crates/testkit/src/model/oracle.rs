@@ -94,7 +94,7 @@ pub fn judge(stream: &Stream<'_>, truth: &Truth) -> Result<Reached, Violation> {
             Record::Deleted(_) => reached.deletions += 1,
             Record::Dropped(_) => reached.drops += 1,
             Record::Error(_) => reached.slow += 1,
-            Record::Close(_) | Record::Reply(_) => {}
+            Record::Close(_) | Record::Reply(_) | Record::Body(_) | Record::FeedDropped(..) => {}
         }
     }
     reader.end(rest).map_err(|v| Violation(format!("connection {}: {v}; all: {records:?}", stream.conn)))?;
@@ -109,6 +109,7 @@ impl Reader<'_> {
         match record {
             Record::Event { topic, offset, payload } => self.event(topic, *offset, payload),
             Record::Deleted(topic) => self.deleted(topic),
+            Record::Body(_) | Record::FeedDropped(..) => wrong("a feed that nobody subscribed to"),
             Record::Dropped(count) => {
                 self.credit += count;
                 if *count == 0 || !self.stream.may_lose {

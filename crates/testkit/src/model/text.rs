@@ -29,11 +29,17 @@ impl Encoder for TextEncoder {
         self.frame(&format!("E|{}|{}|{}", event.topic, event.meta.offset, event.payload), out);
     }
 
+    fn record(&self, body: &str, out: &mut Vec<u8>) {
+        self.frame(&format!("R|{body}"), out);
+    }
+
     fn info(&self, info: &Info<'_>, _now_ms: u64, out: &mut Vec<u8>) {
         let text = match info {
             Info::TopicDeleted { topic } => format!("D|{topic}"),
-            Info::MessagesDropped { count } => format!("M|{count}"),
+            Info::MessagesDropped { count, channel: None } => format!("M|{count}"),
+            Info::MessagesDropped { count, channel: Some(channel) } => format!("F|{channel}|{count}"),
             Info::ServerShutdown => "S".to_owned(),
+            other => other.code().to_owned(),
         };
         self.frame(&text, out);
     }
@@ -66,8 +72,12 @@ pub enum Record {
     },
     /// `TOPIC_DELETED`.
     Deleted(String),
+    /// A feed's record: its body.
+    Body(String),
     /// `MESSAGES_DROPPED`.
     Dropped(u64),
+    /// The same of a feed's channel.
+    FeedDropped(String, u64),
     /// An error that answers no command.
     Error(String),
     /// A close frame.
@@ -85,6 +95,8 @@ fn record(text: &str) -> Option<Record> {
             offset: parts.next()?.parse().ok()?,
             payload: parts.next()?.to_owned(),
         },
+        "R" => Record::Body(parts.next()?.to_owned()),
+        "F" => Record::FeedDropped(parts.next()?.to_owned(), parts.next()?.parse().ok()?),
         "D" => Record::Deleted(parts.next()?.to_owned()),
         "M" => Record::Dropped(parts.next()?.parse().ok()?),
         "X" => Record::Error(parts.next()?.to_owned()),

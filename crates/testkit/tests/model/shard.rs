@@ -26,14 +26,21 @@ fn shard_with(max_topics: usize, messages: usize) -> (Shard<u8>, Arc<Topics<u8>>
 }
 
 fn subscribe(shard: &mut Shard<u8>, slot: u32, topic: &str) -> Result<Reply<'static>, Refusal> {
-    let command = Subscribe { topic: TopicRef::parse(topic).unwrap(), client_id: None, since: None };
+    let command =
+        Subscribe { topic: TopicRef::parse(topic).unwrap(), client_id: None, since: None, token: None };
     shard.subscribe(slot, &command, NOW, &mut Vec::new())
 }
 
 fn publish(shard: &mut Shard<u8>, slot: u32, topic: &str) {
     let topic = TopicRef::parse(topic).unwrap();
-    let command =
-        Publish { topic, payload: "1", client_id: None, idempotency_key: None, exclude_self: false };
+    let command = Publish {
+        topic,
+        payload: "1",
+        client_id: None,
+        idempotency_key: None,
+        exclude_self: false,
+        token: None,
+    };
     shard.publish(slot, &command, "me", NOW).unwrap();
 }
 

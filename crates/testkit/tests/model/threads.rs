@@ -80,7 +80,7 @@ impl Worker<'_> {
                         Since { epoch, offset: info.offset.saturating_sub(self.dice.below(6)) }
                     });
                 let offset = since.as_ref().map(|s| s.offset);
-                let command = Subscribe { topic: name, client_id: None, since };
+                let command = Subscribe { topic: name, client_id: None, since, token: None };
                 let Ok(Reply::Subscribed(got)) = shard.subscribe(client.slot, &command, NOW, &mut client.out)
                 else {
                     panic!("no subscription")
@@ -113,6 +113,7 @@ impl Worker<'_> {
                     client_id: None,
                     idempotency_key: None,
                     exclude_self,
+                    token: None,
                 };
                 let got = shard.publish(client.slot, &command, "me", NOW).unwrap();
                 let excluded = exclude_self.then_some(client.id);

@@ -33,13 +33,7 @@ impl<D> Shard<D> {
             self.take_inbox();
             self.end_deleted(slot, at, now_ms, out);
         }
-        if self.cold[slot as usize].subs.len() >= self.config.max_subscriptions {
-            let why = format!(
-                "a connection may subscribe to {} topics (limits.max_subscriptions)",
-                self.config.max_subscriptions
-            );
-            return Err(Refusal::new(ErrorCode::LimitExceeded, why));
-        }
+        self.check_room(slot)?;
         let entered = self.topics.enter(name, self.seat(slot), command.since.as_ref(), now_ms)?;
         // The local topic first: a batch that another shard posts from now on is already ours.
         let local = self.local_of(&entered.topic);
@@ -47,7 +41,7 @@ impl<D> Shard<D> {
         if let Some(after) = entered.replay_after {
             self.locals_mut(local).replaying.push(slot);
             self.cold[slot as usize].subs.push(Sub { local, place: REPLAYING });
-            self.outbox(slot).replays.push(Replay { topic: entered.topic, after });
+            self.outbox(slot).replays.push(Replay { topic: entered.topic, after, before: None });
             self.pulling.push_back(slot);
         } else {
             self.join(slot, local, entered.head);
@@ -59,6 +53,16 @@ impl<D> Shard<D> {
             recovered: entered.recovered,
             already: false,
         }))
+    }
+
+    /// Refuses a connection that hears as much as it may.
+    pub(super) fn check_room(&self, slot: u32) -> Result<(), Refusal> {
+        let max = self.config.max_subscriptions;
+        if self.cold[slot as usize].subs.len() < max {
+            return Ok(());
+        }
+        let why = format!("a connection may subscribe to {max} topics and feeds (limits.max_subscriptions)");
+        Err(Refusal::new(ErrorCode::LimitExceeded, why))
     }
 
     /// Carries out `unsubscribe`: what was published before is put before the reply, nothing comes after it.

@@ -14,7 +14,11 @@ impl<D> Shard<D> {
             if let Work::Events(batch) = &job.work {
                 self.flushes.push(batch.opened);
             }
+            self.make_lagging_pull(job.local);
             self.finish_job(job.local);
+            if let Work::Events(batch) = &job.work {
+                self.told_flushed(batch);
+            }
         } else {
             self.jobs.push_front(job);
         }
@@ -53,12 +57,16 @@ impl<D> Shard<D> {
             let frames = &batch.frames[usize::from(hot.variant)];
             if plain && hot.flags & (BACKLOG | ENDING) == 0 {
                 match wire.send(slot, &frames.bytes) {
-                    Sent::Bytes(n) if n == frames.bytes.len() => self.counts.deliveries += count,
+                    Sent::Bytes(n) if n == frames.bytes.len() => {
+                        self.counts.deliveries += count;
+                        self.count_sent(slot, batch.count);
+                    }
                     Sent::Bytes(n) => {
                         let mut span = Span::new(batch, hot.variant, 0, frames.ends.len());
                         span.pos = n;
                         span.next = frames.frame_at(n);
                         self.counts.deliveries += count;
+                        self.count_sent(slot, batch.count);
                         self.queue_events(slot, span, wire);
                     }
                     Sent::Broken => self.effects.push(Effect::Broken(slot)),
@@ -75,6 +83,7 @@ impl<D> Shard<D> {
     pub(super) fn flush_slowly(&mut self, slot: u32, batch: &Arc<Batch>, wire: &mut impl Wire) {
         for (from, to) in self.heard(slot, batch) {
             self.counts.deliveries += (to - from) as u64;
+            self.count_sent(slot, (to - from) as u32);
             self.offer(slot, Span::new(batch, self.hot[slot as usize].variant, from, to), wire);
         }
     }
@@ -84,7 +93,7 @@ impl<D> Shard<D> {
         let limits = self.config.queue;
         // With frames waiting already, the socket is known to be full and tells when it is not.
         let try_first = match &self.cold[slot as usize].outbox {
-            Some(o) if o.is_empty() => o.dropped > 0,
+            Some(o) if o.is_empty() => o.dropped() > 0,
             Some(o) => !o.fits(span.messages(), span.bytes().len(), limits),
             None => false,
         };
@@ -96,7 +105,7 @@ impl<D> Shard<D> {
                 self.pulling.push_back(slot);
             }
         }
-        let idle = self.cold[slot as usize].outbox.as_ref().is_none_or(|o| o.is_empty() && o.dropped == 0);
+        let idle = self.cold[slot as usize].outbox.as_ref().is_none_or(|o| o.is_empty() && o.dropped() == 0);
         if idle && !self.has(slot, ENDING) {
             match wire.send(slot, span.bytes()) {
                 Sent::Bytes(n) => span.advance(n),
@@ -133,8 +142,12 @@ impl<D> Shard<D> {
         if self.has(slot, ENDING) {
             return;
         }
+        if span.batch.group.as_ref().is_some_and(|group| group.conflate) {
+            self.lag(slot, &span);
+            return;
+        }
         let outbox = self.outbox(slot);
-        let (before, dropped) = (outbox.bytes(), outbox.dropped);
+        let (before, dropped) = (outbox.bytes(), outbox.dropped());
         let under_way = span.frame_under_way();
         let verdict = outbox.push_events(span, limits);
         if verdict == Verdict::Overflow
@@ -142,7 +155,7 @@ impl<D> Shard<D> {
         {
             outbox.push_anyway(frame);
         }
-        let (after, now_dropped) = (outbox.bytes(), outbox.dropped);
+        let (after, now_dropped) = (outbox.bytes(), outbox.dropped());
         self.queued_bytes = self.queued_bytes + after - before;
         self.counts.dropped += now_dropped - dropped;
         self.want_writable(slot);

@@ -11,17 +11,20 @@
 //! The methods stand by theme in the files beside this one; they share the tables below.
 
 mod commands;
+mod feeds;
 mod flush;
 mod places;
 mod replays;
 mod replies;
 mod turns;
 
+pub use feeds::FeedStart;
+
 use super::addr::ConnAddr;
 use super::batch::{Backpressure, Batch};
 use super::inbox::Post;
 use super::local::{JOINING, Join, LocalTopic, REPLAYING, Sub};
-use super::outbox::{Kind, Outbox, QueueLimits, Replay, Span, Verdict};
+use super::outbox::{Before, Kind, Outbox, QueueLimits, Replay, Span, Verdict};
 use crate::model::{ErrorCode, EventView, Publish, Refusal, Reply, Subscribe, Subscribed, Unsubscribe};
 use crate::ports::{Encoders, EventRef, Info, Sent, Wire};
 use crate::topics::{MAX_OPEN_BYTES, Published, Publishing, Seat, Topic, Topics};
@@ -82,6 +85,8 @@ pub struct ShardCounts {
 struct Hot {
     variant: u8,
     flags: u8,
+    /// Messages handed over for it since it was opened.
+    sent: u32,
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +130,8 @@ pub struct Shard<D> {
     counts: ShardCounts,
     queued_bytes: usize,
     flushes: Vec<std::time::Instant>,
+    /// Slow readers of the conflating group that is being flushed, and the last record each has.
+    lagging: Vec<(ConnAddr, u64)>,
 }
 
 impl<D> std::fmt::Debug for Shard<D> {
@@ -137,6 +144,16 @@ impl<D> std::fmt::Debug for Shard<D> {
 }
 
 impl<D> Shard<D> {
+    /// Messages handed over for a connection since it was opened.
+    pub fn sent(&self, slot: u32) -> u32 {
+        self.hot[slot as usize].sent
+    }
+
+    fn count_sent(&mut self, slot: u32, messages: u32) {
+        let sent = &mut self.hot[slot as usize].sent;
+        *sent = sent.wrapping_add(messages);
+    }
+
     /// A shard without connections.
     pub fn new(config: ShardConfig, topics: Arc<Topics<D>>) -> Self {
         let encoders = topics.encoders().clone();
@@ -160,6 +177,7 @@ impl<D> Shard<D> {
             counts: ShardCounts::default(),
             queued_bytes: 0,
             flushes: Vec::new(),
+            lagging: Vec::new(),
         }
     }
 
@@ -170,7 +188,7 @@ impl<D> Shard<D> {
             self.cold.push(Cold::default());
             (self.hot.len() - 1) as u32
         });
-        self.hot[slot as usize] = Hot { variant, flags: OPEN };
+        self.hot[slot as usize] = Hot { variant, flags: OPEN, sent: 0 };
         self.addr(slot)
     }
 
@@ -235,6 +253,7 @@ impl<D> Shard<D> {
             .subs
             .iter()
             .filter_map(|s| self.locals[s.local as usize].as_ref())
+            .filter(|l| l.topic.channel.is_none())
             .map(|l| &*l.topic.name)
     }
 

@@ -28,6 +28,7 @@ impl<D> Shard<D> {
             }
         }
         self.counts.deliveries += delivered;
+        self.count_sent(slot, delivered as u32);
     }
 
     /// Makes a subscriber hear what comes after `from`: at once, or when the batches from before are done.
@@ -88,7 +89,18 @@ impl<D> Shard<D> {
     }
 
     pub(super) fn find(&self, slot: u32, name: &str) -> Option<usize> {
-        self.cold[slot as usize].subs.iter().position(|s| *self.local(s.local).topic.name == *name)
+        self.cold[slot as usize].subs.iter().position(|s| {
+            let topic = &self.local(s.local).topic;
+            topic.channel.is_none() && *topic.name == *name
+        })
+    }
+
+    /// The subscription of a connection to a feed channel.
+    pub(super) fn find_feed(&self, slot: u32, channel: &str) -> Option<usize> {
+        self.cold[slot as usize].subs.iter().position(|s| {
+            let topic = &self.local(s.local).topic;
+            topic.channel.is_some() && *topic.name == *channel
+        })
     }
 
     pub(super) fn find_id(&self, slot: u32, topic: u64) -> Option<usize> {

@@ -13,7 +13,9 @@ impl<D> Shard<D> {
             if outbox.replays.is_empty() || !outbox.is_empty() {
                 return;
             }
-            self.pull_chunk(slot, wire, now_ms);
+            if !self.pull_chunk(slot, wire, now_ms) {
+                return;
+            }
             self.drain(slot, wire);
         }
         if self.cold[slot as usize].outbox.as_ref().is_some_and(|o| !o.replays.is_empty()) {
@@ -21,7 +23,26 @@ impl<D> Shard<D> {
         }
     }
 
-    pub(super) fn pull_chunk(&mut self, slot: u32, wire: &mut impl Wire, now_ms: u64) {
+    /// Queues the next piece of the first replay that has one. Says whether there was any.
+    fn pull_chunk(&mut self, slot: u32, wire: &mut impl Wire, now_ms: u64) -> bool {
+        let count = self.cold[slot as usize].outbox.as_ref().map_or(0, |o| o.replays.len());
+        for _ in 0..count {
+            let first = self.cold[slot as usize].outbox.as_ref().and_then(|o| o.replays.first());
+            let Some(topic) = first.map(|replay| replay.topic.clone()) else { return false };
+            if topic.channel.is_none() {
+                self.pull_topic(slot, wire, now_ms);
+                return true;
+            }
+            if self.pull_group(slot, &topic, wire) {
+                return true;
+            }
+            // It waits for its source: another one's turn.
+            self.outbox(slot).replays.rotate_left(1);
+        }
+        false
+    }
+
+    fn pull_topic(&mut self, slot: u32, wire: &mut impl Wire, now_ms: u64) {
         let variant = usize::from(self.hot[slot as usize].variant);
         let Some(replay) = self.cold[slot as usize].outbox.as_ref().and_then(|o| o.replays.first()) else {
             return;
@@ -35,6 +56,7 @@ impl<D> Shard<D> {
         };
         let mut bytes = Vec::new();
         let mut last = after;
+        let mut replayed = 0;
         let mut take = |event: EventRef<'_>| {
             let view = EventView {
                 topic: &topic.name,
@@ -44,6 +66,7 @@ impl<D> Shard<D> {
             };
             self.encoders[variant].event(&view, &mut bytes);
             self.counts.deliveries += 1;
+            replayed += 1;
             last = event.meta.offset;
             bytes.len() < REPLAY_CHUNK_BYTES
         };
@@ -52,6 +75,8 @@ impl<D> Shard<D> {
             self.replay_lost(slot, &topic, after, lost.oldest, wire);
             return;
         }
+        let sent = &mut self.hot[slot as usize].sent;
+        *sent = sent.wrapping_add(replayed);
         if last < log.head() {
             drop(state);
             self.queue_bytes(slot, Kind::Replay, bytes, 0, 0);
@@ -101,7 +126,7 @@ impl<D> Shard<D> {
                 let missed = oldest - after - 1;
                 self.counts.dropped += missed;
                 let outbox = self.outbox(slot);
-                outbox.dropped += missed;
+                outbox.note_drops(topic.channel.as_ref().map(|_| &topic.name), missed);
                 if let Some(replay) = outbox.replays.first_mut() {
                     replay.after = oldest - 1;
                 }

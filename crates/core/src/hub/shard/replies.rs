@@ -8,9 +8,10 @@ impl<D> Shard<D> {
         if bytes.is_empty() || self.has(slot, ENDING) || !self.has(slot, OPEN) {
             return;
         }
+        self.count_sent(slot, messages as u32);
         let mut sent = 0;
         if !self.has(slot, BACKLOG)
-            || self.cold[slot as usize].outbox.as_ref().is_some_and(|o| o.is_empty() && o.dropped == 0)
+            || self.cold[slot as usize].outbox.as_ref().is_some_and(|o| o.is_empty() && o.dropped() == 0)
         {
             match wire.send(slot, bytes) {
                 Sent::Bytes(n) => sent = n,
@@ -125,11 +126,13 @@ impl<D> Shard<D> {
         loop {
             let Some(outbox) = &mut self.cold[slot as usize].outbox else { return };
             let before = outbox.bytes();
-            if outbox.dropped > 0 {
-                let count = outbox.take_drops();
-                let mut info = Vec::new();
-                self.encoders[variant].info(&Info::MessagesDropped { count }, unix_ms(), &mut info);
-                outbox.push_notice(count, info);
+            if outbox.dropped() > 0 {
+                for (source, count) in outbox.take_drops() {
+                    let mut info = Vec::new();
+                    let told = Info::MessagesDropped { count, channel: source.as_deref() };
+                    self.encoders[variant].info(&told, unix_ms(), &mut info);
+                    outbox.push_notice(source, count, info);
+                }
                 self.queued_bytes = self.queued_bytes + outbox.bytes() - before;
             }
             let before = outbox.bytes();

@@ -35,6 +35,8 @@ impl<D> Shard<D> {
             if let Some(&local) = self.by_id.get(&topic) {
                 self.locals_mut(local).jobs += 1;
                 self.jobs.push_back(Job { local, work });
+            } else if let Work::Events(batch) = &work {
+                self.told_flushed(batch);
             }
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Feeds {
 struct Row {
     /// The channel to subscribe to.
     channel: String,
+    /// The types of its records.
+    types: Vec<String>,
 }
 
 impl Method for List {
@@ -28,11 +30,11 @@ impl Method for List {
     type Result = Feeds;
 
     fn example() -> Example {
-        Example::new(json!({}), json!({ "items": [{ "channel": "dashboard" }] }))
+        Example::new(json!({}), json!({ "items": [{ "channel": "dashboard", "types": ["trade_data"] }] }))
     }
 
     fn call(&self, caller: &mut dyn Caller, _: NoParams) -> Result<Feeds, Refusal> {
         let feeds = caller.feeds()?;
-        Ok(Feeds { items: feeds.into_iter().map(|f| Row { channel: f.channel }).collect() })
+        Ok(Feeds { items: feeds.into_iter().map(|f| Row { channel: f.channel, types: f.types }).collect() })
     }
 }

@@ -1,11 +1,32 @@
 //! `feed.unsubscribe`.
 
-use super::{Done, Params, done};
+use crate::methods::unexpected;
 use crate::{Access, Caller, Example, Method};
-use fanfare_core::model::{Command, Refusal};
+use fanfare_core::model::{Command, Refusal, Reply};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::borrow::Cow;
 
 pub(crate) struct Unsubscribe;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Params<'a> {
+    /// The feed channel.
+    #[serde(borrow)]
+    #[schemars(length(min = 1, max = 255))]
+    channel: Cow<'a, str>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Done {
+    /// The feed channel.
+    channel: String,
+    /// True when the connection was not subscribed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    already: bool,
+}
 
 impl Method for Unsubscribe {
     const NAME: &'static str = "feed.unsubscribe";
@@ -19,8 +40,9 @@ impl Method for Unsubscribe {
     }
 
     fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Done, Refusal> {
-        let channel = params.channel.clone().into_owned();
-        let reply = caller.execute(Command::UnsubscribeFeed { channel: params.channel })?;
-        Ok(done(channel, reply))
+        match caller.execute(Command::UnsubscribeFeed { channel: params.channel })? {
+            Reply::FeedUnsubscribed { channel, already } => Ok(Done { channel, already }),
+            other => Err(unexpected(&other)),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `topic.history`.
 
-use super::{DEFAULT_LIMIT, MAX_LIMIT, TopicName};
+use super::{DEFAULT_LIMIT, MAX_LIMIT, TopicName, TopicToken};
 use crate::methods::json as raw;
 use crate::{Caller, Example, HistoryEvent, HistoryQuery, Method};
 use fanfare_core::model::Refusal;
@@ -24,6 +24,8 @@ pub(crate) struct Params<'a> {
     after: Option<u64>,
     /// Only offsets below; without `after` the newest of them.
     before: Option<u64>,
+    #[serde(borrow)]
+    token: Option<TopicToken<'a>>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -78,7 +80,13 @@ impl Method for History {
     fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Page, Refusal> {
         let topic = params.topic.checked()?;
         let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
-        let query = HistoryQuery { topic: topic.as_str(), after: params.after, before: params.before, limit };
+        let query = HistoryQuery {
+            topic: topic.as_str(),
+            after: params.after,
+            before: params.before,
+            limit,
+            token: params.token.as_ref().map(|t| t.0.as_ref()),
+        };
         let page = caller.history(query)?;
         Ok(Page {
             topic: topic.as_str().to_owned(),

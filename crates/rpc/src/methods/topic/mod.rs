@@ -43,6 +43,16 @@ struct ClientName<'a>(
     Cow<'a, str>,
 );
 
+/// A subscription token as a param.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(description = "A subscription token of an issuer, where the topic's rule asks for one")]
+struct TopicToken<'a>(
+    #[serde(borrow)]
+    #[schemars(length(min = 1, max = 8192))]
+    Cow<'a, str>,
+);
+
 /// Items a page has when `limit` does not say.
 const DEFAULT_LIMIT: usize = 100;
 /// Items a page has at most.

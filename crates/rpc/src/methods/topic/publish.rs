@@ -1,6 +1,6 @@
 //! `topic.publish`.
 
-use super::{ClientName, TopicName};
+use super::{ClientName, TopicName, TopicToken};
 use crate::methods::unexpected;
 use crate::{Caller, Example, Method, Violation};
 use fanfare_core::model::{Command, Publish as Order, Refusal, Reply};
@@ -33,6 +33,8 @@ pub(crate) struct Params<'a> {
     /// The publishing connection does not hear this event.
     #[serde(default)]
     exclude_self: bool,
+    #[serde(borrow)]
+    token: Option<TopicToken<'a>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -83,6 +85,7 @@ impl Method for Publish {
             client_id: params.client_id.map(|c| c.0),
             idempotency_key: params.idempotency_key.map(|k| k.0),
             exclude_self: params.exclude_self,
+            token: params.token.map(|t| t.0),
         };
         match caller.execute(Command::Publish(order))? {
             Reply::Published { topic, event, delivered } => Ok(Published {

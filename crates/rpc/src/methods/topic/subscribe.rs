@@ -1,6 +1,6 @@
 //! `topic.subscribe`.
 
-use super::{ClientName, TopicName};
+use super::{ClientName, TopicName, TopicToken};
 use crate::methods::unexpected;
 use crate::{Access, Caller, Example, Method};
 use fanfare_core::model::{Command, Refusal, Reply, Since, SinceEpoch, Subscribe as Order};
@@ -21,6 +21,8 @@ pub(crate) struct Params<'a> {
     /// The last position seen: everything after it is replayed first.
     #[serde(borrow)]
     since: Option<Position<'a>>,
+    #[serde(borrow)]
+    token: Option<TopicToken<'a>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -65,7 +67,12 @@ impl Method for Subscribe {
 
     fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Subscribed, Refusal> {
         let since = params.since.map(|s| Since { epoch: SinceEpoch(s.epoch), offset: s.offset });
-        let order = Order { topic: params.topic.checked()?, client_id: params.client_id.map(|c| c.0), since };
+        let order = Order {
+            topic: params.topic.checked()?,
+            client_id: params.client_id.map(|c| c.0),
+            since,
+            token: params.token.map(|t| t.0),
+        };
         match caller.execute(Command::Subscribe(order))? {
             Reply::Subscribed(done) => Ok(Subscribed {
                 topic: done.topic.into_owned(),

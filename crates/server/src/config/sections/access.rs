@@ -22,7 +22,7 @@ settings! {
         /// Fewest characters of a password.
         min_password_length: PasswordLength = PasswordLength(8); unit "characters"; with Feature::Accounts,
         /// Refuses users whose encryption key is not signed by their identity key.
-        require_key_binding: bool = false; with Feature::Direct,
+        require_key_binding: bool = false; with Feature::Accounts,
         /// Seeds the key that signs access tokens; the same on every node of a cluster.
         jwt_secret: Option<Secret> = None; env "JWT_SECRET"; secret; with Feature::Accounts; varies "a key file made at the first start",
         /// Keys of the application's own backend, made by `fanfare admin create-api-key`.

@@ -60,6 +60,14 @@ settings! {
 }
 
 settings! {
+    /// Metrics kept in the store, beside those of `/metrics`.
+    pub struct MetricsKept in "metrics", cx: {
+        /// Time between two snapshots; they are kept for a week.
+        snapshot_interval: Duration = Duration::from_secs(60); positive,
+    }
+}
+
+settings! {
     /// WebSocket connections.
     pub struct Ws in "ws", cx: {
         /// How often the server pings. Must be shorter than `ws.read_timeout`.

@@ -20,7 +20,11 @@ fn no_secret_is_shown() {
     let loaded =
         Config::load(&sources(&env, &[&issuer, &key, properties, "limits.queue_messages=77"])).unwrap();
     let shown = print::show(&loaded);
-    for text in [&shown, &format!("{loaded:?}")] {
+    let as_json = print::json(&loaded.config);
+    assert_eq!(as_json["limits"]["queue_messages"], 77);
+    assert_eq!(as_json["auth"]["jwt_secret"], "***");
+    assert!(as_json["tls"]["cert"].is_null() && as_json["data_dir"].is_string());
+    for text in [&shown, &format!("{loaded:?}"), &as_json.to_string()] {
         assert!(!text.contains("hunter2") && !text.contains(&hash), "{text}");
     }
     for want in [

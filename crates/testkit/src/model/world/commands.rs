@@ -75,6 +75,7 @@ impl World {
             topic: topic_ref(topic)?,
             client_id: None,
             since: since.map(|(e, offset)| Since { epoch: SinceEpoch(Epoch(e).to_string().into()), offset }),
+            token: None,
         };
         let conn = &mut self.conns[c];
         let shard = &mut self.sides[conn.shard].shard;
@@ -123,6 +124,7 @@ impl World {
             client_id: None,
             idempotency_key: None,
             exclude_self: excluded && self.sabotage != Sabotage::ForgetExclude,
+            token: None,
         };
         let conn = &self.conns[c];
         let got = self.sides[conn.shard].shard.publish(conn.slot, &command, "me", NOW);

@@ -1,0 +1,138 @@
+//! What a token of an issuer may say, judged without its signature.
+
+use super::IssuerError;
+use crate::jws::{LEEWAY_S, text, time};
+use serde_json::{Map, Value};
+
+/// Most characters of the claim that names a user.
+const MAX_CLAIM: usize = 200;
+/// Most bytes of a `jti` that is handed on.
+const MAX_JTI: usize = 256;
+
+/// A user of an issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// `name:claim`.
+    pub username: String,
+    /// The claim as the issuer wrote it.
+    pub claim: String,
+    /// When the login ends, seconds since 1970.
+    pub exp: u64,
+    /// The token's id, if it has one.
+    pub jti: Option<String>,
+    /// When it was made, if it says so.
+    pub iat: Option<u64>,
+}
+
+/// The right to a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// The issuer's claim of the one user it is for ([`Login::claim`]).
+    pub sub: String,
+    /// The topic's name as written in the token.
+    pub topic: String,
+    /// What it allows there.
+    pub actions: Actions,
+    /// When it ends, seconds since 1970.
+    pub exp: u64,
+}
+
+/// What a subscription token allows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Actions {
+    /// To subscribe.
+    pub subscribe: bool,
+    /// To read history.
+    pub history: bool,
+    /// To publish.
+    pub publish: bool,
+}
+
+/// What of an issuer's row judges claims.
+#[derive(Debug)]
+pub(super) struct Judge {
+    pub name: String,
+    pub issuer: String,
+    pub audience: String,
+    pub user_claim: String,
+}
+
+type Claims = Map<String, Value>;
+const INVALID: IssuerError = IssuerError::Invalid;
+
+impl Judge {
+    pub(super) fn login(&self, claims: &Claims, now: u64) -> Result<Login, IssuerError> {
+        if claims.contains_key("topic") {
+            return Err(INVALID);
+        }
+        let claim = name(claims, &self.user_claim)?.to_owned();
+        let jti = match claims.get("jti") {
+            None => None,
+            Some(jti) => {
+                Some(jti.as_str().filter(|jti| (1..=MAX_JTI).contains(&jti.len())).ok_or(INVALID)?.to_owned())
+            }
+        };
+        let Times { iat, exp } = self.times(claims, now)?;
+        let username = format!("{}:{claim}", self.name);
+        Ok(Login { issuer: self.name.clone(), username, claim, exp, jti, iat })
+    }
+
+    pub(super) fn subscription(&self, claims: &Claims, now: u64) -> Result<Subscription, IssuerError> {
+        let sub = name(claims, "sub")?.to_owned();
+        let topic = text(claims, "topic").filter(|topic| !topic.is_empty()).ok_or(INVALID)?.to_owned();
+        let actions = actions(claims.get("actions"))?;
+        let Times { exp, .. } = self.times(claims, now)?;
+        Ok(Subscription { issuer: self.name.clone(), sub, topic, actions, exp })
+    }
+
+    /// Judges who the token is for and when; `Expired` is the last verdict, after all that make it invalid.
+    fn times(&self, claims: &Claims, now: u64) -> Result<Times, IssuerError> {
+        let ours = match claims.get("aud") {
+            Some(Value::String(aud)) => *aud == self.audience,
+            Some(Value::Array(list)) => {
+                list.iter().all(Value::is_string)
+                    && list.iter().any(|aud| aud.as_str() == Some(&self.audience))
+            }
+            _ => false,
+        };
+        let read = |name| time(claims, name).map_err(|()| INVALID);
+        let (exp, nbf, iat) = (read("exp")?.ok_or(INVALID)?, read("nbf")?, read("iat")?);
+        let early = nbf.max(iat).is_some_and(|at| at > now.saturating_add(LEEWAY_S));
+        if !ours || text(claims, "iss") != Some(&self.issuer) || early {
+            return Err(INVALID);
+        }
+        if now >= exp { Err(IssuerError::Expired) } else { Ok(Times { iat, exp }) }
+    }
+}
+
+struct Times {
+    iat: Option<u64>,
+    exp: u64,
+}
+
+/// A claim that names a user. Control characters are refused: the name is shown and logged.
+fn name<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, IssuerError> {
+    let name = text(claims, claim).ok_or(INVALID)?;
+    let length = name.chars().take(MAX_CLAIM + 1).count();
+    let good = (1..=MAX_CLAIM).contains(&length) && !name.chars().any(char::is_control);
+    good.then_some(name).ok_or(INVALID)
+}
+
+/// `["subscribe","history"]` unless said otherwise; a word we do not know is refused rather than overlooked.
+fn actions(claim: Option<&Value>) -> Result<Actions, IssuerError> {
+    let Some(claim) = claim else { return Ok(Actions { subscribe: true, history: true, publish: false }) };
+    let mut actions = Actions::default();
+    for word in claim.as_array().ok_or(INVALID)? {
+        match word.as_str() {
+            Some("subscribe") => actions.subscribe = true,
+            Some("history") => actions.history = true,
+            Some("publish") => actions.publish = true,
+            _ => return Err(INVALID),
+        }
+    }
+    Ok(actions)
+}

@@ -1,0 +1,139 @@
+//! Verification keys of issuers: each has one kind, and a kind is one algorithm.
+//!
+//! `jsonwebtoken` (over aws-lc-rs) reads the keys and checks the signatures; what it would let pass is checked here: the curve of
+//! a PEM key, the size of an RSA key, weak Ed25519 keys, and symmetric keys in a public set.
+
+use crate::jws::{Jws, text};
+use fanfare_e2ee::{IdentityKey, b64};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
+use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+use serde_json::{Map, Value};
+
+/// Fewest bytes of a shared secret (RFC 7518 3.2: as long as the hash).
+const MIN_SECRET: usize = 32;
+/// Fewest bits of an RSA modulus; the library refuses more than 8192.
+const MIN_RSA_BITS: usize = 2048;
+/// An uncompressed point of P-256 (SEC 1 section 2.3.3).
+const P256_POINT: usize = 65;
+
+/// What a key can verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Hs256,
+    EdDsa,
+    Es256,
+    Rs256,
+}
+
+impl Kind {
+    /// By the header's `alg`. `Ed25519` is RFC 9864's name of the one curve we take.
+    pub(super) fn of(alg: &str) -> Option<Self> {
+        match alg {
+            "HS256" => Some(Self::Hs256),
+            "EdDSA" | "Ed25519" => Some(Self::EdDsa),
+            "ES256" => Some(Self::Es256),
+            "RS256" => Some(Self::Rs256),
+            _ => None,
+        }
+    }
+
+    fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Hs256 => Algorithm::HS256,
+            Self::EdDsa => Algorithm::EdDSA,
+            Self::Es256 => Algorithm::ES256,
+            Self::Rs256 => Algorithm::RS256,
+        }
+    }
+}
+
+/// A checked key.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    kind: Kind,
+    key: DecodingKey,
+}
+
+impl Key {
+    pub(super) fn hmac(secret: &str) -> Result<Self, String> {
+        if secret.len() < MIN_SECRET {
+            return Err(format!("`hmac_secret` is shorter than {MIN_SECRET} bytes"));
+        }
+        Ok(Self { kind: Kind::Hs256, key: DecodingKey::from_secret(secret.as_bytes()) })
+    }
+
+    pub(super) fn pem(pem: &str) -> Result<Self, String> {
+        if pem.contains("PRIVATE KEY") {
+            return Err("`public_key` is a private key; give the public one".into());
+        }
+        Self::from_pem(pem.trim().as_bytes())
+            .ok_or_else(|| "`public_key` is no Ed25519, P-256 or RSA (2048 bits or more) key in PEM".into())
+    }
+
+    fn from_pem(pem: &[u8]) -> Option<Self> {
+        if let Ok(key) = DecodingKey::from_ed_pem(pem) {
+            return Self::ed25519(key);
+        }
+        if let Ok(key) = DecodingKey::from_ec_pem(pem) {
+            return Self::p256(key);
+        }
+        let key = DecodingKey::from_rsa_pem(pem).ok()?;
+        let parts = crypto::aws_lc::DEFAULT_PROVIDER.key_utils.rsa_pub_components_from_public_key;
+        let (modulus, _) = parts(key.try_get_as_bytes().ok()?).ok()?;
+        Self::rsa(key, &modulus)
+    }
+
+    /// A member of a JWK set with its `kid`; `None` for one that is not for verifying or not of ours.
+    pub(super) fn jwk(member: &Map<String, Value>) -> Option<(Option<String>, Self)> {
+        let verifies = match member.get("key_ops") {
+            None => true,
+            Some(ops) => ops.as_array()?.iter().any(|op| op == "verify"),
+        };
+        if !verifies || member.get("use").is_some_and(|for_what| for_what != "sig") {
+            return None;
+        }
+        let jwk: Jwk = serde_json::from_value(Value::Object(member.clone())).ok()?;
+        let decoded = DecodingKey::from_jwk(&jwk).ok()?;
+        let key = match &jwk.algorithm {
+            AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
+                Self::ed25519(decoded)
+            }
+            AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => Self::p256(decoded),
+            AlgorithmParameters::RSA(rsa) => Self::rsa(decoded, &b64::decode(&rsa.n).ok()?),
+            _ => None,
+        }?;
+        let agrees = match member.get("alg") {
+            None => true,
+            Some(alg) => alg.as_str().and_then(Kind::of) == Some(key.kind),
+        };
+        agrees.then(|| (text(member, "kid").map(str::to_owned), key))
+    }
+
+    fn ed25519(key: DecodingKey) -> Option<Self> {
+        IdentityKey::new(key.try_get_as_bytes().ok()?.try_into().ok()?).ok()?;
+        Some(Self { kind: Kind::EdDsa, key })
+    }
+
+    fn p256(key: DecodingKey) -> Option<Self> {
+        let point = key.try_get_as_bytes().ok()?;
+        (point.len() == P256_POINT && point[0] == 4).then(|| Self { kind: Kind::Es256, key })
+    }
+
+    fn rsa(key: DecodingKey, modulus: &[u8]) -> Option<Self> {
+        let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+        let top = modulus.get(zeros)?;
+        let bits = (modulus.len() - zeros) * 8 - top.leading_zeros() as usize;
+        (bits >= MIN_RSA_BITS).then_some(Self { kind: Kind::Rs256, key })
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether the token, which says it is signed by `kind`, is signed by this key.
+    pub(super) fn verify(&self, kind: Kind, jws: &Jws<'_>) -> bool {
+        self.kind == kind
+            && crypto::verify(jws.signature, jws.signed.as_bytes(), &self.key, kind.algorithm())
+                .unwrap_or(false)
+    }
+}

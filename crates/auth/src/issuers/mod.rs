@@ -1,0 +1,167 @@
+//! An app's own users: JWTs of login services that the operator trusts (`http-api.md` "Issuers").
+//!
+//! A token names its issuer; the issuer's row says which audience, which claim is the user, and which key signs. The key
+//! decides the algorithm, never the token. What is cheap is judged first, so that a token that cannot be good costs no
+//! fetch of keys; whether it has expired is said only of one that is genuine.
+//!
+//! A login token makes the user `name:claim`. A subscription token carries `topic`, opens that topic to its `sub`, and never
+//! logs anybody in.
+
+mod claims;
+mod config;
+mod fetch;
+mod key;
+mod source;
+
+pub use claims::{Actions, Login, Subscription};
+pub use config::{IssuerConfig, IssuerKey};
+
+use crate::jws::{Jws, text};
+use claims::Judge;
+use key::{Key, Kind};
+use serde_json::{Map, Value};
+use source::Source;
+
+/// Why an issuer's token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IssuerError {
+    /// Anything but being too old.
+    #[error("not a valid token of an issuer")]
+    Invalid,
+    /// A genuine token whose time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// The issuer's keys cannot be had at the moment: nothing can be said.
+    #[error("the issuer's keys cannot be fetched")]
+    Unavailable,
+}
+
+/// The trusted issuers. Not cheap to clone: share it.
+#[derive(Debug, Default)]
+pub struct Issuers(Vec<Issuer>);
+
+#[derive(Debug)]
+struct Issuer {
+    judge: Judge,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+enum Keys {
+    One(Key),
+    Set(Source),
+}
+
+impl Issuers {
+    /// Checks the rows; nothing is fetched yet.
+    ///
+    /// # Errors
+    /// One line that says which row is wrong and why.
+    pub fn new(rows: Vec<IssuerConfig>) -> Result<Self, String> {
+        config::check(&rows)?;
+        let issuers = rows.into_iter().map(|row| {
+            let name = row.name.clone();
+            Issuer::new(row).map_err(|why| format!("issuer {name:?}: {why}"))
+        });
+        issuers.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether the token claims to be of one of these issuers. Nothing is verified.
+    #[must_use]
+    pub fn knows(&self, token: &str) -> bool {
+        Jws::parse(token).and_then(|jws| jws.claims()).is_some_and(|claims| self.of(&claims).is_some())
+    }
+
+    /// Checks a login token.
+    ///
+    /// # Errors
+    /// See [`IssuerError`].
+    pub async fn login(&self, token: &str, now_s: u64) -> Result<Login, IssuerError> {
+        self.check(token, |judge, claims| judge.login(claims, now_s)).await
+    }
+
+    /// Checks a subscription token.
+    ///
+    /// # Errors
+    /// See [`IssuerError`].
+    pub async fn subscription(&self, token: &str, now_s: u64) -> Result<Subscription, IssuerError> {
+        self.check(token, |judge, claims| judge.subscription(claims, now_s)).await
+    }
+
+    fn of(&self, claims: &Map<String, Value>) -> Option<&Issuer> {
+        let iss = text(claims, "iss")?;
+        self.0.iter().find(|issuer| issuer.judge.issuer == iss)
+    }
+
+    async fn check<T>(
+        &self,
+        token: &str,
+        judge: impl FnOnce(&Judge, &Map<String, Value>) -> Result<T, IssuerError>,
+    ) -> Result<T, IssuerError> {
+        let invalid = IssuerError::Invalid;
+        let jws = Jws::parse(token).ok_or(invalid)?;
+        let header = Header::read(&jws).ok_or(invalid)?;
+        let claims = jws.claims().ok_or(invalid)?;
+        let issuer = self.of(&claims).ok_or(invalid)?;
+        let judged = judge(&issuer.judge, &claims);
+        if matches!(judged, Err(IssuerError::Invalid)) {
+            return Err(invalid);
+        }
+        if !issuer.signed(&jws, &header).await? {
+            return Err(invalid);
+        }
+        judged
+    }
+}
+
+impl Issuer {
+    fn new(row: IssuerConfig) -> Result<Self, String> {
+        let keys = match row.key {
+            IssuerKey::Hmac(secret) => Keys::One(Key::hmac(&secret)?),
+            IssuerKey::Pem(pem) => Keys::One(Key::pem(&pem)?),
+            IssuerKey::Jwks(url) => Keys::Set(Source::new(fetch::fetcher(&url)?)),
+        };
+        let judge =
+            Judge { name: row.name, issuer: row.issuer, audience: row.audience, user_claim: row.user_claim };
+        Ok(Self { judge, keys })
+    }
+
+    async fn signed(&self, jws: &Jws<'_>, header: &Header) -> Result<bool, IssuerError> {
+        match &self.keys {
+            Keys::One(key) => Ok(key.verify(header.kind, jws)),
+            Keys::Set(source) => {
+                let keys = source.find(header.kid.as_deref(), header.kind).await?;
+                Ok(keys.iter().any(|key| key.verify(header.kind, jws)))
+            }
+        }
+    }
+}
+
+/// What of a token's header matters here.
+struct Header {
+    kind: Kind,
+    kid: Option<String>,
+}
+
+impl Header {
+    /// `None` for an algorithm we do not take (`none` is one), for headers that [`Jws::header`] refuses, and for tokens that
+    /// say they are something else, such as a logout token (RFC 8725 3.11).
+    fn read(jws: &Jws<'_>) -> Option<Self> {
+        let header = jws.header()?;
+        let kind = Kind::of(text(&header, "alg")?)?;
+        let kid = match header.get("kid") {
+            None => None,
+            Some(kid) => Some(kid.as_str()?.to_owned()),
+        };
+        let typ = match header.get("typ") {
+            None => "JWT",
+            Some(typ) => typ.as_str()?,
+        };
+        let typ = typ.to_ascii_lowercase();
+        let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+        matches!(typ, "jwt" | "at+jwt").then_some(Self { kind, kid })
+    }
+}
+
+#[cfg(test)]
+mod tests;

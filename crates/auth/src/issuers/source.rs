@@ -1,0 +1,158 @@
+//! A JWK set that is fetched when it is needed, kept, and confirmed while it is in use.
+//!
+//! Four times decide, all of the monotonic clock:
+//! - a set is believed for [`CONFIRMED`]; after that a token waits for the next fetch, so that a key that was withdrawn dies within
+//!   20 s ([`CONFIRMED`] and the fetch's own limit); from [`CONFIRM`] on the fetch begins beforehand, and nobody waits;
+//! - no fetch begins within [`PAUSE`] of the one before, whatever strangers send; an unknown `kid` asks for one;
+//! - while fetches fail, known keys go on for [`KEEP`] and nothing can be said of unknown ones.
+//!
+//! One fetch runs at a time, in a task of its own: everybody waits for the same one, and a caller who goes away stops nothing.
+
+use super::IssuerError;
+use super::fetch::{Fetched, Fetcher, TIME_LIMIT};
+use super::key::{Key, Kind};
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+const CONFIRM: Duration = Duration::from_secs(10);
+const CONFIRMED: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_secs(5);
+const KEEP: Duration = Duration::from_secs(60 * 60);
+/// Most keys of a set that are looked at; the rest is ignored.
+const MAX_KEYS: usize = 64;
+
+type KeySet = Arc<[(Option<String>, Key)]>;
+
+/// Where an issuer's keys come from.
+pub(super) struct Source(Arc<Shared>);
+
+struct Shared {
+    fetch: Fetcher,
+    state: Mutex<State>,
+    /// Counts the fetches that ended.
+    ended: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last good set, and when its fetch began.
+    set: Option<(KeySet, Instant)>,
+    /// When the last fetch began.
+    begun: Option<Instant>,
+    running: bool,
+    /// The last fetch that ended gave no set.
+    failed: bool,
+}
+
+/// What can be said now.
+enum Verdict {
+    Keys(Vec<Key>),
+    Down,
+    /// Not before a fetch has ended.
+    Wait,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    pub(super) fn new(fetch: Fetcher) -> Self {
+        Self(Arc::new(Shared { fetch, state: Mutex::default(), ended: watch::Sender::new(0) }))
+    }
+
+    /// The keys that may have signed a token with this `kid`; none when it is unknown.
+    ///
+    /// # Errors
+    /// [`IssuerError::Unavailable`].
+    pub(super) async fn find(&self, kid: Option<&str>, kind: Kind) -> Result<Vec<Key>, IssuerError> {
+        let mut ended = self.0.ended.subscribe();
+        let verdict = match self.judge(kid, kind, false) {
+            Verdict::Wait => {
+                // The limit is the fetch's own; the margin is for a task that was lost with its runtime.
+                let _late = tokio::time::timeout(TIME_LIMIT + Duration::from_secs(1), ended.changed()).await;
+                self.judge(kid, kind, true)
+            }
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Keys(keys) => Ok(keys),
+            Verdict::Down | Verdict::Wait => Err(IssuerError::Unavailable),
+        }
+    }
+
+    fn judge(&self, kid: Option<&str>, kind: Kind, waited: bool) -> Verdict {
+        let now = Instant::now();
+        let mut state = self.0.state.lock();
+        state.set = state.set.take().filter(|(_, at)| now.duration_since(*at) < KEEP);
+        let age = state.set.as_ref().map(|(_, at)| now.duration_since(*at));
+        let keys = state.set.as_ref().map_or_else(Vec::new, |(set, _)| candidates(set, kid, kind));
+        if age.is_some_and(|age| age < CONFIRMED) && !keys.is_empty() {
+            if age.is_some_and(|age| age >= CONFIRM) {
+                self.begin(&mut state, now);
+            }
+            return Verdict::Keys(keys);
+        }
+        if !waited && (state.running || self.begin(&mut state, now)) {
+            return Verdict::Wait;
+        }
+        // Known keys go on during an outage; that a key is unknown can only be said where the last fetch was good.
+        if age.is_none() || (keys.is_empty() && state.failed) { Verdict::Down } else { Verdict::Keys(keys) }
+    }
+
+    /// Begins a fetch unless one runs or began within [`PAUSE`].
+    fn begin(&self, state: &mut State, now: Instant) -> bool {
+        if state.running || state.begun.is_some_and(|at| now.duration_since(at) < PAUSE) {
+            return false;
+        }
+        (state.begun, state.running) = (Some(now), true);
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let fetched = (shared.fetch)().await;
+            shared.end(now, fetched);
+        });
+        true
+    }
+}
+
+impl Shared {
+    fn end(&self, begun: Instant, fetched: Fetched) {
+        let set = fetched.and_then(|body| parse(&body).ok_or_else(|| "not a JWK set".into()));
+        let mut state = self.state.lock();
+        state.running = false;
+        state.failed = set.is_err();
+        match set {
+            Ok(set) => state.set = Some((set, begun)),
+            Err(why) => tracing::warn!(why, "an issuer's keys could not be fetched"),
+        }
+        drop(state);
+        self.ended.send_modify(|n| *n += 1);
+    }
+}
+
+/// Reads a set (RFC 7517 section 5): members that we cannot use are skipped, as it asks.
+fn parse(body: &[u8]) -> Option<KeySet> {
+    let set: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let members = set.get("keys")?.as_array()?;
+    Some(members.iter().take(MAX_KEYS).filter_map(|member| Key::jwk(member.as_object()?)).collect())
+}
+
+/// A key without a `kid` may be any; a token without one must leave no choice.
+fn candidates(set: &KeySet, kid: Option<&str>, kind: Kind) -> Vec<Key> {
+    let mut keys: Vec<Key> = Vec::new();
+    for (name, key) in set.iter().filter(|(_, key)| key.kind() == kind) {
+        if kid.is_none() || name.is_none() || name.as_deref() == kid {
+            keys.push(key.clone());
+        }
+    }
+    if kid.is_none() && keys.len() > 1 { Vec::new() } else { keys }
+}
+
+#[cfg(test)]
+mod tests;

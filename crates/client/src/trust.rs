@@ -1,0 +1,163 @@
+//! Which servers a client believes: TLS by rustls with aws-lc-rs, 1.2 and 1.3.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::version::{TLS12, TLS13};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+
+/// Whom to believe that it is the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Whoever one of this machine's certificate authorities vouches for.
+    #[default]
+    System,
+    /// Whoever one of the certificates in this PEM file vouches for, or is.
+    Authorities(PathBuf),
+    /// The holder of one certificate, whatever names and dates it bears.
+    Pinned(Pin),
+}
+
+/// The SHA-256 of a server's certificate (its DER form).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin([u8; 32]);
+
+/// A pin is 64 hexadecimal digits; colons between them are let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a pin is the SHA-256 of the certificate: 64 hexadecimal digits")]
+pub struct InvalidPin;
+
+impl FromStr for Pin {
+    type Err = InvalidPin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPin> {
+        let digits: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
+        let mut pin = [0; 32];
+        if digits.len() != 2 * pin.len() {
+            return Err(InvalidPin);
+        }
+        let value = |digit: u8| char::from(digit).to_digit(16).ok_or(InvalidPin);
+        for (byte, pair) in pin.iter_mut().zip(digits.chunks(2)) {
+            *byte = (value(pair[0])? * 16 + value(pair[1])?) as u8;
+        }
+        Ok(Self(pin))
+    }
+}
+
+impl Trust {
+    /// What handshakes need.
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+        let unusable = |what: String| Error::Connect(what);
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|e| unusable(e.to_string()))?;
+        let mut config = match self {
+            Self::System => {
+                let mut roots = RootCertStore::empty();
+                let found = rustls_native_certs::load_native_certs();
+                roots.add_parsable_certificates(found.certs);
+                if roots.is_empty() {
+                    let what = "this machine has no certificate authorities; give --ca FILE or --pin SHA256";
+                    return Err(unusable(what.into()));
+                }
+                builder.with_root_certificates(roots).with_no_client_auth()
+            }
+            Self::Authorities(path) => {
+                let failed = |e: String| unusable(format!("{}: {e}", path.display()));
+                let file = File::open(path).map_err(|e| failed(e.to_string()))?;
+                let mut roots = RootCertStore::empty();
+                for certificate in CertificateDer::pem_reader_iter(file) {
+                    let certificate = certificate.map_err(|e| failed(e.to_string()))?;
+                    roots.add(certificate).map_err(|e| failed(e.to_string()))?;
+                }
+                if roots.is_empty() {
+                    return Err(failed("no certificate in it".into()));
+                }
+                builder.with_root_certificates(roots).with_no_client_auth()
+            }
+            Self::Pinned(pin) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Pinned { pin: *pin, provider }))
+                .with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+/// Believes one certificate; that its holder speaks is still proved by the handshake's signature.
+#[derive(Debug)]
+struct Pinned {
+    pin: Pin,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match Sha256::digest(end_entity).as_slice() == self.pin.0 {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_64_digits_with_or_without_colons() {
+        let plain = "78a606d77eb91e282af2903c18396dc16d86b68a57434359c058677650c728ca";
+        let spaced: Vec<String> =
+            plain.as_bytes().chunks(2).map(|c| String::from_utf8_lossy(c).to_uppercase()).collect();
+        assert_eq!(plain.parse::<Pin>(), spaced.join(":").parse());
+        for wrong in ["", "78", &plain[1..], &format!("{plain}00"), &plain.replace('7', "g")] {
+            assert_eq!(wrong.parse::<Pin>(), Err(InvalidPin), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_told() {
+        let missing = Trust::Authorities("no/such/file.pem".into());
+        assert!(matches!(missing.config(), Err(Error::Connect(why)) if why.starts_with("no/such/file.pem")));
+    }
+}

@@ -1,0 +1,235 @@
+//! Channels on a node: deliver, enter, leave.
+
+use super::channel::{Channel, ChannelOptions, ChannelState, MAX_GROUPS};
+use super::record::{FeedRecord, Incoming, Positions};
+use super::spec::{GroupSpec, Lookup};
+use crate::model::{ErrorCode, Refusal};
+use crate::ports::Retention;
+use crate::topics::{MAX_OPEN_BYTES, Seat, Topic, TopicOptions, Topics};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long a source waits for shards that do not keep up before it goes on all the same: a shard that is stuck that long is
+/// ended by other means.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A subscription that was entered into a group.
+pub(crate) struct EnteredGroup {
+    pub(crate) topic: Arc<Topic>,
+    /// The group's head: the first live record is above it.
+    pub(crate) head: u64,
+    /// Where the channel stood.
+    pub(crate) positions: Positions,
+    /// The channel's latest records that the group hears, if they were asked for.
+    pub(crate) snapshot: Vec<Arc<FeedRecord>>,
+}
+
+impl<D> Topics<D> {
+    fn channel(&self, name: &str) -> Option<Arc<Channel>> {
+        self.channels.lock().get(name).cloned()
+    }
+
+    /// The channel of that name, made if need be. At the bound the channels nobody hears that were silent longest go.
+    fn channel_or_new(&self, name: &str) -> Arc<Channel> {
+        let mut channels = self.channels.lock();
+        if let Some(found) = channels.get(name) {
+            return found.clone();
+        }
+        if channels.len() >= self.max_channels() {
+            let mut idle: Vec<_> = channels
+                .values()
+                .filter_map(|c| c.state.try_lock().filter(|s| s.is_idle()).map(|s| (s.touched, c.clone())))
+                .collect();
+            idle.sort_unstable_by_key(|(touched, _)| *touched);
+            for (_, channel) in idle.drain(..idle.len().div_ceil(2)) {
+                let mut state = channel.state.lock();
+                if state.is_idle() {
+                    state.gone = true;
+                    channels.remove(&channel.name);
+                }
+            }
+        }
+        let name: Arc<str> = name.into();
+        let channel = Arc::new(Channel::new(name.clone()));
+        channels.insert(name, channel.clone());
+        channel
+    }
+
+    /// Puts a batch of a source into its channel, in order; waits while a group has more posted than its shards can flush.
+    /// The caller is no shard.
+    pub fn deliver(&self, channel: &str, batch: &[Incoming], lookup: &mut dyn Lookup) {
+        loop {
+            let channel = self.channel_or_new(channel);
+            let full = channel.state.lock().groups.iter().map(|(_, t)| t.clone()).collect::<Vec<_>>();
+            let until = Instant::now() + PATIENCE;
+            full.iter().for_each(|topic| topic.wait_for_room(MAX_OPEN_BYTES, until));
+            let mut state = channel.state.lock();
+            if state.gone {
+                continue;
+            }
+            state.touched = self.deliveries.fetch_add(1, Ordering::Relaxed);
+            batch.iter().for_each(|incoming| state.note(incoming));
+            for (spec, topic) in &state.groups {
+                self.enter_records(topic, spec, batch, lookup);
+            }
+            return;
+        }
+    }
+
+    fn enter_records(
+        &self,
+        topic: &Arc<Topic>,
+        spec: &GroupSpec,
+        batch: &[Incoming],
+        lookup: &mut dyn Lookup,
+    ) {
+        let mut state = topic.lock();
+        for (at, incoming) in batch.iter().enumerate() {
+            let Incoming::Record(record) = incoming else { continue };
+            if !spec.hears(record, at, lookup) {
+                continue;
+            }
+            let Some(ring) = &mut state.ring else { return };
+            let offset = ring.push(record.clone());
+            let heard = *state.heard();
+            state.open.push_record(offset, &record.body, self.encoders(), &heard);
+            state.published += 1;
+        }
+        // While a batch is being flushed the next one grows, so that under load batches grow instead of their number.
+        if state.in_flight == 0 {
+            topic.post(&mut state, self.inboxes(), None);
+        }
+    }
+
+    /// A partition's log began anew: offsets of before mean nothing any more.
+    pub fn restarted(&self, topic: &Arc<str>, partition: i32) {
+        let channels: Vec<_> = self.channels.lock().values().cloned().collect();
+        for channel in channels {
+            let mut state = channel.state.lock();
+            let at = (topic.clone(), partition);
+            state.positions.remove(&at);
+            state.begun.remove(&at);
+        }
+    }
+
+    /// A shard has flushed a batch of a group, or nobody there heard it any more.
+    pub(crate) fn flushed(&self, topic: &Arc<Topic>, own: u8) {
+        let mut state = topic.lock();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if state.in_flight == 0 {
+            topic.post(&mut state, self.inboxes(), Some(own));
+        }
+        topic.tell_room();
+    }
+
+    /// Enters a subscription into its group: what was delivered before is posted, what comes later is the subscriber's.
+    pub(crate) fn enter_group(
+        &self,
+        name: &str,
+        spec: &Arc<GroupSpec>,
+        options: ChannelOptions,
+        seat: Seat,
+        snapshot: Option<&mut dyn Lookup>,
+    ) -> Result<EnteredGroup, Refusal> {
+        loop {
+            self.check_open()?;
+            let channel = self.channel_or_new(name);
+            let mut channel_state = channel.state.lock();
+            if channel_state.gone {
+                continue;
+            }
+            let topic = self.group(&channel, &mut channel_state, spec, options)?;
+            let mut state = topic.lock();
+            topic.post(&mut state, self.inboxes(), Some(seat.shard));
+            state.enter(seat);
+            let head = state.ring.as_ref().map_or(0, super::GroupRing::head);
+            drop(state);
+            let latest = || channel_state.latest.all().enumerate();
+            let snapshot = snapshot.map_or_else(Vec::new, |lookup| {
+                latest().filter(|(at, r)| spec.hears(r, *at, lookup)).map(|(_, r)| r.clone()).collect()
+            });
+            let positions = channel_state.positions.clone();
+            return Ok(EnteredGroup { topic, head, positions, snapshot });
+        }
+    }
+
+    fn group(
+        &self,
+        channel: &Arc<Channel>,
+        state: &mut ChannelState,
+        spec: &Arc<GroupSpec>,
+        options: ChannelOptions,
+    ) -> Result<Arc<Topic>, Refusal> {
+        if let Some((_, topic)) = state.groups.iter().find(|(s, _)| s == spec) {
+            return Ok(topic.clone());
+        }
+        if state.groups.len() >= MAX_GROUPS {
+            let why = "this channel has as many different combinations of types and filter as it may (64); use one of those";
+            return Err(Refusal::new(ErrorCode::LimitExceeded, why).field("filter"));
+        }
+        // What a group keeps is the ring's own matter.
+        let retention = Retention { size: 0, ttl_ms: 0, bytes: 0 };
+        let options_of_topic = TopicOptions { backpressure: options.backpressure, retention };
+        let topic = Topic::group(
+            channel.name.clone(),
+            channel.clone(),
+            self.new_id(),
+            options_of_topic,
+            options.conflate,
+        );
+        let topic = Arc::new(topic);
+        state.groups.push((spec.clone(), topic.clone()));
+        Ok(topic)
+    }
+
+    /// Ends a subscription; with its last one a group is gone.
+    pub(crate) fn leave_group(&self, topic: &Arc<Topic>, channel: &Arc<Channel>, seat: Seat) {
+        let mut channel_state = channel.state.lock();
+        let mut state = topic.lock();
+        topic.post(&mut state, self.inboxes(), Some(seat.shard));
+        state.leave(seat);
+        if state.subscribers() == 0 {
+            state.ring = None;
+            channel_state.groups.retain(|(_, t)| !Arc::ptr_eq(t, topic));
+        }
+        drop(state);
+        let unused = channel_state.is_idle() && channel_state.latest.is_empty();
+        if unused && !channel_state.gone && channel_state.positions.is_empty() {
+            channel_state.gone = true;
+            drop(channel_state);
+            let mut channels = self.channels.lock();
+            if channels.get(&channel.name).is_some_and(|found| Arc::ptr_eq(found, channel)) {
+                channels.remove(&channel.name);
+            }
+        }
+    }
+
+    /// A group's head at one moment, and where its channel began and is in each partition.
+    pub(crate) fn group_position(
+        &self,
+        topic: &Arc<Topic>,
+        channel: &Arc<Channel>,
+    ) -> (u64, Positions, Positions) {
+        let channel_state = channel.state.lock();
+        let head = topic.lock().ring.as_ref().map_or(0, super::GroupRing::head);
+        (head, channel_state.begun.clone(), channel_state.positions.clone())
+    }
+
+    /// The last offset of each partition that a channel has seen.
+    pub fn channel_positions(&self, name: &str) -> Positions {
+        self.channel(name).map_or_else(Positions::new, |c| c.state.lock().positions.clone())
+    }
+
+    /// The latest records of a channel, in the order in which they came.
+    pub fn latest(&self, name: &str) -> Vec<Arc<FeedRecord>> {
+        self.channel(name).map_or_else(Vec::new, |c| c.state.lock().latest.all().cloned().collect())
+    }
+
+    /// Names of the channels that have seen a record or are heard.
+    pub fn channel_names(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<_> = self.channels.lock().keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+}

@@ -1,0 +1,55 @@
+//! A record of a feed, as the hub carries it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A record that was accepted. Everything that goes over the wire is in `body`; the rest is what the hub decides by.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FeedRecord {
+    /// The `type` of its frames.
+    pub kind: Arc<str>,
+    /// The record's key.
+    pub key: Option<Arc<str>>,
+    /// The source's topic.
+    pub topic: Arc<str>,
+    /// The source's partition.
+    pub partition: i32,
+    /// The position within it.
+    pub offset: i64,
+    /// What is done for each key.
+    pub per_key: PerKey,
+    /// The members of the delivery's JSON object, without the braces: the same in every dialect.
+    pub body: Box<str>,
+}
+
+/// What is done for each key, by a mapping's wish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerKey {
+    /// The latest value of each key is kept for newcomers; else only that of the type.
+    pub snapshot: bool,
+    /// Slow readers of a conflating channel skip values that a newer one supersedes.
+    pub conflate: bool,
+}
+
+/// One thing a source delivers.
+#[derive(Clone, Debug)]
+pub enum Incoming {
+    /// A record.
+    Record(Arc<FeedRecord>),
+    /// A key's value is gone: it leaves the snapshot and nobody is told.
+    Tombstone {
+        /// As in [`FeedRecord`].
+        kind: Arc<str>,
+        /// The key.
+        key: Option<Arc<str>>,
+        /// As in [`FeedRecord`].
+        topic: Arc<str>,
+        /// As in [`FeedRecord`].
+        partition: i32,
+        /// As in [`FeedRecord`].
+        offset: i64,
+    },
+}
+
+/// The last offset of each partition that a channel has seen, by (topic, partition).
+pub type Positions = BTreeMap<(Arc<str>, i32), i64>;

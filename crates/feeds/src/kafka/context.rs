@@ -1,0 +1,240 @@
+//! What librdkafka tells: logs, errors, figures, and partitions that come and go. All of it is called on the polling
+//! thread, from inside `poll`.
+
+use super::partition::{Partition, Rest};
+use super::receive;
+use super::shared::Shared;
+use crate::config::OffsetReset;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long a rebalance may wait for what is queued to reach the sink.
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
+
+/// The live consumer's context.
+pub(crate) struct Context(pub(crate) Arc<Shared>);
+
+/// The part of librdkafka's figures that is looked at.
+#[derive(Deserialize)]
+struct Figures {
+    #[serde(default)]
+    brokers: HashMap<String, BrokerFigures>,
+    #[serde(default)]
+    topics: HashMap<String, TopicFigures>,
+}
+
+#[derive(Deserialize)]
+struct BrokerFigures {
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct TopicFigures {
+    #[serde(default)]
+    partitions: HashMap<i32, PartitionFigures>,
+}
+
+#[derive(Deserialize)]
+struct PartitionFigures {
+    fetch_state: String,
+    next_offset: i64,
+    hi_offset: i64,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if matches!(level, RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug | RDKafkaLogLevel::Notice) {
+            tracing::debug!(facility, "Kafka: {message}");
+        } else {
+            self.0.complain(message);
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.0.trouble.lock().up = Some(false);
+        }
+        self.0.complain(reason);
+    }
+
+    fn stats_raw(&self, figures: &[u8]) {
+        let Ok(figures) = serde_json::from_slice::<Figures>(figures) else { return };
+        let up = figures.brokers.values().any(|broker| broker.state == "UP");
+        self.0.trouble.lock().up = Some(up);
+        for (topic, figures) in &figures.topics {
+            for (&number, figures) in &figures.partitions {
+                if figures.fetch_state == "active"
+                    && let Some(partition) = self.0.find(topic, number)
+                {
+                    look(&self.0, &partition, figures);
+                }
+            }
+        }
+    }
+}
+
+/// Compares a partition with what the fetcher says of it.
+fn look(shared: &Shared, partition: &Partition, figures: &PartitionFigures) {
+    let mut state = partition.lock();
+    let (seek, to) = match state.look(figures.next_offset, figures.hi_offset) {
+        Rest::Nothing => return,
+        Rest::Advance(next) => {
+            state.position = Some(next);
+            state.wanted = Some(next);
+            state.first.get_or_insert(next);
+            super::work::store(shared, partition, next);
+            return;
+        }
+        Rest::Restarted(next) => (false, next),
+        Rest::BeyondEnd => (true, figures.next_offset),
+    };
+    let position = state.position.unwrap_or(figures.next_offset);
+    drop(state);
+    // The figures may be older than an assignment, and a fetcher may go back for what was not committed: only a log that
+    // is shorter than what was delivered began anew.
+    let Some(end) = receive::end_of(shared, partition).filter(|&end| end < position) else { return };
+    receive::log_restart(partition, Some(position), to.min(end));
+    let mut state = partition.lock();
+    state.end = end;
+    state.generation += 1;
+    let at = match (seek, shared.config.offset_reset) {
+        (false, _) => to,
+        (true, OffsetReset::Latest) => end,
+        (true, OffsetReset::Earliest) => 0,
+    };
+    receive::begin_anew(&mut state, at);
+    drop(state);
+    receive::tell_restart(shared, partition);
+    if seek {
+        receive::seek(shared, partition, shared.reset_offset());
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, client: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.0.counters.rebalances.fetch_add(1, Ordering::Relaxed);
+        let cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let done = if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assign(client, list, cooperative)
+        } else {
+            self.revoke(client, list, cooperative)
+        };
+        if let Err(err) = done {
+            self.0.complain(&format!("rebalance: {err}"));
+        }
+    }
+
+    fn commit_callback(&self, result: Result<(), KafkaError>, _: &TopicPartitionList) {
+        match result {
+            Ok(()) => {}
+            Err(err) if err.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => {}
+            // The next commit takes the same positions along.
+            Err(err) => self.0.complain(&format!("commit: {err}")),
+        }
+    }
+}
+
+impl Context {
+    fn assign(
+        &self,
+        client: &BaseConsumer<Self>,
+        list: &mut TopicPartitionList,
+        cooperative: bool,
+    ) -> Result<(), KafkaError> {
+        self.start_new_ones_at_the_beginning(client, list);
+        let given: Vec<_> =
+            list.elements().iter().map(|one| self.0.partition(one.topic(), one.partition())).collect();
+        let mut resume = TopicPartitionList::new();
+        for partition in &given {
+            let mut state = partition.lock();
+            state.forget_queue();
+            state.assigned = true;
+            if std::mem::take(&mut state.paused) {
+                resume.add_partition(&partition.topic, partition.number);
+            }
+            state.halted = None;
+            state.stalled_since = None;
+        }
+        if cooperative {
+            client.incremental_assign(list)?
+        } else {
+            client.assign(list)?
+        }
+        tracing::info!(partitions = given.len(), "Kafka gave partitions to this node");
+        if resume.count() > 0 { client.resume(&resume) } else { Ok(()) }
+    }
+
+    /// A partition that was not there at the start and that the group has no position for is read from its beginning:
+    /// what was written between its making and our noticing it is no older than the feed.
+    fn start_new_ones_at_the_beginning(&self, client: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
+        let mut fresh = TopicPartitionList::new();
+        {
+            let mut known = self.0.known.lock();
+            let Some(known) = known.as_mut() else { return };
+            for one in list.elements() {
+                let count = known.entry(one.topic().into()).or_insert(0);
+                if one.partition() >= *count {
+                    fresh.add_partition(one.topic(), one.partition());
+                }
+            }
+            for one in list.elements() {
+                if let Some(count) = known.get_mut(one.topic()) {
+                    *count = (*count).max(one.partition() + 1);
+                }
+            }
+        }
+        if fresh.count() == 0 {
+            return;
+        }
+        let Ok(committed) = client.committed_offsets(fresh, Duration::from_secs(3)) else { return };
+        for one in committed.elements().iter().filter(|one| one.offset() == Offset::Invalid) {
+            let _ = list.set_partition_offset(one.topic(), one.partition(), Offset::Beginning);
+        }
+    }
+
+    fn revoke(
+        &self,
+        client: &BaseConsumer<Self>,
+        list: &TopicPartitionList,
+        cooperative: bool,
+    ) -> Result<(), KafkaError> {
+        let lost = client.assignment_lost();
+        let taken: Vec<_> =
+            list.elements().iter().filter_map(|one| self.0.find(one.topic(), one.partition())).collect();
+        let deadline = Instant::now() + DRAIN;
+        for partition in &taken {
+            if !lost {
+                partition.drain(deadline);
+            }
+            let mut state = partition.lock();
+            state.forget_queue();
+            state.assigned = false;
+        }
+        if !lost {
+            commit(&self.0, client);
+        }
+        tracing::info!(partitions = taken.len(), lost, "Kafka took partitions from this node");
+        if cooperative { client.incremental_unassign(list) } else { client.unassign() }
+    }
+}
+
+/// Commits what is stored, and waits for it.
+pub(crate) fn commit(shared: &Shared, client: &BaseConsumer<Context>) {
+    if shared.broadcast {
+        return;
+    }
+    match client.commit_consumer_state(CommitMode::Sync) {
+        Ok(()) => {}
+        Err(err) if err.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => {}
+        Err(err) => shared.complain(&format!("commit: {err}")),
+    }
+}

@@ -1,0 +1,153 @@
+//! Is it JSON, how deep, and what stands at a pointer: without building a tree, since the text itself is passed on.
+
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// Deepest nesting that passes (`protocol.md` 6): what common parsers read without a setting.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// Why a value is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotJson {
+    /// No JSON text (RFC 8259) or not UTF-8.
+    Malformed,
+    /// Nested deeper than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+/// Checks a value: one JSON text and nothing behind it, within the depth. Duplicate keys and lone surrogate escapes pass.
+pub(crate) fn check(value: &[u8]) -> Result<&str, NotJson> {
+    let text = std::str::from_utf8(value).map_err(|_| NotJson::Malformed)?;
+    // Ignoring is iterative in serde_json: no depth can overflow the stack.
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| NotJson::Malformed)?;
+    if too_deep(value) { Err(NotJson::TooDeep) } else { Ok(text) }
+}
+
+/// Whether well-formed JSON is nested too deep. Few openings at all is the common case and counted without looking at
+/// strings.
+fn too_deep(json: &[u8]) -> bool {
+    let opening = |byte: &&u8| matches!(**byte, b'[' | b'{');
+    if json.iter().filter(opening).count() <= MAX_DEPTH {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for &byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth -= 1,
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
+/// A JSON pointer (RFC 6901), taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pointer(Vec<String>);
+
+impl Pointer {
+    /// Reads `/a/b~1c`; `None` when it does not begin with a slash or has a stray `~`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let tokens = text.strip_prefix('/')?.split('/').map(unescape);
+        tokens.collect::<Option<_>>().map(Self)
+    }
+
+    /// The text of the string, number or boolean it points to in a checked value; `None` for anything else.
+    pub(crate) fn scalar<'a>(&self, json: &'a str) -> Option<Cow<'a, str>> {
+        let mut at: &RawValue = serde_json::from_str(json).ok()?;
+        for token in &self.0 {
+            at = step(at.get(), token)?;
+        }
+        match at.get().as_bytes().first()? {
+            b'"' => serde_json::from_str::<String>(at.get()).ok().map(Cow::Owned),
+            b'{' | b'[' | b'n' => None,
+            _ => Some(Cow::Borrowed(at.get())),
+        }
+    }
+}
+
+fn unescape(token: &str) -> Option<String> {
+    let mut rest = token.split('~');
+    let mut out = rest.next()?.to_owned();
+    for part in rest {
+        let (mark, tail) = part.split_at_checked(1)?;
+        out.push(match mark {
+            "0" => '~',
+            "1" => '/',
+            _ => return None,
+        });
+        out.push_str(tail);
+    }
+    Some(out)
+}
+
+/// One level down; of duplicate keys the last counts, as in JavaScript.
+fn step<'a>(json: &'a str, token: &str) -> Option<&'a RawValue> {
+    match json.as_bytes().first()? {
+        b'{' => serde_json::from_str::<HashMap<Cow<'a, str>, &RawValue>>(json).ok()?.remove(token),
+        b'[' => {
+            let index = token.parse::<usize>().ok().filter(|index| index.to_string() == token)?;
+            serde_json::from_str::<Vec<&RawValue>>(json).ok()?.get(index).copied()
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_passes_as_it_is_and_nothing_else_does() {
+        let deep = |n| "[".repeat(n) + &"]".repeat(n);
+        for good in ["null", " 5 ", "\"x\"", "{\"a\":1,\"a\":2}", "[1e999]", "\"\\ud800\"", &deep(128)] {
+            assert_eq!(check(good.as_bytes()), Ok(good));
+        }
+        for bad in ["", " ", "{", "{\"a\":NaN}", "{} {}", "not", "\"\u{1}\"", "[1,]", "01"] {
+            assert_eq!(check(bad.as_bytes()), Err(NotJson::Malformed), "{bad}");
+        }
+        assert_eq!(check(b"{\"a\":\"\xc3\"}"), Err(NotJson::Malformed));
+        for n in [129, 100_000] {
+            assert_eq!(check(deep(n).as_bytes()), Err(NotJson::TooDeep));
+        }
+        let flat = format!("[{}0]", "[],".repeat(500));
+        assert!(check(flat.as_bytes()).is_ok(), "many brackets are not depth");
+        let quoted = format!("{:?}", "[\"\\".repeat(500));
+        assert!(check(quoted.as_bytes()).is_ok(), "brackets in a string are not depth");
+    }
+
+    #[test]
+    fn pointers_reach_scalars() {
+        let json = r#"{"a":{"b":[10,"x\u00e9",true,null,{}]},"s/l":{"t~":1.50},"a2":1,"a2":2,"":7}"#;
+        let at = |pointer: &str| Pointer::parse(pointer).unwrap().scalar(json).map(Cow::into_owned);
+        for (pointer, want) in [
+            ("/a/b/0", Some("10")),
+            ("/a/b/1", Some("xé")),
+            ("/a/b/2", Some("true")),
+            ("/a/b/3", None),
+            ("/a/b/4", None),
+            ("/a/b/5", None),
+            ("/a/b/00", None),
+            ("/a", None),
+            ("/s~1l/t~0", Some("1.50")),
+            ("/a2", Some("2")),
+            ("/", Some("7")),
+            ("/none/x", None),
+        ] {
+            assert_eq!(at(pointer).as_deref(), want, "{pointer}");
+        }
+        assert!(
+            Pointer::parse("a").is_none()
+                && Pointer::parse("/~2").is_none()
+                && Pointer::parse("/~").is_none()
+        );
+    }
+}

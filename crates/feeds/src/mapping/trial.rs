@@ -1,0 +1,91 @@
+//! `fanfare feeds test-mapping`: what sample records would become, without a broker.
+
+use super::{Mapped, Mappings, Raw};
+use crate::config::{ConfigFault, MappingConfig, OnBadRecord};
+use std::sync::Arc;
+
+/// A made-up record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SampleRecord {
+    /// Topic it would come from.
+    pub topic: String,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Its value; `None` for a tombstone.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What a sample becomes under one mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingTrial {
+    /// Index in `kafka.topics`.
+    pub row: usize,
+    /// What comes of it.
+    pub outcome: TrialOutcome,
+}
+
+/// What comes of a sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrialOutcome {
+    /// Delivered.
+    Record {
+        /// On this channel.
+        channel: Arc<str>,
+        /// With this `type`.
+        kind: Arc<str>,
+        /// And this key.
+        key: Option<Arc<str>>,
+    },
+    /// Takes a key out of the channel's snapshot.
+    Tombstone {
+        /// The channel.
+        channel: Arc<str>,
+        /// `type` of the records with that key.
+        kind: Arc<str>,
+        /// The key.
+        key: Arc<str>,
+    },
+    /// A tombstone that means nothing here.
+    Ignored,
+    /// A bad record.
+    Bad {
+        /// Why, the word of the metric.
+        reason: &'static str,
+        /// What is done with it.
+        policy: OnBadRecord,
+    },
+}
+
+/// Tries mappings on a sample. Empty when no mapping takes its topic.
+///
+/// # Errors
+/// A mapping that cannot be served, as [`crate::Feeds::start`] would say.
+pub fn test_mapping(
+    mappings: &[MappingConfig],
+    max_value_bytes: usize,
+    sample: &SampleRecord,
+) -> Result<Vec<MappingTrial>, ConfigFault> {
+    let mappings = Mappings::compile(mappings, max_value_bytes)?;
+    let rows = mappings.rows_of(&sample.topic);
+    let raw = Raw {
+        topic: &sample.topic.as_str().into(),
+        partition: 0,
+        offset: 0,
+        key: sample.key.as_deref(),
+        value: sample.value.as_deref(),
+        headers: &sample.headers,
+        timestamp_ms: 0,
+    };
+    let outcome = |mapped| match mapped {
+        Mapped::Record(record) => {
+            TrialOutcome::Record { channel: record.channel, kind: record.kind, key: record.key }
+        }
+        Mapped::Tombstone { channel, kind, key } => TrialOutcome::Tombstone { channel, kind, key },
+        Mapped::Nothing => TrialOutcome::Ignored,
+        Mapped::Bad(bad, policy) => TrialOutcome::Bad { reason: bad.word(), policy },
+    };
+    let mapped = mappings.map(&rows, &raw);
+    Ok(rows.iter().zip(mapped).map(|(&row, mapped)| MappingTrial { row, outcome: outcome(mapped) }).collect())
+}

@@ -1,0 +1,240 @@
+//! Public keys: given at registration or later, changed, shown with their log.
+//!
+//! A user has one device in this version. Its identity key (Ed25519) signs, its encryption key (X25519) is encrypted to; a
+//! binding is the identity key's signature over both, under this server's id and the user's name. Every change is an entry
+//! of the user's log, chained by hashes. A new identity key signed by the one before is a rotation; one that is not is loud:
+//! clients warn.
+
+use super::{AccountError, Accounts};
+use crate::access::Principal;
+use crate::audit::Severity;
+use crate::http::client::Client;
+use crate::node::unix_ms;
+use fanfare_e2ee::{EncryptionKey, IdentityKey, KeyError, NO_PREVIOUS};
+use fanfare_store::{DeviceKeys, KeyLogEntry, User};
+
+/// The device of whoever names none.
+const MAIN: &str = "main";
+
+/// Keys as somebody gave them, decoded.
+#[derive(Debug)]
+pub struct NewKeys {
+    /// `[a-z0-9-]{1,64}`; `main`, or the one there is, unless given.
+    pub device_id: Option<String>,
+    /// Ed25519.
+    pub ik: [u8; 32],
+    /// X25519.
+    pub ek: [u8; 32],
+    /// The identity key's signature over both.
+    pub key_binding: Option<[u8; 64]>,
+    /// The identity key before's signature over the log's new entry.
+    pub rotation: Option<[u8; 64]>,
+}
+
+/// What everybody may know of a user's keys.
+#[derive(Debug)]
+pub struct Directory {
+    /// Whose.
+    pub username: String,
+    /// The devices in use.
+    pub devices: Vec<DeviceKeys>,
+    /// All changes, from the first.
+    pub log: Vec<KeyLogEntry>,
+}
+
+/// A change of keys, for those who have a message in common with the user (`accounts-and-messages.md`, `key_changed`).
+#[derive(Debug)]
+pub struct KeyChanged {
+    /// Whose.
+    pub user: String,
+    /// The keys now.
+    pub keys: DeviceKeys,
+    /// The entry of the log.
+    pub n: i64,
+    /// Whether the identity key before signed for it, or stayed: else it is loud.
+    pub signed_by_previous: bool,
+}
+
+impl Accounts {
+    /// Checks the first keys of somebody: a device and the first entry of the log.
+    pub(super) fn first_keys(
+        &self,
+        username: &str,
+        keys: NewKeys,
+        now: i64,
+    ) -> Result<(DeviceKeys, KeyLogEntry), AccountError> {
+        if keys.rotation.is_some() {
+            return Err(AccountError::field(
+                "rotation",
+                "there are no keys yet that could sign for new ones",
+            ));
+        }
+        let device = self.device(username, MAIN, &keys, now)?;
+        let entry = entry(&device, 1, "add", NO_PREVIOUS, None, now);
+        Ok((device, entry))
+    }
+
+    /// Checks keys and their binding.
+    fn device(
+        &self,
+        username: &str,
+        default: &str,
+        keys: &NewKeys,
+        now: i64,
+    ) -> Result<DeviceKeys, AccountError> {
+        let device_id = keys.device_id.clone().unwrap_or_else(|| default.to_owned());
+        let ik = IdentityKey::new(keys.ik).map_err(|e| unfit("public_key", &e))?;
+        let ek = EncryptionKey::new(keys.ek).map_err(|e| unfit("x25519_public_key", &e))?;
+        if keys.ik == keys.ek {
+            return Err(AccountError::WeakKey("x25519_public_key"));
+        }
+        match &keys.key_binding {
+            Some(sig) => {
+                if !fanfare_e2ee::verify_key_binding(&self.0.server_id, username, &device_id, &ik, &ek, sig) {
+                    return Err(AccountError::BadSignature("key_binding"));
+                }
+            }
+            None if self.0.require_key_binding => {
+                let why = "this server takes only keys with a key_binding (auth.require_key_binding)";
+                return Err(AccountError::field("key_binding", why));
+            }
+            None => {}
+        }
+        Ok(DeviceKeys { device_id, ik: keys.ik, ek: keys.ek, key_binding: keys.key_binding, created_at: now })
+    }
+
+    /// Gives the caller keys, or other ones.
+    ///
+    /// # Errors
+    /// A key that is weak or another's, a signature that does not hold, a change meanwhile.
+    pub async fn put_keys(
+        &self,
+        who: &Principal,
+        keys: NewKeys,
+        from: &Client,
+    ) -> Result<(KeyChanged, Directory), AccountError> {
+        let now = unix_ms() as i64;
+        let before = self.0.store.device_keys(&who.user_id).await?.into_iter().next();
+        let last = self.0.store.key_log(&who.user_id).await?.pop();
+        let (device, entry) = match (&before, last) {
+            (Some(before), Some(last)) => self.next_keys(&who.username, before, &last, &keys, now)?,
+            (_, last) => {
+                let (device, first) = self.first_keys(&who.username, keys, now)?;
+                let (n, prev) =
+                    last.map_or((1, NO_PREVIOUS), |last| (last.n + 1, self.hash(&who.username, &last)));
+                let entry = KeyLogEntry { n, prev_hash: prev, ..first };
+                (device, entry)
+            }
+        };
+        let signed = entry.action != "replace";
+        let n = entry.n;
+        let action = entry.action.clone();
+        self.0.store.put_keys(&who.user_id, device.clone(), entry).await?;
+        let severity = if signed { Severity::Info } else { Severity::Warning };
+        let event = self.event("key_changed", who, from).severity(severity);
+        self.0.audit.record(event.detail("action", action).detail("n", n));
+        if device.key_binding.is_none() {
+            self.0.audit.record(self.event("key_binding_missing", who, from));
+        }
+        let changed =
+            KeyChanged { user: who.username.to_string(), keys: device, n, signed_by_previous: signed };
+        Ok((changed, self.directory_of(self.me(who).await?).await?))
+    }
+
+    /// Keys in the place of others.
+    fn next_keys(
+        &self,
+        username: &str,
+        before: &DeviceKeys,
+        last: &KeyLogEntry,
+        keys: &NewKeys,
+        now: i64,
+    ) -> Result<(DeviceKeys, KeyLogEntry), AccountError> {
+        if keys.device_id.as_ref().is_some_and(|id| *id != before.device_id) {
+            let why = "a user has one device in this version; give its id or none";
+            return Err(AccountError::field("device_id", why));
+        }
+        let device = self.device(username, &before.device_id, keys, now)?;
+        let (n, prev) = (last.n + 1, self.hash(username, last));
+        if keys.ik == before.ik {
+            if keys.key_binding.is_none() {
+                let why = "the same public_key needs a new key_binding";
+                return Err(AccountError::field("key_binding", why));
+            }
+            let entry = entry(&device, n, "rebind", prev, None, now);
+            return Ok((device, entry));
+        }
+        let Some(rotation) = keys.rotation else {
+            let entry = entry(&device, n, "replace", prev, None, now);
+            return Ok((device, entry));
+        };
+        let entry = entry(&device, n, "rotate", prev, Some(rotation), now);
+        let text = self.log_text(username, &entry);
+        let old = IdentityKey::new(before.ik).ok();
+        if !old.is_some_and(|old| fanfare_e2ee::verify(&old, &text, &rotation)) {
+            return Err(AccountError::BadSignature("rotation"));
+        }
+        Ok((device, entry))
+    }
+
+    /// The keys of a user by name.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn directory(&self, name: &str) -> Result<Directory, AccountError> {
+        let user = self.find(name).await?;
+        self.directory_of(user).await
+    }
+
+    fn log_text(&self, username: &str, entry: &KeyLogEntry) -> Vec<u8> {
+        fanfare_e2ee::key_log_text(
+            &self.0.server_id,
+            username,
+            entry.n as u64,
+            &entry.action,
+            &entry.ik,
+            &entry.ek,
+            entry.binding.as_ref(),
+            &entry.prev_hash,
+        )
+    }
+
+    /// What the entry after this one holds of it.
+    fn hash(&self, username: &str, entry: &KeyLogEntry) -> [u8; 32] {
+        fanfare_e2ee::key_log_hash(&self.log_text(username, entry), entry.rotation.as_ref())
+    }
+
+    async fn directory_of(&self, user: User) -> Result<Directory, AccountError> {
+        let devices = self.0.store.device_keys(&user.id).await?;
+        let log = self.0.store.key_log(&user.id).await?;
+        Ok(Directory { username: user.username, devices, log })
+    }
+}
+
+fn unfit(field: &'static str, error: &KeyError) -> AccountError {
+    match error {
+        KeyError::Weak => AccountError::WeakKey(field),
+        KeyError::Malformed => AccountError::field(field, "these 32 bytes are no public key of its kind"),
+    }
+}
+
+fn entry(
+    device: &DeviceKeys,
+    n: i64,
+    action: &str,
+    prev_hash: [u8; 32],
+    rotation: Option<[u8; 64]>,
+    at: i64,
+) -> KeyLogEntry {
+    KeyLogEntry {
+        n,
+        action: action.to_owned(),
+        device_id: device.device_id.clone(),
+        ik: device.ik,
+        ek: device.ek,
+        binding: device.key_binding,
+        prev_hash,
+        rotation,
+        at,
+    }
+}

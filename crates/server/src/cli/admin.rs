@@ -1,0 +1,276 @@
+//! `fanfare admin`: accounts and API keys by command, beside a running server or without one.
+//!
+//! What a command makes goes to standard output alone on its line, so that scripts can take it; what is said about it goes to
+//! standard error. The server reads the store, so a new key works and a deleted one is refused at once.
+
+use super::Settings;
+use crate::accounts::{self, AccountError, KeyTrouble};
+use crate::audit::{self, AuditEvent, Outcome};
+use crate::config::{Config, ConfigError, Scope};
+use crate::node::unix_ms;
+use clap::{Args, Subcommand, ValueEnum};
+use fanfare_auth::password::Hasher;
+use fanfare_dialects::time::rfc3339_ms;
+use fanfare_store::{NewUser, Role, Store, StoreError, UserChange};
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// `fanfare admin`.
+#[derive(Args, Clone, Debug)]
+pub struct AdminArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What can be administered.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Action {
+    /// Make an account; prints its password once.
+    CreateUser {
+        /// 3 to 32 characters of a-z, 0-9, `_`, `.` and `-`.
+        name: String,
+        /// What it may do.
+        #[arg(long, value_enum, default_value_t = RoleWord::User)]
+        role: RoleWord,
+        /// The settings' flags.
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Make an account an admin's, or a user's again.
+    SetRole {
+        /// Whose.
+        name: String,
+        /// What it may do.
+        role: RoleWord,
+        /// The settings' flags.
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Make a key for the app's own backend; prints it once.
+    CreateApiKey {
+        /// Its name in logs and the audit trail.
+        name: String,
+        /// What it may do; may be repeated.
+        #[arg(long = "scope", value_enum, required = true)]
+        scopes: Vec<ScopeWord>,
+        /// The settings' flags.
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// List the keys of the app's own backend: name, scopes, when made.
+    ListApiKeys {
+        /// The settings' flags.
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Delete a key; it is refused from then on.
+    DeleteApiKey {
+        /// Which.
+        name: String,
+        /// The settings' flags.
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+/// A role on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleWord {
+    /// Everybody.
+    User,
+    /// May use the admin routes.
+    Admin,
+}
+
+impl From<RoleWord> for Role {
+    fn from(word: RoleWord) -> Self {
+        match word {
+            RoleWord::User => Self::User,
+            RoleWord::Admin => Self::Admin,
+        }
+    }
+}
+
+/// A scope on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScopeWord {
+    /// Publish to topics.
+    Publish,
+    /// Make, delete and list topics.
+    Topics,
+    /// Send to sessions.
+    Sessions,
+    /// Everything.
+    Admin,
+}
+
+impl From<ScopeWord> for Scope {
+    fn from(word: ScopeWord) -> Self {
+        match word {
+            ScopeWord::Publish => Self::Publish,
+            ScopeWord::Topics => Self::Topics,
+            ScopeWord::Sessions => Self::Sessions,
+            ScopeWord::Admin => Self::Admin,
+        }
+    }
+}
+
+/// What a command says.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// For standard output.
+    pub out: String,
+    /// For standard error.
+    pub note: String,
+    /// For the audit log.
+    pub event: Option<AuditEvent>,
+}
+
+impl AdminArgs {
+    /// Carries it out and says so.
+    ///
+    /// # Errors
+    /// One line for standard error and status 2; nothing was changed then.
+    pub async fn run(self) -> Result<std::process::ExitCode, ConfigError> {
+        let said = self.act().await?;
+        let _best_effort = std::io::stderr().lock().write_all(said.note.as_bytes());
+        let _best_effort = std::io::stdout().lock().write_all(said.out.as_bytes());
+        Ok(std::process::ExitCode::SUCCESS)
+    }
+
+    async fn act(self) -> Result<Said, ConfigError> {
+        match self.action {
+            Action::CreateUser { name, role, settings } => {
+                with_store(settings, async |_, store| create_user(store, &name, role).await).await
+            }
+            Action::SetRole { name, role, settings } => {
+                with_store(settings, async |_, store| set_role(store, &name, role).await).await
+            }
+            Action::CreateApiKey { name, scopes, settings } => {
+                with_store(settings, async |config, store| {
+                    let scopes: Vec<Scope> = scopes.into_iter().map(Scope::from).collect();
+                    let key = accounts::make_api_key(config, store, &name, &scopes).await.map_err(trouble)?;
+                    let note = format!("the API key `{name}`, shown only now; send it as X-API-Key:\n");
+                    let words: Vec<_> =
+                        scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
+                    let event =
+                        done("create_api_key").detail("api_key", name.as_str()).detail("scopes", words);
+                    Ok(Said { out: format!("{key}\n"), note, event: Some(event) })
+                })
+                .await
+            }
+            Action::ListApiKeys { settings } => with_store(settings, async |c, s| list(c, s).await).await,
+            Action::DeleteApiKey { name, settings } => {
+                with_store(settings, async |config, store| {
+                    accounts::delete_api_key(config, store, &name).await.map_err(trouble)?;
+                    let event = done("delete_api_key").detail("api_key", name.as_str());
+                    let note = format!("the API key `{name}` is deleted\n");
+                    Ok(Said { note, event: Some(event), ..Said::default() })
+                })
+                .await
+            }
+        }
+    }
+}
+
+/// Opens the store of the settings for one piece of work.
+async fn with_store(
+    settings: Settings,
+    work: impl AsyncFnOnce(&Config, &Store) -> Result<Said, ConfigError>,
+) -> Result<Said, ConfigError> {
+    let config = Config::load(&settings.sources())?.config;
+    let store = crate::storage::open(&config).await?;
+    let mut said = work(&config, &store).await;
+    if let Ok(said) = &mut said
+        && let Some(event) = said.event.take()
+        && let Err(error) = note(&config, &store, event).await
+    {
+        // It is done; a password or key that is not shown now never will be.
+        said.note.push_str(&format!("this is not in the audit log: {error}\n"));
+    }
+    store.close().await;
+    said
+}
+
+/// Writes what was done into the audit log, beside a running server if there is one.
+async fn note(config: &Config, store: &Store, event: AuditEvent) -> Result<(), ConfigError> {
+    let node = audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;
+    audit::append_now(store, &node, event).await.map_err(broken)
+}
+
+fn done(action: &str) -> AuditEvent {
+    AuditEvent::new("admin_action", Outcome::Success).detail("action", action).detail("by", "command")
+}
+
+async fn create_user(store: &Store, name: &str, role: RoleWord) -> Result<Said, ConfigError> {
+    let username = accounts::name_for_new(name).map_err(|e| unfit(&e))?;
+    let no_random = |e| plain(format!("the system gives no random bytes: {e}"));
+    let password = accounts::generated_password().map_err(no_random)?;
+    let hash = Hasher::new(1, 1).hash(password.clone()).await;
+    let hash = hash.map_err(|_| plain("the password cannot be hashed".to_owned()))?;
+    let new = NewUser {
+        username: username.clone(),
+        password: Some(hash),
+        role: role.into(),
+        keys: None,
+        created_at: unix_ms() as i64,
+    };
+    let user = match store.create_user(new).await {
+        Ok(user) => user,
+        Err(StoreError::Conflict(_)) => {
+            return Err(plain(format!("NAME: the user name `{username}` is taken; choose another")));
+        }
+        Err(error) => return Err(broken(error)),
+    };
+    let event = done("create_user").detail("target", user.id).detail("role", Role::from(role).as_str());
+    let note =
+        format!("the password of `{username}`, shown only now; change it with PUT /users/me/password:\n");
+    Ok(Said { out: format!("{password}\n"), note, event: Some(event) })
+}
+
+async fn set_role(store: &Store, name: &str, role: RoleWord) -> Result<Said, ConfigError> {
+    let name = if name.contains(':') { name.to_owned() } else { name.to_ascii_lowercase() };
+    let Some(user) = store.user_by_name(&name).await.map_err(broken)? else {
+        return Err(plain(format!("NAME: there is no user named `{name}`")));
+    };
+    let change = UserChange { role: Some(role.into()), ..UserChange::default() };
+    store.change_user(&user.id, change).await.map_err(broken)?;
+    let word = Role::from(role).as_str();
+    let event = done("set_role").detail("target", user.id).detail("role", word);
+    let note = format!("`{name}` has the role {word} now\n");
+    Ok(Said { note, event: Some(event), ..Said::default() })
+}
+
+async fn list(config: &Config, store: &Store) -> Result<Said, ConfigError> {
+    let mut out = String::new();
+    for (name, scopes, made) in accounts::list_api_keys(config, store).await.map_err(trouble)? {
+        let made = made.map_or("auth.api_keys".into(), |ms| rfc3339_ms(ms.max(0) as u64));
+        // Writing to a string cannot fail.
+        let _never = writeln!(out, "{name}\t{scopes}\t{made}");
+    }
+    let note = if out.is_empty() { "there are no API keys\n".into() } else { String::new() };
+    Ok(Said { out, note, event: None })
+}
+
+fn plain(what: impl Into<String>) -> ConfigError {
+    ConfigError { source: None, key: None, what: what.into() }
+}
+
+fn broken(error: StoreError) -> ConfigError {
+    crate::storage::wrong(&error)
+}
+
+fn trouble(error: KeyTrouble) -> ConfigError {
+    match error {
+        KeyTrouble::Store(error) => broken(error),
+        error => plain(error.to_string()),
+    }
+}
+
+fn unfit(error: &AccountError) -> ConfigError {
+    match error {
+        AccountError::Field(_, why) => plain(format!("NAME: {why}")),
+        error => plain(format!("{error:?}")),
+    }
+}

@@ -1,0 +1,77 @@
+//! `fanfare backup`: one consistent copy of the store with the keys, beside a running server or without one.
+
+use super::{Settings, archive};
+use crate::audit::seal::node_name;
+use crate::audit::{AuditEvent, Outcome, append_now};
+use crate::config::{Config, ConfigError};
+use crate::storage;
+use clap::Args;
+use fanfare_store::backup;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// `fanfare backup`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct BackupArgs {
+    /// The settings' flags.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The folder to make; it must not exist.
+    #[arg(value_name = "BACKUP")]
+    pub to: PathBuf,
+}
+
+impl BackupArgs {
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, the store or the folder, for standard error and status 2.
+    pub async fn run(self) -> Result<ExitCode, ConfigError> {
+        let config = Config::load(&self.settings.sources())?.config;
+        if self.to.symlink_metadata().is_ok() {
+            let why = format!("{} is there already; a backup overwrites nothing", self.to.display());
+            return Err(ConfigError::key("backup", why));
+        }
+        // Taken under another name, so that a folder of this name is always whole.
+        let partial = archive::beside(&self.to, &format!(".{}.partial", std::process::id()));
+        archive::make_private(&partial)?;
+        let taken = take(&config, &partial).await.and_then(|bytes| {
+            std::fs::rename(&partial, &self.to).map_err(|e| archive::failed(&self.to, &e))?;
+            Ok(bytes)
+        });
+        let bytes = match taken {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let _left_over = std::fs::remove_dir_all(&partial);
+                return Err(error);
+            }
+        };
+        note(&config).await?;
+        let _best_effort =
+            writeln!(std::io::stdout().lock(), "backed up {bytes} bytes to {}", self.to.display());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The store first: the keys of everything in it are older than it.
+async fn take(config: &Config, folder: &Path) -> Result<u64, ConfigError> {
+    let options = storage::options(config);
+    let report = backup::backup(&options, &folder.join(archive::STORE)).await;
+    let report = report.map_err(|e| storage::wrong(&e))?;
+    archive::make_readable_by_owner_only(&folder.join(archive::STORE))?;
+    archive::copy_keys(&config.data_dir.join(archive::KEYS), &folder.join(archive::KEYS))?;
+    archive::write_manifest(folder, report.engine, report.version)?;
+    Ok(report.bytes)
+}
+
+/// Notes it in the audit log of the store that was copied.
+async fn note(config: &Config) -> Result<(), ConfigError> {
+    let store = storage::open_to_read(config).await?;
+    let node = node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;
+    let event =
+        AuditEvent::new("admin_action", Outcome::Success).detail("action", "backup").detail("by", "command");
+    let noted = append_now(&store, &node, event).await;
+    store.close().await;
+    noted.map_err(|e| storage::wrong(&e))
+}

@@ -1,0 +1,148 @@
+//! `fanfare restore`: puts a backup in the place of a store and its keys.
+//!
+//! Everything is checked before anything is touched, what was there is moved aside and never deleted, and a folder in
+//! which a restore was cut short is marked: no server starts on it until the restore was run again.
+
+use super::{Settings, archive};
+use crate::audit::seal::node_name;
+use crate::audit::{AuditEvent, Outcome, append_now};
+use crate::config::{Config, ConfigError};
+use crate::data_dir::{DataDir, HALF_RESTORED};
+use crate::node::unix_ms;
+use crate::storage;
+use clap::Args;
+use fanfare_store::{StoreOptions, backup};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// `fanfare restore`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RestoreArgs {
+    /// The settings' flags.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// A folder that `fanfare backup` made.
+    #[arg(value_name = "BACKUP")]
+    pub from: PathBuf,
+    /// Move a store and keys that are there aside.
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl RestoreArgs {
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, the backup, the store or the folder, for standard error and status 2.
+    pub async fn run(self) -> Result<ExitCode, ConfigError> {
+        let config = Config::load(&self.settings.sources())?.config;
+        let engine = archive::check(&self.from)?;
+        let wanted = if config.store.url.0.scheme().starts_with("sqlite") { "sqlite" } else { "postgres" };
+        if engine != wanted {
+            let why = format!("is of {wanted}, the backup of {engine}");
+            return Err(ConfigError::key("store.url", why));
+        }
+        // Held to the end: no server starts meanwhile.
+        let folder = DataDir::open(&config.data_dir)?;
+        let plan = Plan::new(&config);
+        if !self.force && !plan.there().is_empty() && folder.must_be_whole().is_ok() {
+            let there: Vec<_> = plan.there().iter().map(|p| p.display().to_string()).collect();
+            let why = format!("{} would be overwritten; --force moves it aside", there.join(" and "));
+            return Err(ConfigError::key("data_dir", why));
+        }
+        plan.carry_out(&self.from).await?;
+        note(&config).await?;
+        let _best_effort = writeln!(
+            std::io::stdout().lock(),
+            "restored {} into {}",
+            self.from.display(),
+            config.data_dir.display()
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What is put where.
+struct Plan {
+    options: StoreOptions,
+    data_dir: PathBuf,
+    /// The SQLite file; PostgreSQL judges for itself whether it is empty.
+    file: Option<PathBuf>,
+    /// Behind the name of whatever is moved aside.
+    aside: String,
+}
+
+impl Plan {
+    fn new(config: &Config) -> Self {
+        let url = config.store.url.0.expose();
+        let file = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).map(PathBuf::from);
+        let aside = format!(".before-restore-{}", unix_ms());
+        Self { options: storage::options(config), data_dir: config.data_dir.clone(), file, aside }
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.data_dir.join(archive::KEYS)
+    }
+
+    /// What is there and would be overwritten.
+    fn there(&self) -> Vec<PathBuf> {
+        let keys = Some(self.keys());
+        self.file.iter().cloned().chain(keys).filter(|path| path.exists()).collect()
+    }
+
+    async fn carry_out(&self, from: &Path) -> Result<(), ConfigError> {
+        let mark = self.data_dir.join(HALF_RESTORED);
+        let new_keys = self.data_dir.join(format!("{}.new", archive::KEYS));
+        if new_keys.exists() {
+            std::fs::remove_dir_all(&new_keys).map_err(|e| archive::failed(&new_keys, &e))?;
+        }
+        archive::copy_keys(&from.join(archive::KEYS), &new_keys)?;
+        std::fs::write(&mark, b"").map_err(|e| archive::failed(&mark, &e))?;
+        archive::sync(&self.data_dir)?;
+        let moved = self.move_aside()?;
+        if let Err(error) = backup::restore(&self.options, &from.join(archive::STORE)).await {
+            // Nothing new is in place yet: what was there goes back.
+            for (was, is) in &moved {
+                std::fs::rename(is, was).map_err(|e| archive::failed(was, &e))?;
+            }
+            let _left_over = std::fs::remove_dir_all(&new_keys);
+            std::fs::remove_file(&mark).map_err(|e| archive::failed(&mark, &e))?;
+            return Err(storage::wrong(&error));
+        }
+        std::fs::rename(&new_keys, self.keys()).map_err(|e| archive::failed(&new_keys, &e))?;
+        // The last life's mark tells of another store.
+        let _absent = std::fs::remove_file(self.data_dir.join("running"));
+        archive::sync(&self.data_dir)?;
+        std::fs::remove_file(&mark).map_err(|e| archive::failed(&mark, &e))
+    }
+
+    /// Renames the store's files and the keys; where each was and is.
+    fn move_aside(&self) -> Result<Vec<(PathBuf, PathBuf)>, ConfigError> {
+        let store = self.file.iter().flat_map(|file| {
+            ["", "-wal", "-shm", "-journal"].map(|suffix| {
+                (archive::beside(file, suffix), archive::beside(file, &format!("{}{suffix}", self.aside)))
+            })
+        });
+        let keys = (self.keys(), archive::beside(&self.keys(), &self.aside));
+        let mut moved = Vec::new();
+        for (was, is) in store.chain([keys]) {
+            if was.exists() {
+                std::fs::rename(&was, &is).map_err(|e| archive::failed(&was, &e))?;
+                moved.push((was, is));
+            }
+        }
+        Ok(moved)
+    }
+}
+
+/// Notes it in the audit log that was restored.
+async fn note(config: &Config) -> Result<(), ConfigError> {
+    let store = storage::open(config).await?;
+    let node = node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;
+    let event =
+        AuditEvent::new("admin_action", Outcome::Success).detail("action", "restore").detail("by", "command");
+    let noted = append_now(&store, &node, event).await;
+    store.close().await;
+    noted.map_err(|e| storage::wrong(&e))
+}

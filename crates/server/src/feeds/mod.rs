@@ -1,0 +1,128 @@
+//! The feeds of a node: from the source's sink to the hub's channels, and what a subscription needs of the source.
+//!
+//! ```text
+//! fanfare-feeds: source ─ HubSink (frame bodies) ─ Topics::deliver ─ groups ─ shards
+//!                replay ─ replay::Pump (on the runtime) ─ HubPrelude, pulled by the shard
+//! ```
+//!
+//! What must always hold: a record's body is written in one place, so that live, replayed and snapshot deliveries of it are the
+//! same bytes; nothing here waits on a shard; feeds are stopped, and their positions committed, before clients are drained.
+
+mod config;
+mod lookup;
+mod metrics;
+mod replay;
+mod sink;
+
+pub(crate) use lookup::JsonLookup;
+pub(crate) use replay::{HubPrelude, Wanted, prelude};
+
+pub use config::{mappings, of_config};
+
+use crate::config::{Config, ConfigError};
+use crate::node::Node;
+use fanfare_core::feeds::ChannelOptions;
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_feeds::{Conflate, Feeds, FeedsStatus};
+use parking_lot::RwLock;
+use sink::{HubSink, Shaper};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long replays that are being opened may hold up the stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(6);
+
+/// The feeds of a node: none before the start and after the stop.
+#[derive(Default)]
+pub struct NodeFeeds {
+    running: RwLock<Option<Running>>,
+}
+
+#[derive(Clone)]
+struct Running {
+    feeds: Arc<Feeds>,
+    shaper: Arc<Shaper>,
+}
+
+impl std::fmt::Debug for NodeFeeds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeFeeds").field("running", &self.running.read().is_some()).finish()
+    }
+}
+
+impl NodeFeeds {
+    fn running(&self) -> Option<Running> {
+        self.running.read().clone()
+    }
+
+    /// How a channel treats its subscribers.
+    ///
+    /// # Errors
+    /// `CHANNEL_NOT_FOUND`.
+    pub fn options(&self, channel: &str) -> Result<ChannelOptions, Refusal> {
+        let running = self.running().filter(|r| r.feeds.is_channel(channel));
+        let spec = running.and_then(|r| r.feeds.spec_of(channel));
+        let spec = spec.ok_or_else(|| {
+            let shown: String = channel.chars().take(64).collect();
+            Refusal::new(ErrorCode::ChannelNotFound, format!("there is no feed {shown:?}")).field("channel")
+        })?;
+        let conflate = spec.conflate == Conflate::Key;
+        Ok(ChannelOptions { backpressure: spec.backpressure, conflate })
+    }
+
+    /// The channels there are, and the types of each.
+    pub fn channels(&self) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+        let channels = self.running().map(|r| r.feeds.channels()).unwrap_or_default();
+        channels.into_iter().map(|c| (c.name, c.spec.kinds)).collect()
+    }
+
+    /// How they are.
+    pub fn status(&self) -> FeedsStatus {
+        self.running().map(|r| r.feeds.status()).unwrap_or_default()
+    }
+
+    /// Stops reading, lets what was read reach the subscribers, commits.
+    pub async fn stop(&self) {
+        let Some(Running { mut feeds, .. }) = self.running.write().take() else { return };
+        let until = tokio::time::Instant::now() + STOP_PATIENCE;
+        loop {
+            match Arc::try_unwrap(feeds) {
+                Ok(feeds) => return feeds.stop().await,
+                Err(shared) if tokio::time::Instant::now() < until => feeds = shared,
+                // Dropping the last of it ends its threads; what is not committed comes again.
+                Err(_) => return tracing::warn!("a replay held up the end of the feeds"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Starts the feeds of a node.
+///
+/// # Errors
+/// One line that names the key of a mapping or property that cannot be served.
+pub fn start(node: &Arc<Node>) -> Result<(), ConfigError> {
+    let config = of_config(&node.config, &node.client_id(0));
+    let shaper = Arc::new(Shaper::new(&config.mappings));
+    let sink = Arc::new(HubSink::new(node, shaper.clone()));
+    let feeds = Feeds::start(config, sink).map_err(|fault| fault_of(&fault))?;
+    *node.feeds.running.write() = Some(Running { feeds: Arc::new(feeds), shaper });
+    metrics::watch(node);
+    Ok(())
+}
+
+fn fault_of(fault: &fanfare_feeds::ConfigFault) -> ConfigError {
+    ConfigError::key(fault.key.clone(), fault.what.clone())
+}
+
+/// Tries the mappings of a configuration on a sample (`fanfare feeds test-mapping`).
+///
+/// # Errors
+/// One line that names the key of a mapping that cannot be served.
+pub fn try_sample(
+    config: &Config,
+    sample: &fanfare_feeds::SampleRecord,
+) -> Result<Vec<fanfare_feeds::MappingTrial>, ConfigError> {
+    let max = config.limits.max_message_bytes.len();
+    fanfare_feeds::test_mapping(&mappings(config), max, sample).map_err(|fault| fault_of(&fault))
+}

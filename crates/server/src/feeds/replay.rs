@@ -1,0 +1,247 @@
+//! `since`: what a client has missed, read again from the source's own log.
+//!
+//! Data flows: the shard enters the subscription into its group and asks the [`HubPrelude`] to show what lies between the
+//! client's positions and the channel's; the [`Pump`] of this subscription reads that from the source and hands it over in
+//! chunks, at most two ahead of the client; when the shard finds that the group's ring has moved on too far meanwhile, it asks
+//! again from where the client is. A source that goes away in the middle is waited for.
+
+use super::{JsonLookup, NodeFeeds, Running};
+use crate::node::Node;
+use crate::shard::{Driver, ToShard};
+use fanfare_core::feeds::{FeedRecord, GroupSpec, Positions, Prelude, Taken};
+use fanfare_core::hub::ConnAddr;
+use fanfare_core::model::{ErrorCode, FeedPosition, FeedSubscribed, Refusal};
+use fanfare_feeds::{Record, Replay, ReplayRefused};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Chunks that wait for the shard.
+const AHEAD: usize = 2;
+/// Pauses between tries to reach a source that went away.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Show what lies above `after` up to `until`.
+#[derive(Debug)]
+struct Order {
+    after: Option<Positions>,
+    until: Positions,
+}
+
+/// The shard's end.
+#[derive(Debug)]
+pub(crate) struct HubPrelude {
+    orders: mpsc::UnboundedSender<Order>,
+    chunks: mpsc::Receiver<Taken>,
+}
+
+impl Prelude for HubPrelude {
+    fn show(&mut self, after: Option<&Positions>, until: &Positions) -> bool {
+        self.orders.send(Order { after: after.cloned(), until: until.clone() }).is_ok()
+    }
+
+    fn take(&mut self) -> Taken {
+        match self.chunks.try_recv() {
+            Ok(taken) => taken,
+            Err(mpsc::error::TryRecvError::Empty) => Taken::Later,
+            Err(mpsc::error::TryRecvError::Disconnected) => Taken::End,
+        }
+    }
+}
+
+/// The runtime's end of a [`HubPrelude`].
+pub(crate) struct Since {
+    orders: mpsc::UnboundedReceiver<Order>,
+    chunks: mpsc::Sender<Taken>,
+}
+
+/// The two ends of a prelude.
+pub(crate) fn prelude() -> (HubPrelude, Since) {
+    let (orders, ordered) = mpsc::unbounded_channel();
+    let (chunks, shown) = mpsc::channel(AHEAD);
+    (HubPrelude { orders, chunks: shown }, Since { orders: ordered, chunks })
+}
+
+/// A subscription with `since`.
+pub(crate) struct Wanted {
+    /// The connection.
+    pub(crate) addr: ConnAddr,
+    /// The channel.
+    pub(crate) channel: Box<str>,
+    /// What is heard of it.
+    pub(crate) spec: Arc<GroupSpec>,
+    /// The last offsets the client saw.
+    pub(crate) since: Vec<FeedPosition>,
+}
+
+impl NodeFeeds {
+    /// Serves a subscription that was entered: answers it once, then shows what it asks for until its end.
+    pub(crate) async fn serve_since(
+        node: Arc<Node>,
+        wanted: Wanted,
+        mut ends: Since,
+        answer: impl FnOnce(Result<FeedSubscribed, Refusal>),
+    ) {
+        let Some(running) = node.feeds.running() else { return answer(Err(unavailable())) };
+        let Some(order) = ends.orders.recv().await else { return answer(Err(gone())) };
+        let seen = |p: &FeedPosition| ((Arc::from(&*p.topic), p.partition), p.offset);
+        let pump = Pump { seen: wanted.since.iter().map(seen).collect(), until: order.until, node, wanted };
+        let opened = pump.open(&running).await;
+        drop(running);
+        let replay = match opened {
+            Ok(replay) => replay,
+            Err(refused) => {
+                pump.give_up();
+                return answer(Err(refused));
+            }
+        };
+        let lost = replay.lost.clone();
+        let channel = pump.wanted.channel.to_string();
+        answer(Ok(FeedSubscribed { channel, recovered: Some(lost.is_empty()), lost, already: false }));
+        if pump.after_the_answer().await.is_some() {
+            pump.run(replay, ends).await;
+        }
+    }
+}
+
+/// See the module's head.
+struct Pump {
+    node: Arc<Node>,
+    wanted: Wanted,
+    /// The last offset of each partition that was handed over, or that the client named.
+    seen: Positions,
+    until: Positions,
+}
+
+impl Pump {
+    async fn open(&self, running: &Running) -> Result<Replay, Refusal> {
+        let list = |all: &Positions| all.iter().map(|((t, p), offset)| (t.clone(), *p, *offset)).collect();
+        let opening = running.feeds.replay(&self.wanted.channel, list(&self.seen), list(&self.until));
+        opening.await.map_err(|refused| match refused {
+            ReplayRefused::UnknownChannel => {
+                Refusal::new(ErrorCode::ChannelNotFound, "the feed is gone").field("channel")
+            }
+            ReplayRefused::Unavailable => unavailable(),
+        })
+    }
+
+    /// The subscription ends: nothing can be shown.
+    fn give_up(&self) {
+        let channel = self.wanted.channel.clone();
+        let addr = self.wanted.addr;
+        self.post(move |driver| driver.leave_feed(addr, &channel));
+    }
+
+    fn post(&self, task: impl FnOnce(&mut Driver) + Send + 'static) {
+        self.node.post(usize::from(self.wanted.addr.shard()), ToShard::Task(Box::new(task)));
+    }
+
+    /// Waits until the shard has done what was posted to it before, the answer above all.
+    async fn after_the_answer(&self) -> Option<()> {
+        let (tell, told) = oneshot::channel();
+        self.post(move |_| {
+            let _gone = tell.send(());
+        });
+        told.await.ok()
+    }
+
+    async fn run(mut self, replay: Replay, mut ends: Since) {
+        let mut replay = Some(replay);
+        loop {
+            if self.show(replay.take(), &ends.chunks).await.is_none() {
+                return;
+            }
+            if self.hand_over(Taken::End, &ends.chunks).await.is_none() {
+                return;
+            }
+            let Some(order) = ends.orders.recv().await else { return };
+            if let Some(after) = order.after {
+                self.seen = after;
+            }
+            self.until = order.until;
+        }
+    }
+
+    /// Shows all up to `until`; `None` when nobody is there any more.
+    async fn show(&mut self, mut replay: Option<Replay>, chunks: &mpsc::Sender<Taken>) -> Option<()> {
+        loop {
+            let Some(mut reading) = replay.take() else {
+                replay = Some(self.open_again(chunks).await?);
+                continue;
+            };
+            loop {
+                match reading.next().await {
+                    None => return Some(()),
+                    Some(Err(_)) => break,
+                    Some(Ok(records)) => {
+                        let heard = self.heard(&records)?;
+                        if !heard.is_empty() {
+                            self.hand_over(Taken::Records(heard), chunks).await?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the rest of a replay, however long that takes; what cannot be had any more is told as dropped.
+    async fn open_again(&mut self, chunks: &mpsc::Sender<Taken>) -> Option<Replay> {
+        loop {
+            let running = self.node.feeds.running()?;
+            if let Ok(replay) = self.open(&running).await {
+                for lost in &replay.lost {
+                    self.tell_missed(lost, chunks).await?;
+                }
+                return Some(replay);
+            }
+            drop(running);
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                () = chunks.closed() => return None,
+            }
+        }
+    }
+
+    async fn tell_missed(&mut self, partition: &str, chunks: &mpsc::Sender<Taken>) -> Option<()> {
+        let of = |(topic, number): &(Arc<str>, i32)| format!("{topic}/{number}") == partition;
+        let until = self.until.iter().find(|(at, _)| of(at)).map(|(at, offset)| (at.clone(), *offset));
+        let Some((at, until)) = until else { return Some(()) };
+        let missed = until - self.seen.get(&at).copied().unwrap_or(until);
+        self.seen.insert(at, until);
+        match u64::try_from(missed) {
+            Ok(missed) if missed > 0 => self.hand_over(Taken::Missed(missed), chunks).await,
+            _ => Some(()),
+        }
+    }
+
+    fn heard(&mut self, records: &[Record]) -> Option<Vec<Arc<FeedRecord>>> {
+        let running = self.node.feeds.running()?;
+        let mut lookup = JsonLookup::default();
+        let mut heard = Vec::with_capacity(records.len());
+        for (at, record) in records.iter().enumerate() {
+            self.seen.insert((record.topic.clone(), record.partition), record.offset);
+            let record = running.shaper.shape(record);
+            if self.wanted.spec.hears(&record, at, &mut lookup) {
+                heard.push(Arc::new(record));
+            }
+        }
+        Some(heard)
+    }
+
+    async fn hand_over(&self, taken: Taken, chunks: &mpsc::Sender<Taken>) -> Option<()> {
+        chunks.send(taken).await.ok()?;
+        let addr = self.wanted.addr;
+        self.post(move |driver| driver.poke_feed(addr));
+        Some(())
+    }
+}
+
+fn unavailable() -> Refusal {
+    let why = "the source of this feed cannot be reached now, so nothing can be replayed; try again, or subscribe without since";
+    Refusal::new(ErrorCode::Unavailable, why).retry_after(RETRY.as_millis() as u64)
+}
+
+/// The subscription ended before it began.
+fn gone() -> Refusal {
+    Refusal::new(ErrorCode::Unavailable, "the subscription ended")
+}

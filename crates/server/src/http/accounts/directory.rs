@@ -1,0 +1,180 @@
+//! `GET /users/{name}`, `GET /users/{name}/keys`.
+
+use super::super::{Http, Problem, ProblemBody};
+use super::answer;
+use crate::access::Caller;
+use crate::accounts::{Directory, Profile};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use fanfare_dialects::time::rfc3339_ms;
+use fanfare_e2ee::{KeyKind, b64, kid};
+use fanfare_store::{DeviceKeys, KeyLogEntry};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What is shown of a user.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UserCard {
+    /// The id.
+    id: String,
+    /// The name.
+    #[schema(example = "alice")]
+    username: String,
+    /// The name to show.
+    display_name: Option<String>,
+    /// To the user and to admins only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<Option<String>>,
+    /// When the account was made.
+    #[schema(example = "2026-11-21T11:21:00.000Z")]
+    created_at: String,
+}
+
+impl From<Profile> for UserCard {
+    fn from(profile: Profile) -> Self {
+        let user = profile.user;
+        Self {
+            id: user.id,
+            username: user.username,
+            display_name: user.display_name,
+            email: profile.whole.then_some(user.email),
+            created_at: rfc3339_ms(user.created_at.max(0) as u64),
+        }
+    }
+}
+
+/// The name in the path; one that cannot be read is nobody's.
+fn name(path: Result<Path<String>, PathRejection>) -> String {
+    path.map(|Path(name)| name).unwrap_or_default()
+}
+
+/// Shows a user.
+#[utoipa::path(get, path = "/users/{name}", tag = "Directory", operation_id = "showUser",
+    params(("name" = String, Path, description = "The user's name", example = "alice")), responses(
+    (status = 200, description = "The user", body = UserCard),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key may not", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "No such user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn show(
+    State(http): State<Http>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let profile = http.node.accounts.profile(caller.principal()?, &name(path)).await?;
+    Ok(answer(StatusCode::OK, &UserCard::from(profile)))
+}
+
+/// The public keys of a user.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeysAnswer {
+    /// Whose.
+    #[schema(example = "alice")]
+    username: String,
+    /// The devices in use; none for a user without keys.
+    devices: Vec<Device>,
+    /// Every change, from the first; each holds the hash of the one before.
+    log: Vec<LogEntry>,
+}
+
+/// A device.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Device {
+    /// Its name.
+    #[schema(example = "main")]
+    device_id: String,
+    /// Ed25519, base64url.
+    public_key: String,
+    /// X25519, base64url.
+    x25519_public_key: String,
+    /// The short name of the encryption key that senders name.
+    kid: String,
+    /// The identity key's signature over both, base64url.
+    key_binding: Option<String>,
+    /// Whether there is one.
+    #[schema(pattern = "^(signed|none)$")]
+    binding: &'static str,
+}
+
+impl From<DeviceKeys> for Device {
+    fn from(keys: DeviceKeys) -> Self {
+        Self {
+            public_key: b64::encode(&keys.ik),
+            x25519_public_key: b64::encode(&keys.ek),
+            kid: kid(KeyKind::X25519, &keys.ek),
+            binding: if keys.key_binding.is_some() { "signed" } else { "none" },
+            key_binding: keys.key_binding.map(|sig| b64::encode(&sig)),
+            device_id: keys.device_id,
+        }
+    }
+}
+
+/// A change of keys.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LogEntry {
+    /// From 1.
+    n: i64,
+    /// `add`, `rotate` (signed by the key before), `replace` (not signed) or `rebind` (the same identity key).
+    #[schema(pattern = "^(add|rotate|replace|rebind)$")]
+    action: String,
+    /// Ed25519, base64url.
+    ik: String,
+    /// X25519, base64url.
+    ek: String,
+    /// The binding of the two, base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding_sig: Option<String>,
+    /// The hash of the entry before, base64url; of the first, zeros.
+    prev_hash: String,
+    /// The signature of the identity key before, base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<String>,
+    /// When.
+    #[schema(example = "2026-11-21T11:21:00.000Z")]
+    at: String,
+}
+
+impl From<KeyLogEntry> for LogEntry {
+    fn from(entry: KeyLogEntry) -> Self {
+        Self {
+            n: entry.n,
+            action: entry.action,
+            ik: b64::encode(&entry.ik),
+            ek: b64::encode(&entry.ek),
+            binding_sig: entry.binding.map(|sig| b64::encode(&sig)),
+            prev_hash: b64::encode(&entry.prev_hash),
+            rotation: entry.rotation.map(|sig| b64::encode(&sig)),
+            at: rfc3339_ms(entry.at.max(0) as u64),
+        }
+    }
+}
+
+impl From<Directory> for KeysAnswer {
+    fn from(found: Directory) -> Self {
+        Self {
+            username: found.username,
+            devices: found.devices.into_iter().map(Device::from).collect(),
+            log: found.log.into_iter().map(LogEntry::from).collect(),
+        }
+    }
+}
+
+/// Shows the public keys of a user and the log of their changes.
+#[utoipa::path(get, path = "/users/{name}/keys", tag = "Directory", operation_id = "showKeys",
+    params(("name" = String, Path, description = "The user's name", example = "alice")), responses(
+    (status = 200, description = "The keys", body = KeysAnswer),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key may not", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "No such user", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn keys(
+    State(http): State<Http>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    caller.principal()?;
+    let found = http.node.accounts.directory(&name(path)).await?;
+    Ok(answer(StatusCode::OK, &KeysAnswer::from(found)))
+}

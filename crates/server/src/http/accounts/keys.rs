@@ -1,0 +1,62 @@
+//! `PUT /users/me/keys`.
+
+use super::super::{Http, Problem, ProblemBody};
+use super::answer;
+use super::directory::KeysAnswer;
+use super::fields::Fields;
+use super::register;
+use crate::access::Caller;
+use crate::http::client::Client;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Keys to have from now on.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+pub(super) struct NewKeysBody {
+    /// Ed25519 identity key, base64url of 32 bytes.
+    #[schema(min_length = 43, max_length = 44)]
+    public_key: String,
+    /// X25519 encryption key, base64url of 32 bytes.
+    #[schema(min_length = 43, max_length = 44)]
+    x25519_public_key: String,
+    /// The device there is, or for the first keys its name; `main` unless given.
+    #[schema(pattern = "^[a-z0-9-]{1,64}$", example = "main")]
+    device_id: Option<String>,
+    /// The identity key's signature over both; needed when `public_key` stays.
+    #[schema(min_length = 86, max_length = 88)]
+    key_binding: Option<String>,
+    /// The identity key before's signature over the log's new entry; without it contacts are warned loudly.
+    #[schema(min_length = 86, max_length = 88)]
+    rotation: Option<String>,
+}
+
+/// Gives you keys, or other ones: signed by the key before (`rotation`), with the same identity key, or loudly.
+#[utoipa::path(put, path = "/users/me/keys", tag = "Directory", operation_id = "putKeys", request_body = NewKeysBody, responses(
+    (status = 200, description = "Your keys now", body = KeysAnswer),
+    (status = 400, description = "A field is wrong: `invalid_field`, `weak_key`, `bad_signature`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key has no keys", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "A key is another user's, or the keys were changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn put(
+    State(http): State<Http>,
+    client: Client,
+    caller: Caller,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, Problem> {
+    let who = caller.principal()?;
+    let members = ["public_key", "x25519_public_key", "device_id", "key_binding", "rotation"];
+    let (mut fields, _) = Fields::read(&http.node, &headers, content, &members).await?;
+    let keys = register::keys(&mut fields)?;
+    let (_changed, now) = http.node.accounts.put_keys(who, keys, &client).await?;
+    Ok(answer(StatusCode::OK, &KeysAnswer::from(now)))
+}

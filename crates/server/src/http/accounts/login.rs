@@ -1,0 +1,128 @@
+//! `POST /auth/login`: a password for tokens, a name for a challenge, a signed challenge for a token.
+
+use super::super::body::Params;
+use super::super::{Http, Problem, ProblemBody};
+use super::fields::Fields;
+use super::tokens::TokenAnswer;
+use super::{answer, pass};
+use crate::accounts::{Gate, Proof};
+use crate::http::client::Client;
+use crate::node::unix_ms;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use fanfare_dialects::time::rfc3339_ms;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Longest challenge that is looked at.
+const MAX_CHALLENGE_BYTES: usize = 1024;
+
+/// A login. Without `password` the answer is a challenge; with `?verify=true` send its signature.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+pub(super) struct Login {
+    /// In any case.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{2,31}$", example = "alice")]
+    username: String,
+    /// Not with `?verify=true`.
+    password: Option<String>,
+    /// With `?verify=true`: the text that was signed; without it your open challenges are tried.
+    #[schema(max_length = 1024)]
+    challenge: Option<String>,
+    /// With `?verify=true`: Ed25519 over the challenge's text, base64url of 64 bytes.
+    #[schema(min_length = 86, max_length = 88)]
+    signature: Option<String>,
+}
+
+/// A challenge to sign.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ChallengeAnswer {
+    /// Sign these bytes as they are, after checking that origin and name in it are yours.
+    #[schema(example = "fanfare-login-v1|https://chat.example|alice|…|1795260060|…")]
+    challenge: String,
+    /// Good until then.
+    #[schema(example = "2026-11-21T11:22:00.000Z")]
+    expires_at: String,
+    /// The server's clock.
+    #[schema(example = "2026-11-21T11:21:00.000Z")]
+    server_time: String,
+}
+
+/// Tokens or a challenge.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "the schema of two answers under one status")]
+pub(super) enum LoginAnswer {
+    /// To a password or a signature.
+    Tokens(TokenAnswer),
+    /// To a name alone.
+    Challenge(ChallengeAnswer),
+}
+
+/// Logs in by password; or asks for a challenge; or, with `?verify=true`, logs in by its signature.
+#[utoipa::path(post, path = "/auth/login", tag = "Accounts", operation_id = "login", request_body = Login, params(
+    ("verify" = Option<String>, Query, description = "Exactly `true`: the body holds a signature", pattern = "^true$")), responses(
+    (status = 200, description = "Tokens, or a challenge for a name alone", body = LoginAnswer),
+    (status = 400, description = "A field is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`invalid_credentials`: the same whatever is not right", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Too many logins from this address, or too many failures", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "Too many passwords at once, or the store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn login(
+    State(http): State<Http>,
+    client: Client,
+    Params(query): Params<Vec<(String, String)>>,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, Problem> {
+    let node = &http.node;
+    pass(node, Gate::Login, &client)?;
+    if verifies(&query)? {
+        let (mut fields, _) =
+            Fields::read(node, &headers, content, &["username", "challenge", "signature"]).await?;
+        let (username, proof) = (fields.text("username")?, proof(&mut fields)?);
+        let granted = node.accounts.prove(&username, proof, &client).await?;
+        return Ok(answer(StatusCode::OK, &TokenAnswer::from(granted)));
+    }
+    let (mut fields, _) = Fields::read(node, &headers, content, &["username", "password"]).await?;
+    let username = fields.text("username")?;
+    match fields.optional("password")? {
+        Some(password) => {
+            let granted = node.accounts.login(&username, password, &client).await?;
+            Ok(answer(StatusCode::OK, &TokenAnswer::from(granted)))
+        }
+        None => {
+            let challenge = node.accounts.challenge(&username, &client)?;
+            let body = ChallengeAnswer {
+                challenge: challenge.text,
+                expires_at: rfc3339_ms(challenge.expires_at_ms),
+                server_time: rfc3339_ms(unix_ms()),
+            };
+            Ok(answer(StatusCode::OK, &body))
+        }
+    }
+}
+
+/// Whether the query says `verify=true`; any other value, or the word twice, is a mistake and not a challenge.
+fn verifies(query: &[(String, String)]) -> Result<bool, Problem> {
+    let mut values = query.iter().filter(|(name, _)| name == "verify").map(|(_, value)| value.as_str());
+    match (values.next(), values.next()) {
+        (None, _) => Ok(false),
+        (Some("true"), None) => Ok(true),
+        _ => Err(Problem::invalid("verify", "verify is exactly `true` and comes once")),
+    }
+}
+
+fn proof(fields: &mut Fields) -> Result<Proof, Problem> {
+    let challenge = fields.optional("challenge")?;
+    if challenge.as_ref().is_some_and(|text| text.len() > MAX_CHALLENGE_BYTES) {
+        return Err(Problem::invalid("challenge", "challenge is the text that POST /auth/login answered"));
+    }
+    let signature = fields.bytes("signature")?;
+    let signature = signature.ok_or_else(|| Problem::invalid("signature", "signature is missing"))?;
+    Ok(Proof { challenge, signature })
+}

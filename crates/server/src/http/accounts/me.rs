@@ -1,0 +1,68 @@
+//! `PATCH /users/me`, `DELETE /users/me`.
+
+use super::super::{Http, Problem, ProblemBody};
+use super::directory::UserCard;
+use super::fields::Fields;
+use super::{answer, done};
+use crate::access::Caller;
+use crate::accounts::Patch;
+use crate::http::client::Client;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// A merge patch (RFC 7396): what is left out stays, null removes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+pub(super) struct ProfilePatch {
+    /// The name to show: 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 64, example = "Alice")]
+    display_name: Option<String>,
+    /// Shown to yourself and to admins; never verified in this version.
+    #[schema(max_length = 254, example = "alice@example.org")]
+    email: Option<String>,
+}
+
+/// Changes your profile.
+#[utoipa::path(patch, path = "/users/me", tag = "Accounts", operation_id = "changeProfile", request_body = ProfilePatch, responses(
+    (status = 200, description = "Your profile now", body = UserCard),
+    (status = 400, description = "A field is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key has no profile", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn change(
+    State(http): State<Http>,
+    client: Client,
+    caller: Caller,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, Problem> {
+    let who = caller.principal()?;
+    let (mut fields, _) = Fields::read(&http.node, &headers, content, &["display_name", "email"]).await?;
+    let patch = Patch { display_name: fields.patch("display_name")?, email: fields.patch("email")? };
+    let profile = http.node.accounts.change_profile(who, patch, &client).await?;
+    Ok(answer(StatusCode::OK, &UserCard::from(profile)))
+}
+
+/// Deletes your account: logins end, sockets close, the name is never given again.
+#[utoipa::path(delete, path = "/users/me", tag = "Accounts", operation_id = "deleteMe", responses(
+    (status = 204, description = "Gone"),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key has no account", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn delete(
+    State(http): State<Http>,
+    client: Client,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let who = caller.principal()?;
+    let ended = http.node.accounts.delete_me(who, &client).await?;
+    super::end(&http.node, who, &ended);
+    Ok(done())
+}

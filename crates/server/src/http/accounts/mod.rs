@@ -1,0 +1,102 @@
+//! Accounts and the directory over REST (`http-api.md`, `accounts-and-messages.md`).
+//!
+//! A handler passes its gate, reads its body with [`fields`], calls one method of [`crate::accounts::Accounts`] and writes
+//! the answer. Nothing here is cached by anybody: every answer says `no-store`.
+
+mod directory;
+mod fields;
+mod keys;
+mod login;
+mod me;
+mod password;
+mod problem;
+mod register;
+mod sessions;
+mod ticket;
+mod tokens;
+
+use super::client::Client;
+use super::{Http, Problem};
+use crate::access::Principal;
+use crate::accounts::Gate;
+use crate::audit::{AuditEvent, Outcome};
+use crate::node::Node;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_store::EndedSession;
+use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The largest body these routes read (`accounts-and-messages.md`).
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// The routes of this family.
+pub(super) fn routes() -> OpenApiRouter<Http> {
+    OpenApiRouter::new()
+        .routes(routes!(register::register))
+        .routes(routes!(login::login))
+        .routes(routes!(tokens::refresh))
+        .routes(routes!(tokens::logout))
+        .routes(routes!(tokens::me))
+        .routes(routes!(ticket::ticket))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(password::change))
+        .routes(routes!(me::change, me::delete))
+        .routes(routes!(directory::show))
+        .routes(routes!(directory::keys))
+        .routes(routes!(keys::put))
+}
+
+/// A JSON answer that nobody keeps.
+fn answer<T: Serialize>(status: StatusCode, body: &T) -> Response {
+    match serde_json::to_string(body) {
+        Ok(text) => answer_text(status, text),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer cannot be written")
+                .into_response()
+        }
+    }
+}
+
+fn answer_text(status: StatusCode, text: String) -> Response {
+    (status, super::json_type(), no_store(), text).into_response()
+}
+
+/// An answer without a body.
+fn done() -> Response {
+    (StatusCode::NO_CONTENT, no_store()).into_response()
+}
+
+fn no_store() -> [(header::HeaderName, &'static str); 1] {
+    [(header::CACHE_CONTROL, "no-store")]
+}
+
+/// Closes the sockets of logins that ended. An issuer's user has no login here, so all of theirs close.
+fn end(node: &Node, who: &Principal, ended: &[EndedSession]) {
+    node.end_sessions(ended);
+    if who.issuer.is_some() {
+        node.end_user(&who.user_id);
+    }
+}
+
+/// Lets a request through its gate.
+///
+/// # Errors
+/// 429 with `Retry-After`.
+fn pass(node: &Node, gate: Gate, client: &Client) -> Result<(), Problem> {
+    node.accounts.limits().pass(gate, client.ip).map_err(|ms| {
+        node.metrics.refused_by(gate.name());
+        let event = AuditEvent::new("excess_rate_limit_exceeded", Outcome::Denied).by(client);
+        node.audit.record(event.detail("limit", gate.name()));
+        let why = match gate {
+            Gate::Login => "more logins from this address than limits.login_per_minute allows",
+            Gate::Register => "more registrations from this address than limits.register_per_minute allows",
+            Gate::Ticket => "more tickets from this address than limits.tickets_per_minute allows",
+        };
+        Refusal::new(ErrorCode::RateLimited, why).retry_after(ms).into()
+    })
+}

@@ -1,0 +1,50 @@
+//! `PUT /users/me/password`.
+
+use super::super::{Http, Problem, ProblemBody};
+use super::done;
+use super::fields::Fields;
+use crate::access::Caller;
+use crate::http::client::Client;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// A change of password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+pub(super) struct PasswordChange {
+    /// The present one.
+    current: String,
+    /// At least `auth.min_password_length` characters; common ones are refused.
+    #[schema(min_length = 8, max_length = 128)]
+    new: String,
+}
+
+/// Changes your password; ends your other logins and closes their sockets.
+#[utoipa::path(put, path = "/users/me/password", tag = "Accounts", operation_id = "changePassword", request_body = PasswordChange, responses(
+    (status = 204, description = "Changed"),
+    (status = 400, description = "A field is wrong, or the new password is weak", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "The present password is wrong, or there is none here", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Too many failures", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "Too many passwords at once, or the store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn change(
+    State(http): State<Http>,
+    client: Client,
+    caller: Caller,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, Problem> {
+    let who = caller.principal()?;
+    let (mut fields, _) = Fields::read(&http.node, &headers, content, &["current", "new"]).await?;
+    let (current, new) = (fields.text("current")?, fields.text("new")?);
+    let ended = http.node.accounts.change_password(who, current, new, &client).await?;
+    http.node.end_sessions(&ended);
+    Ok(done())
+}

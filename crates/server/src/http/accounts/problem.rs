@@ -1,0 +1,63 @@
+//! Refusals of accounts as problems.
+
+use super::super::Problem;
+use crate::accounts::AccountError;
+use axum::http::StatusCode;
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_store::StoreError;
+
+/// Wait before a hasher or the store is asked again.
+const RETRY_MS: u64 = 1000;
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Field(field, why) => Problem::invalid(field, why),
+            AccountError::WeakKey(field) => {
+                at(field, "weak_key", "this key gives no security; make a new one with a sound library")
+            }
+            AccountError::BadSignature(field) => {
+                at(field, "bad_signature", "this signature is not the key's over what it must cover")
+            }
+            AccountError::Credentials => credentials(),
+            AccountError::Forbidden(why) => Refusal::new(ErrorCode::Forbidden, why).into(),
+            AccountError::NotFound(why) => Refusal::new(ErrorCode::NotFound, why).into(),
+            AccountError::Conflict(why) => Refusal::new(ErrorCode::Conflict, why).into(),
+            AccountError::TooOften(why, ms) => {
+                Refusal::new(ErrorCode::RateLimited, why).retry_after(ms).into()
+            }
+            AccountError::Busy => {
+                let why = "more passwords are being checked than this server can; try again";
+                Refusal::new(ErrorCode::Unavailable, why).retry_after(RETRY_MS).into()
+            }
+            AccountError::Store(error) => store(&error),
+        }
+    }
+}
+
+/// A failed login has no `WWW-Authenticate`: it is no missing credential.
+fn credentials() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "these credentials are not good")
+}
+
+fn at(field: &'static str, code: &'static str, why: &'static str) -> Problem {
+    let mut problem = Problem::new(StatusCode::BAD_REQUEST, code, why);
+    problem.field = Some(field);
+    problem
+}
+
+fn store(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(detail) => {
+            tracing::warn!(detail, "the store does not answer");
+            let why = "the store does not answer; nothing was changed";
+            Refusal::new(ErrorCode::Unavailable, why).retry_after(RETRY_MS).into()
+        }
+        StoreError::Conflict(field) => Refusal::new(ErrorCode::Conflict, format!("{field} is taken")).into(),
+        error => {
+            tracing::error!(%error, "the store failed");
+            Refusal::new(ErrorCode::Internal, "the server failed; its log has the details under this id")
+                .into()
+        }
+    }
+}

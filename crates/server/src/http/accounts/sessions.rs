@@ -1,0 +1,117 @@
+//! `GET /auth/sessions`, `DELETE /auth/sessions/{id}`.
+
+use super::super::body::{Params, page_size};
+use super::super::{Http, Problem, ProblemBody};
+use super::{answer, done};
+use crate::access::Caller;
+use crate::accounts::SessionRow;
+use crate::http::client::Client;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use fanfare_dialects::time::rfc3339_ms;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// A login.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Session {
+    /// Its id.
+    id: String,
+    /// When it began.
+    #[schema(example = "2026-11-21T11:21:00.000Z")]
+    created_at: String,
+    /// When it was last used, to the minute or so.
+    #[schema(example = "2026-11-21T11:21:00.000Z")]
+    last_seen: String,
+    /// From which address it began.
+    ip: Option<String>,
+    /// With which program, as it names itself.
+    user_agent: Option<String>,
+    /// Whether it is the one this is asked with.
+    current: bool,
+}
+
+impl From<SessionRow> for Session {
+    fn from(row: SessionRow) -> Self {
+        let time = |ms: i64| rfc3339_ms(ms.max(0) as u64);
+        Self {
+            id: row.session.id,
+            created_at: time(row.session.created_at),
+            last_seen: time(row.session.last_seen),
+            ip: row.session.ip,
+            user_agent: row.session.user_agent,
+            current: row.current,
+        }
+    }
+}
+
+/// A page of logins.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionPage {
+    /// The newest first.
+    items: Vec<Session>,
+    /// Pass it as `before` for the next page; null at the end.
+    next: Option<String>,
+}
+
+/// Which page.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageParams {
+    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    #[param(value_type = Option<u64>, minimum = 1)]
+    limit: Option<String>,
+    /// Only logins older than this one.
+    before: Option<String>,
+}
+
+/// Lists your live logins.
+#[utoipa::path(get, path = "/auth/sessions", tag = "Accounts", operation_id = "listSessions", params(PageParams), responses(
+    (status = 200, description = "A page", body = SessionPage),
+    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key has no logins", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(http): State<Http>,
+    caller: Caller,
+    Params(params): Params<PageParams>,
+) -> Result<Response, Problem> {
+    let who = caller.principal()?;
+    let limit = page_size(params.limit.as_deref())?;
+    let mut rows = http.node.accounts.sessions(who).await?;
+    if let Some(before) = &params.before {
+        let at = rows.iter().position(|row| row.session.id == *before);
+        let at = at.ok_or_else(|| Problem::invalid("before", "before is the `next` of the page before"))?;
+        rows.drain(..=at);
+    }
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = if more { rows.last().map(|row| row.session.id.clone()) } else { None };
+    let page = SessionPage { items: rows.into_iter().map(Session::from).collect(), next };
+    Ok(answer(StatusCode::OK, &page))
+}
+
+/// Ends one of your logins; its sockets close with 4401.
+#[utoipa::path(delete, path = "/auth/sessions/{id}", tag = "Accounts", operation_id = "endSession",
+    params(("id" = String, Path, description = "The login's id")), responses(
+    (status = 204, description = "Ended"),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key has no logins", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "You have no such login", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn end(
+    State(http): State<Http>,
+    client: Client,
+    caller: Caller,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let who = caller.principal()?;
+    // An id that cannot be read, or that no store takes, is one nobody has.
+    let id = id.map(|Path(id)| id).unwrap_or_default().replace('\0', "");
+    let ended = http.node.accounts.end_session(who, &id, &client).await?;
+    http.node.end_sessions(&ended);
+    Ok(done())
+}

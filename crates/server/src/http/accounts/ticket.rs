@@ -1,0 +1,67 @@
+//! `POST /auth/ws-ticket`.
+
+use super::super::{Http, Problem, ProblemBody};
+use super::fields::Fields;
+use super::{answer, pass};
+use crate::access::Caller;
+use crate::accounts::Gate;
+use crate::http::client::Client;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use fanfare_dialects::time::rfc3339_ms;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// For whom a ticket is. An empty body will do.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+pub(super) struct TicketFor {
+    /// The origin of the page that will use it, one that may connect here; the request's own unless given.
+    #[schema(example = "https://app.example")]
+    origin: Option<String>,
+}
+
+/// A ticket.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TicketAnswer {
+    /// For `?ticket=` of one upgrade.
+    ticket: String,
+    /// Good until then.
+    #[schema(example = "2026-11-21T11:21:30.000Z")]
+    expires_at: String,
+}
+
+/// Makes a ticket for one socket: good once, for 30 seconds, from one origin.
+#[utoipa::path(post, path = "/auth/ws-ticket", tag = "Accounts", operation_id = "makeTicket", request_body = Option<TicketFor>, responses(
+    (status = 201, description = "Made", body = TicketAnswer),
+    (status = 400, description = "A field is wrong, or the origin may not connect", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key opens no socket", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Too many tickets from this address", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn ticket(
+    State(http): State<Http>,
+    client: Client,
+    caller: Caller,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, Problem> {
+    let node = &http.node;
+    let who = caller.principal()?;
+    pass(node, Gate::Ticket, &client)?;
+    let mut fields = Fields::read_optional(node, &headers, content, &["origin"]).await?;
+    let asked = fields.optional("origin")?;
+    if asked.as_deref().is_some_and(|origin| !super::super::origin::may_connect(node, &headers, origin)) {
+        let why = "origin is that of a page that may connect here: list it in server.cors_origins";
+        return Err(Problem::invalid("origin", why));
+    }
+    let origin = asked.as_deref().or(client.origin.as_deref());
+    let (ticket, expires_at_ms) = node.accounts.ticket(who, origin, &client)?;
+    let body = TicketAnswer { ticket, expires_at: rfc3339_ms(expires_at_ms) };
+    Ok(answer(StatusCode::CREATED, &body))
+}

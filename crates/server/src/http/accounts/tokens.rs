@@ -1,0 +1,142 @@
+//! `POST /auth/refresh`, `POST /auth/logout`, `GET /auth/me`.
+
+use super::super::{Http, Problem, ProblemBody};
+use super::fields::Fields;
+use super::{answer, done};
+use crate::access::Caller;
+use crate::accounts::Granted;
+use crate::http::client::Client;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a login got.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TokenAnswer {
+    /// For `Authorization: Bearer`.
+    access_token: String,
+    /// How it is sent.
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds it is good.
+    #[schema(example = 900)]
+    expires_in: u64,
+    /// Renews the login once, at `POST /auth/refresh`; logins by password only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// Who logged in.
+    user: UserRef,
+}
+
+/// A user by id and name.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UserRef {
+    /// The id.
+    id: String,
+    /// The name.
+    #[schema(example = "alice")]
+    username: String,
+}
+
+impl From<Granted> for TokenAnswer {
+    fn from(granted: Granted) -> Self {
+        Self {
+            access_token: granted.access_token,
+            token_type: "Bearer",
+            expires_in: granted.expires_in,
+            refresh_token: granted.refresh_token,
+            user: UserRef { id: granted.user_id, username: granted.username },
+        }
+    }
+}
+
+/// A refresh token.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+pub(super) struct Refresh {
+    /// The one of the last login or refresh.
+    refresh_token: String,
+}
+
+/// Renews a login. The refresh token is used up: the answer has the next one. One used twice ends the login.
+#[utoipa::path(post, path = "/auth/refresh", tag = "Accounts", operation_id = "refresh", request_body = Refresh, responses(
+    (status = 200, description = "New tokens", body = TokenAnswer),
+    (status = 400, description = "A field is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`invalid_credentials`: unknown, expired or used", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn refresh(
+    State(http): State<Http>,
+    client: Client,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, Problem> {
+    let node = &http.node;
+    let (mut fields, _) = Fields::read(node, &headers, content, &["refresh_token"]).await?;
+    let token = fields.text("refresh_token")?;
+    match node.accounts.refresh(&token, &client).await {
+        Ok(granted) => Ok(answer(StatusCode::OK, &TokenAnswer::from(granted))),
+        Err((error, ended)) => {
+            node.end_sessions(&ended);
+            Err(error.into())
+        }
+    }
+}
+
+/// Ends the login of the token this is asked with; its sockets close with 4401.
+#[utoipa::path(post, path = "/auth/logout", tag = "Accounts", operation_id = "logout", responses(
+    (status = 204, description = "Ended"),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key has no login", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn logout(
+    State(http): State<Http>,
+    client: Client,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let who = caller.principal()?;
+    let ended = http.node.accounts.logout(who, &client).await?;
+    super::end(&http.node, who, &ended);
+    Ok(done())
+}
+
+/// Whom a token speaks for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Me {
+    /// The user's id.
+    id: String,
+    /// The user's name.
+    #[schema(example = "alice")]
+    username: String,
+    /// What the user may do.
+    #[schema(pattern = "^(user|admin)$")]
+    role: &'static str,
+    /// The device that logged in by its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<String>,
+    /// The login.
+    session_id: String,
+}
+
+/// Says whom the token speaks for.
+#[utoipa::path(get, path = "/auth/me", tag = "Accounts", operation_id = "whoAmI", responses(
+    (status = 200, description = "You", body = Me),
+    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "An API key is nobody", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn me(caller: Caller) -> Result<Response, Problem> {
+    let who = caller.principal()?;
+    let body = Me {
+        id: who.user_id.to_string(),
+        username: who.username.to_string(),
+        role: who.role.as_str(),
+        device_id: who.device_id.as_deref().map(str::to_owned),
+        session_id: who.session_id.to_string(),
+    };
+    Ok(answer(StatusCode::OK, &body))
+}

@@ -1,0 +1,139 @@
+//! `GET /admin/audit`.
+
+use super::{Admin, Client, Http, Params, Problem, body, moment, unavailable};
+use crate::access::Caller;
+use crate::http::{Json, ProblemBody};
+use axum::extract::State;
+use fanfare_dialects::time::rfc3339_ms;
+use fanfare_store::{AuditFilter, AuditRow, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+/// A row of the audit log.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AuditEntry {
+    /// Whose chain.
+    node: String,
+    /// Its number in the chain, from 1 without gaps.
+    seq: i64,
+    /// When.
+    #[schema(example = "2026-11-21T11:21:00.000Z")]
+    ts: String,
+    /// What happened.
+    #[schema(example = "authn_login_fail")]
+    event: String,
+    /// `success`, `failure` or `denied`.
+    outcome: String,
+    /// `info`, `warning` or `alert`.
+    severity: String,
+    /// Whom it concerns.
+    user_id: Option<String>,
+    /// The first 8 bytes of the login session's SHA-256, in hexadecimal digits.
+    session: Option<String>,
+    /// From which address.
+    ip: Option<String>,
+    /// With which `User-Agent`.
+    user_agent: Option<String>,
+    /// In which request.
+    request_id: Option<String>,
+    /// From a page of which origin.
+    origin: Option<String>,
+    /// Why, as a code.
+    reason: Option<String>,
+    /// Further facts.
+    #[schema(value_type = Object)]
+    detail: Box<RawValue>,
+    /// The row's hash in the chain, in hexadecimal digits.
+    hash: String,
+}
+
+impl From<AuditRow> for AuditEntry {
+    fn from(row: AuditRow) -> Self {
+        // A row somebody tampered with must not make the list unreadable.
+        let text = serde_json::Value::from(row.detail.as_str()).to_string();
+        let detail = RawValue::from_string(row.detail).or_else(|_| RawValue::from_string(text));
+        Self {
+            node: row.node,
+            seq: row.seq,
+            ts: row.ts,
+            event: row.event,
+            outcome: row.outcome,
+            severity: row.severity,
+            user_id: row.user_id,
+            session: row.session,
+            ip: row.ip,
+            user_agent: row.user_agent,
+            request_id: row.request_id,
+            origin: row.origin,
+            reason: row.reason,
+            detail: detail.unwrap_or_default(),
+            hash: row.hash.iter().map(|b| format!("{b:02x}")).collect(),
+        }
+    }
+}
+
+/// A page of the audit log.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AuditPage {
+    /// Newest first.
+    items: Vec<AuditEntry>,
+    /// Pass it as `before` for the next page; null at the end.
+    next: Option<i64>,
+}
+
+/// Which rows.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AuditQuery {
+    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    #[param(value_type = Option<u64>, minimum = 1)]
+    limit: Option<String>,
+    /// Only rows with a smaller number.
+    #[param(value_type = Option<u64>)]
+    before: Option<String>,
+    /// Only this event.
+    event: Option<String>,
+    /// Only rows that concern this user: the name, or the id.
+    user: Option<String>,
+    /// Only rows from this time on: RFC 3339 in UTC, or milliseconds since 1970.
+    since: Option<String>,
+}
+
+/// Lists the audit log, newest first.
+#[utoipa::path(get, path = "/admin/audit", tag = "Admin", operation_id = "listAudit", params(AuditQuery),
+    security(("bearer" = []), ("apiKey" = [])), responses(
+    (status = 200, description = "A page", body = AuditPage),
+    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The store cannot answer", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(http): State<Http>,
+    caller: Caller,
+    client: Client,
+    Params(query): Params<AuditQuery>,
+) -> Result<Json<AuditPage>, Problem> {
+    let admin = Admin::enter(&http, &caller, &client)?;
+    let limit = body::page_size(query.limit.as_deref())?;
+    let before = body::offset("before", query.before.as_deref())?;
+    let before = before.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+    let since = moment("since", query.since.as_deref())?.map(rfc3339_ms);
+    let store = &http.node.store;
+    let user_id = match query.user {
+        Some(user) => Some(id_of(store, user).await.map_err(unavailable)?),
+        None => None,
+    };
+    let filter = AuditFilter { event: query.event, user_id, since };
+    let mut rows = store.audit_tail(filter, before, limit as u32 + 1).await.map_err(unavailable)?;
+    admin.did("list_audit", |event| event);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = more.then(|| rows.last().map(|row| row.seq)).flatten();
+    Ok(Json(AuditPage { items: rows.into_iter().map(AuditEntry::from).collect(), next }))
+}
+
+/// The id of a user's name; a text that is no name is taken for an id, which deleted users still have.
+async fn id_of(store: &Store, user: String) -> Result<String, StoreError> {
+    Ok(store.user_by_name(&user).await?.map_or(user, |found| found.id))
+}

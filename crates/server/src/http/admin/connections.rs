@@ -1,0 +1,143 @@
+//! `GET /admin/connections`, `DELETE /admin/connections/{id}`.
+
+use super::{Admin, Client, Http, Params, Problem, body};
+use crate::access::Caller;
+use crate::http::{Json, ProblemBody};
+use crate::shard::ConnectionInfo;
+use axum::extract::State;
+use axum::http::StatusCode;
+use fanfare_dialects::time::rfc3339_ms;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// Close code of a connection that an administrator ends (`accounts-and-messages.md`).
+const KICKED: u16 = 4403;
+
+/// An open connection.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Connection {
+    /// Its id, as in its welcome.
+    id: String,
+    /// Who has logged in on it.
+    user: Option<ConnectionUser>,
+    /// The code of its session; null before it has authenticated where that is asked for.
+    #[schema(example = "happy-panda-42")]
+    session_code: Option<String>,
+    /// The client's address.
+    #[schema(example = "127.0.0.1")]
+    ip: Option<String>,
+    /// `User-Agent` of its handshake.
+    user_agent: Option<String>,
+    /// `typed`, `jsonrpc`, or `undecided` before its first frame.
+    #[schema(example = "typed")]
+    dialect: &'static str,
+    /// Topics it hears.
+    topics: u64,
+    /// Chat channels it is in.
+    channels: u64,
+    /// Messages that wait for it to read.
+    queued: u64,
+    /// When it was opened.
+    #[schema(example = "2026-11-21T11:21:00.000Z")]
+    connected_at: String,
+}
+
+/// Who has logged in on a connection.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ConnectionUser {
+    /// The user's id.
+    id: String,
+    /// The user's name.
+    username: String,
+}
+
+/// A page of connections.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ConnectionPage {
+    /// In the order in which they were opened.
+    items: Vec<Connection>,
+    /// Pass it as `after` for the next page; null at the end.
+    next: Option<String>,
+}
+
+/// Which page.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ConnectionQuery {
+    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    #[param(value_type = Option<u64>, minimum = 1)]
+    limit: Option<String>,
+    /// Only connections opened after this one: an id.
+    after: Option<String>,
+}
+
+/// Lists the open connections of this node.
+#[utoipa::path(get, path = "/admin/connections", tag = "Admin", operation_id = "listConnections", params(ConnectionQuery),
+    security(("bearer" = []), ("apiKey" = [])), responses(
+    (status = 200, description = "A page", body = ConnectionPage),
+    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(http): State<Http>,
+    caller: Caller,
+    client: Client,
+    Params(query): Params<ConnectionQuery>,
+) -> Result<Json<ConnectionPage>, Problem> {
+    let admin = Admin::enter(&http, &caller, &client)?;
+    let limit = body::page_size(query.limit.as_deref())?;
+    let after = match query.after.as_deref() {
+        None => None,
+        Some(id) => {
+            let wrong = || Problem::invalid("after", "after is the id of a connection of this node");
+            Some(http.node.serial_of(id).ok_or_else(wrong)?)
+        }
+    };
+    let (found, more) = http.node.connections(after, limit).await;
+    admin.did("list_connections", |event| event);
+    let next = more.then(|| found.last().map(|c| http.node.client_id(c.serial))).flatten();
+    Ok(Json(ConnectionPage { items: found.into_iter().map(|c| shown(&http, c)).collect(), next }))
+}
+
+fn shown(http: &Http, c: ConnectionInfo) -> Connection {
+    let user = |(id, username): (std::sync::Arc<str>, std::sync::Arc<str>)| ConnectionUser {
+        id: id.as_ref().to_owned(),
+        username: username.as_ref().to_owned(),
+    };
+    Connection {
+        id: http.node.client_id(c.serial),
+        user: c.user.map(user),
+        session_code: c.session_code,
+        ip: c.ip.map(|ip| ip.to_string()),
+        user_agent: c.user_agent.map(|agent| agent.as_ref().to_owned()),
+        dialect: c.dialect,
+        topics: c.topics as u64,
+        channels: 0,
+        queued: c.queued as u64,
+        connected_at: rfc3339_ms(c.connected_at),
+    }
+}
+
+/// Closes a connection with 4403.
+#[utoipa::path(delete, path = "/admin/connections/{id}", tag = "Admin", operation_id = "closeConnection",
+    params(("id" = String, Path, description = "The connection's id", min_length = 1, max_length = 64)),
+    security(("bearer" = []), ("apiKey" = [])), responses(
+    (status = 204, description = "It is closed"),
+    (status = 400, description = "The id is no text", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "No such connection", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn close(
+    State(http): State<Http>,
+    caller: Caller,
+    client: Client,
+    super::PathText(id): super::PathText,
+) -> Result<StatusCode, Problem> {
+    let admin = Admin::enter(&http, &caller, &client)?;
+    if http.node.close_connection(&id, KICKED, "closed by an administrator").await {
+        admin.did("close_connection", |event| event.detail("connection", id.as_str()));
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    admin.failed("close_connection", "not_found", |event| event.detail("connection", id.as_str()));
+    Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such connection on this node"))
+}

@@ -1,0 +1,190 @@
+//! Administration over HTTP (`http-api.md` "Admin"): for users with the role `admin` and API keys with the scope `admin`.
+//!
+//! Every call is an `admin_action` of the audit log; one by somebody known who may not is an `authz_fail`. The routes
+//! leave the public listener when `server.ops_listen` gives them an address of their own.
+
+mod audit;
+mod config;
+mod connections;
+mod metrics;
+mod notices;
+mod users;
+
+use super::Http;
+use super::body::{self, Params};
+use super::client::Client;
+use super::problem::Problem;
+use crate::access::Caller;
+use crate::audit::{AuditEvent, Outcome};
+use axum::extract::{FromRequestParts, Path};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use fanfare_store::StoreError;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes.
+pub(super) fn routes() -> OpenApiRouter<Http> {
+    OpenApiRouter::new()
+        .routes(routes!(connections::list))
+        .routes(routes!(connections::close))
+        .routes(routes!(users::list))
+        .routes(routes!(users::disable))
+        .routes(routes!(users::enable))
+        .routes(routes!(audit::list))
+        .routes(routes!(config::show))
+        .routes(routes!(metrics::list))
+        .routes(routes!(notices::send))
+}
+
+/// Who asks, and in which request.
+struct Admin<'a> {
+    http: &'a Http,
+    caller: &'a Caller,
+    client: &'a Client,
+}
+
+impl<'a> Admin<'a> {
+    /// Lets an administrator in, by user or by API key.
+    fn enter(http: &'a Http, caller: &'a Caller, client: &'a Client) -> Result<Self, Problem> {
+        let admin = Self { http, caller, client };
+        let denied = |problem: Problem| {
+            // Whoever is nobody could fill the log with refusals; the request's own log line is enough there.
+            if !matches!(caller, Caller::Anonymous) {
+                http.node.audit.record(admin.event("authz_fail", Outcome::Denied).reason("not_admin"));
+            }
+            problem
+        };
+        caller.admin().map_err(|refusal| denied(refusal.into()))?;
+        Ok(admin)
+    }
+
+    /// Notes what was done.
+    fn did(&self, action: &'static str, with: impl FnOnce(AuditEvent) -> AuditEvent) {
+        let event = self.event("admin_action", Outcome::Success).detail("action", action);
+        self.http.node.audit.record(with(event));
+    }
+
+    /// Notes what was tried and could not be done.
+    fn failed(
+        &self,
+        action: &'static str,
+        reason: &'static str,
+        with: impl FnOnce(AuditEvent) -> AuditEvent,
+    ) {
+        let event = self.event("admin_action", Outcome::Failure).detail("action", action).reason(reason);
+        self.http.node.audit.record(with(event));
+    }
+
+    fn event(&self, name: &'static str, outcome: Outcome) -> AuditEvent {
+        let event = AuditEvent::new(name, outcome).by(self.client);
+        match self.caller {
+            Caller::Anonymous => event,
+            Caller::User(user) => event.user(&user.user_id).session(&user.session_id),
+            Caller::Server(key) => event.detail("api_key", key.name.as_ref()),
+        }
+    }
+}
+
+/// What a store that cannot answer comes to: 503, and the reason on the log only.
+fn unavailable(error: StoreError) -> Problem {
+    tracing::warn!(%error, "the store cannot answer an administrator");
+    let why = "the store cannot be reached now; try again later";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
+}
+
+/// The one parameter of a path, as text.
+struct PathText(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::invalid("path", "the path is no percent-encoded UTF-8"))?;
+        Ok(Self(text))
+    }
+}
+
+/// A moment given as RFC 3339 in UTC or as milliseconds since 1970.
+fn moment(name: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let wrong = || {
+        Problem::invalid(
+            name,
+            format!("{name} is a time such as 2026-11-21T11:21:00Z, or milliseconds since 1970"),
+        )
+    };
+    text.parse().ok().or_else(|| rfc3339(text)).map(Some).ok_or_else(wrong)
+}
+
+/// Milliseconds since 1970 of `YYYY-MM-DDTHH:MM:SS[.mmm]Z`.
+fn rfc3339(text: &str) -> Option<u64> {
+    let text = text.strip_suffix('Z')?;
+    let (date, time) = text.split_once('T')?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let fields = |text: &str, sign: char, widths: [usize; 3]| -> Option<[u64; 3]> {
+        let mut parts = text.split(sign);
+        let mut out = [0; 3];
+        for (field, width) in out.iter_mut().zip(widths) {
+            *field = number(parts.next().filter(|part| part.len() == width)?)?;
+        }
+        parts.next().is_none().then_some(out)
+    };
+    let [year, month, day] = fields(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = fields(time, ':', [2, 2, 2])?;
+    let ms = number(fraction.get(..fraction.len().min(3))?)? * [100, 10, 1][fraction.len().clamp(1, 3) - 1];
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let in_month = *days.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
+    let sound = year >= 1970 && (1..=in_month).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    if !sound || number(fraction).is_none() {
+        return None;
+    }
+    let before = year - 1;
+    let leaps = |y: u64| y / 4 - y / 100 + y / 400;
+    let since_1970 = (year - 1970) * 365 + leaps(before) - leaps(1969);
+    let in_year: u64 = days[..month as usize - 1].iter().sum::<u64>() + day - 1;
+    Some(((since_1970 + in_year) * 24 + hour) * 3_600_000 + (minute * 60 + second) * 1000 + ms)
+}
+
+fn number(text: &str) -> Option<u64> {
+    (!text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fanfare_dialects::time::rfc3339_ms;
+
+    #[test]
+    fn moments_read_back_as_they_are_written() {
+        for ms in [0, 951_782_400_000, 1_709_164_799_999, 1_790_000_000_123, 4_107_542_400_001] {
+            assert_eq!(rfc3339(&rfc3339_ms(ms)), Some(ms), "{}", rfc3339_ms(ms));
+        }
+        assert_eq!(rfc3339("1970-01-01T00:00:01Z"), Some(1000));
+        assert_eq!(rfc3339("1970-01-01T00:00:00.5Z"), Some(500));
+        assert_eq!(rfc3339("1970-01-01T00:00:00.123456Z"), Some(123));
+        for bad in [
+            "",
+            "Z",
+            "1970-01-01",
+            "1970-13-01T00:00:00Z",
+            "1970-02-29T00:00:00Z",
+            "1970-01-01T24:00:00Z",
+            "1969-12-31T00:00:00Z",
+            "1970-1-01T00:00:00Z",
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.5xZ",
+            "+970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00+00:00",
+        ] {
+            assert_eq!(rfc3339(bad), None, "{bad}");
+        }
+        assert_eq!(moment("since", Some("12")).unwrap(), Some(12));
+        assert!(moment("since", Some("yesterday")).is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! `POST /admin/notices`.
+
+use super::{Admin, Client, Http, Problem};
+use crate::access::Caller;
+use crate::http::{Json, ProblemBody, body};
+use axum::extract::{Request, State};
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::ports::Info;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// Characters of a message at most.
+const MAX_CHARS: usize = 2000;
+/// Bytes of the body at most: every character escaped, and the rest.
+const MAX_BYTES: usize = 32 * 1024;
+
+/// What everybody is told.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+pub(super) struct NewNotice {
+    /// The text.
+    #[schema(min_length = 1, max_length = 2000, example = "Maintenance at noon")]
+    message: String,
+    /// `info`, `warning` or `critical`; `info` unless given.
+    #[schema(pattern = "^(info|warning|critical)$", example = "warning")]
+    severity: Option<String>,
+}
+
+/// A notice that went out.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Notice {
+    /// The text.
+    message: String,
+    /// `info`, `warning` or `critical`.
+    severity: &'static str,
+}
+
+/// Tells everybody something: an `info` frame with the code `NOTICE` on `/ws/system`.
+#[utoipa::path(post, path = "/admin/notices", tag = "Admin", operation_id = "sendNotice", request_body = NewNotice,
+    security(("bearer" = []), ("apiKey" = [])), responses(
+    (status = 200, description = "It is on its way", body = Notice),
+    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn send(
+    State(http): State<Http>,
+    caller: Caller,
+    client: Client,
+    request: Request,
+) -> Result<Json<Notice>, Problem> {
+    let admin = Admin::enter(&http, &caller, &client)?;
+    let (parts, content) = request.into_parts();
+    let text = body::json_text(&http.node, &parts.headers, content, MAX_BYTES).await?;
+    let notice = parse(&text)?;
+    http.node.system_info(&Info::Notice { message: &notice.message, severity: notice.severity });
+    let chars = notice.message.chars().count();
+    admin.did("notice", |event| event.detail("severity", notice.severity).detail("characters", chars));
+    Ok(Json(notice))
+}
+
+fn parse(text: &str) -> Result<Notice, Problem> {
+    let json: Value = serde_json::from_str(text)
+        .map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON"))?;
+    let Value::Object(object) = json else {
+        return Err(Problem::invalid("body", "the body is a JSON object with a message"));
+    };
+    if object.keys().any(|key| key != "message" && key != "severity") {
+        return Err(Problem::invalid("body", "the body has message and severity, and nothing else"));
+    }
+    let message = object.get("message").and_then(Value::as_str);
+    let message = message.filter(|m| (1..=MAX_CHARS).contains(&m.chars().count()) && !m.trim().is_empty());
+    let Some(message) = message else {
+        return Err(Problem::invalid("message", "message is a text of 1 to 2000 characters"));
+    };
+    let severity = match object.get("severity") {
+        None | Some(Value::Null) => "info",
+        Some(word) => ["info", "warning", "critical"]
+            .into_iter()
+            .find(|s| word == s)
+            .ok_or_else(|| Problem::invalid("severity", "severity is info, warning or critical"))?,
+    };
+    Ok(Notice { message: message.to_owned(), severity })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_notice_has_a_text_and_one_of_three_severities() {
+        let ok = parse(r#"{"message":"noon","severity":"critical"}"#).unwrap();
+        assert_eq!((ok.message.as_str(), ok.severity), ("noon", "critical"));
+        assert_eq!(parse(r#"{"message":"noon"}"#).unwrap().severity, "info");
+        assert!(parse(&format!(r#"{{"message":"{}"}}"#, "ü".repeat(2000))).is_ok());
+        let long = format!(r#"{{"message":"{}"}}"#, "ü".repeat(2001));
+        for (bad, field) in [
+            ("{}", "message"),
+            (r#"{"message":""}"#, "message"),
+            (r#"{"message":"  "}"#, "message"),
+            (r#"{"message":5}"#, "message"),
+            (&*long, "message"),
+            (r#"{"message":"a","severity":"loud"}"#, "severity"),
+            (r#"{"message":"a","severity":1}"#, "severity"),
+            (r#"{"message":"a","to":"b"}"#, "body"),
+            ("[]", "body"),
+        ] {
+            assert_eq!(parse(bad).err().unwrap().field, Some(field), "{bad}");
+        }
+        assert_eq!(parse("{").err().unwrap().code, "invalid_json");
+    }
+}

@@ -1,0 +1,132 @@
+//! What the code has, the document has, and the reverse.
+
+use super::message::{From, Message};
+use super::{all, document};
+use fanfare_core::model::{Command, ErrorCode};
+use fanfare_dialects::typed;
+use fanfare_rpc::Registry;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+fn registry() -> Registry {
+    Registry::builder("0").standard().test_methods().build().unwrap()
+}
+
+fn messages() -> Vec<Message> {
+    all(&serde_json::from_str(registry().openrpc_document()).unwrap())
+}
+
+fn names<'a>(of: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    of.into_iter().collect()
+}
+
+/// The message that shows a command. No wildcard: a new command does not compile until it is named here.
+fn shown_by(command: &Command<'_>) -> &'static str {
+    match command {
+        Command::Subscribe(_) => "typed.subscribe.topic",
+        Command::Unsubscribe(_) => "typed.unsubscribe.topic",
+        Command::Publish(_) => "typed.publish",
+        Command::SubscribeFeed(_) => "typed.subscribe.feed",
+        Command::UnsubscribeFeed { .. } => "typed.unsubscribe.feed",
+        Command::Authenticate { .. } => "typed.auth",
+        Command::Server { .. } => "typed.server",
+        Command::Ping => "typed.ping",
+    }
+}
+
+#[test]
+fn what_clients_send_is_what_the_decoder_takes() {
+    for message in
+        messages().iter().filter(|m| m.key.starts_with("typed.") && matches!(m.from, From::Client(_)))
+    {
+        for (name, frame) in &message.examples {
+            let text = frame.to_string();
+            let command = typed::decode(&text).command.unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(shown_by(&command), message.key, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_type_the_decoder_takes_is_in_the_document() {
+    let refusal = typed::decode(r#"{"type":"no such"}"#).command.unwrap_err();
+    let (_, listed) = refusal.message.split_once("one of ").unwrap();
+    let taken = names(listed.split(", "));
+    let messages = messages();
+    let shown = messages.iter().filter(|m| matches!(m.from, From::Client(_)) && m.key.starts_with("typed."));
+    assert_eq!(names(shown.map(|m| m.schema["properties"]["type"]["const"].as_str().unwrap())), taken);
+}
+
+#[test]
+fn every_method_has_a_request_and_a_result() {
+    let registry = registry();
+    let of_registry = names(registry.names());
+    let messages = messages();
+    for suffix in [".request", ".result"] {
+        let shown = messages.iter().filter_map(|m| m.key.strip_prefix("jsonrpc.")?.strip_suffix(suffix));
+        assert_eq!(names(shown), of_registry, "{suffix}");
+    }
+}
+
+#[test]
+fn every_code_has_an_example_in_both_dialects() {
+    let messages = messages();
+    let of = |key: &str| messages.iter().find(|m| m.key == key).unwrap();
+    for code in ErrorCode::ALL {
+        let typed = of("typed.error").examples.iter().any(|(_, frame)| frame["code"] == code.name());
+        let rpc = of("jsonrpc.error")
+            .examples
+            .iter()
+            .any(|(_, frame)| frame["error"]["data"]["code"] == code.name());
+        assert!(typed && rpc, "{}", code.name());
+    }
+}
+
+/// Fails when an object has a member its schema does not know, lacks one it requires, or a literal differs.
+fn judge(schema: &Value, value: &Value, at: &str) {
+    if let Some(literal) = schema.get("const") {
+        assert_eq!(value, literal, "{at}");
+    }
+    let (Some(object), Some(known)) = (value.as_object(), schema["properties"].as_object()) else { return };
+    for required in schema["required"].as_array().into_iter().flatten() {
+        assert!(object.contains_key(required.as_str().unwrap()), "{at} lacks {required}");
+    }
+    for (name, member) in object {
+        let schema =
+            known.get(name).unwrap_or_else(|| panic!("{at} has {name}, which the document does not know"));
+        judge(schema, member, &format!("{at}.{name}"));
+    }
+}
+
+#[test]
+fn examples_are_what_their_schemas_say() {
+    for message in messages() {
+        assert!(!message.examples.is_empty(), "{} has no example", message.key);
+        for (name, frame) in &message.examples {
+            assert!(frame.is_object(), "{}, {name}: not written", message.key);
+            judge(&message.schema, frame, &message.key);
+        }
+    }
+}
+
+#[test]
+fn references_lead_somewhere_and_every_message_is_used() {
+    let document = document(registry().openrpc_document());
+    let (mut seen, mut todo) = (BTreeSet::new(), vec![&document]);
+    while let Some(value) = todo.pop() {
+        if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+            assert!(document.pointer(&reference[1..]).is_some(), "{reference} leads nowhere");
+            seen.insert(reference.rsplit('/').next().unwrap().to_owned());
+        }
+        todo.extend(value.as_object().into_iter().flat_map(Map::values));
+        todo.extend(value.as_array().into_iter().flatten());
+    }
+    for key in document["components"]["messages"].as_object().unwrap().keys() {
+        assert!(seen.contains(key), "{key} is in no channel");
+    }
+    let operations: BTreeSet<_> = document["operations"].as_object().unwrap().keys().cloned().collect();
+    for message in messages() {
+        let of_its_own = operations.iter().any(|o| o.ends_with(&format!(".{}", message.key)));
+        assert_eq!(of_its_own, message.from != From::Reply, "{}", message.key);
+    }
+}

@@ -1,0 +1,154 @@
+//! Who sent a request: its address and agent, and on whose behalf it comes.
+//!
+//! Both are found once, by the outermost layer, and handed to handlers as extractors.
+
+use super::layer::RequestId;
+use super::problem::Problem;
+use crate::access::Caller;
+use crate::node::Node;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use fanfare_core::model::{ErrorCode, Refusal};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// The header of an API key.
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Characters of a `User-Agent` that are kept.
+const MAX_AGENT: usize = 256;
+/// Longest credential that is looked at.
+const MAX_CREDENTIAL_BYTES: usize = 8192;
+
+/// Where a request came from.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The client's address, behind trusted proxies too.
+    pub ip: IpAddr,
+    /// Its `User-Agent`, at most 256 characters, without control characters.
+    pub user_agent: Option<Arc<str>>,
+    /// The request's correlation id.
+    pub request_id: Arc<str>,
+    /// The page's origin, as the browser says.
+    pub origin: Option<Arc<str>>,
+}
+
+impl Client {
+    pub(super) fn of(request: &Request, ip: IpAddr, id: &RequestId) -> Self {
+        let text =
+            |name: HeaderName| request.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
+        let clean = |text: std::borrow::Cow<'_, str>| -> Arc<str> {
+            text.chars().filter(|c| !c.is_control()).take(MAX_AGENT).collect::<String>().into()
+        };
+        Self {
+            ip,
+            user_agent: text(header::USER_AGENT).map(clean),
+            request_id: id.0.as_str().into(),
+            origin: text(header::ORIGIN).map(clean),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let unknown = || Self {
+            ip: Ipv4Addr::UNSPECIFIED.into(),
+            user_agent: None,
+            request_id: "".into(),
+            origin: None,
+        };
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(unknown))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// What a request's headers present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presented<'a> {
+    Nothing,
+    Bearer(&'a str),
+    Key(&'a str),
+}
+
+/// Reads the credential of a request's headers. The same one twice is fine, two different ones are 400.
+pub(super) fn presented(headers: &HeaderMap) -> Result<Presented<'_>, Problem> {
+    let bearer = only(headers.get_all(header::AUTHORIZATION).iter())?;
+    let key = only(headers.get_all(API_KEY).iter())?;
+    match (bearer, key) {
+        (None, None) => Ok(Presented::Nothing),
+        (Some(_), Some(_)) => Err(two_credentials()),
+        (Some(value), None) => match bearer_of(value) {
+            Some(token) => Ok(Presented::Bearer(token)),
+            None => Err(bad_credential("send Authorization: Bearer and a token")),
+        },
+        (None, Some(value)) => match value.to_str() {
+            Ok(key) if !key.is_empty() && key.len() <= MAX_CREDENTIAL_BYTES => Ok(Presented::Key(key)),
+            _ => Err(bad_credential("the API key is not valid")),
+        },
+    }
+}
+
+fn only<'a>(mut all: impl Iterator<Item = &'a HeaderValue>) -> Result<Option<&'a HeaderValue>, Problem> {
+    let Some(first) = all.next() else { return Ok(None) };
+    if all.all(|other| other == first) { Ok(Some(first)) } else { Err(two_credentials()) }
+}
+
+/// The token of `Bearer token` (RFC 6750 section 2.1; the scheme has no case).
+fn bearer_of(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    let fits = !token.is_empty() && token.len() <= MAX_CREDENTIAL_BYTES;
+    (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
+}
+
+pub(super) fn two_credentials() -> Problem {
+    let detail = "two different credentials came with one request: send one";
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_field", detail)
+}
+
+pub(super) fn bad_credential(why: &'static str) -> Problem {
+    Refusal::new(ErrorCode::Unauthorized, why).into()
+}
+
+/// Finds out on whose behalf a request comes.
+pub(super) async fn caller(node: &Node, headers: &HeaderMap) -> Result<Caller, Problem> {
+    match presented(headers)? {
+        Presented::Nothing => Ok(Caller::Anonymous),
+        Presented::Bearer(token) => Ok(Caller::User(node.identity.bearer(token).await?)),
+        Presented::Key(key) => Ok(Caller::Server(node.identity.api_key(key).await?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(all: &[(&'static str, &'static str)]) -> HeaderMap {
+        all.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn one_credential_is_read_and_two_different_ones_are_refused() {
+        let bad =
+            |all: &[(&'static str, &'static str)]| presented(&headers(all)).unwrap_err().status.as_u16();
+        assert_eq!(presented(&headers(&[])).unwrap(), Presented::Nothing);
+        let twice = headers(&[("authorization", "bearer a.b.c"), ("authorization", "bearer a.b.c")]);
+        assert_eq!(presented(&twice).unwrap(), Presented::Bearer("a.b.c"));
+        assert_eq!(presented(&headers(&[("x-api-key", "fan_1")])).unwrap(), Presented::Key("fan_1"));
+        assert_eq!(bad(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]), 400);
+        assert_eq!(bad(&[("authorization", "Bearer a"), ("x-api-key", "k")]), 400);
+        for wrong in ["Bearer", "Bearer ", "Basic YTpi", "", "a.b.c"] {
+            assert_eq!(bad(&[("authorization", wrong)]), 401, "{wrong}");
+        }
+        assert_eq!(bad(&[("x-api-key", "")]), 401);
+    }
+}

@@ -1,0 +1,157 @@
+//! The refusals of the OpenAPI document: one body for all, and those that follow from what a route declares.
+
+use fanfare_core::model::ErrorCode;
+use serde_json::{Map, Value, json};
+
+/// Codes of HTTP alone, beside the wire's in lower case (`http-api.md`).
+pub(super) const OWN_CODES: [&str; 6] = [
+    "not_found",
+    "method_not_allowed",
+    "unsupported_media_type",
+    "upgrade_required",
+    "conflict",
+    "limit_exceeded",
+];
+
+/// A refusal many routes share: status, its name under `components.responses`, a code it has, a sentence, and which
+/// declarations it follows from.
+struct Shared {
+    status: u16,
+    name: &'static str,
+    code: &'static str,
+    what: &'static str,
+    when: fn(&Facts<'_>) -> bool,
+}
+
+/// What a route declares, as far as refusals follow from it.
+struct Facts<'a> {
+    path: &'a str,
+    operation: &'a Value,
+}
+
+impl Facts<'_> {
+    fn has_body(&self) -> bool {
+        self.operation.get("requestBody").is_some()
+    }
+
+    fn has_parameters(&self) -> bool {
+        self.operation["parameters"].as_array().is_some_and(|p| !p.is_empty())
+    }
+
+    /// Whether a credential is asked for, always or where `auth.require` is on.
+    fn may_need_credential(&self) -> bool {
+        self.operation["security"].as_array().is_some_and(|s| !s.is_empty())
+    }
+
+    fn is_probe(&self) -> bool {
+        matches!(self.path, "/livez" | "/readyz")
+    }
+}
+
+const SHARED: [Shared; 6] = [
+    Shared {
+        status: 400,
+        name: "BadRequest",
+        code: "invalid_field",
+        what: "A parameter, a header or the body is wrong; `errors` names what",
+        when: |f| f.has_body() || f.has_parameters(),
+    },
+    Shared {
+        status: 401,
+        name: "Unauthorized",
+        code: "unauthorized",
+        what: "A credential is missing or not valid",
+        when: |f| f.may_need_credential(),
+    },
+    Shared {
+        status: 408,
+        name: "RequestTimeout",
+        code: "invalid_message",
+        what: "The body did not arrive within server.body_timeout",
+        when: |f| f.has_body(),
+    },
+    Shared {
+        status: 413,
+        name: "ContentTooLarge",
+        code: "message_too_large",
+        what: "The body is larger than the limit of this route",
+        when: |f| f.has_body(),
+    },
+    Shared {
+        status: 415,
+        name: "UnsupportedMediaType",
+        code: "unsupported_media_type",
+        what: "The body is of another type than the route takes, or has a Content-Encoding",
+        when: |f| f.has_body(),
+    },
+    Shared {
+        status: 503,
+        name: "Unavailable",
+        code: "server_shutdown",
+        what: "The server is full, shutting down, or lacks a component it needs; Retry-After says when to come back",
+        when: |f| !f.is_probe(),
+    },
+];
+
+/// `components.responses`.
+pub(super) fn shared() -> Value {
+    let one = |s: &Shared| {
+        (s.name.to_owned(), json!({ "description": s.what, "content": content(s.status, s.code) }))
+    };
+    SHARED.iter().map(one).collect::<Map<_, _>>().into()
+}
+
+/// Gives a route's own refusals their body and adds those that follow from what it declares.
+pub(super) fn complete(path: &str, operation: &mut Value) {
+    let facts = Facts { path, operation };
+    let following: Vec<_> = SHARED.iter().filter(|s| (s.when)(&facts)).collect();
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for (status, response) in responses.iter_mut() {
+        let Some(status) = status.parse().ok().filter(|s| (400..600).contains(s)) else { continue };
+        if response.get("$ref").is_none() {
+            response["content"] = content(status, code_of(status));
+        }
+    }
+    for shared in following {
+        let to = format!("#/components/responses/{}", shared.name);
+        responses.entry(shared.status.to_string()).or_insert_with(|| json!({ "$ref": to }));
+    }
+    responses.sort_keys();
+}
+
+/// A code that answers with this status have.
+fn code_of(status: u16) -> &'static str {
+    match status {
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "not_found",
+        408 => "invalid_message",
+        409 => "conflict",
+        413 => "message_too_large",
+        415 => "unsupported_media_type",
+        426 => "upgrade_required",
+        429 => "rate_limited",
+        500 => "internal",
+        503 => "unavailable",
+        _ => "invalid_field",
+    }
+}
+
+fn content(status: u16, code: &str) -> Value {
+    let title = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Error");
+    let remedy = ErrorCode::ALL.iter().find(|c| c.name().eq_ignore_ascii_case(code)).map(|c| c.remedy());
+    let example = json!({ "type": format!("/docs#{code}"), "title": title, "status": status,
+        "detail": remedy.unwrap_or("What was wrong and what to do"), "code": code, "request_id": "1m7z92xkb0000vy28855" });
+    json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" }, "example": example } })
+}
+
+/// Lists every code there is in the schema of problems.
+pub(super) fn name_all_codes(document: &mut Value) {
+    let mut codes: Vec<String> = ErrorCode::ALL.iter().map(|code| code.name().to_ascii_lowercase()).collect();
+    let own = OWN_CODES.iter().filter(|own| !codes.iter().any(|c| c == *own)).map(|own| (*own).to_owned());
+    let own: Vec<_> = own.collect();
+    codes.extend(own);
+    if let Some(code) = document.pointer_mut("/components/schemas/Problem/properties/code") {
+        code["enum"] = codes.into();
+    }
+}

@@ -1,0 +1,142 @@
+//! Feeds over REST: what they are, how far they are, and their latest records (seed 002, `http-api.md`).
+
+use super::problem::Problem;
+use super::{Http, Json, ProblemBody};
+use axum::extract::{Path, State};
+use fanfare_feeds::{FeedsStatus, PartitionStatus, TopicStatus};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// What `GET /feeds` answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FeedList {
+    /// The data is made up: no Kafka is configured.
+    demo: bool,
+    /// A row for each topic and mapping.
+    feeds: Vec<Feed>,
+}
+
+/// A topic and what it feeds.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Feed {
+    /// The source's topic.
+    #[schema(example = "trade-info")]
+    topic: String,
+    /// The channel to subscribe to, or its template.
+    #[schema(example = "dashboard")]
+    channel: String,
+    /// The `type` of its deliveries.
+    #[serde(rename = "type")]
+    #[schema(example = "trade_data")]
+    kind: String,
+    /// Those this node reads.
+    partitions: Vec<FeedPartition>,
+}
+
+/// How far a partition was read.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FeedPartition {
+    /// Its number.
+    partition: i32,
+    /// The next offset to store.
+    offset: i64,
+    /// The end of its log.
+    end: i64,
+    /// Records behind.
+    lag: u64,
+    /// Seconds behind; 0 when nothing is.
+    lag_seconds: f64,
+    /// Its lag alert is raised.
+    alert: bool,
+    /// Why it stands still, when a bad record halted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    halted: Option<&'static str>,
+}
+
+impl From<FeedsStatus> for FeedList {
+    fn from(status: FeedsStatus) -> Self {
+        let feed = |t: TopicStatus| Feed {
+            topic: t.topic.to_string(),
+            channel: t.channel.to_string(),
+            kind: t.kind.to_string(),
+            partitions: t.partitions.into_iter().map(FeedPartition::from).collect(),
+        };
+        Self { demo: status.demo, feeds: status.feeds.into_iter().map(feed).collect() }
+    }
+}
+
+impl From<PartitionStatus> for FeedPartition {
+    fn from(p: PartitionStatus) -> Self {
+        let PartitionStatus { partition, offset, end, lag, lag_seconds, alert, halted } = p;
+        Self { partition, offset, end, lag, lag_seconds, alert, halted }
+    }
+}
+
+/// The feeds with their mapping, offsets and lag per partition.
+#[utoipa::path(get, path = "/feeds", tag = "Feeds", operation_id = "listFeeds", responses((status = 200, description = "The feeds of this node", body = FeedList)))]
+pub(super) async fn list(State(http): State<Http>) -> Json<FeedList> {
+    Json(http.node.feeds.status().into())
+}
+
+/// The latest records of a channel.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Latest {
+    /// The channel.
+    #[schema(example = "dashboard")]
+    channel: String,
+    /// The last frame of each type, and of each key where the feed keeps those, in the order in which they came.
+    #[schema(value_type = Vec<FeedFrame>)]
+    items: Vec<Box<RawValue>>,
+}
+
+/// A delivery as subscribers get it.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes in the document what is passed on as it is")]
+pub(super) struct FeedFrame {
+    /// The `type` of the mapping.
+    #[serde(rename = "type")]
+    #[schema(example = "trade_data")]
+    kind: String,
+    /// The channel.
+    channel: String,
+    /// The record's value as it was produced.
+    #[schema(value_type = serde_json::Value)]
+    data: serde_json::Value,
+    /// The record's time.
+    #[schema(format = "date-time")]
+    timestamp: String,
+    /// Where it is from.
+    source: FeedSource,
+    /// The record's key, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+/// A record's position at its source.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes in the document what is passed on as it is")]
+pub(super) struct FeedSource {
+    /// The topic.
+    topic: String,
+    /// The partition.
+    partition: i32,
+    /// The offset in it.
+    offset: i64,
+}
+
+/// The last frame of each type (and key) of a channel.
+#[utoipa::path(get, path = "/feeds/{channel}/latest", tag = "Feeds", operation_id = "latestOfFeed",
+    params(("channel" = String, Path, description = "The channel's name, percent-encoded", min_length = 1, max_length = 255)), responses(
+    (status = 200, description = "The latest records", body = Latest),
+    (status = 404, description = "No such channel", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn latest(
+    State(http): State<Http>,
+    Path(channel): Path<String>,
+) -> Result<Json<Latest>, Problem> {
+    http.node.feeds.options(&channel)?;
+    let frames = http.node.topics.latest(&channel);
+    let raw = |body: &str| RawValue::from_string(format!("{{{body}}}")).unwrap_or_default();
+    let items = frames.iter().map(|record| raw(&record.body)).collect();
+    Ok(Json(Latest { channel, items }))
+}

@@ -1,0 +1,117 @@
+//! `POST /sessions/{code}/send`, `POST /sessions/broadcast`: an app's backend speaks to its sessions by their codes.
+//!
+//! The payload's JSON reaches the session's connection byte for byte, in the connection's own dialect.
+
+use super::client::Client;
+use super::problem::Problem;
+use super::{Http, ProblemBody, body, json_type};
+use crate::access::Caller;
+use crate::config::Scope;
+use crate::node::{Node, unix_ms};
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::session::SessionCode;
+use fanfare_dialects::scan::{self, MAX_PAYLOAD_DEPTH};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// What is sent.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Message {
+    /// Any JSON; arrives byte for byte.
+    #[schema(value_type = Value)]
+    payload: Box<RawValue>,
+}
+
+/// Where a message went.
+#[derive(serde::Serialize, ToSchema)]
+pub(super) struct Sent {
+    /// Connections: of the session 1, or 0 while it has none; of a broadcast all there are.
+    delivered: u64,
+}
+
+/// Sends JSON to the connection of one session.
+#[utoipa::path(post, path = "/sessions/{code}/send", tag = "Sessions", operation_id = "sendToSession", request_body = Message,
+    params(("code" = String, Path, description = "The session's code, in any case", example = "happy-panda-42")), responses(
+    (status = 200, description = "Sent; 0 when the session has no connection now", body = Sent),
+    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No good credential", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Needs an API key with the scope `sessions`, or an admin", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "No such session", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn send(
+    State(http): State<Http>,
+    client: Client,
+    caller: Caller,
+    code: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, Problem> {
+    let node = &http.node;
+    let payload = payload(node, &caller, &client, &headers, content).await?;
+    let code = code.ok().and_then(|Path(code)| SessionCode::parse(&code));
+    let known = code.filter(|code| node.sessions.info(*code, unix_ms()).is_some());
+    let Some(code) = known else {
+        return Err(Refusal::new(ErrorCode::NotFound, "there is no session of this code").into());
+    };
+    let delivered = u64::from(node.send_to_session(code, payload));
+    Ok(sent(StatusCode::OK, delivered))
+}
+
+/// Sends JSON to every connection that has a session.
+#[utoipa::path(post, path = "/sessions/broadcast", tag = "Sessions", operation_id = "broadcastToSessions", request_body = Message, responses(
+    (status = 202, description = "On its way to so many connections", body = Sent),
+    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "No good credential", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Needs an API key with the scope `sessions`, or an admin", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn broadcast(
+    State(http): State<Http>,
+    client: Client,
+    caller: Caller,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, Problem> {
+    let node = &http.node;
+    let payload = payload(node, &caller, &client, &headers, content).await?;
+    node.broadcast(&payload);
+    Ok(sent(StatusCode::ACCEPTED, node.admission.open() as u64))
+}
+
+fn sent(status: StatusCode, delivered: u64) -> Response {
+    let body = serde_json::to_string(&Sent { delivered }).unwrap_or_default();
+    (status, json_type(), body).into_response()
+}
+
+/// The payload of one who may send.
+async fn payload(
+    node: &Node,
+    caller: &Caller,
+    client: &Client,
+    headers: &HeaderMap,
+    content: Body,
+) -> Result<Arc<str>, Problem> {
+    caller.scope(Scope::Sessions)?;
+    node.take_message(client.ip, caller)?;
+    let text = body::json_text(node, headers, content, node.config.limits.max_message_bytes.len()).await?;
+    let message: Message = serde_json::from_str(&text).map_err(|error| match error.is_data() {
+        true => Problem::invalid("payload", "the body is an object with payload and nothing else"),
+        false => Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON").into(),
+    })?;
+    let payload = message.payload.get();
+    if scan::facts(payload).depth > MAX_PAYLOAD_DEPTH {
+        return Err(Refusal::new(ErrorCode::InvalidJson, "payload nests deeper than 128 levels").into());
+    }
+    Ok(payload.into())
+}

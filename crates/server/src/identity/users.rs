@@ -1,0 +1,173 @@
+//! Users who are there: their connections, what they may do at a time, and whether they are online.
+//!
+//! A user comes online with the first connection and goes offline `presence.grace` after the last one closed, so that a
+//! reload is not seen. Buckets belong to the user and not to a connection: more sockets do not buy more messages.
+
+use crate::access::Principal;
+use crate::admission::Rate;
+use fanfare_core::hub::ConnAddr;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// All users who are online or were a moment ago.
+#[derive(Debug)]
+pub(crate) struct Users {
+    by_id: Mutex<HashMap<Arc<str>, Arc<UserState>>>,
+    grace_ms: u64,
+    max_connections: usize,
+    messages: Option<Rate>,
+    commands: Option<Rate>,
+}
+
+/// A user who is there.
+#[derive(Debug)]
+pub(crate) struct UserState {
+    id: Arc<str>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Connections, those on their way to a shard included.
+    count: usize,
+    placed: Vec<(ConnAddr, Arc<str>)>,
+    /// When the last connection closed.
+    left_at_ms: u64,
+    messages: u64,
+    commands: u64,
+}
+
+/// A user's connection; gives its place back when dropped.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) state: Arc<UserState>,
+    users: Arc<Users>,
+    addr: Option<ConnAddr>,
+    /// The client was told that its token ends.
+    pub(crate) warned: bool,
+    /// What the table `sessions` gets when the connection closes.
+    pub(crate) facts: Facts,
+}
+
+/// What is known of a connection that has a user.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) connected_at_ms: u64,
+    pub(crate) user_agent: Option<Arc<str>>,
+    /// Texts that came from the client.
+    pub(crate) received: u64,
+}
+
+impl Users {
+    /// Nobody yet. A cap of 0 is none.
+    pub(crate) fn new(
+        grace_ms: u64,
+        max_connections: usize,
+        messages: Option<Rate>,
+        commands: Option<Rate>,
+    ) -> Arc<Self> {
+        Arc::new(Self { by_id: Mutex::default(), grace_ms, max_connections, messages, commands })
+    }
+
+    /// Counts a connection of a user in; `None` when there are as many as `limits.max_connections_per_user` allows.
+    pub(crate) fn enter(self: &Arc<Self>, principal: Arc<Principal>) -> Option<Box<Login>> {
+        let mut all = self.by_id.lock();
+        let id = &principal.user_id;
+        let fresh = || Arc::new(UserState { id: id.clone(), inner: Mutex::default() });
+        let state = all.entry(id.clone()).or_insert_with(fresh).clone();
+        let mut inner = state.inner.lock();
+        if self.max_connections > 0 && inner.count >= self.max_connections {
+            return None;
+        }
+        inner.count += 1;
+        drop(inner);
+        drop(all);
+        let (users, facts) = (self.clone(), Facts::default());
+        Some(Box::new(Login { principal, state, users, addr: None, warned: false, facts }))
+    }
+
+    /// Distinct users online, those within their grace included.
+    pub(crate) fn online(&self) -> u64 {
+        self.by_id.lock().len() as u64
+    }
+
+    /// The connections of a user's login, or of all of them.
+    pub(crate) fn connections(&self, user_id: &str, session_id: Option<&str>) -> Vec<ConnAddr> {
+        let Some(state) = self.by_id.lock().get(user_id).cloned() else { return Vec::new() };
+        let inner = state.inner.lock();
+        let wanted = inner.placed.iter().filter(|(_, sid)| session_id.is_none_or(|wanted| **sid == *wanted));
+        wanted.map(|(addr, _)| *addr).collect()
+    }
+
+    /// Takes users offline whose grace is over.
+    pub(crate) fn sweep(&self, now_ms: u64) {
+        self.by_id.lock().retain(|_, state| {
+            let inner = state.inner.lock();
+            inner.count > 0 || now_ms < inner.left_at_ms + self.grace_ms
+        });
+    }
+
+    /// Takes one message out of a user's bucket.
+    ///
+    /// # Errors
+    /// Milliseconds until there is one.
+    pub(crate) fn take_message(&self, user: &UserState, now_ns: u64) -> Result<(), u64> {
+        self.messages.map_or(Ok(()), |rate| rate.take(&mut user.inner.lock().messages, 1, now_ns))
+    }
+
+    /// Takes one server command out of a user's bucket.
+    ///
+    /// # Errors
+    /// Milliseconds until there is one.
+    pub(crate) fn take_command(&self, user: &UserState, now_ns: u64) -> Result<(), u64> {
+        self.commands.map_or(Ok(()), |rate| rate.take(&mut user.inner.lock().commands, 1, now_ns))
+    }
+}
+
+impl Users {
+    /// Takes one server command out of the bucket of a connection without a user.
+    ///
+    /// # Errors
+    /// Milliseconds until there is one.
+    pub(crate) fn take_command_of(&self, bucket: &mut u64, now_ns: u64) -> Result<(), u64> {
+        self.commands.map_or(Ok(()), |rate| rate.take(bucket, 1, now_ns))
+    }
+}
+
+impl Login {
+    /// Notes where the connection is.
+    pub(crate) fn place(&mut self, addr: ConnAddr) {
+        self.addr = Some(addr);
+        self.state.inner.lock().placed.push((addr, self.principal.session_id.clone()));
+    }
+
+    /// A newer token of the same login.
+    pub(crate) fn refresh(&mut self, principal: Arc<Principal>) {
+        self.principal = principal;
+        self.warned = false;
+    }
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        // The lock of all comes first, as where connections enter, so that nobody enters a user who is being forgotten.
+        let all = self.users.by_id.lock();
+        let mut inner = self.state.inner.lock();
+        inner.count = inner.count.saturating_sub(1);
+        if let Some(addr) = self.addr {
+            inner.placed.retain(|(placed, _)| *placed != addr);
+        }
+        inner.left_at_ms = crate::node::unix_ms();
+        drop(inner);
+        drop(all);
+    }
+}
+
+impl UserState {
+    /// The user's id.
+    pub(crate) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+}

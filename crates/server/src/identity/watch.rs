@@ -1,0 +1,39 @@
+//! Ends the connections of logins that ended elsewhere: by a command beside this server, or on another node.
+//!
+//! What this process ends acts at once ([`Node::end_sessions`]); here the store is asked twice a second for the rest.
+
+use crate::node::{Node, unix_ms};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often the store is asked.
+const EVERY: Duration = Duration::from_millis(500);
+/// How far back each look goes: clocks of nodes differ, and a commit can become visible late.
+const OVERLAP_MS: i64 = 10_000;
+/// How often the last use of logins is written, in looks.
+const WRITE_SEEN: u64 = 20;
+
+/// Runs until the task is dropped.
+pub(crate) async fn watch(node: Arc<Node>) {
+    let mut every = interval(EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known: HashMap<String, i64> = HashMap::new();
+    let mut since = unix_ms() as i64;
+    for look in 0_u64.. {
+        every.tick().await;
+        let now = unix_ms() as i64;
+        // A store that does not answer is told by its own health; the next look goes back to where this one began.
+        if let Ok(ended) = node.store.ended_since(since - OVERLAP_MS).await {
+            let fresh: Vec<_> =
+                ended.into_iter().filter(|e| known.insert(e.id.clone(), e.ended_at).is_none()).collect();
+            node.end_sessions(&fresh);
+            known.retain(|_, at| *at >= now - 3 * OVERLAP_MS);
+            since = now;
+        }
+        if look % WRITE_SEEN == WRITE_SEEN - 1 {
+            node.identity.write_seen().await;
+        }
+    }
+}

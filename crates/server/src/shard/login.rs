@@ -1,0 +1,286 @@
+//! Logging in on an open connection, and what a login means for it.
+//!
+//! A frame that carries a token is set aside, nothing behind it is looked at, and its tokens are verified on the runtime; then
+//! the frame runs as any other, with the outcomes in [`Driver::verified`]. So answers keep the order of the frames and no
+//! shard waits for the store.
+
+use super::conn::{Language, Phase, Rare};
+use super::post::{NewSession, ToShard};
+use super::{Driver, conn_interest};
+use crate::access::Principal;
+use crate::audit::{AuditEvent, Outcome};
+use crate::credentials::{self, Verified, Wanted};
+use fanfare_core::hub::ConnAddr;
+use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::ports::Info;
+use fanfare_core::session::{Opened, SessionCode};
+use fanfare_store::ConnectionRow;
+use std::sync::Arc;
+
+/// How long before the end of a token its client is told, in milliseconds (`accounts-and-messages.md` "Login").
+const WARN_MS: u64 = 60_000;
+
+/// A login that was carried out.
+pub(super) struct Authenticated {
+    pub(super) principal: Arc<Principal>,
+    pub(super) session_code: String,
+    pub(super) resume_token: String,
+}
+
+impl Driver {
+    /// Sets a frame aside when it carries a token; says whether it did.
+    pub(super) fn set_aside(&mut self, slot: u32, text: &str) -> bool {
+        let jsonrpc = self.conns[slot as usize].language == Language::JsonRpc;
+        let wanted = if jsonrpc { credentials::of_jsonrpc(text) } else { credentials::of_typed(text) };
+        if wanted.is_empty() || self.draining {
+            return false;
+        }
+        self.conns[slot as usize].rare().verifying = true;
+        self.verify(self.hub.addr(slot), text.to_owned(), wanted);
+        true
+    }
+
+    fn verify(&self, addr: ConnAddr, text: String, wanted: Wanted) {
+        let node = self.node.clone();
+        self.node.runtime.spawn(async move {
+            let verified = credentials::verify(&node.identity, wanted).await;
+            let back = move |driver: &mut Driver| driver.run_verified(addr, &text, verified);
+            node.post(usize::from(addr.shard()), ToShard::Task(Box::new(back)));
+        });
+    }
+
+    /// A frame that was set aside runs, then reading goes on.
+    fn run_verified(&mut self, addr: ConnAddr, text: &str, verified: Verified) {
+        let Some(slot) = self.hub.slot_of(addr) else { return };
+        self.conns[slot as usize].rare().verifying = false;
+        if !self.conns[slot as usize].is_open() {
+            return;
+        }
+        self.out.clear();
+        self.out_messages = 0;
+        self.verified = verified;
+        self.carry_out(slot, text);
+        self.verified = Verified::default();
+        self.flush_out(slot);
+        if let Some(session) = self.welcome_owed.take() {
+            self.welcome(slot, &session);
+        }
+        if !self.hub.is_paused(slot) {
+            self.unpause(slot);
+        }
+    }
+
+    /// Logs a connection in, or keeps it logged in with a newer token of the same login.
+    pub(super) fn authenticate(&mut self, slot: u32, token: &str) -> Result<Authenticated, Refusal> {
+        let principal = self.verified.login(token)?;
+        if self.conns[slot as usize].system {
+            let why = "auth frames are for /ws and /rpc; connect anew with the newer token";
+            return Err(Refusal::new(ErrorCode::InvalidMessageType, why).field("type"));
+        }
+        if self.node.has_ended(&principal.session_id) {
+            return Err(
+                Refusal::new(ErrorCode::Unauthorized, "this login has ended: log in again").field("token")
+            );
+        }
+        match &self.conns[slot as usize].login {
+            Some(login) => {
+                let own = &login.principal;
+                if own.user_id != principal.user_id || own.session_id != principal.session_id {
+                    let why = "this connection is logged in already: a newer token must be of the same login";
+                    return Err(Refusal::new(ErrorCode::Unauthorized, why).field("token"));
+                }
+                self.keep_logged_in(slot, principal)
+            }
+            None => self.log_in(slot, principal),
+        }
+    }
+
+    fn keep_logged_in(&mut self, slot: u32, principal: Arc<Principal>) -> Result<Authenticated, Refusal> {
+        let conn = &mut self.conns[slot as usize];
+        let code = conn.session.ok_or_else(session_ended)?;
+        let resume_token = self.node.sessions.reissue(code, self.now.ms).ok_or_else(session_ended)?;
+        if let Some(login) = conn.login.as_mut() {
+            login.refresh(principal.clone());
+        }
+        self.node.remember(code, &principal);
+        Ok(Authenticated { principal, session_code: code.to_string(), resume_token })
+    }
+
+    fn log_in(&mut self, slot: u32, principal: Arc<Principal>) -> Result<Authenticated, Refusal> {
+        let node = self.node.clone();
+        let Some(mut login) = node.users.enter(principal.clone()) else {
+            node.metrics.refused_by("connections_per_user");
+            let why = "limits.max_connections_per_user is reached";
+            return Err(Refusal::new(ErrorCode::LimitExceeded, why));
+        };
+        let addr = self.hub.addr(slot);
+        let now = self.now.ms;
+        let opened = match self.conns[slot as usize].session {
+            // The session keeps its data and gets a new name, so that nobody who knew the old one comes along.
+            Some(code) => node.sessions.renew(code, &principal.user_id, now)?,
+            None => {
+                let opened = node.sessions.open(Some(&principal.user_id), now)?;
+                node.sessions.attach(opened.code, opened.generation, addr, now);
+                self.welcome_owed = Some(owed(&opened));
+                opened
+            }
+        };
+        node.remember(opened.code, &principal);
+        login.place(addr);
+        login.facts.connected_at_ms = now;
+        let conn = &mut self.conns[slot as usize];
+        login.facts.user_agent = conn.rare().agent.take();
+        conn.rare().authenticate_by = None;
+        conn.session = Some(opened.code);
+        if let Some(permit) = conn.permit.as_mut() {
+            permit.authenticated();
+        }
+        conn.login = Some(login);
+        Ok(Authenticated { principal, session_code: opened.code.to_string(), resume_token: opened.token })
+    }
+
+    // --- server commands --------------------------------------------------------------------------------------------
+
+    /// Takes one server command out of the user's bucket, or of the connection's where there is no user.
+    pub(super) fn admit_command(&mut self, slot: u32) -> Result<(), Refusal> {
+        let now = self.now.ns;
+        let conn = &mut self.conns[slot as usize];
+        let taken = match &conn.login {
+            Some(login) => self.node.users.take_command(&login.state, now),
+            None => self.node.users.take_command_of(&mut conn.rare().commands, now),
+        };
+        taken.map_err(|wait| {
+            self.node.metrics.refused_by("command");
+            let why = "too many server commands; this one was not carried out";
+            Refusal::new(ErrorCode::RateLimited, why).retry_after(wait)
+        })
+    }
+
+    /// Writes a server command down: its name and outcome, never its parameters.
+    pub(super) fn note_command(&mut self, slot: u32, command: &'static str, succeeded: bool) {
+        let conn = &self.conns[slot as usize];
+        let outcome = if succeeded { Outcome::Success } else { Outcome::Failure };
+        let mut event = AuditEvent::new("server_command", outcome).detail("command", command);
+        if let Some(login) = &conn.login {
+            event = event.user(&login.principal.user_id).session(&login.principal.session_id);
+        }
+        if let Some(permit) = &conn.permit {
+            event = event.ip(permit.address());
+        }
+        self.node.audit.record(event);
+    }
+
+    // --- ends of tokens ---------------------------------------------------------------------------------------------
+
+    /// Writes a connection of a user down that has closed (table `sessions` of seed 003).
+    pub(super) fn write_down(&mut self, slot: u32, code: u16, sent: u32) {
+        let conn = &self.conns[slot as usize];
+        let Some(login) = &conn.login else { return };
+        let ip = conn.permit.as_ref().map(crate::admission::Permit::address);
+        self.node.connections_log.closed(ConnectionRow {
+            user_id: login.principal.user_id.to_string(),
+            session_code: conn.session.map(|code| code.to_string()).unwrap_or_default(),
+            connected_at: login.facts.connected_at_ms as i64,
+            disconnected_at: self.now.ms as i64,
+            messages_sent: i64::from(sent),
+            messages_received: login.facts.received as i64,
+            ip_address: ip.map(|ip| ip.to_string()),
+            user_agent: login.facts.user_agent.as_deref().map(str::to_owned),
+            close_code: Some(i64::from(code)),
+        });
+    }
+
+    /// Looks at the ends of a connection's login and of the subscriptions that tokens opened.
+    pub(super) fn look_at_tokens(&mut self, slot: u32) {
+        let now = self.now.ms;
+        let conn = &mut self.conns[slot as usize];
+        if conn.phase != Phase::Open {
+            return;
+        }
+        if let Some(login) = conn.login.as_mut() {
+            let ends = login.principal.expires_at_ms;
+            if now >= ends {
+                self.hub.close_after(slot, None, 4401, "token expired", &mut self.sockets);
+                return;
+            }
+            if now + WARN_MS >= ends && !login.warned {
+                login.warned = true;
+                self.tell(slot, &Info::TokenExpiring { expires_at_ms: ends });
+            }
+        }
+        let over = |rare: &mut Box<Rare>| {
+            let ended: Vec<_> = rare.grants.extract_if(.., |(_, ends)| now >= *ends).collect();
+            ended
+        };
+        let ended = self.conns[slot as usize].rare.as_mut().map(over).unwrap_or_default();
+        for (topic, _) in ended {
+            self.end_subscription(slot, &topic);
+        }
+    }
+
+    fn end_subscription(&mut self, slot: u32, topic: &str) {
+        if !self.hub.hears(slot, topic) {
+            return;
+        }
+        let Ok(topic_ref) = fanfare_core::model::TopicRef::parse(topic) else { return };
+        let unsubscribe = fanfare_core::model::Unsubscribe { topic: topic_ref, client_id: None };
+        let mut out = Vec::new();
+        let _was_subscribed = self.hub.unsubscribe(slot, &unsubscribe, self.now.ms, &mut out);
+        if !out.is_empty() {
+            self.hub.reply(slot, &out, 1, &mut self.sockets);
+        }
+        self.tell(slot, &Info::SubscriptionExpired { topic });
+    }
+
+    /// Notes that a token keeps a subscription open until then.
+    pub(super) fn note_grant(&mut self, slot: u32, topic: &str, ends_ms: u64) {
+        let grants = &mut self.conns[slot as usize].rare().grants;
+        match grants.iter_mut().find(|(known, _)| **known == *topic) {
+            Some((_, ends)) => *ends = ends_ms.max(*ends),
+            None => grants.push((topic.into(), ends_ms)),
+        }
+    }
+
+    /// A subscription is no longer open: no token keeps it.
+    pub(super) fn forget_grant(&mut self, slot: u32, topic: &str) {
+        if let Some(rare) = self.conns[slot as usize].rare.as_mut() {
+            rare.grants.retain(|(known, _)| **known != *topic);
+        }
+    }
+
+    /// Tells one connection something unasked.
+    pub(super) fn tell(&mut self, slot: u32, info: &Info<'_>) {
+        let mut out = Vec::new();
+        self.node.topics.encoders()[usize::from(self.variant(slot))].info(info, self.now.ms, &mut out);
+        self.hub.reply(slot, &out, 1, &mut self.sockets);
+    }
+
+    /// Who is logged in on a new connection takes their place; a login that ended on the way ends it.
+    pub(super) fn seat(&mut self, slot: u32, addr: ConnAddr, code: Option<SessionCode>) {
+        let node = self.node.clone();
+        let now = self.now.ms;
+        let Some(login) = self.conns[slot as usize].login.as_mut() else { return };
+        login.place(addr);
+        login.facts.connected_at_ms = now;
+        if let Some(code) = code {
+            node.remember(code, &login.principal);
+        }
+        if node.has_ended(&login.principal.session_id) {
+            self.hub.close_after(slot, None, 4401, "session ended", &mut self.sockets);
+            self.watch(slot, conn_interest::READ, true);
+        }
+    }
+}
+
+fn owed(opened: &Opened) -> NewSession {
+    NewSession {
+        code: opened.code,
+        generation: opened.generation,
+        token: opened.token.clone(),
+        resumed: false,
+    }
+}
+
+fn session_ended() -> Refusal {
+    Refusal::new(ErrorCode::Unauthorized, "the session has ended: connect anew")
+}

@@ -1,0 +1,166 @@
+//! The store's life in this process: which one, opened how, and what its end means.
+//!
+//! A start that cannot have its store ends with status 2 and one line that names `store.url`, within a minute. While the
+//! server runs a store that is away shows as `degraded` in `/health` and as `fanfare_store_up` 0, and is tried again with
+//! every request; one that has failed for good (a failed fsync, a corrupt file) ends the process, because whatever it
+//! acknowledged next could be lost.
+
+use crate::config::{Config, ConfigError, Durability as Configured};
+use crate::telemetry::histogram::{Histogram, LATENCY_NS};
+use crate::telemetry::metrics::Metrics;
+use fanfare_core::hub::Backpressure;
+use fanfare_core::topics::TopicOptions;
+use fanfare_store::{Durability, KeptTopic, Store, StoreError, StoreOptions};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Upper bounds of the units in a commit.
+const BATCH_ROWS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+/// Longest time a start waits for its store.
+const START: Duration = Duration::from_secs(55);
+/// The status of a process that failed inside (`EX_SOFTWARE`).
+const FAILED: i32 = 70;
+
+/// Commits, as metrics.
+#[derive(Debug)]
+pub struct Commits {
+    /// Time of a commit in nanoseconds.
+    pub took: Histogram,
+    /// Units in it.
+    pub rows: Histogram,
+}
+
+impl Default for Commits {
+    fn default() -> Self {
+        Self { took: Histogram::new(LATENCY_NS), rows: Histogram::new(BATCH_ROWS) }
+    }
+}
+
+/// Which store the configuration names.
+pub fn options(config: &Config) -> StoreOptions {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    StoreOptions {
+        durability: match config.store.durability {
+            Configured::PowerSafe => Durability::PowerSafe,
+            Configured::ProcessSafe => Durability::ProcessSafe,
+            Configured::Memory => Durability::Memory,
+        },
+        pool: threads.clamp(2, 16),
+        ..StoreOptions::new(config.store.url.0.expose(), &config.data_dir)
+    }
+}
+
+/// Opens the store for `fanfare serve`: counts its commits, and ends the process when it has failed for good.
+///
+/// # Errors
+/// One line that names `store.url`.
+pub async fn open_to_serve(config: &Config, commits: Arc<Commits>) -> Result<Store, ConfigError> {
+    let mut options = options(config);
+    options.on_commit = Some(Arc::new(move |took, rows| {
+        commits.took.observe(took.as_nanos() as u64);
+        commits.rows.observe(rows as u64);
+    }));
+    options.on_fatal = Some(Arc::new(|error| end_at_once(error)));
+    within(START, Store::open(options)).await
+}
+
+/// Opens the store for a command, beside a running server if there is one.
+///
+/// # Errors
+/// One line that names `store.url`.
+pub async fn open(config: &Config) -> Result<Store, ConfigError> {
+    within(START, Store::open(StoreOptions { pool: 1, ..options(config) })).await
+}
+
+/// Opens the store for a command that only looks. Nothing is made or migrated.
+///
+/// # Errors
+/// One line that names `store.url`.
+pub async fn open_to_read(config: &Config) -> Result<Store, ConfigError> {
+    let steps = within(START, fanfare_store::migrate::status(&options(config))).await?;
+    if steps.iter().all(|step| step.applied_at.is_none()) {
+        return Err(ConfigError::key("store.url", "there is no store yet; a server makes it when it starts"));
+    }
+    if let Some(step) = steps.iter().find(|step| step.applied_at.is_none()) {
+        let why = format!("the store has not got migration {} yet; run: fanfare migrate up", step.version);
+        return Err(ConfigError::key("store.url", why));
+    }
+    open(config).await
+}
+
+/// Makes the data folder, private where it is new.
+///
+/// # Errors
+/// One line that names `data_dir`.
+pub fn make_folder(config: &Config) -> Result<(), ConfigError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+    let failed = |e: std::io::Error| {
+        ConfigError::key("data_dir", format!("{} cannot be made: {e}", config.data_dir.display()))
+    };
+    made.map_err(failed)
+}
+
+async fn within<T>(
+    time: Duration,
+    opening: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, ConfigError> {
+    match tokio::time::timeout(time, opening).await {
+        Ok(opened) => opened.map_err(|error| wrong(&error)),
+        Err(_) => Err(ConfigError::key("store.url", format!("the store did not answer within {time:?}"))),
+    }
+}
+
+/// An error of the store as the one line of a command.
+pub fn wrong(error: &StoreError) -> ConfigError {
+    let text = error.to_string();
+    ConfigError::key("store.url", text.strip_prefix("store.url: ").unwrap_or(&text))
+}
+
+/// How a kept topic differs from what the configuration says of it; `None` when it does not.
+pub fn topic_options(plain: TopicOptions, kept: &KeptTopic) -> Option<TopicOptions> {
+    let mut options = plain;
+    match kept.backpressure.as_deref() {
+        Some("drop_oldest") => options.backpressure = Backpressure::DropOldest,
+        Some("disconnect") => options.backpressure = Backpressure::Disconnect,
+        _ => {}
+    }
+    if let Some(size) = kept.history_size {
+        options.retention.size = usize::try_from(size).unwrap_or_default();
+    }
+    if let Some(ttl) = kept.history_ttl_ms {
+        options.retention.ttl_ms = ttl.max(0).unsigned_abs();
+    }
+    (options != plain).then_some(options)
+}
+
+/// A topic as it is kept: with what differs from what the configuration says of it.
+pub fn kept_topic(name: &str, plain: TopicOptions, is: TopicOptions, now_ms: u64) -> KeptTopic {
+    let (was, has) = (plain.retention, is.retention);
+    KeptTopic {
+        name: name.to_owned(),
+        backpressure: (is.backpressure != plain.backpressure).then(|| match is.backpressure {
+            Backpressure::Disconnect => "disconnect".to_owned(),
+            Backpressure::DropOldest => "drop_oldest".to_owned(),
+        }),
+        history_size: (has.size != was.size).then_some(has.size as i64),
+        history_ttl_ms: (has.ttl_ms != was.ttl_ms).then_some(has.ttl_ms as i64),
+        created_at: now_ms as i64,
+    }
+}
+
+/// Puts the store's state and commits among the metrics.
+pub fn watch(metrics: &Metrics, store: &Store, commits: Arc<Commits>) {
+    let store = store.clone();
+    metrics.watch("fanfare_store_up", "Whether the store answers", move || u64::from(store.status().up));
+    metrics.watch_commits(commits);
+}
+
+/// What the process does when the store has failed for good. Nothing is finished in order: it could only be lost.
+fn end_at_once(error: &StoreError) {
+    tracing::error!(%error, "the process ends so that its supervisor starts it anew");
+    let _best_effort =
+        writeln!(std::io::stderr().lock(), "fanfare: store.url: {error}; nothing more is acknowledged");
+    std::process::exit(FAILED);
+}

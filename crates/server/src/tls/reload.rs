@@ -1,0 +1,77 @@
+//! A new certificate without a restart: at SIGHUP, and when a look once a minute finds other files.
+//!
+//! The pair is read and checked first. A good one serves every handshake from then on; a bad one changes nothing and is
+//! told once, until the files change again or SIGHUP asks.
+
+use super::Tls;
+use crate::config::ConfigError;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+/// Between two looks at the files.
+const LOOK: Duration = Duration::from_secs(60);
+/// Looks between two warnings of the same end.
+const LOOKS_A_DAY: u32 = 24 * 60;
+
+/// What the files held when they were last tried.
+type Seen = Option<(Vec<u8>, Vec<u8>)>;
+
+/// Listens for SIGHUP from now on; the future renews the certificate until it is dropped.
+///
+/// # Errors
+/// When the signal cannot be listened for.
+pub fn reload(tls: Tls) -> std::io::Result<impl Future<Output = ()>> {
+    Ok(renewing(tls, signal(SignalKind::hangup())?))
+}
+
+async fn renewing(tls: Tls, mut hangup: Signal) {
+    let mut every = interval_at(Instant::now() + LOOK, LOOK);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = tls.files.bytes().ok();
+    let mut looks = 0_u32;
+    loop {
+        let asked = tokio::select! {
+            told = hangup.recv() => { if told.is_none() { std::future::pending::<()>().await } true }
+            _ = every.tick() => false,
+        };
+        looks = looks.wrapping_add(1);
+        let (look, remind) = (tls.clone(), looks.is_multiple_of(LOOKS_A_DAY));
+        let looked = tokio::task::spawn_blocking(move || {
+            look.renew(&mut seen, asked);
+            if remind && let Ok(certificate) = look.files.read() {
+                certificate.warn_of_end();
+            }
+            seen
+        });
+        seen = match looked.await {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::error!(%error, "the certificate could not be looked at");
+                None
+            }
+        };
+    }
+}
+
+impl Tls {
+    /// Tries the files if they are new or somebody `asked`.
+    fn renew(&self, seen: &mut Seen, asked: bool) {
+        let now = self.files.bytes();
+        if !asked && now.as_ref().ok() == seen.as_ref() {
+            return;
+        }
+        *seen = now.as_ref().ok().cloned();
+        match self.swap() {
+            Ok(()) => tracing::info!("tls.cert was read anew; new connections get it"),
+            Err(error) => tracing::error!(%error, "the new certificate is of no use; the old one stays"),
+        }
+    }
+
+    fn swap(&self) -> Result<(), ConfigError> {
+        let certificate = self.files.read()?;
+        certificate.warn();
+        *self.current.0.write() = certificate.certified;
+        Ok(())
+    }
+}

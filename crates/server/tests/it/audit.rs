@@ -1,0 +1,189 @@
+//! The audit log through the real binary: what is written, what `audit verify` finds, what `audit tail` shows.
+
+use crate::ops::{Again, administrator, command, intact, refused, rows, said, succeeded};
+use crate::people::{Person, roomy};
+use fanfare_testkit::raw_http::Request;
+use fanfare_testkit::server::{PATIENCE, Signal};
+use rusqlite::Connection;
+use std::path::Path;
+
+#[track_caller]
+fn events(data_dir: &Path) -> Vec<String> {
+    rows(data_dir, &[]).iter().map(|row| row["event"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_life_is_written_down_from_its_start_to_its_end() {
+    let mut server = roomy(&[]);
+    let folder = server.data_dir();
+    Person::new(&server, "ann");
+    let wrong =
+        server.post("/auth/login", &serde_json::json!({ "username": "ann", "password": "not it, no" }));
+    assert_eq!(wrong.status, 401);
+    assert!(intact(&folder).contains("intact"), "beside the running server");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(PATIENCE).code(), Some(0));
+    let seen = events(&folder);
+    assert_eq!((seen[0].as_str(), seen[seen.len() - 1].as_str()), ("sys_startup", "sys_shutdown"));
+    for event in ["user_created", "authn_login_success", "authn_login_fail"] {
+        assert!(seen.iter().any(|e| e == event), "{event} in {seen:?}");
+    }
+    let verdict = intact(&folder);
+    assert!(verdict.contains(&format!("sealed up to row {}", seen.len())), "{verdict}");
+    // The next life dies, and the one after it says so.
+    Again::start(&folder, &[]).kill();
+    Again::start(&folder, &[]).stop();
+    let seen = events(&folder);
+    assert_eq!(seen.iter().filter(|e| *e == "sys_crash").count(), 1, "{seen:?}");
+    intact(&folder);
+}
+
+#[test]
+fn no_secret_and_no_control_character_gets_into_it() {
+    let server = roomy(&[]);
+    let ann = Person::new(&server, "ann");
+    // HTTP itself lets no control character through; the direction of text it does not know.
+    let hostile = "x\u{202e}\u{9b}evil";
+    let body = serde_json::json!({ "username": "ann", "password": "SECRET-in-a-body" }).to_string();
+    let request = Request::post("/auth/login?secret=SECRET-in-a-query", &body);
+    request.replace("User-Agent", hostile).send(server.addr());
+    let folder = server.data_dir();
+    let text = fanfare_testkit::server::eventually("the failed login is written", PATIENCE, || {
+        let text = said(&command(&folder, &["audit", "tail", "-n", "1000", "--json"]));
+        text.contains("authn_login_fail").then_some(text)
+    });
+    for secret in ["SECRET", &ann.token, &ann.refresh, crate::people::PASSWORD] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    let harmful = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(!text.chars().any(harmful), "{text:?}");
+}
+
+/// What is done to the database, and the first bad row then, of ten rows sealed up to the tenth.
+const TAMPERS: &[(&str, &str, i64)] = &[
+    ("edit", "UPDATE audit SET reason = 'nothing' WHERE seq = 4", 4),
+    ("edit a detail", "UPDATE audit SET detail = '{}' WHERE seq = 10", 10),
+    ("edit a hash", "UPDATE audit SET hash = zeroblob(32) WHERE seq = 4", 4),
+    ("delete", "DELETE FROM audit WHERE seq = 4", 4),
+    ("delete the first", "DELETE FROM audit WHERE seq = 1", 1),
+    ("delete and renumber", "DELETE FROM audit WHERE seq = 10; UPDATE audit SET seq = 10 WHERE seq = 9", 9),
+    (
+        "insert",
+        "UPDATE audit SET seq = 11 WHERE seq = 10;
+         INSERT INTO audit SELECT node, 10, ts, 'forged', outcome, severity, user_id, session, ip, user_agent,
+             request_id, origin, reason, detail, hash FROM audit WHERE seq = 9",
+        10,
+    ),
+    (
+        "reorder",
+        "UPDATE audit SET seq = 99 WHERE seq = 4; UPDATE audit SET seq = 4 WHERE seq = 5; UPDATE audit SET seq = 5 WHERE seq = 99",
+        4,
+    ),
+    ("truncate", "DELETE FROM audit WHERE seq > 6", 7),
+    ("truncate all", "DELETE FROM audit", 1),
+    ("forge a checkpoint", "UPDATE audit_checkpoint SET sig = zeroblob(64) WHERE seq = 10", 10),
+    ("move a checkpoint", "UPDATE audit_checkpoint SET seq = 9 WHERE seq = 10", 9),
+    ("another node's", "UPDATE audit SET node = 'other' WHERE seq = 4", 4),
+];
+
+/// A copy of a folder's store and keys.
+fn copy(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    std::fs::copy(from.join("fanfare.db"), to.path().join("fanfare.db")).unwrap();
+    std::fs::create_dir(to.path().join("keys")).unwrap();
+    for key in std::fs::read_dir(from.join("keys")).unwrap() {
+        let key = key.unwrap();
+        std::fs::copy(key.path(), to.path().join("keys").join(key.file_name())).unwrap();
+    }
+    to
+}
+
+/// A folder with ten rows, sealed up to the last.
+fn ten_rows() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("data");
+    Again::start(&folder, &[]).stop();
+    while rows(&folder, &[]).len() < 8 {
+        let name = format!("user{}", rows(&folder, &[]).len());
+        succeeded(&command(&folder, &["backup", dir.path().join(name).to_str().unwrap()]));
+    }
+    Again::start(&folder, &[]).stop();
+    assert_eq!(rows(&folder, &[]).len(), 10);
+    let copied = copy(&folder);
+    let whole = Connection::open(copied.path().join("fanfare.db")).unwrap();
+    let sealed: i64 = whole.query_row("SELECT MAX(seq) FROM audit_checkpoint", [], |r| r.get(0)).unwrap();
+    assert_eq!(sealed, 10);
+    copied
+}
+
+#[test]
+fn every_way_to_tamper_is_found_with_its_first_row() {
+    let original = ten_rows();
+    intact(original.path());
+    for (name, sql, seq) in TAMPERS {
+        let tampered = copy(original.path());
+        Connection::open(tampered.path().join("fanfare.db")).unwrap().execute_batch(sql).expect(name);
+        let verdict = command(tampered.path(), &["audit", "verify"]);
+        let text = said(&verdict);
+        assert_eq!(verdict.status.code(), Some(1), "{name}: {verdict:?}");
+        assert!(text.contains(&format!("seq {seq}:")), "{name}: {text}");
+    }
+    // Another key in the place of the one that signed.
+    let rekeyed = copy(original.path());
+    std::fs::write(rekeyed.path().join("keys/audit.key"), [9; 32]).unwrap();
+    assert_eq!(command(rekeyed.path(), &["audit", "verify"]).status.code(), Some(1));
+    // The public half that was kept elsewhere still judges it.
+    let public = std::fs::read_to_string(original.path().join("keys/audit.pub")).unwrap();
+    let args = ["audit", "verify", "--public-key", public.trim()];
+    assert_eq!(command(rekeyed.path(), &args).status.code(), Some(0));
+}
+
+#[test]
+fn an_anchor_from_the_log_finds_what_the_store_cannot_show() {
+    let folder = ten_rows();
+    let last = rows(folder.path(), &[]).pop().unwrap();
+    let anchor = format!("{}:{}", last["seq"], last["hash"].as_str().unwrap());
+    let judge = |folder: &Path| command(folder, &["audit", "verify", "--anchor", &anchor]);
+    succeeded(&judge(folder.path()));
+    let store = Connection::open(folder.path().join("fanfare.db")).unwrap();
+    store
+        .execute_batch("DELETE FROM audit WHERE seq > 8; DELETE FROM audit_checkpoint WHERE seq > 8")
+        .unwrap();
+    drop(store);
+    succeeded(&command(folder.path(), &["audit", "verify"]));
+    let verdict = judge(folder.path());
+    assert_eq!(verdict.status.code(), Some(1), "{verdict:?}");
+    assert!(said(&verdict).contains("seq 9:"));
+}
+
+#[test]
+fn tail_shows_the_newest_rows_and_wrong_usage_is_status_2() {
+    let server = roomy(&[]);
+    let folder = server.data_dir();
+    let chief = administrator(&server, "chief");
+    assert_eq!(chief.get(&server, "/admin/users").status, 200);
+    fanfare_testkit::server::eventually("the action is written", PATIENCE, || {
+        (rows(&folder, &["--event", "admin_action"]).len() == 2).then_some(())
+    });
+    let made = rows(&folder, &["--event", "admin_action"]).remove(0);
+    assert_eq!(made["detail"]["action"], "create_user");
+    assert_eq!(made["detail"]["by"], "command");
+    let row = rows(&folder, &["--event", "admin_action"]).remove(1);
+    assert_eq!(row["detail"]["action"], "list_users");
+    assert_eq!(row["ip"], "127.0.0.1");
+    let text = succeeded(&command(&folder, &["audit", "tail", "-n", "1"]));
+    assert_eq!(text.lines().count(), 1);
+    assert!(text.contains("admin_action success"), "{text}");
+    for args in [
+        &["audit"][..],
+        &["audit", "look"],
+        &["audit", "tail", "-n", "x"],
+        &["audit", "verify", "--anchor", "x"],
+    ] {
+        assert_eq!(command(&folder, args).status.code(), Some(2), "{args:?}");
+    }
+    refused(&command(&folder, &["audit", "verify", "--set", "store.url=oracle://x"]), &["store.url"]);
+    let nowhere = tempfile::tempdir().unwrap();
+    refused(&command(nowhere.path(), &["audit", "verify"]), &["store.url", "no store"]);
+    assert!(std::fs::read_dir(nowhere.path()).unwrap().next().is_none(), "nothing was made");
+}

@@ -1,0 +1,100 @@
+//! An app's own users: tokens of `[[auth.issuers]]` on the routes of accounts (`http-api.md`).
+
+use crate::people::{PASSWORD, Person, bare, hs256, jwt, now_s, roomy, send, with_token};
+use fanfare_testkit::raw::Raw;
+use fanfare_testkit::raw_http::{Answer, Request};
+use fanfare_testkit::server::Server;
+use serde_json::{Value, json};
+
+const SECRET: &str = "a-secret-of-the-shop-with-40-characters!";
+
+fn shop() -> Server {
+    let issuers = json!([{
+        "name": "shop", "issuer": "https://shop.test/", "audience": "live", "hmac_secret": SECRET,
+    }]);
+    roomy(&[("auth.issuers", &issuers.to_string())])
+}
+
+fn claims(who: &str) -> Value {
+    json!({ "iss": "https://shop.test/", "aud": "live", "sub": who, "iat": now_s(), "exp": now_s() + 600 })
+}
+
+fn signed(claims: &Value) -> String {
+    jwt(&json!({ "alg": "HS256", "typ": "JWT" }), claims, |text| hs256(SECRET.as_bytes(), text))
+}
+
+fn me(server: &Server, token: &str) -> Answer {
+    with_token(Request::get("/auth/me"), token).send(server.addr())
+}
+
+#[test]
+fn an_issuers_user_is_made_at_first_sight_and_has_no_password_here() {
+    let server = shop();
+    let token = signed(&claims("Zoe"));
+    let shown = me(&server, &token).json();
+    assert_eq!((&shown["username"], &shown["role"]), (&json!("shop:Zoe"), &json!("user")), "{shown}");
+    assert_eq!(me(&server, &signed(&claims("Zoe"))).json()["id"], shown["id"], "one person, many tokens");
+    let ask = |request: Request| with_token(request, &token).send(server.addr());
+    let change = json!({ "current": PASSWORD, "new": "Loud-Heron-walks-7-miles" });
+    let answer = ask(send("PUT", "/users/me/password", &change));
+    assert_eq!((answer.status, answer.problem().as_str()), (403, "forbidden"));
+    assert_eq!(ask(send("PATCH", "/users/me", &json!({ "display_name": "Zoe" }))).status, 200);
+    let ann = Person::new(&server, "ann");
+    assert_eq!(ann.get(&server, "/users/shop:Zoe").json()["display_name"], "Zoe");
+    assert_eq!(ann.get(&server, "/users/shop%3AZoe/keys").json()["username"], "shop:Zoe");
+    for body in [json!({ "username": "shop:Zoe", "password": PASSWORD }), json!({ "username": "shop:Zoe" })] {
+        assert_eq!(server.post("/auth/login", &body).status, 400, "it logs in elsewhere");
+    }
+}
+
+#[test]
+fn an_issuers_ticket_opens_a_socket() {
+    let server = shop();
+    let token = signed(&claims("zoe"));
+    let ticket = with_token(send("POST", "/auth/ws-ticket", &json!({})), &token).send(server.addr());
+    assert_eq!(ticket.status, 201, "{ticket:?}");
+    let path = format!("/ws?ticket={}", ticket.json()["ticket"].as_str().unwrap());
+    let mut socket = Raw::upgrade(server.addr(), &Request::upgrade(&path));
+    assert_eq!(socket.hear_type("welcome")["user"]["username"], "shop:zoe");
+    assert_eq!(Request::upgrade(&path).send(server.addr()).status, 401, "once");
+    assert_eq!(with_token(bare("POST", "/auth/logout"), &token).send(server.addr()).status, 204);
+    socket.expect_close(4401);
+}
+
+#[test]
+fn bent_tokens_of_an_issuer_log_nobody_in() {
+    let server = shop();
+    let with = |name: &str, value: Value| {
+        let mut bent = claims("zoe");
+        if value.is_null() {
+            drop(bent.as_object_mut().unwrap().remove(name))
+        } else {
+            bent[name] = value
+        }
+        signed(&bent)
+    };
+    let by = |alg: &str, secret: &str| {
+        jwt(&json!({ "alg": alg }), &claims("zoe"), |text| hs256(secret.as_bytes(), text))
+    };
+    let cases = [
+        ("expired", with("exp", json!(now_s() - 60))),
+        ("no end", with("exp", Value::Null)),
+        ("no issuer", with("iss", Value::Null)),
+        ("no audience", with("aud", Value::Null)),
+        ("another audience", with("aud", json!("other"))),
+        ("another issuer", with("iss", json!("https://shop.test"))),
+        ("nobody", with("sub", Value::Null)),
+        ("an empty name", with("sub", json!(""))),
+        ("a long name", with("sub", json!("z".repeat(201)))),
+        ("a number", with("sub", json!(7))),
+        ("another secret", by("HS256", "another-secret-of-the-shop-40-characters")),
+        ("no algorithm", jwt(&json!({ "alg": "none" }), &claims("zoe"), |_| Vec::new())),
+        ("another algorithm", by("HS512", SECRET)),
+        ("ours", by("EdDSA", SECRET)),
+    ];
+    for (what, token) in cases {
+        let answer = me(&server, &token);
+        assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthorized"), "{what}");
+    }
+    assert_eq!(me(&server, &with("aud", json!(["other", "live"]))).status, 200, "the twin");
+}

@@ -1,0 +1,300 @@
+//! Feed channels on real shards with sockets that take as little as chance says: what each subscriber reads is held against
+//! what was delivered since it subscribed.
+
+use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
+use fanfare_core::feeds::{
+    ChannelOptions, FeedRecord, GroupSpec, Incoming, Lookup, PerKey, Positions, Prelude, Taken,
+};
+use fanfare_core::hub::{Backpressure, FeedStart, Inbox, QueueLimits, Shard, ShardConfig};
+use fanfare_core::ports::Retention;
+use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
+use fanfare_testkit::model::{Record, Socket, Sockets, encoders, parse, policy_of};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+const NOW: u64 = 1_000_000;
+
+struct NoJson;
+impl Lookup for NoJson {
+    fn is_one_of(&mut self, _: usize, record: &FeedRecord, _: &str, _: &[Box<str>]) -> bool {
+        panic!("{record:?} is looked into")
+    }
+}
+
+/// The source's own log, which replays are read from.
+type Log = Arc<Mutex<Vec<Arc<FeedRecord>>>>;
+
+/// Gives what the log has between two positions, a few records at a time; now and then it has nothing yet.
+#[derive(Debug)]
+struct FromLog {
+    log: Log,
+    since: i64,
+    until: i64,
+    hesitate: bool,
+}
+
+impl Prelude for FromLog {
+    fn show(&mut self, after: Option<&Positions>, until: &Positions) -> bool {
+        let last = |p: &Positions| p.values().next().copied();
+        self.since = after.map_or(self.since, |after| last(after).unwrap_or(-1));
+        self.until = last(until).unwrap_or(-1);
+        true
+    }
+
+    fn take(&mut self) -> Taken {
+        self.hesitate = !self.hesitate;
+        if self.hesitate {
+            return Taken::Later;
+        }
+        let log = self.log.lock().unwrap();
+        let rest: Vec<_> =
+            log.iter().filter(|r| r.offset > self.since && r.offset <= self.until).take(2).cloned().collect();
+        match rest.last() {
+            None => Taken::End,
+            Some(record) => {
+                self.since = record.offset;
+                Taken::Records(rest)
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// So many records are delivered in one batch.
+    Deliver(usize),
+    /// A connection subscribes: live, with a snapshot, or since an offset so far back.
+    Subscribe(usize, Option<i64>, bool),
+    Unsubscribe(usize),
+    /// A socket takes so many bytes more.
+    Read(usize, usize),
+    Run(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = (0..12u8, 0..3usize, 0..12i64, 1..120usize).prop_map(|(kind, conn, back, n)| match kind {
+        0..=3 => Step::Deliver(n % 7 + 1),
+        4 => Step::Subscribe(conn, None, false),
+        5 => Step::Subscribe(conn, None, true),
+        6 => Step::Subscribe(conn, Some(back), false),
+        7 => Step::Unsubscribe(conn),
+        8 | 9 => Step::Read(conn, n),
+        _ => Step::Run(n % 3),
+    });
+    prop::collection::vec(step, 1..60)
+}
+
+/// What a subscription must hear: the offsets above its begin.
+#[derive(Clone, Debug)]
+struct Expect {
+    after: i64,
+    until: Option<i64>,
+    snapshot: Vec<i64>,
+    /// Bytes of the socket before its first frame.
+    from: usize,
+}
+
+struct World {
+    shard: Shard<()>,
+    topics: Arc<Topics<()>>,
+    wire: Sockets,
+    log: Log,
+    slots: Vec<u32>,
+    subscribed: Vec<Option<Expect>>,
+    conflate: bool,
+}
+
+impl World {
+    fn new(conflate: bool) -> Self {
+        let inboxes: Arc<[Inbox<()>]> = vec![Inbox::new(|| {})].into();
+        let retention = Retention { size: 8, ttl_ms: 60_000, bytes: 1 << 16 };
+        let options = move |name: &str| TopicOptions { backpressure: policy_of(name), retention };
+        let config = TopicsConfig { max_topics: 8, publish_creates: false, options: Box::new(options) };
+        let broker = MemoryBroker::new(MemoryLimits { history_bytes: 1 << 20, idempotency_keys: 8 }, 1);
+        let topics = Arc::new(Topics::new(inboxes, Arc::new(broker), encoders(), config));
+        let queue = QueueLimits { messages: 4, bytes: 1 << 12 };
+        let config = ShardConfig { id: 0, queue, max_subscriptions: 2 };
+        let mut shard = Shard::new(config, topics.clone());
+        let mut wire = Sockets::default();
+        let slots: Vec<u32> = (0..3).map(|_| shard.open(0).slot()).collect();
+        slots.iter().for_each(|slot| wire.put(*slot, Socket { room: 40, ..Socket::default() }));
+        Self { shard, topics, wire, log: Log::default(), slots, subscribed: vec![None; 3], conflate }
+    }
+
+    fn head(&self) -> i64 {
+        self.log.lock().unwrap().len() as i64 - 1
+    }
+
+    fn deliver(&self, count: usize) {
+        let batch: Vec<Incoming> = (0..count)
+            .map(|_| {
+                let mut log = self.log.lock().unwrap();
+                let offset = log.len() as i64;
+                let record = Arc::new(FeedRecord {
+                    kind: "k".into(),
+                    key: Some(format!("{}", offset % 3).into()),
+                    topic: "t".into(),
+                    partition: 0,
+                    offset,
+                    per_key: PerKey { snapshot: true, conflate: self.conflate },
+                    body: offset.to_string().into(),
+                });
+                log.push(record.clone());
+                Incoming::Record(record)
+            })
+            .collect();
+        self.topics.deliver("feed", &batch, &mut NoJson);
+    }
+
+    fn subscribe(&mut self, conn: usize, since: Option<i64>, snapshot: bool) {
+        let slot = self.slots[conn];
+        let head = self.head();
+        // One life of a subscription per connection, so that all its bytes are of one.
+        if self.subscribed[conn].is_some() {
+            return;
+        }
+        let since = since.map(|back| (head - back).max(-1));
+        let mut lookup = NoJson;
+        let start = match since {
+            Some(since) => FeedStart::Replay(Box::new(FromLog {
+                log: self.log.clone(),
+                since,
+                until: -1,
+                hesitate: false,
+            })),
+            None if snapshot => FeedStart::Snapshot(&mut lookup),
+            None => FeedStart::Live,
+        };
+        let options = ChannelOptions { backpressure: Backpressure::DropOldest, conflate: self.conflate };
+        assert!(
+            self.shard.subscribe_feed(slot, "feed", &Arc::new(GroupSpec::default()), options, start).unwrap()
+        );
+        let latest = if snapshot && since.is_none() { (head - 2).max(0)..head + 1 } else { 0..0 };
+        let from = self.wire.by_slot[slot as usize].got.len();
+        let expect = Expect { after: since.unwrap_or(head), until: None, snapshot: latest.collect(), from };
+        self.subscribed[conn] = Some(expect);
+        self.shard.pull(slot, &mut self.wire, NOW);
+    }
+
+    fn unsubscribe(&mut self, conn: usize) {
+        let slot = self.slots[conn];
+        let head = self.head();
+        if let Some(expect) = self.subscribed[conn].as_mut().filter(|e| e.until.is_none()) {
+            expect.until = Some(head);
+            let mut out = Vec::new();
+            assert!(self.shard.unsubscribe_feed(slot, "feed", NOW, &mut out));
+            self.shard.reply(slot, &out, 1, &mut self.wire);
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Deliver(count) => self.deliver(count),
+            Step::Subscribe(conn, since, snapshot) => self.subscribe(conn, since, snapshot),
+            Step::Unsubscribe(conn) => self.unsubscribe(conn),
+            Step::Read(conn, bytes) => self.read(conn, bytes),
+            Step::Run(budget) => {
+                self.shard.end_turn();
+                self.shard.run(&mut self.wire, budget, NOW);
+            }
+        }
+        self.shard.effects().for_each(drop);
+    }
+
+    fn read(&mut self, conn: usize, bytes: usize) {
+        let slot = self.slots[conn];
+        self.wire.by_slot[slot as usize].room += bytes;
+        self.shard.writable(slot, &mut self.wire, NOW);
+        self.shard.poke(slot);
+    }
+
+    /// Lets everybody read until nothing moves.
+    fn settle(&mut self) {
+        for _ in 0..400 {
+            (0..3).for_each(|conn| self.read(conn, 4096));
+            self.step(Step::Run(64));
+        }
+        assert!(!self.shard.has_work() && self.shard.queued_bytes() == 0);
+    }
+
+    /// Records and drops that a connection was told, after its snapshot.
+    fn judge(&self, conn: usize) -> Result<(), TestCaseError> {
+        let Some(expect) = &self.subscribed[conn] else { return Ok(()) };
+        let got = &self.wire.by_slot[self.slots[conn] as usize].got[expect.from..];
+        let (records, left) = parse(0, got).unwrap();
+        prop_assert_eq!(left, 0);
+        let (mut offsets, mut dropped) = (Vec::new(), 0);
+        for record in &records {
+            match record {
+                Record::Body(body) => offsets.push(body.parse::<i64>().unwrap()),
+                Record::FeedDropped(channel, count) => {
+                    prop_assert_eq!(channel, "feed");
+                    dropped += count;
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+        prop_assert_eq!(
+            &offsets[..expect.snapshot.len().min(offsets.len())],
+            &expect.snapshot[..expect.snapshot.len().min(offsets.len())]
+        );
+        let live = offsets.get(expect.snapshot.len()..).unwrap_or_default();
+        prop_assert!(live.is_sorted_by(|a, b| a < b), "{:?}", live);
+        prop_assert!(
+            live.iter().all(|o| *o > expect.after && expect.until.is_none_or(|u| *o <= u)),
+            "{:?} {:?}",
+            live,
+            expect
+        );
+        if expect.until.is_some() {
+            return Ok(()); // what an unsubscribe cuts off of a replay is not told
+        }
+        if self.conflate {
+            let newest: BTreeMap<i64, i64> = ((expect.after + 1)..=self.head()).map(|o| (o % 3, o)).collect();
+            prop_assert!(newest.values().all(|o| live.contains(o)), "{:?} {:?}", newest, live);
+            prop_assert_eq!(dropped, 0);
+        } else {
+            let produced = (self.head() - expect.after) as u64;
+            prop_assert_eq!(live.len() as u64 + dropped, produced, "{:?} {:?}", live, expect);
+        }
+        Ok(())
+    }
+}
+
+fn explore(conflate: bool, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut world = World::new(conflate);
+    steps.iter().for_each(|step| world.step(*step));
+    world.settle();
+    (0..3).try_for_each(|conn| world.judge(conn))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn received_and_told_as_dropped_is_what_was_delivered(steps in steps()) {
+        explore(false, &steps)?;
+    }
+
+    #[test]
+    fn a_slow_reader_of_a_conflating_channel_has_the_newest_of_each_key(steps in steps()) {
+        explore(true, &steps)?;
+    }
+}
+
+#[test]
+fn a_replay_that_the_ring_left_behind_begins_again_from_where_the_client_is() {
+    let mut world = World::new(false);
+    world.deliver(10);
+    world.subscribe(0, Some(5), false);
+    // The ring keeps 4096 records; the source waits for nobody here, as the shard runs in between.
+    for _ in 0..60 {
+        world.deliver(100);
+        world.step(Step::Run(8));
+    }
+    world.settle();
+    world.judge(0).unwrap();
+    let told = parse(0, &world.wire.by_slot[0].got).unwrap().0;
+    assert!(told.iter().all(|r| matches!(r, Record::Body(_))), "nothing was dropped");
+}
