@@ -31,6 +31,14 @@ pub struct NewKeys {
     pub rotation: Option<[u8; 64]>,
 }
 
+impl NewKeys {
+    /// Whether these are the keys there are.
+    fn are(&self, before: &DeviceKeys) -> bool {
+        let device = self.device_id.as_ref().is_none_or(|id| *id == before.device_id);
+        device && self.ik == before.ik && self.ek == before.ek && self.key_binding == before.key_binding
+    }
+}
+
 /// What everybody may know of a user's keys.
 #[derive(Debug)]
 pub struct Directory {
@@ -103,7 +111,7 @@ impl Accounts {
         Ok(DeviceKeys { device_id, ik: keys.ik, ek: keys.ek, key_binding: keys.key_binding, created_at: now })
     }
 
-    /// Gives the caller keys, or other ones.
+    /// Gives the caller keys, or other ones: what changed, if anything, and what there is now.
     ///
     /// # Errors
     /// A key that is weak or another's, a signature that does not hold, a change meanwhile.
@@ -112,9 +120,13 @@ impl Accounts {
         who: &Principal,
         keys: NewKeys,
         from: &Client,
-    ) -> Result<(KeyChanged, Directory), AccountError> {
+    ) -> Result<(Option<KeyChanged>, Directory), AccountError> {
         let now = unix_ms() as i64;
         let before = self.0.store.device_keys(&who.user_id).await?.into_iter().next();
+        if before.as_ref().is_some_and(|before| keys.are(before)) {
+            // A repeat, perhaps after a lost reply: nothing changes, and the log does not grow.
+            return Ok((None, self.directory_of(self.me(who).await?).await?));
+        }
         let last = self.0.store.key_log(&who.user_id).await?.pop();
         let (device, entry) = match (&before, last) {
             (Some(before), Some(last)) => self.next_keys(&who.username, before, &last, &keys, now)?,
@@ -138,7 +150,7 @@ impl Accounts {
         }
         let changed =
             KeyChanged { user: who.username.to_string(), keys: device, n, signed_by_previous: signed };
-        Ok((changed, self.directory_of(self.me(who).await?).await?))
+        Ok((Some(changed), self.directory_of(self.me(who).await?).await?))
     }
 
     /// Keys in the place of others.
@@ -157,6 +169,10 @@ impl Accounts {
         let device = self.device(username, &before.device_id, keys, now)?;
         let (n, prev) = (last.n + 1, self.hash(username, last));
         if keys.ik == before.ik {
+            if keys.rotation.is_some() {
+                let why = "the same public_key needs no rotation, only a new key_binding";
+                return Err(AccountError::field("rotation", why));
+            }
             if keys.key_binding.is_none() {
                 let why = "the same public_key needs a new key_binding";
                 return Err(AccountError::field("key_binding", why));

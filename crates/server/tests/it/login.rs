@@ -127,9 +127,12 @@ fn no_other_challenge_is_taken() {
         ("another name's", made(seal, &origin, "alicia", now), None),
         ("a later end", later(&fresh()), None),
     ];
-    for (what, text, by) in cases {
-        let by = by.unwrap_or(&keys);
-        let answer = verify(&server, "alice", Some(&text), &by.sign(text.as_bytes()));
+    for (n, (what, text, by)) in cases.into_iter().enumerate() {
+        let signature = b64::encode(&by.unwrap_or(&keys).sign(text.as_bytes()));
+        let body = json!({ "username": "alice", "challenge": text, "signature": signature });
+        // Each from another address: five failures from one would be slowed.
+        let from = Endpoint::from(server.addr()).from_address(10 + n as u8);
+        let answer = send("POST", "/auth/login?verify=true", &body).send(from);
         assert_eq!((answer.status, answer.problem().as_str()), (401, "invalid_credentials"), "{what}");
     }
     let honest = made(seal, &origin, "alice", now);
@@ -513,7 +516,16 @@ fn keys_are_shown_changed_and_logged() {
     body["rotation"] = b64::encode(&rotation).into();
     let answer = put(&body);
     assert_eq!((answer.status, &answer.json()["log"][2]["action"]), (200, &json!("rotate")), "{answer:?}");
-    assert_eq!(put(&body).status, 400, "the same again is no next entry");
+    let again = put(&body);
+    assert_eq!(
+        (again.status, again.text()),
+        (200, answer.text()),
+        "a repeat changes nothing, not even the log"
+    );
+    let mut rebind = strip(&third, "ann");
+    rebind["x25519_public_key"] = b64::encode(&Keys::new(6).ek).into();
+    rebind["rotation"] = b64::encode(&rotation).into();
+    assert_eq!(put(&rebind).status, 400, "neither bound nor a rotation");
 
     // One that nobody signed for is loud, and taken.
     let answer = put(&strip(&Keys::new(4), "ann")).json();
