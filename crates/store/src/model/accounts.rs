@@ -1,0 +1,155 @@
+//! Users and their keys.
+
+use std::fmt;
+
+use crate::error::{Result, StoreError};
+
+/// What a user may do on the whole server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Uses it.
+    User,
+    /// May use the admin routes and all topics.
+    Admin,
+}
+
+impl Role {
+    /// The stored and public word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of a stored or given word.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "user" => Some(Self::User),
+            "admin" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn stored(word: &str) -> Result<Self> {
+        Self::parse(word).ok_or_else(|| StoreError::unreadable(&format!("users.role is `{word}`")))
+    }
+}
+
+/// A user who is not deleted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// UUIDv7, as text.
+    pub id: String,
+    /// Lower case; of an issuer's user `issuer:claim`.
+    pub username: String,
+    /// What the user may do.
+    pub role: Role,
+    /// PHC string of the password's hash; none for accounts with keys only and for issuers' users.
+    pub password: Option<String>,
+    /// Shown instead of the name.
+    pub display_name: Option<String>,
+    /// Never verified.
+    pub email: Option<String>,
+    /// Locked out by an admin.
+    pub disabled: bool,
+    /// Name of the issuer whose user this is.
+    pub issuer: Option<String>,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, username, role, password, disabled, issuer, created_at, .. } = self;
+        f.debug_struct("User")
+            .field("id", id)
+            .field("username", username)
+            .field("role", role)
+            .field("password", &password.as_ref().map(|_| "…"))
+            .field("disabled", disabled)
+            .field("issuer", issuer)
+            .field("created_at", created_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A user to be made; its id is made by the store.
+#[derive(Clone)]
+pub struct NewUser {
+    /// Lower case, already checked.
+    pub username: String,
+    /// PHC string.
+    pub password: Option<String>,
+    /// What the user may do.
+    pub role: Role,
+    /// First keys with the first entry (`n` = 1) of the key log.
+    pub keys: Option<(DeviceKeys, KeyLogEntry)>,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+}
+
+impl fmt::Debug for NewUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewUser")
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "…"))
+            .field("role", &self.role)
+            .field("keys", &self.keys)
+            .field("created_at", &self.created_at)
+            .finish()
+    }
+}
+
+/// What changes in a user; `None` leaves a field as it is, `Some(None)` empties it.
+#[derive(Clone, Default)]
+pub struct UserChange {
+    /// New PHC string.
+    pub password: Option<String>,
+    /// New display name.
+    pub display_name: Option<Option<String>>,
+    /// New address.
+    pub email: Option<Option<String>>,
+    /// New role.
+    pub role: Option<Role>,
+    /// Locked out or not.
+    pub disabled: Option<bool>,
+}
+
+/// The public keys of a user's device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceKeys {
+    /// `[a-z0-9-]{1,64}`, `main` by default.
+    pub device_id: String,
+    /// Ed25519 identity key.
+    pub ik: [u8; 32],
+    /// X25519 encryption key.
+    pub ek: [u8; 32],
+    /// The identity key's signature over both.
+    pub key_binding: Option<[u8; 64]>,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+}
+
+/// An entry of a user's key log: append-only, each names the hash of the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyLogEntry {
+    /// From 1, dense per user.
+    pub n: i64,
+    /// `add`, `rotate`, `replace` or `rebind`.
+    pub action: String,
+    /// Whose keys.
+    pub device_id: String,
+    /// Ed25519 identity key.
+    pub ik: [u8; 32],
+    /// X25519 encryption key.
+    pub ek: [u8; 32],
+    /// The identity key's signature over both.
+    pub binding: Option<[u8; 64]>,
+    /// Hash of the entry before; zeros for the first.
+    pub prev_hash: [u8; 32],
+    /// The former identity key's signature over this entry.
+    pub rotation: Option<[u8; 64]>,
+    /// Milliseconds since 1970.
+    pub at: i64,
+}

@@ -1,0 +1,15 @@
+//! What is stored, as the rest of the program sees it.
+//!
+//! Ids are text, times are milliseconds since 1970, hashes and keys are byte arrays of their length. Secrets (password
+//! hashes, token hashes) are redacted in `Debug`.
+
+mod accounts;
+mod logins;
+mod records;
+
+pub use accounts::{DeviceKeys, KeyLogEntry, NewUser, Role, User, UserChange};
+pub use logins::{AuthSession, EndSessions, EndedSession, NewAuthSession, Refreshed};
+pub use records::{
+    ApiKeyRow, Appended, AuditFilter, AuditRow, Checkpoint, ConnectionRow, KeptTopic, Message, MetricRow,
+    NewMessage,
+};
