@@ -50,7 +50,6 @@ pub(crate) fn register(server: &Server, body: &Value) -> Answer {
 /// Somebody with a password, logged in.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
-    pub(crate) name: String,
     pub(crate) token: String,
     pub(crate) refresh: String,
 }
@@ -71,7 +70,7 @@ impl Person {
         assert_eq!(answer.status, 200, "{answer:?}");
         let tokens = answer.json();
         let text = |field: &str| tokens[field].as_str().unwrap().to_owned();
-        Self { name: name.into(), token: text("access_token"), refresh: text("refresh_token") }
+        Self { token: text("access_token"), refresh: text("refresh_token") }
     }
 
     /// Sends a request as this person.
