@@ -5,7 +5,7 @@
 
 use crate::json::{write_str, write_u64};
 use crate::time::write_rfc3339_ms;
-use fanfare_core::feeds::GroupSpec;
+use fanfare_core::feeds::{GroupSpec, Pointed};
 use fanfare_core::model::{ErrorCode, FeedPosition, Refusal, SubscribeFeed};
 use serde::Deserialize;
 use serde_json::Value;
@@ -173,7 +173,7 @@ fn list(
     Ok(Some(given.into_iter().map(String::into_boxed_str).collect()))
 }
 
-fn pointers(given: BTreeMap<String, Value>) -> Result<Box<[(Box<str>, Box<[Box<str>]>)]>, Refusal> {
+fn pointers(given: BTreeMap<String, Value>) -> Result<Box<[Pointed]>, Refusal> {
     let wrong = || {
         invalid(
             "filter",

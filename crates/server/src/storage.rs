@@ -62,7 +62,7 @@ pub async fn open_to_serve(config: &Config, commits: Arc<Commits>) -> Result<Sto
         commits.took.observe(took.as_nanos() as u64);
         commits.rows.observe(rows as u64);
     }));
-    options.on_fatal = Some(Arc::new(|error| end_at_once(error)));
+    options.on_fatal = Some(Arc::new(end_at_once));
     within(START, Store::open(options)).await
 }
 

@@ -59,8 +59,14 @@ fn rotate(sql: &mut dyn Sql, old: &[u8; 32], new: &[u8; 32], now: i64, expires_a
     )?;
     if let Some(row) = used {
         let session = row.text(0)?;
-        let Some((session, user)) = live(sql, &session, now)? else { return Ok(Refreshed::Unknown) };
+        let Some((mut session, user)) = live(sql, &session, now)? else { return Ok(Refreshed::Unknown) };
         insert_refresh(sql, &session.id, new, expires_at)?;
+        // A login lasts as long as it is renewed.
+        sql.execute(
+            "UPDATE auth_sessions SET expires_at = $1 WHERE id = $2 AND expires_at < $1",
+            values![expires_at, &session.id],
+        )?;
+        session.expires_at = session.expires_at.max(expires_at);
         return Ok(Refreshed::Rotated(session, user));
     }
     let known = sql.one(

@@ -2,6 +2,9 @@
 
 use super::record::FeedRecord;
 
+/// A JSON pointer and the canonical texts of the values it may point to.
+pub type Pointed = (Box<str>, Box<[Box<str>]>);
+
 /// `types` and `filter` of a subscription in one form for equal wishes: lists are sorted and without repeats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GroupSpec {
@@ -10,7 +13,7 @@ pub struct GroupSpec {
     /// Only records with one of these keys.
     pub keys: Option<Box<[Box<str>]>>,
     /// Only records whose value at each JSON pointer is one of these scalars, written canonically.
-    pub json: Box<[(Box<str>, Box<[Box<str>]>)]>,
+    pub json: Box<[Pointed]>,
 }
 
 /// Looks into a record's value on behalf of a [`GroupSpec`]. The hub itself knows no JSON.

@@ -72,7 +72,7 @@ impl FeedSink for HubSink {
     fn deliver(&self, batch: &[Delivery<'_>]) {
         let mut run = Vec::with_capacity(batch.len());
         let mut of: Option<&Arc<str>> = None;
-        let mut flush = |of: Option<&Arc<str>>, run: &mut Vec<Incoming>| {
+        let flush = |of: Option<&Arc<str>>, run: &mut Vec<Incoming>| {
             if let Some(channel) = of.filter(|_| !run.is_empty()) {
                 self.topics.deliver(channel, run, &mut JsonLookup::default());
                 run.clear();

@@ -8,7 +8,7 @@ mod cache;
 mod users;
 mod watch;
 
-pub(crate) use users::{Login, UserState, Users};
+pub(crate) use users::{Login, Users};
 pub(crate) use watch::watch;
 
 use crate::access::{AppKey, IssuerIdentity, Principal, TopicGrant};

@@ -23,7 +23,6 @@ pub(crate) struct Users {
 /// A user who is there.
 #[derive(Debug)]
 pub(crate) struct UserState {
-    id: Arc<str>,
     inner: Mutex<Inner>,
 }
 
@@ -75,7 +74,7 @@ impl Users {
     pub(crate) fn enter(self: &Arc<Self>, principal: Arc<Principal>) -> Option<Box<Login>> {
         let mut all = self.by_id.lock();
         let id = &principal.user_id;
-        let fresh = || Arc::new(UserState { id: id.clone(), inner: Mutex::default() });
+        let fresh = || Arc::new(UserState { inner: Mutex::default() });
         let state = all.entry(id.clone()).or_insert_with(fresh).clone();
         let mut inner = state.inner.lock();
         if self.max_connections > 0 && inner.count >= self.max_connections {
@@ -162,12 +161,5 @@ impl Drop for Login {
         inner.left_at_ms = crate::node::unix_ms();
         drop(inner);
         drop(all);
-    }
-}
-
-impl UserState {
-    /// The user's id.
-    pub(crate) fn id(&self) -> &Arc<str> {
-        &self.id
     }
 }

@@ -68,8 +68,7 @@ fn a_bad_new_certificate_keeps_the_old_and_is_told_once() {
             let lines = log.lines().filter(|line| line.contains("the old one stays"));
             assert!(lines.clone().count() <= times, "{log}");
             lines
-                .filter(|line| line.contains(what))
-                .last()
+                .rfind(|line| line.contains(what))
                 .filter(|_| log.matches("the old one").count() == times)?;
             Some(())
         });

@@ -156,7 +156,11 @@ fn a_history_is_paged_forth_and_back() {
     assert_eq!(back.concat(), kept, "pages go back, each in order");
     assert_eq!(walk(&server, "after", Some(130)), [Vec::<u64>::new()]);
     assert_eq!(walk(&server, "before", Some(31)), [Vec::<u64>::new()]);
-    assert_eq!(server.get("/topics/t/history?after=99999999999999999999").json()["items"], json!([]), "clamped");
+    assert_eq!(
+        server.get("/topics/t/history?after=99999999999999999999").json()["items"],
+        json!([]),
+        "clamped"
+    );
     for bad in ["after=-1", "before=x", "limit=0"] {
         let answer = server.get(&format!("/topics/t/history?{bad}"));
         assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid_field"), "{bad}");
