@@ -96,24 +96,14 @@ impl Accounts {
         if keys.ik == keys.ek {
             return Err(AccountError::WeakKey("x25519_public_key"));
         }
-        match &keys.key_binding {
-            Some(sig)
-                if !fanfare_e2ee::verify_key_binding(
-                    &self.0.server_id,
-                    username,
-                    &device_id,
-                    &ik,
-                    &ek,
-                    sig,
-                ) =>
-            {
-                return Err(AccountError::BadSignature("key_binding"));
-            }
-            None if self.0.require_key_binding => {
-                let why = "this server takes only keys with a key_binding (auth.require_key_binding)";
-                return Err(AccountError::field("key_binding", why));
-            }
-            Some(_) | None => {}
+        let (id, signed) = (&self.0.server_id, &keys.key_binding);
+        let holds = |sig| fanfare_e2ee::verify_key_binding(id, username, &device_id, &ik, &ek, sig);
+        if signed.as_ref().is_some_and(|sig| !holds(sig)) {
+            return Err(AccountError::BadSignature("key_binding"));
+        }
+        if signed.is_none() && self.0.require_key_binding {
+            let why = "this server takes only keys with a key_binding (auth.require_key_binding)";
+            return Err(AccountError::field("key_binding", why));
         }
         Ok(DeviceKeys { device_id, ik: keys.ik, ek: keys.ek, key_binding: keys.key_binding, created_at: now })
     }
