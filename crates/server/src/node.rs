@@ -218,6 +218,7 @@ impl Node {
         };
         let m = &self.metrics;
         m.watch("fanfare_sessions", "Sessions, attached or not", of(|n| n.sessions.count() as u64));
+        m.watch_logins(self.accounts.outcomes());
         m.watch("fanfare_users_online", "Distinct users online", of(|n| n.users.online()));
         m.watch("fanfare_topics", "Live topics", of(|n| n.topics.count() as u64));
         m.watch("fanfare_broker_up", "Whether the broker answers", || 1);

@@ -90,7 +90,7 @@ pub(crate) fn live(config: &KafkaConfig) -> ClientConfig {
     with_properties(&mut client, config);
     client
         .set("enable.auto.commit", "true")
-        .set("auto.commit.interval.ms", "1000")
+        .set("auto.commit.interval.ms", "250")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", reset)
         .set("isolation.level", "read_committed")

@@ -187,7 +187,7 @@ fn halt(shared: &Shared, partition: &Partition, state: &mut State, offset: i64, 
     tracing::error!(topic, partition = number, offset, reason = why, "a feed's partition was halted");
 }
 
-/// Stores the next offset to read; librdkafka commits what is stored every second. One that was taken away meanwhile is
+/// Stores the next offset to read; librdkafka commits what is stored four times a second. One that was taken away meanwhile is
 /// refused by librdkafka, which is right.
 pub(crate) fn store(shared: &Shared, partition: &Partition, next: i64) {
     if shared.broadcast {

@@ -139,6 +139,7 @@ impl Accounts {
     /// Whether this name may be tried from here now; known and unknown names alike.
     pub(super) fn let_try(&self, name: &str, from: &Client) -> Result<(), AccountError> {
         self.0.guard.check(name, from.ip, unix_ms()).map_err(|ms| {
+            self.0.outcomes.count("delayed");
             let event =
                 AuditEvent::new("authn_login_lock", Outcome::Denied).by(from).severity(Severity::Warning);
             self.0.audit.record(event.detail("username", name).detail("retry_after_ms", ms));
@@ -148,6 +149,7 @@ impl Accounts {
 
     pub(super) fn failed(&self, name: &str, reason: &str, from: &Client) -> AccountError {
         self.0.guard.failed(name, from.ip, unix_ms());
+        self.0.outcomes.count("failure");
         let event = AuditEvent::new("authn_login_fail", Outcome::Failure).by(from).reason(reason);
         self.0.audit.record(event.detail("username", name));
         AccountError::Credentials

@@ -33,6 +33,7 @@ pub use tickets::TicketRefused;
 use crate::audit::Audit;
 use crate::config::{Config, ConfigError, Origin};
 use crate::data_dir::DataDir;
+use crate::telemetry::outcomes::Outcomes;
 use challenges::OpenChallenges;
 use fanfare_auth::{backoff::LoginGuard, challenge::Challenges, password, ticket::Tickets, token};
 use fanfare_store::{Store, StoreError};
@@ -59,6 +60,7 @@ struct Inner {
     hasher: password::Hasher,
     policy: password::Policy,
     guard: LoginGuard,
+    outcomes: Arc<Outcomes>,
     limits: Limits,
     access_ttl: Duration,
     require_key_binding: bool,
@@ -103,6 +105,7 @@ impl Accounts {
             hasher: password::Hasher::new(cores.min(MAX_HASHERS), HASH_QUEUE),
             policy: password::Policy { min_length: config.auth.min_password_length.0 },
             guard: LoginGuard::default(),
+            outcomes: Arc::default(),
             limits: Limits::new(&config.limits),
             access_ttl: config.auth.access_ttl,
             require_key_binding: config.auth.require_key_binding,
@@ -112,6 +115,11 @@ impl Accounts {
     /// The server's name in what users sign: the host of the first origin this store served under.
     pub fn server_id(&self) -> &str {
         &self.0.server_id
+    }
+
+    /// Logins by their outcome.
+    pub fn outcomes(&self) -> Arc<Outcomes> {
+        self.0.outcomes.clone()
     }
 
     /// The rate limits of logging in, registering and asking for tickets.

@@ -82,6 +82,7 @@ impl Accounts {
             refresh,
         };
         self.0.store.open_auth_session(row).await?;
+        self.0.outcomes.count("success");
         let event = |name| AuditEvent::new(name, Outcome::Success).user(&user.id).session(&id).by(from);
         self.0.audit.record(event("authn_login_success").detail("method", word));
         self.0.audit.record(event("session_created"));

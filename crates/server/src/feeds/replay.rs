@@ -12,14 +12,18 @@ use fanfare_core::feeds::{FeedRecord, GroupSpec, Positions, Prelude, Taken};
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{ErrorCode, FeedPosition, FeedSubscribed, Refusal};
 use fanfare_feeds::{Record, Replay, ReplayRefused};
+use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Chunks that wait for the shard.
 const AHEAD: usize = 2;
 /// Pauses between tries to reach a source that went away.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a client that has seen more than this node waits for it, and the pause between two looks.
+const CATCH_UP: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Show what lies above `after` up to `until`.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ struct Order {
 pub(crate) struct HubPrelude {
     orders: mpsc::UnboundedSender<Order>,
     chunks: mpsc::Receiver<Taken>,
+    seen: Arc<Mutex<Positions>>,
 }
 
 impl Prelude for HubPrelude {
@@ -47,19 +52,26 @@ impl Prelude for HubPrelude {
             Err(mpsc::error::TryRecvError::Disconnected) => Taken::End,
         }
     }
+
+    fn seen(&self, topic: &Arc<str>, partition: i32) -> Option<i64> {
+        self.seen.lock().get(&(topic.clone(), partition)).copied()
+    }
 }
 
 /// The runtime's end of a [`HubPrelude`].
 pub(crate) struct Since {
     orders: mpsc::UnboundedReceiver<Order>,
     chunks: mpsc::Sender<Taken>,
+    /// Shared with the shard's end: where the client is, for partitions whose log holds that.
+    seen: Arc<Mutex<Positions>>,
 }
 
 /// The two ends of a prelude.
 pub(crate) fn prelude() -> (HubPrelude, Since) {
     let (orders, ordered) = mpsc::unbounded_channel();
     let (chunks, shown) = mpsc::channel(AHEAD);
-    (HubPrelude { orders, chunks: shown }, Since { orders: ordered, chunks })
+    let seen = Arc::<Mutex<Positions>>::default();
+    (HubPrelude { orders, chunks: shown, seen: seen.clone() }, Since { orders: ordered, chunks, seen })
 }
 
 /// A subscription with `since`.
@@ -96,6 +108,9 @@ impl NodeFeeds {
             }
         };
         let lost = replay.lost.clone();
+        let kept = |(topic, number): &(Arc<str>, i32)| !lost.contains(&format!("{topic}/{number}"));
+        *ends.seen.lock() =
+            pump.seen.iter().filter(|(at, _)| kept(at)).map(|(at, o)| (at.clone(), *o)).collect();
         let channel = pump.wanted.channel.to_string();
         answer(Ok(FeedSubscribed { channel, recovered: Some(lost.is_empty()), lost, already: false }));
         if pump.after_the_answer().await.is_some() {
@@ -151,6 +166,7 @@ impl Pump {
             if self.show(replay.take(), &ends.chunks).await.is_none() {
                 return;
             }
+            self.let_the_node_catch_up(&ends).await;
             if self.hand_over(Taken::End, &ends.chunks).await.is_none() {
                 return;
             }
@@ -159,6 +175,29 @@ impl Pump {
                 self.seen = after;
             }
             self.until = order.until;
+        }
+    }
+
+    /// A client can have seen more than this node: from another, or before a restart that repeats what was not committed.
+    /// It joins the live records when the node has come that far too.
+    async fn let_the_node_catch_up(&self, ends: &Since) {
+        let deadline = Instant::now() + CATCH_UP;
+        while Instant::now() < deadline && !ends.chunks.is_closed() {
+            let Some(running) = self.node.feeds.running() else { return };
+            let status = running.feeds.status();
+            drop(running);
+            let behind = |(topic, number): &(Arc<str>, i32), seen: i64| {
+                let mut of_topic = status.feeds.iter().filter(|feed| feed.topic == *topic).peekable();
+                let known = of_topic.peek().is_some();
+                let next =
+                    of_topic.flat_map(|f| &f.partitions).find(|p| p.partition == *number).map(|p| p.offset);
+                // A partition that was not given to this node yet may begin anywhere.
+                next.map_or(known, |next| next <= seen)
+            };
+            if !ends.seen.lock().iter().any(|(at, seen)| behind(at, *seen)) {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 

@@ -102,7 +102,15 @@ async fn answer(
     {
         return ("(preflight)".into(), origin::preflight(allowed.is_some()));
     }
-    match admit(node, request.uri().path(), is_upgrade(&request), request.headers()).await {
+    match admit(
+        node,
+        request.uri().path(),
+        is_upgrade(&request),
+        is_served(request.method()),
+        request.headers(),
+    )
+    .await
+    {
         Ok(caller) => request.extensions_mut().insert(caller),
         Err(problem) => return ("(refused)".into(), problem.into_response()),
     };
@@ -122,10 +130,16 @@ async fn answer(
 }
 
 /// On whose behalf the request comes, and whether this server has anything for the anonymous here.
-async fn admit(node: &Node, path: &str, upgrade: bool, headers: &HeaderMap) -> Result<Caller, Problem> {
+async fn admit(
+    node: &Node,
+    path: &str,
+    upgrade: bool,
+    is_served: bool,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
     // A login must not fail because of the old token that a client still sends along; an upgrade judges for itself.
-    let no_token = is_public(path) || is_login(path) || upgrade;
-    if no_token && !headers.contains_key(client::API_KEY) {
+    let no_token = is_public(path) || is_login(path) || upgrade || !is_served;
+    if no_token && (!is_served || !headers.contains_key(client::API_KEY)) {
         return Ok(Caller::Anonymous);
     }
     let caller = client::caller(node, headers).await?;
@@ -147,6 +161,11 @@ pub(super) fn is_public(path: &str) -> bool {
 /// Where nobody has a token yet.
 pub(super) fn is_login(path: &str) -> bool {
     matches!(path, "/auth/register" | "/auth/login" | "/auth/refresh")
+}
+
+/// A method that some route takes; any other is answered before credentials are looked at.
+fn is_served(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method)
 }
 
 fn is_upgrade(request: &Request) -> bool {

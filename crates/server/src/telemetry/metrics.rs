@@ -3,6 +3,7 @@
 //! Names start with `fanfare_`. No topic, user or channel name is ever a label, so the number of series is bounded.
 
 use super::histogram::{Histogram, LATENCY_NS, SIZE_BYTES};
+use super::outcomes::Outcomes;
 use crate::storage::Commits;
 use fanfare_core::model::ErrorCode;
 use parking_lot::Mutex;
@@ -13,7 +14,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Kinds of commands whose time is measured.
@@ -127,9 +128,10 @@ pub struct Metrics {
     http: HttpTimes,
     rpc: Mutex<BTreeMap<&'static str, Arc<Histogram>>>,
     rate_limited: Mutex<BTreeMap<&'static str, u64>>,
+    logins: OnceLock<Arc<Outcomes>>,
     gauges: Mutex<Vec<Gauge>>,
     families: Mutex<Vec<Watched>>,
-    commits: std::sync::OnceLock<Arc<Commits>>,
+    commits: OnceLock<Arc<Commits>>,
 }
 
 /// A gauge or counter whose value is asked for when metrics are read.
@@ -165,15 +167,21 @@ impl Metrics {
             http: Mutex::default(),
             rpc: Mutex::default(),
             rate_limited: Mutex::default(),
+            logins: OnceLock::new(),
             gauges: Mutex::default(),
             families: Mutex::default(),
-            commits: std::sync::OnceLock::new(),
+            commits: OnceLock::new(),
         }
     }
 
     /// The store's commits. Only the first call counts.
     pub fn watch_commits(&self, commits: Arc<Commits>) {
         let _first = self.commits.set(commits);
+    }
+
+    /// Logins by their outcome, which the accounts count.
+    pub fn watch_logins(&self, logins: Arc<Outcomes>) {
+        let _first = self.logins.set(logins);
     }
 
     /// A value that is asked for when metrics are read.
@@ -329,6 +337,12 @@ impl NodeCollector {
         }
         for (code, n) in closed {
             ConstCounter::new(n).encode(m.encode_family(&[("code", code.to_string())])?)?;
+        }
+        if let Some(logins) = self.0.logins.get() {
+            let mut m = family(e, "fanfare_auth", "Logins by outcome", MetricType::Counter)?;
+            for (outcome, n) in logins.all() {
+                ConstCounter::new(n).encode(m.encode_family(&[("outcome", outcome)])?)?;
+            }
         }
         let mut m = family(e, "fanfare_rate_limited", "Refusals by a limit", MetricType::Counter)?;
         let own = self.sum(|s| s.rate_limited.load(Ordering::Relaxed));

@@ -65,7 +65,7 @@ fn a_bad_new_certificate_keeps_the_old_and_is_told_once() {
     let told = |times: usize, what: &str| {
         eventually(what, PATIENCE, || {
             let log = server.log();
-            let lines = log.lines().filter(|line| line.contains("the old one stays"));
+            let mut lines = log.lines().filter(|line| line.contains("the old one stays"));
             assert!(lines.clone().count() <= times, "{log}");
             lines
                 .rfind(|line| line.contains(what))

@@ -163,6 +163,11 @@ impl<D> Shard<D> {
             self.cold[slot as usize].outbox.as_mut().and_then(|o| o.replays.first_mut()?.before.as_mut());
         let (mut last, mut count) = (after, 0);
         let mut take = |offset: u64, record: &Arc<FeedRecord>| {
+            let seen = before.as_ref().and_then(|b| b.prelude.seen(&record.topic, record.partition));
+            if seen.is_some_and(|seen| record.offset <= seen) {
+                last = offset;
+                return true;
+            }
             encoder.record(&record.body, &mut bytes);
             if let Some(before) = &mut before {
                 before.positions.insert((record.topic.clone(), record.partition), record.offset);
