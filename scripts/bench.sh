@@ -22,4 +22,8 @@ command -v nats-server >/dev/null || warn "nats-server is missing: it is left ou
 command -v taskset >/dev/null || warn "taskset is missing: server and client are not pinned, figures scatter more"
 
 say "measuring"
-exec python3 bench/run.py "$TARGET_DIR/release/fanfare"
+python3 bench/run.py "$TARGET_DIR/release/fanfare"
+say "logins beside a fan-out"
+python3 bench/logins.py "$TARGET_DIR/release/fanfare"
+say "the store"
+bench/store.sh

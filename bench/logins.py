@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""A fan-out's latency while 100 clients log in at once, beside the same without them.
+
+usage: logins.py FANFARE      (scripts/bench.sh calls this)
+
+Both runs are of the same server process. Logins cost an Argon2id each; the server runs a few at a time at low priority and
+answers 503 beyond its queue, so what is counted is how much of the machine they leave to the sockets. RUNS=3 rounds.
+"""
+
+import concurrent.futures
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from run import CPUS, PINNED, fanfare, free_port, run, socket
+
+CLIENTS = 100
+PASSWORD = "Quiet-Otter-swims-9-miles"
+SETTINGS = {"limits.login_per_minute": 0, "limits.register_per_minute": 0}
+
+
+def post(port, path, body):
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+def log_in_until(port, done, counts):
+    while not done.is_set():
+        status = post(port, "/auth/login", {"username": "bench", "password": PASSWORD})
+        counts[status] = counts.get(status, 0) + 1
+        if status == 503:
+            time.sleep(0.2)  # Retry-After says a second
+
+
+def main(binary):
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as directory:
+        words = fanfare(binary).command(port, directory)
+        for key, value in SETTINGS.items():
+            words += ["--set", f"{key}={value}"]
+        with open(f"{directory}/log", "wb") as log:
+            server = subprocess.Popen(words, stdout=log, stderr=log)
+        try:
+            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+                time.sleep(0.05)
+            assert post(port, "/auth/register", {"username": "bench", "password": PASSWORD}) == 201
+            client = ["--client-cpu", str(CPUS[1])] if PINNED else []
+            common = ["fanout", "--subscribers", "1000", "--rate", "100", "--dialect", "typed", "--address", f"127.0.0.1:{port}"]
+            common += ["--pid", str(server.pid), *client]
+            rows = {"alone": [], "beside logins": []}
+            counts = {}
+            for _ in range(int(os.environ.get("RUNS", "3"))):
+                rows["alone"].append(run(binary, [*common, "--label", "alone"]))
+                done = threading.Event()
+                with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+                    for _ in range(CLIENTS):
+                        pool.submit(log_in_until, port, done, counts)
+                    rows["beside logins"].append(run(binary, [*common, "--label", "logins"]))
+                    done.set()
+            for name, runs in rows.items():
+                figures = [statistics.median(row[key] for row in runs) / 1000 for key in ("p50_us", "p99_us")]
+                lost = sum(row["lost"] for row in runs)
+                print(f"{name:>14}: p50 {figures[0]:.2f} ms, p99 {figures[1]:.2f} ms, lost {lost}")
+            print(f"        logins: {counts}")
+        finally:
+            server.terminate()
+            server.wait(40)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
