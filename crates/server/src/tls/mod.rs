@@ -2,7 +2,7 @@
 //!
 //! [`Tls::load`] reads `tls.cert` and `tls.key` and makes the one configuration all handshakes use: rustls with aws-lc-rs,
 //! TLS 1.2 and 1.3, ALPN `http/1.1`, no early data. [`reload`] swaps the certificate for handshakes to come; sockets that
-//! are open keep what they negotiated. [`handover`] takes a socket out of HTTP after its upgrade, so that from then on
+//! are open keep what they negotiated. `handover` takes a socket out of HTTP after its upgrade, so that from then on
 //! [`crate::shard`] drives it.
 
 mod certificate;
