@@ -68,14 +68,13 @@ postgres_bin() {
     dirname "$(readlink -f "$found")"
 }
 
-# free_port: a loopback port nobody listens on. Whoever binds it may still come second: callers try again.
+# free_port: a port below the range that clients are given, so that none takes it while the broker restarts.
 free_port() {
     local port
     while :; do
-        port=$((20000 + RANDOM % 40000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+        port=$((12000 + (RANDOM << 15 | RANDOM) % 20000))
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return 0; }
     done
-    echo "$port"
 }
 
 # service_postgres NAME [SETTING=VALUE…]: a PostgreSQL with an empty database in SERVICES_DIR/NAME, reached over loopback
@@ -151,15 +150,6 @@ POM
     fi
     rm -rf "$work"
     touch "$KAFKA_JARS/complete"
-}
-
-# free_port: a port below the range that clients are given, so that none takes it while the broker restarts.
-free_port() {
-    local port
-    while :; do
-        port=$((12000 + (RANDOM << 15 | RANDOM) % 20000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return 0; }
-    done
 }
 
 # kafka_run DIR: runs the broker, and again whenever it dies. Its process id is in DIR/pid, for tests that kill it. At the
