@@ -31,6 +31,8 @@ const CHUNK_RECORDS: usize = 500;
 const CHUNK_BYTES: usize = 512 << 10;
 /// Longest a client waits for the log (`chat-feeds-cluster.md`: then `UNAVAILABLE`).
 const ANSWER: Duration = Duration::from_secs(5);
+/// Longest a replay waits for its partition to be given to this node.
+const GIVEN: Duration = Duration::from_secs(2);
 /// Pause between two looks at what this node learns by itself.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Longest a reader stays with one request when there is little for the channel in what it reads.
@@ -178,12 +180,7 @@ impl Pool {
             (None, Some(first), _) | (None, None, Some(first)) => first - 1,
             // Another node may read it, and has not told this one of a record yet.
             (None, None, None) if shared.config.relayed => marks.end - 1,
-            (None, None, None) => loop {
-                if let Some(first) = live_start(shared, topic, partition) {
-                    break first - 1;
-                }
-                tokio::time::sleep(ASK_AGAIN).await;
-            },
+            (None, None, None) => given_soon(shared, topic, partition).await.unwrap_or(marks.end) - 1,
         };
         Ok(Some(Stretch { topic: Arc::clone(topic), partition, next, last }))
     }
@@ -192,6 +189,19 @@ impl Pool {
         let (reply, answer) = oneshot::channel();
         self.0.push(Job::Marks { topic: Arc::clone(topic), partition, committed, reply })?;
         answer.await.ok().and_then(Result::ok).ok_or(ReplayRefused::Unavailable)
+    }
+}
+
+/// The same, waited for a moment. After a crash the group may believe in the dead member for longer than a client can wait: then
+/// all there is now is shown first, and who asked shows the rest when it is known where live reading begins.
+async fn given_soon(shared: &Shared, topic: &str, partition: i32) -> Option<i64> {
+    let deadline = Instant::now() + GIVEN;
+    loop {
+        let first = live_start(shared, topic, partition);
+        if first.is_some() || Instant::now() >= deadline {
+            return first;
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
     }
 }
 

@@ -166,7 +166,9 @@ impl Pump {
             if self.show(replay.take(), &ends.chunks).await.is_none() {
                 return;
             }
-            self.let_the_node_catch_up(&ends).await;
+            if self.bridge(&ends).await.is_none() {
+                return;
+            }
             if self.hand_over(Taken::End, &ends.chunks).await.is_none() {
                 return;
             }
@@ -178,27 +180,49 @@ impl Pump {
         }
     }
 
+    /// Closes what lies between the replay and the live records where the node had no position yet: after a restart it is
+    /// not known where live reading begins before the group has given the partition. `None` when nobody is there any more.
+    async fn bridge(&mut self, ends: &Since) -> Option<()> {
+        let reached = self.let_the_node_catch_up(ends).await;
+        let behind = |at: &(Arc<str>, i32), last: i64| self.seen.get(at).is_some_and(|seen| *seen < last);
+        let missing: Positions = reached
+            .into_iter()
+            .filter(|(at, last)| !self.until.contains_key(at) && behind(at, *last))
+            .collect();
+        if missing.is_empty() {
+            return Some(());
+        }
+        self.until.extend(missing.clone());
+        self.show(None, &ends.chunks).await?;
+        // The live records may hold the same again: the ring leaves out what was shown here.
+        ends.seen.lock().extend(missing);
+        Some(())
+    }
+
     /// A client can have seen more than this node: from another, or before a restart that repeats what was not committed.
-    /// It joins the live records when the node has come that far too.
-    async fn let_the_node_catch_up(&self, ends: &Since) {
+    /// It joins the live records when the node has come that far too. Answers the last offset the node has of each partition.
+    async fn let_the_node_catch_up(&self, ends: &Since) -> Positions {
         let deadline = Instant::now() + CATCH_UP;
-        while Instant::now() < deadline && !ends.chunks.is_closed() {
-            let Some(running) = self.node.feeds.running() else { return };
+        while !ends.chunks.is_closed() {
+            let Some(running) = self.node.feeds.running() else { break };
             let status = running.feeds.status();
             drop(running);
-            let behind = |(topic, number): &(Arc<str>, i32), seen: i64| {
-                let mut of_topic = status.feeds.iter().filter(|feed| feed.topic == *topic).peekable();
-                let known = of_topic.peek().is_some();
-                let next =
-                    of_topic.flat_map(|f| &f.partitions).find(|p| p.partition == *number).map(|p| p.offset);
+            let mut reached = Positions::new();
+            let mut behind = false;
+            for (at, seen) in ends.seen.lock().iter() {
+                let mut rows = status.feeds.iter().filter(|feed| feed.topic == at.0).peekable();
+                let known = rows.peek().is_some();
+                let next = rows.flat_map(|f| &f.partitions).find(|p| p.partition == at.1).map(|p| p.offset);
                 // A partition that was not given to this node yet may begin anywhere.
-                next.map_or(known, |next| next <= seen)
-            };
-            if !ends.seen.lock().iter().any(|(at, seen)| behind(at, *seen)) {
-                return;
+                behind |= next.map_or(known, |next| next <= *seen);
+                reached.extend(next.map(|next| (at.clone(), next - 1)));
+            }
+            if !behind || Instant::now() >= deadline {
+                return reached;
             }
             tokio::time::sleep(LOOK).await;
         }
+        Positions::new()
     }
 
     /// Shows all up to `until`; `None` when nobody is there any more.
