@@ -32,7 +32,9 @@ const CHUNK_BYTES: usize = 512 << 10;
 /// Longest a client waits for the log (`chat-feeds-cluster.md`: then `UNAVAILABLE`).
 const ANSWER: Duration = Duration::from_secs(5);
 /// Longest a replay waits for its partition to be given to this node.
-const GIVEN: Duration = Duration::from_secs(2);
+const GIVEN: Duration = Duration::from_secs(1);
+/// Longest a replay waits for the group's position.
+const COMMITTED: Duration = Duration::from_secs(1);
 /// Pause between two looks at what this node learns by itself.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Longest a reader stays with one request when there is little for the channel in what it reads.
@@ -226,7 +228,8 @@ fn marks(
     if committed && !shared.broadcast {
         let client = shared.client.read();
         let list = super::shared::list(topic, partition);
-        let found = client.as_ref().map(|client| client.committed_offsets(list, ANSWER)).transpose()?;
+        // While the group is being put together again nobody may answer this.
+        let found = client.as_ref().and_then(|client| client.committed_offsets(list, COMMITTED).ok());
         position = found.and_then(|found| found.elements().first().map(|one| one.offset()));
     }
     let committed = match position {
