@@ -77,24 +77,28 @@ pub(super) enum Presented<'a> {
     Nothing,
     Bearer(&'a str),
     Key(&'a str),
+    /// A key beside an `Authorization`.
+    Both(&'a str),
 }
 
 /// Reads the credential of a request's headers. The same one twice is fine, two different ones are 400.
 pub(super) fn presented(headers: &HeaderMap) -> Result<Presented<'_>, Problem> {
     let bearer = only(headers.get_all(header::AUTHORIZATION).iter())?;
     let key = only(headers.get_all(API_KEY).iter())?;
-    match (bearer, key) {
+    match (bearer, key.map(key_of)) {
         (None, None) => Ok(Presented::Nothing),
-        (Some(_), Some(_)) => Err(two_credentials()),
+        (_, Some(None)) => Err(bad_credential("the API key is not valid")),
+        (Some(_), Some(Some(key))) => Ok(Presented::Both(key)),
+        (None, Some(Some(key))) => Ok(Presented::Key(key)),
         (Some(value), None) => match bearer_of(value) {
             Some(token) => Ok(Presented::Bearer(token)),
             None => Err(bad_credential("send Authorization: Bearer and a token")),
         },
-        (None, Some(value)) => match value.to_str() {
-            Ok(key) if !key.is_empty() && key.len() <= MAX_CREDENTIAL_BYTES => Ok(Presented::Key(key)),
-            _ => Err(bad_credential("the API key is not valid")),
-        },
     }
+}
+
+fn key_of(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_CREDENTIAL_BYTES)
 }
 
 fn only<'a>(mut all: impl Iterator<Item = &'a HeaderValue>) -> Result<Option<&'a HeaderValue>, Problem> {
@@ -125,6 +129,11 @@ pub(super) async fn caller(node: &Node, headers: &HeaderMap) -> Result<Caller, P
         Presented::Nothing => Ok(Caller::Anonymous),
         Presented::Bearer(token) => Ok(Caller::User(node.identity.bearer(token).await?)),
         Presented::Key(key) => Ok(Caller::Server(node.identity.api_key(key).await?)),
+        Presented::Both(key) => {
+            // A wrong key is 401 whatever comes with it.
+            node.identity.api_key(key).await?;
+            Err(two_credentials())
+        }
     }
 }
 
@@ -145,7 +154,8 @@ mod tests {
         assert_eq!(presented(&twice).unwrap(), Presented::Bearer("a.b.c"));
         assert_eq!(presented(&headers(&[("x-api-key", "fan_1")])).unwrap(), Presented::Key("fan_1"));
         assert_eq!(bad(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]), 400);
-        assert_eq!(bad(&[("authorization", "Bearer a"), ("x-api-key", "k")]), 400);
+        let both = headers(&[("authorization", "Bearer a"), ("x-api-key", "k")]);
+        assert_eq!(presented(&both).unwrap(), Presented::Both("k"));
         for wrong in ["Bearer", "Bearer ", "Basic YTpi", "", "a.b.c"] {
             assert_eq!(bad(&[("authorization", wrong)]), 401, "{wrong}");
         }

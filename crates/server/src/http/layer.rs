@@ -7,7 +7,7 @@ use crate::access::Caller;
 use crate::node::Node;
 use crate::tls::OverTls;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
@@ -102,17 +102,14 @@ async fn answer(
     {
         return ("(preflight)".into(), origin::preflight(allowed.is_some()));
     }
-    match admit(
-        node,
-        request.uri().path(),
-        is_upgrade(&request),
-        is_served(request.method()),
-        request.headers(),
-    )
-    .await
-    {
+    match admit(node, request.uri().path(), is_upgrade(&request), request.headers()).await {
         Ok(caller) => request.extensions_mut().insert(caller),
-        Err(problem) => return ("(refused)".into(), problem.into_response()),
+        Err(problem) => {
+            return (
+                "(refused)".into(),
+                refuse(request.method().clone(), request.uri().clone(), next, problem).await,
+            );
+        }
     };
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
     let route = route.unwrap_or_else(|| "(none)".into());
@@ -129,17 +126,26 @@ async fn answer(
     (route, response)
 }
 
+/// Refuses a request for its credential, unless its path does not take its method at all: then that is what it is told.
+async fn refuse(method: Method, target: Uri, next: Next, problem: Problem) -> Response {
+    let mut probe = Request::new(axum::body::Body::empty());
+    *probe.method_mut() = Method::TRACE; // which no route takes
+    *probe.uri_mut() = target;
+    let answer = next.run(probe).await;
+    let allowed = answer.headers().get(header::ALLOW).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let is_taken = allowed.split(',').any(|one| one.trim() == method.as_str());
+    if answer.status() == StatusCode::METHOD_NOT_ALLOWED && !is_taken {
+        answer
+    } else {
+        problem.into_response()
+    }
+}
+
 /// On whose behalf the request comes, and whether this server has anything for the anonymous here.
-async fn admit(
-    node: &Node,
-    path: &str,
-    upgrade: bool,
-    is_served: bool,
-    headers: &HeaderMap,
-) -> Result<Caller, Problem> {
+async fn admit(node: &Node, path: &str, upgrade: bool, headers: &HeaderMap) -> Result<Caller, Problem> {
     // A login must not fail because of the old token that a client still sends along; an upgrade judges for itself.
-    let no_token = is_public(path) || is_login(path) || upgrade || !is_served;
-    if no_token && (!is_served || !headers.contains_key(client::API_KEY)) {
+    let no_token = is_public(path) || is_login(path) || upgrade;
+    if no_token && !headers.contains_key(client::API_KEY) {
         return Ok(Caller::Anonymous);
     }
     let caller = client::caller(node, headers).await?;
@@ -161,11 +167,6 @@ pub(super) fn is_public(path: &str) -> bool {
 /// Where nobody has a token yet.
 pub(super) fn is_login(path: &str) -> bool {
     matches!(path, "/auth/register" | "/auth/login" | "/auth/refresh")
-}
-
-/// A method that some route takes; any other is answered before credentials are looked at.
-fn is_served(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method)
 }
 
 fn is_upgrade(request: &Request) -> bool {

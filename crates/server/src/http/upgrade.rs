@@ -298,6 +298,10 @@ async fn credential(
             node.identity.api_key(key).await?;
             None
         }
+        Presented::Both(key) => {
+            node.identity.api_key(key).await?;
+            return Err(client::two_credentials());
+        }
         Presented::Nothing => None,
     };
     let token = match (bearer, query.token.as_deref()) {
