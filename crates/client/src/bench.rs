@@ -11,6 +11,7 @@ mod args;
 mod clock;
 mod echo;
 mod encrypted;
+mod feed;
 mod floor;
 mod frame;
 mod handshake;
@@ -92,6 +93,7 @@ fn measure(mode: &Mode, stop: &Arc<AtomicBool>) -> Result<Option<Report>, String
         Mode::Topics(args) => modes::topics(args, stop).map(Some),
         Mode::Maxrate(args) => modes::maxrate(args, stop).map(Some),
         Mode::Echo(args) => modes::echo(args, stop).map(Some),
+        Mode::Feed(args) => feed::run(args, stop).map(Some),
         Mode::Floor(args) => floor::run(args, stop).map(Some),
         Mode::Sink(args) => floor::sink(args).map(|()| None),
     }

@@ -30,6 +30,8 @@ pub(super) enum Mode {
     Maxrate(MaxrateArgs),
     /// Requests and responses, closed loop.
     Echo(EchoArgs),
+    /// Listen to a feed's channel, whose records the server has from Kafka or makes up.
+    Feed(FeedArgs),
     /// No server: what the kernel alone takes to send to many sockets.
     Floor(FloorArgs),
     /// The reading end of `floor`.
@@ -167,6 +169,23 @@ pub(super) struct EchoArgs {
     /// Ask by JSON-RPC `test.echo` on /rpc.
     #[arg(long)]
     pub(super) rpc: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct FeedArgs {
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    #[command(flatten)]
+    pub(super) phases: Phases,
+    /// The channel.
+    #[arg(long, default_value = "dashboard")]
+    pub(super) channel: String,
+    /// The type that is heard: one, of one partition.
+    #[arg(long = "type", default_value = "trade_data")]
+    pub(super) kind: String,
+    /// Subscribers.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) subscribers: u32,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -25,7 +25,7 @@ enum Drive {
 }
 
 /// The server, and a client for it with `topics` topics and room for `connections`.
-fn begin(
+pub(super) fn begin(
     args: &ServerArgs,
     dialect: Dialect,
     connections: usize,

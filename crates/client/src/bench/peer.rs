@@ -8,6 +8,9 @@ use super::template::Template;
 pub(super) enum Dialect {
     /// Fanfare's typed dialect.
     Typed,
+    /// A feed's channel in the typed dialect; only for `feed`.
+    #[value(skip)]
+    Feed,
     /// JSON-RPC 2.0 on `/rpc`; only for `echo`.
     Rpc,
     /// One letter and the rest: `S<topic>`, `P<topic>\n<payload>`, `E<payload>`. Small peers of any library speak it.
@@ -71,6 +74,9 @@ const TYPED: Ways = Ways {
     batches: false,
     refusal: r#""type":"error""#,
 };
+
+const FEED: Ways =
+    Ways { subscriber: Greeting { send: r#"{"type":"subscribe",<topic>}"#, ..TYPED.subscriber }, ..TYPED };
 
 const RPC: Ways = Ways {
     path: "/rpc",
@@ -149,6 +155,7 @@ impl Dialect {
     pub(super) fn script(self, role: Role, path: Option<&str>) -> Script {
         let ways = match self {
             Self::Typed => TYPED,
+            Self::Feed => FEED,
             Self::Rpc => RPC,
             Self::Plain => PLAIN,
             Self::Nats => NATS,
