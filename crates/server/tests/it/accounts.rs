@@ -87,7 +87,6 @@ fn every_wrong_field_of_a_registration_is_named() {
         (but(&plain, "password", json!("a1!".repeat(43))), "invalid_field", Some("password")),
         (but(&plain, "password", json!("password123")), "invalid_field", Some("password")),
         (but(&plain, "password", json!("someone")), "invalid_field", Some("password")),
-        (but(&plain, "role", json!("admin")), "invalid_field", Some("body")),
         (but(&plain, "device_id", json!("main")), "invalid_field", Some("device_id")),
         (but(&keyed, "public_key", Value::Null), "invalid_field", Some("public_key")),
         (but(&keyed, "x25519_public_key", Value::Null), "invalid_field", Some("x25519_public_key")),
@@ -410,6 +409,20 @@ fn a_ticket_opens_one_socket_of_one_origin() {
     let last = ticket(&json!({}), None);
     assert_eq!(ann.ask(&server, bare("POST", "/auth/logout")).status, 204);
     assert_eq!(open(&last, None), 401, "its login has ended");
+}
+
+#[test]
+fn what_the_server_owns_is_never_obeyed() {
+    let server = roomy(&[]);
+    let body =
+        json!({ "username": "eve", "password": PASSWORD, "role": "admin", "id": "1", "disabled": false });
+    assert_eq!(register(&server, &body).status, 201, "what is not the body's own is ignored");
+    let eve = Person::login(&server, "eve", PASSWORD);
+    assert_eq!(eve.me(&server).json()["role"], "user");
+    let patched =
+        eve.ask(&server, send("PATCH", "/users/me", &json!({ "display_name": "Eve", "role": "admin" })));
+    assert_eq!(patched.status, 200, "{patched:?}");
+    assert_eq!(eve.me(&server).json()["role"], "user");
 }
 
 #[test]

@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 
 /// Keys to have from now on.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
 pub(super) struct NewKeysBody {
     /// Ed25519 identity key, base64url of 32 bytes.

@@ -19,9 +19,9 @@ use utoipa::ToSchema;
 /// Longest challenge that is looked at.
 const MAX_CHALLENGE_BYTES: usize = 1024;
 
-/// A login. Without `password` the answer is a challenge; with `?verify=true` send its signature.
+/// A login. Without `password` the answer is a challenge. Its signature goes to `POST /auth/login?verify=true` as `signature` (Ed25519 over
+/// the challenge's text, base64url of 64 bytes), with `username` and `challenge` (docs/auth.md).
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
 pub(super) struct Login {
     /// In any case.
@@ -30,10 +30,10 @@ pub(super) struct Login {
     /// Not with `?verify=true`.
     password: Option<String>,
     /// With `?verify=true`: the text that was signed; without it your open challenges are tried.
-    #[schema(max_length = 1024)]
+    #[schema(ignore)]
     challenge: Option<String>,
     /// With `?verify=true`: Ed25519 over the challenge's text, base64url of 64 bytes.
-    #[schema(min_length = 86, max_length = 88)]
+    #[schema(ignore)]
     signature: Option<String>,
 }
 
@@ -63,8 +63,7 @@ pub(super) enum LoginAnswer {
 }
 
 /// Logs in by password; or asks for a challenge; or, with `?verify=true`, logs in by its signature.
-#[utoipa::path(post, path = "/auth/login", tag = "Accounts", operation_id = "login", request_body = Login, params(
-    ("verify" = Option<String>, Query, description = "Exactly `true`: the body holds a signature", pattern = "^true$")), responses(
+#[utoipa::path(post, path = "/auth/login", tag = "Accounts", operation_id = "login", request_body = Login, responses(
     (status = 200, description = "Tokens, or a challenge for a name alone", body = LoginAnswer),
     (status = 400, description = "A field is wrong", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "`invalid_credentials`: the same whatever is not right", body = ProblemBody, content_type = "application/problem+json"),

@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 
 /// A merge patch (RFC 7396): what is left out stays, null removes.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
 pub(super) struct ProfilePatch {
     /// The name to show: 1 to 64 characters.

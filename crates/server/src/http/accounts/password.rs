@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 
 /// A change of password.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
 pub(super) struct PasswordChange {
     /// The present one.

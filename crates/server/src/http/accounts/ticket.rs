@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 
 /// For whom a ticket is. An empty body will do.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
 pub(super) struct TicketFor {
     /// The origin of the page that will use it, one that may connect here; the request's own unless given.

@@ -55,7 +55,6 @@ impl From<Granted> for TokenAnswer {
 
 /// A refresh token.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
 pub(super) struct Refresh {
     /// The one of the last login or refresh.
