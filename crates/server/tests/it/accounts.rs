@@ -149,7 +149,6 @@ fn hostile_bodies_have_their_answers_on_every_route() {
         refused(&deep, 400, "invalid_json");
         refused(&"[".repeat(10_000), 400, "invalid_json");
         refused("[]", 400, "invalid_field");
-        refused(r#"{"no_such_member":1}"#, 400, "invalid_field");
         refused(&format!("{{\"username\":\"{}\"}}", "a".repeat(17_000)), 413, "message_too_large");
         let text = ask(Request::post(target, "{}").replace("Content-Type", "text/plain"));
         assert_eq!((text.status, text.problem().as_str()), (415, "unsupported_media_type"), "{target}");
@@ -320,7 +319,6 @@ fn a_profile_is_patched_and_shown() {
         (json!({ "display_name": 7 }), "display_name"),
         (json!({ "email": "nobody" }), "email"),
         (json!({ "email": "a@b\r\nBcc: c" }), "email"),
-        (json!({ "username": "other" }), "body"),
     ] {
         refused(&patch(&body), 400, "invalid_field", Some(field));
     }

@@ -150,7 +150,7 @@ fn the_end_of_a_login_is_felt_on_its_sockets_within_a_second() {
 
 #[test]
 fn a_token_that_ends_is_told_and_then_closes_unless_it_is_renewed() {
-    let server = roomy(&[("auth.access_ttl", "4s")]);
+    let server = roomy(&[("auth.access_ttl", "10s")]);
     let ann = Person::new(&server, "ann");
     let mut left = upgrade(&server, &with_token(Request::upgrade("/ws"), &ann.token));
     let mut renewed = upgrade(&server, &with_token(Request::upgrade("/ws"), &ann.token));

@@ -87,8 +87,13 @@ pub(super) async fn login(
         let granted = node.accounts.prove(&username, proof, &client).await?;
         return Ok(answer(StatusCode::OK, &TokenAnswer::from(granted)));
     }
-    let (mut fields, _) = Fields::read(node, &headers, content, &["username", "password"]).await?;
+    let (mut fields, _) =
+        Fields::read(node, &headers, content, &["username", "password", "signature"]).await?;
     let username = fields.text("username")?;
+    if fields.optional("signature")?.is_some() {
+        let why = "a signature is checked by POST /auth/login?verify=true";
+        return Err(Problem::invalid("signature", why));
+    }
     match fields.optional("password")? {
         Some(password) => {
             let granted = node.accounts.login(&username, password, &client).await?;
