@@ -27,7 +27,7 @@ pub(super) struct Register {
     username: String,
     /// At least `auth.min_password_length` characters; common ones are refused.
     #[schema(min_length = 8, max_length = 128, example = "Quiet-Otter-swims-9-miles")]
-    password: Option<String>,
+    password: String,
     /// Ed25519 identity key, base64url of 32 bytes.
     #[schema(ignore)]
     public_key: Option<String>,
