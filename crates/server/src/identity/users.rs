@@ -125,16 +125,6 @@ impl Users {
     }
 }
 
-impl Users {
-    /// Takes one server command out of the bucket of a connection without a user.
-    ///
-    /// # Errors
-    /// Milliseconds until there is one.
-    pub(crate) fn take_command_of(&self, bucket: &mut u64, now_ns: u64) -> Result<(), u64> {
-        self.commands.map_or(Ok(()), |rate| rate.take(bucket, 1, now_ns))
-    }
-}
-
 impl Login {
     /// Notes where the connection is.
     pub(crate) fn place(&mut self, addr: ConnAddr) {

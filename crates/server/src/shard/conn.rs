@@ -101,8 +101,6 @@ pub(crate) struct Rare {
     pub(crate) authenticate_by: Option<Tick>,
     /// A frame of it waits for its credentials to be verified, or for a feed's source: nothing behind it is looked at before.
     pub(crate) verifying: bool,
-    /// The bucket of server commands of a connection without a user.
-    pub(crate) commands: u64,
     /// Subscriptions that a token opened: topic and end, in milliseconds since 1970.
     pub(crate) grants: Vec<(Box<str>, u64)>,
     /// The client's `User-Agent`, for a login to come.

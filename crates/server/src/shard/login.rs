@@ -141,29 +141,25 @@ impl Driver {
 
     // --- server commands --------------------------------------------------------------------------------------------
 
-    /// Takes one server command out of the user's bucket, or of the connection's where there is no user.
+    /// Takes one server command out of the user's bucket. Who is nobody has the connection's rate of messages only.
     pub(super) fn admit_command(&mut self, slot: u32) -> Result<(), Refusal> {
-        let now = self.now.ns;
-        let conn = &mut self.conns[slot as usize];
-        let taken = match &conn.login {
-            Some(login) => self.node.users.take_command(&login.state, now),
-            None => self.node.users.take_command_of(&mut conn.rare().commands, now),
-        };
-        taken.map_err(|wait| {
+        let Some(login) = &self.conns[slot as usize].login else { return Ok(()) };
+        self.node.users.take_command(&login.state, self.now.ns).map_err(|wait| {
             self.node.metrics.refused_by("command");
             let why = "too many server commands; this one was not carried out";
             Refusal::new(ErrorCode::RateLimited, why).retry_after(wait)
         })
     }
 
-    /// Writes a server command down: its name and outcome, never its parameters.
+    /// Writes a user's server command down: its name and outcome, never its parameters. Those of nobody known would only
+    /// fill the log.
     pub(super) fn note_command(&mut self, slot: u32, command: &'static str, succeeded: bool) {
         let conn = &self.conns[slot as usize];
+        let Some(login) = &conn.login else { return };
         let outcome = if succeeded { Outcome::Success } else { Outcome::Failure };
+        let (user, session) = (&login.principal.user_id, &login.principal.session_id);
         let mut event = AuditEvent::new("server_command", outcome).detail("command", command);
-        if let Some(login) = &conn.login {
-            event = event.user(&login.principal.user_id).session(&login.principal.session_id);
-        }
+        event = event.user(user).session(session);
         if let Some(permit) = &conn.permit {
             event = event.ip(permit.address());
         }
