@@ -102,8 +102,10 @@ fn a_crash_in_the_sink_loses_and_repeats_nothing() {
 
 #[test]
 fn the_oracle_sees_an_offset_stored_too_early() {
+    // The batch the sink was stuck in: how many records it has is the broker's pace, fifty at most.
     let seen = crash(true).unwrap_err();
-    assert!(seen.contains("50 lost"), "{seen}");
+    let lost = seen.strip_suffix(" lost").and_then(|rest| rest.rsplit(' ').next()?.parse::<u32>().ok());
+    assert!(lost.is_some_and(|lost| (1..=50).contains(&lost)), "{seen}");
 }
 
 #[test]

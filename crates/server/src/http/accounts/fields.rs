@@ -218,7 +218,13 @@ mod tests {
         );
         assert_eq!(refused(""), invalid_json(None));
         assert_eq!(refused("[]"), ("invalid_field".into(), Some("body")));
-        assert_eq!(refused(r#"{"user":"a"}"#), ("invalid_field".into(), Some("body")));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_ignored() {
+        let mut fields = Fields::parse(r#"{"username":"ann","id":7,"is_admin":true}"#, KNOWN).unwrap();
+        assert!(!fields.has("id") && !fields.has("is_admin"));
+        assert_eq!(fields.text("username").unwrap(), "ann");
     }
 
     #[test]
