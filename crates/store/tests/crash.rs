@@ -129,10 +129,12 @@ async fn a_failed_sync_ends_all_writing() {
                 .env(URL, &stage.options.url)
                 .output()
         });
-        let Ok(child) = traced else { return common::left_out("no strace: failed syncs were not tried") };
+        let Ok(child) = traced else {
+            return fanfare_testkit::left_out("no strace: failed syncs were not tried");
+        };
         let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
         if err.contains("ptrace") {
-            return common::left_out("strace may not trace here: failed syncs were not tried");
+            return fanfare_testkit::left_out("strace may not trace here: failed syncs were not tried");
         }
         assert_eq!(child.status.code(), Some(FATAL), "every sender hears that it is over: {err}");
         assert_eq!(err.matches("fatal: ").count(), 1, "told once: {err}");

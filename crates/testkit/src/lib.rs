@@ -2,12 +2,16 @@
 //!
 //! [`model`] explores the schedules of the fan-out core. [`server`] starts the real binary; [`client`] talks to it with
 //! a library nobody of the project wrote; [`raw`] and [`raw_http`] say on a socket what no library would, over [`tls`] if
-//! asked. Everything
+//! asked. [`postgres`] has a database for a test. Everything
 //! waits for conditions with a deadline, and fails by panicking: only tests call it.
+
+use std::io::Write;
 
 #[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
 pub mod client;
 pub mod model;
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+pub mod postgres;
 #[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
 pub mod raw;
 #[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
@@ -20,3 +24,13 @@ mod raw_stream;
 pub mod server;
 #[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
 pub mod tls;
+
+/// Says what was not tried, straight to the terminal: the test harness keeps what passing tests print to itself.
+///
+/// # Panics
+/// Where there is no standard error.
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+pub fn left_out(what: &str) {
+    let mut terminal = std::fs::OpenOptions::new().write(true).open("/dev/stderr").expect("standard error");
+    writeln!(terminal, "LEFT OUT: {what}").expect("standard error");
+}

@@ -2,6 +2,7 @@
 
 use crate::ops::{Again, administrator, command, intact, refused, rows, said, succeeded};
 use crate::people::{Person, roomy};
+use fanfare_testkit::postgres;
 use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::{PATIENCE, Signal};
 use rusqlite::Connection;
@@ -98,17 +99,26 @@ fn copy(from: &Path) -> tempfile::TempDir {
     to
 }
 
+/// Makes ten rows, sealed up to the last, in a folder's store or in this one.
+fn ten_rows_in(folder: &Path, store: Option<&str>) {
+    let settings: Vec<_> = store.map(|url| ("store.url", url)).into_iter().collect();
+    let set = store.map(|url| format!("store.url={url}"));
+    let more: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
+    let count = || rows(folder, &more).len();
+    Again::start(folder, &settings).stop();
+    while count() < 8 {
+        let to = folder.with_file_name(format!("backup{}", count()));
+        succeeded(&command(folder, &[&["backup", to.to_str().unwrap()], &more[..]].concat()));
+    }
+    Again::start(folder, &settings).stop();
+    assert_eq!(count(), 10);
+}
+
 /// A folder with ten rows, sealed up to the last.
 fn ten_rows() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("data");
-    Again::start(&folder, &[]).stop();
-    while rows(&folder, &[]).len() < 8 {
-        let name = format!("user{}", rows(&folder, &[]).len());
-        succeeded(&command(&folder, &["backup", dir.path().join(name).to_str().unwrap()]));
-    }
-    Again::start(&folder, &[]).stop();
-    assert_eq!(rows(&folder, &[]).len(), 10);
+    ten_rows_in(&folder, None);
     let copied = copy(&folder);
     let whole = Connection::open(copied.path().join("fanfare.db")).unwrap();
     let sealed: i64 = whole.query_row("SELECT MAX(seq) FROM audit_checkpoint", [], |r| r.get(0)).unwrap();
@@ -136,6 +146,28 @@ fn every_way_to_tamper_is_found_with_its_first_row() {
     let public = std::fs::read_to_string(original.path().join("keys/audit.pub")).unwrap();
     let args = ["audit", "verify", "--public-key", public.trim()];
     assert_eq!(command(rekeyed.path(), &args).status.code(), Some(0));
+}
+
+#[test]
+fn every_way_to_tamper_is_found_on_postgres_too() {
+    let Some(original) = postgres::database() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("data");
+    ten_rows_in(&folder, Some(&original));
+    for (name, sql, seq) in TAMPERS {
+        let tampered = postgres::copy_of(postgres::name_of(&original)).unwrap();
+        let judge = || command(&folder, &["audit", "verify", "--set", &format!("store.url={tampered}")]);
+        succeeded(&judge());
+        let zeros = |n: usize| format!("decode(repeat('00', {n}), 'hex')");
+        postgres::run(
+            &tampered,
+            &sql.replace("zeroblob(32)", &zeros(32)).replace("zeroblob(64)", &zeros(64)),
+        );
+        let verdict = judge();
+        let text = said(&verdict);
+        assert_eq!(verdict.status.code(), Some(1), "{name}: {verdict:?}");
+        assert!(text.contains(&format!("seq {seq}:")), "{name}: {text}");
+    }
 }
 
 #[test]

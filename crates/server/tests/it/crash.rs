@@ -1,9 +1,10 @@
 //! SIGKILL while it writes: every acknowledged row is there, the audit chain is intact.
 
-use crate::ops::{Again, intact, rows};
+use crate::ops::{Again, intact_in, rows};
 use crate::people::Keys;
 use crate::support::must_fail;
 use fanfare_e2ee::b64;
+use fanfare_testkit::postgres::database;
 use fanfare_testkit::raw_http::Request;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -68,26 +69,41 @@ fn all_there(addr: SocketAddr, names: &[String]) {
     }
 }
 
-#[test]
-fn every_acknowledged_account_is_there_and_the_chain_is_intact() {
+/// Kills a server three times while it writes to its own file or to this database.
+fn story(database: Option<&str>) {
     let place = tempfile::tempdir().unwrap();
     let folder: &Path = &place.path().join("data");
-    let mut names = Vec::new();
+    let (mut settings, mut names) = (ROOMY.to_vec(), Vec::new());
+    settings.extend(database.map(|url| ("store.url", url)));
+    let set = database.map(|url| format!("store.url={url}"));
+    let more: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
     for round in 0..3 {
-        let server = Again::start(folder, ROOMY);
+        let server = Again::start(folder, &settings);
         all_there(server.addr, &names);
         names.extend(until_killed(server, round));
-        intact(folder);
+        intact_in(folder, &more);
     }
-    let server = Again::start(folder, ROOMY);
+    let server = Again::start(folder, &settings);
     all_there(server.addr, &names);
     // The twin: a name nobody was given is not there.
     let lost = [format!("{}x", names[0])];
     must_fail("a lost account", || all_there(server.addr, &lost));
     server.stop();
-    intact(folder);
-    let crashes = rows(folder, &["--event", "sys_crash"]);
-    assert_eq!(crashes.len(), 3);
-    let created = rows(folder, &["--event", "user_created"]).len();
+    intact_in(folder, &more);
+    let events = |name: &str| rows(folder, &[&["--event", name], &more[..]].concat()).len();
+    assert_eq!(events("sys_crash"), 3);
+    let created = events("user_created");
     assert!(created <= names.len() + 13, "{created} of {}", names.len());
+}
+
+#[test]
+fn every_acknowledged_account_is_there_and_the_chain_is_intact() {
+    story(None);
+}
+
+#[test]
+fn every_acknowledged_account_is_there_and_the_chain_is_intact_on_postgres() {
+    if let Some(url) = database() {
+        story(Some(&url));
+    }
 }

@@ -30,6 +30,7 @@ mod memory;
 mod ops;
 mod pair;
 mod people;
+mod postgres;
 mod process;
 mod shutdown;
 mod store;

@@ -48,7 +48,13 @@ pub(crate) fn administrator(server: &Server, name: &str) -> Person {
 /// Checks the chain of a folder; what was said about it.
 #[track_caller]
 pub(crate) fn intact(data_dir: &Path) -> String {
-    succeeded(&command(data_dir, &["audit", "verify"]))
+    intact_in(data_dir, &[])
+}
+
+/// The same with further arguments.
+#[track_caller]
+pub(crate) fn intact_in(data_dir: &Path, more: &[&str]) -> String {
+    succeeded(&command(data_dir, &[&["audit", "verify"], more].concat()))
 }
 
 /// The rows of a folder's audit log, oldest first.

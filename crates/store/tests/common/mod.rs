@@ -1,20 +1,14 @@
-//! Two engines for one story: a fresh SQLite file, and a fresh database in the PostgreSQL that `TEST_DATABASE_URL` names
-//! or that is found here and started for this test binary. Without either, the PostgreSQL half says loudly that it is left
-//! out.
+//! Two engines for one story: a fresh SQLite file, and a fresh database of PostgreSQL (see `fanfare_testkit::postgres`).
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::future::Future;
-use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fanfare_store::{DeviceKeys, KeyLogEntry, NewMessage, NewUser, Role, Store, StoreOptions};
+use fanfare_testkit::postgres;
 use tempfile::TempDir;
-use tokio_postgres::NoTls;
 
 /// Nothing in a story may take longer.
 const STORY: Duration = Duration::from_secs(120);
@@ -38,11 +32,11 @@ impl Stage {
 
     /// Another stage of the same engine, empty.
     pub async fn other(&self) -> Self {
-        if self.postgres { postgres_stage(&database().await) } else { sqlite_stage() }
+        if self.postgres { postgres_stage(&postgres::database().unwrap()) } else { sqlite_stage() }
     }
 
     pub async fn postgres_client(&self) -> tokio_postgres::Client {
-        client(&self.options.url).await
+        postgres::connect(&self.options.url).await
     }
 }
 
@@ -62,16 +56,8 @@ pub async fn on_sqlite<F: Future<Output = ()>>(story: impl FnOnce(Stage) -> F) {
 }
 
 pub async fn on_postgres<F: Future<Output = ()>>(story: impl FnOnce(Stage) -> F) {
-    if server().is_none() {
-        return left_out("no PostgreSQL (TEST_DATABASE_URL names one, the package postgresql has one)");
-    }
-    tokio::time::timeout(STORY, story(postgres_stage(&database().await))).await.unwrap();
-}
-
-/// Says what was not tried, straight to the terminal: the test harness keeps what passing tests print to itself.
-pub fn left_out(what: &str) {
-    let mut terminal = std::fs::OpenOptions::new().write(true).open("/dev/stderr").unwrap();
-    writeln!(terminal, "LEFT OUT: {what}").unwrap();
+    let Some(url) = postgres::database() else { return };
+    tokio::time::timeout(STORY, story(postgres_stage(&url))).await.unwrap();
 }
 
 /// Declares a story as two tests.
@@ -87,59 +73,6 @@ macro_rules! stories {
             async fn $name() { $crate::common::on_postgres(super::$name).await; }
         )* }
     };
-}
-
-/// A PostgreSQL of this process: its script stops it when our end of its standard input closes, however we end.
-struct Server {
-    url: String,
-    _script: Option<Child>,
-}
-
-fn server() -> Option<&'static Server> {
-    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    SERVER
-        .get_or_init(|| match std::env::var("TEST_DATABASE_URL") {
-            Ok(url) if !url.is_empty() => Some(Server { url, _script: None }),
-            _ => start(),
-        })
-        .as_ref()
-}
-
-fn start() -> Option<Server> {
-    let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scripts");
-    let script = "source ./services.sh; services_begin; service_postgres postgres fsync=off || exit 1; \
-                  echo \"$POSTGRES_URL\"; read -r _";
-    let mut child = Command::new("bash")
-        .args(["-c", script])
-        .current_dir(scripts)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut url = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
-    if url.trim().is_empty() {
-        child.wait().unwrap();
-        return None;
-    }
-    Some(Server { url: url.trim().to_owned(), _script: Some(child) })
-}
-
-async fn client(url: &str) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
-/// The address of a fresh database. They go with the server; on a server of somebody else they are named after us.
-pub async fn database() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let url = &server().unwrap().url;
-    let name = format!("fanfare_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    client(url).await.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await.unwrap();
-    let (address, query) = url.split_once('?').unwrap_or((url, ""));
-    let (server, _) = address.rsplit_once('/').unwrap();
-    format!("{server}/{name}?{query}").trim_end_matches('?').to_owned()
 }
 
 pub fn new_user(name: &str) -> NewUser {

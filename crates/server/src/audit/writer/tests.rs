@@ -154,20 +154,18 @@ async fn time_asks_for_a_checkpoint_only_when_there_are_new_rows() {
 /// The same story on PostgreSQL, where there is one.
 #[tokio::test]
 async fn the_chain_holds_on_postgres() {
-    let Ok(url) = std::env::var("TEST_DATABASE_URL") else { return };
+    let Some(url) = fanfare_testkit::postgres::database() else { return };
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::new(url, dir.path())).await.unwrap();
-    // The database is shared: a chain of this run's own.
-    let node = format!("test-{}-{}", std::process::id(), unix_ms());
-    let options = AuditOptions { node: node.clone(), sealer: sealer(), cadence: quiet() };
+    let options = AuditOptions { node: NODE.to_owned(), sealer: sealer(), cadence: quiet() };
     let audit = Audit::start(store.clone(), options);
     for _ in 0..600 {
         audit.record(event("x").agent("ü\u{1}"));
     }
-    append_now(&store, &node, event("command")).await.unwrap();
+    append_now(&store, NODE, event("command")).await.unwrap();
     audit.record(event("x"));
     audit.close().await;
     let against = Against { judge: Judge::parse(&sealer().public()), anchors: Vec::new() };
-    let found = intact(verify(&store, &node, &against).await);
+    let found = intact(verify(&store, NODE, &against).await);
     assert_eq!((found.rows, found.sealed), (602, 602));
 }

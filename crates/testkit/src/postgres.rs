@@ -1,0 +1,122 @@
+//! PostgreSQL for tests: the one `TEST_DATABASE_URL` names, or one that is found here and started for this process; and
+//! a fresh database in it for each test. Without either, a test says loudly that it is left out.
+
+use crate::left_out;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+/// A PostgreSQL of this process: its script stops it when our end of its standard input closes, however we end.
+#[derive(Debug)]
+struct Server {
+    url: String,
+    _script: Option<Child>,
+}
+
+fn server() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER
+        .get_or_init(|| match std::env::var("TEST_DATABASE_URL") {
+            Ok(url) if !url.is_empty() => Some(Server { url, _script: None }),
+            _ => start(),
+        })
+        .as_ref()
+}
+
+fn start() -> Option<Server> {
+    let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scripts");
+    let script = "source ./services.sh; services_begin; service_postgres postgres fsync=off || exit 1; \
+                  echo \"$POSTGRES_URL\"; read -r _";
+    let mut child = Command::new("bash")
+        .args(["-c", script])
+        .current_dir(scripts)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("bash");
+    let mut url = String::new();
+    let output = child.stdout.take().expect("a pipe");
+    BufReader::new(output).read_line(&mut url).expect("the script's output");
+    if url.trim().is_empty() {
+        child.wait().expect("a child");
+        return None;
+    }
+    Some(Server { url: url.trim().to_owned(), _script: Some(child) })
+}
+
+/// A connection to a database; it lives as long as the runtime.
+///
+/// # Panics
+/// When it is refused.
+pub async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    client
+}
+
+/// Runs statements; the values of the rows they give, as text.
+///
+/// # Panics
+/// When one fails.
+#[track_caller]
+pub fn run(url: &str, statements: &str) -> Vec<String> {
+    let work = async {
+        let said = connect(url).await.simple_query(statements).await.expect(statements);
+        let rows = said.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        rows.collect()
+    };
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(work)
+    };
+    // On a thread of its own: the caller may be inside a runtime.
+    std::thread::scope(|scope| scope.spawn(ask).join().expect(statements))
+}
+
+/// The address of a fresh database made like `template`; `None`, said loudly, where there is no PostgreSQL. Databases go
+/// with the server; on a server of somebody else they are named after us.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn copy_of(template: &str) -> Option<String> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let Some(server) = server() else {
+        left_out("no PostgreSQL (TEST_DATABASE_URL names one, the package postgresql has one)");
+        return None;
+    };
+    let name = format!("fanfare_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    run(&server.url, &format!("CREATE DATABASE {name} TEMPLATE {template}"));
+    let (address, query) = server.url.split_once('?').unwrap_or((&server.url, ""));
+    let (server, _) = address.rsplit_once('/').expect("a URL with a database");
+    Some(format!("{server}/{name}?{query}").trim_end_matches('?').to_owned())
+}
+
+/// The address of a fresh, empty database, as [`copy_of`].
+pub fn database() -> Option<String> {
+    copy_of("template0")
+}
+
+/// The name of a database in its address.
+pub fn name_of(url: &str) -> &str {
+    let address = url.split_once('?').map_or(url, |(address, _)| address);
+    address.rsplit_once('/').map_or(address, |(_, name)| name)
+}
+
+/// Lets nobody into a database any more and ends who is inside, as if its server were away; or opens it again.
+///
+/// # Panics
+/// When there is no server, or it refuses.
+pub fn set_open(url: &str, open: bool) {
+    let (name, all) = (name_of(url), server().expect("a server"));
+    run(&all.url, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {open}"));
+    if !open {
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+        run(&all.url, &end);
+    }
+}
