@@ -161,27 +161,28 @@ async fn flood(store: &Store, each: Duration) -> Outcome<(u64, Duration)> {
     Ok((acked.load(Ordering::Relaxed), begun.elapsed()))
 }
 
-/// Appends when they are due, whatever happened to those before; microseconds from due to acknowledged.
+/// Appends when they are due, whatever happened to those before; microseconds from due to acknowledged. A thread sends them
+/// one by one: a timer of the runtime, which knows whole milliseconds, would be most of what is measured.
 async fn paced(store: &Store, each: Duration) -> Outcome<Vec<u64>> {
-    let begun = Instant::now();
-    let mut appends = tokio::task::JoinSet::new();
-    let mut tick = tokio::time::interval(Duration::from_millis(1));
-    let (mut sent, all) = (0, PACE * each.as_secs());
-    while sent < all {
-        tick.tick().await;
-        let due = (micros(begun.elapsed()) * PACE / 1_000_000).min(all);
-        for number in sent..due {
-            let store = store.clone();
+    let (results, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
+    let (store, runtime) = (store.clone(), tokio::runtime::Handle::current());
+    let pace = move || {
+        let begun = Instant::now();
+        for number in 0..PACE * each.as_secs() {
             let at = begun + Duration::from_micros(number * 1_000_000 / PACE);
-            appends.spawn(async move {
-                store.append_message(message(number)).await.map(|_| micros(at.elapsed()))
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+            let (store, results) = (store.clone(), results.clone());
+            runtime.spawn(async move {
+                let appended = store.append_message(message(number)).await;
+                results.send(appended.map(|_| micros(at.elapsed())))
             });
         }
-        sent = due;
-    }
+    };
+    let pacer = std::thread::spawn(pace);
     let mut waits = Vec::new();
-    while let Some(append) = appends.join_next().await {
-        waits.push(append??);
+    while let Some(wait) = acknowledged.recv().await {
+        waits.push(wait?);
     }
+    pacer.join().map_err(|_| "the thread that appends has panicked")?;
     Ok(waits)
 }
