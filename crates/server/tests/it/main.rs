@@ -22,6 +22,7 @@ mod frames;
 mod handshake;
 mod http;
 mod issuers;
+mod jwks;
 mod keys;
 mod limits;
 mod liveness;
