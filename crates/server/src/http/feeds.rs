@@ -1,7 +1,7 @@
 //! Feeds over REST: what they are, how far they are, and their latest records (seed 002, `http-api.md`).
 
 use super::problem::Problem;
-use super::{Http, Json, ProblemBody};
+use super::{Http, Json};
 use axum::extract::{Path, State};
 use fanfare_feeds::{FeedsStatus, PartitionStatus, TopicStatus};
 use serde::Serialize;
@@ -74,7 +74,8 @@ impl From<PartitionStatus> for FeedPartition {
 }
 
 /// The feeds with their mapping, offsets and lag per partition.
-#[utoipa::path(get, path = "/feeds", tag = "Feeds", operation_id = "listFeeds", responses((status = 200, description = "The feeds of this node", body = FeedList)))]
+#[utoipa::path(get, path = "/feeds", tag = "Feeds", operation_id = "listFeeds", responses(
+    (status = 200, description = "The feeds of this node", body = FeedList)))]
 pub(super) async fn list(State(http): State<Http>) -> Json<FeedList> {
     Json(http.node.feeds.status().into())
 }
@@ -129,7 +130,7 @@ pub(super) struct FeedSource {
 #[utoipa::path(get, path = "/feeds/{channel}/latest", tag = "Feeds", operation_id = "latestOfFeed",
     params(("channel" = String, Path, description = "The channel's name, percent-encoded", min_length = 1, max_length = 255)), responses(
     (status = 200, description = "The latest records", body = Latest),
-    (status = 404, description = "No such channel", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 404, description = "No such channel")))]
 pub(super) async fn latest(
     State(http): State<Http>,
     Path(channel): Path<String>,

@@ -4,7 +4,7 @@
 
 use super::client::Client;
 use super::problem::Problem;
-use super::{Http, ProblemBody, body, json_type};
+use super::{Http, body, json_type};
 use crate::access::Caller;
 use crate::config::Scope;
 use crate::node::{Node, unix_ms};
@@ -41,13 +41,10 @@ pub(super) struct Sent {
 #[utoipa::path(post, path = "/sessions/{code}/send", tag = "Sessions", operation_id = "sendToSession", request_body = Message,
     params(("code" = String, Path, description = "The session's code, in any case", example = "happy-panda-42")), responses(
     (status = 200, description = "Sent; 0 when the session has no connection now", body = Sent),
-    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No good credential", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Needs an API key with the scope `sessions`, or an admin", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such session", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "Needs an API key with the scope `sessions`, or an admin"),
+    (status = 404, description = "No such session"),
+    (status = 413, description = "The body is larger than limits.max_message_bytes"),
+    (status = 429, description = "Too many messages")))]
 pub(super) async fn send(
     State(http): State<Http>,
     client: Client,
@@ -70,12 +67,9 @@ pub(super) async fn send(
 /// Sends JSON to every connection that has a session.
 #[utoipa::path(post, path = "/sessions/broadcast", tag = "Sessions", operation_id = "broadcastToSessions", request_body = Message, responses(
     (status = 202, description = "On its way to so many connections", body = Sent),
-    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No good credential", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Needs an API key with the scope `sessions`, or an admin", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is larger than limits.max_message_bytes", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many messages", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "Needs an API key with the scope `sessions`, or an admin"),
+    (status = 413, description = "The body is larger than limits.max_message_bytes"),
+    (status = 429, description = "Too many messages")))]
 pub(super) async fn broadcast(
     State(http): State<Http>,
     client: Client,

@@ -1,6 +1,6 @@
 //! `GET /users/{name}`, `GET /users/{name}/keys`.
 
-use super::super::{Http, Problem, ProblemBody};
+use super::super::{Http, Problem};
 use super::answer;
 use crate::access::Caller;
 use crate::accounts::{Directory, Profile};
@@ -54,10 +54,8 @@ fn name(path: Result<Path<String>, PathRejection>) -> String {
 #[utoipa::path(get, path = "/users/{name}", tag = "Directory", operation_id = "showUser",
     params(("name" = String, Path, description = "The user's name", example = "alice")), responses(
     (status = 200, description = "The user", body = UserCard),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key may not", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such user", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "An API key may not"),
+    (status = 404, description = "No such user")))]
 pub(super) async fn show(
     State(http): State<Http>,
     caller: Caller,
@@ -165,10 +163,8 @@ impl From<Directory> for KeysAnswer {
 #[utoipa::path(get, path = "/users/{name}/keys", tag = "Directory", operation_id = "showKeys",
     params(("name" = String, Path, description = "The user's name", example = "alice")), responses(
     (status = 200, description = "The keys", body = KeysAnswer),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key may not", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such user", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "An API key may not"),
+    (status = 404, description = "No such user")))]
 pub(super) async fn keys(
     State(http): State<Http>,
     caller: Caller,

@@ -1,6 +1,6 @@
 //! `PUT /users/me/keys`.
 
-use super::super::{Http, Problem, ProblemBody};
+use super::super::{Http, Problem};
 use super::answer;
 use super::directory::KeysAnswer;
 use super::fields::Fields;
@@ -38,13 +38,10 @@ pub(super) struct NewKeysBody {
 /// Gives you keys, or other ones: signed by the key before (`rotation`), with the same identity key, or loudly.
 #[utoipa::path(put, path = "/users/me/keys", tag = "Directory", operation_id = "putKeys", request_body = NewKeysBody, responses(
     (status = 200, description = "Your keys now", body = KeysAnswer),
-    (status = 400, description = "A field is wrong: `invalid_field`, `weak_key`, `bad_signature`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key has no keys", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "A key is another user's, or the keys were changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 400, description = "A field is wrong: `invalid_field`, `weak_key`, `bad_signature`"),
+    (status = 403, description = "An API key has no keys"),
+    (status = 409, description = "A key is another user's, or the keys were changed meanwhile"),
+    (status = 413, description = "The body is over 16 KiB")))]
 pub(super) async fn put(
     State(http): State<Http>,
     client: Client,

@@ -1,7 +1,7 @@
 //! `POST /auth/login`: a password for tokens, a name for a challenge, a signed challenge for a token.
 
 use super::super::body::Params;
-use super::super::{Http, Problem, ProblemBody};
+use super::super::{Http, Problem};
 use super::fields::Fields;
 use super::tokens::TokenAnswer;
 use super::{answer, pass};
@@ -65,12 +65,10 @@ pub(super) enum LoginAnswer {
 /// Logs in by password; or asks for a challenge; or, with `?verify=true`, logs in by its signature.
 #[utoipa::path(post, path = "/auth/login", tag = "Accounts", operation_id = "login", request_body = Login, responses(
     (status = 200, description = "Tokens, or a challenge for a name alone", body = LoginAnswer),
-    (status = 400, description = "A field is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "`invalid_credentials`: the same whatever is not right", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many logins from this address, or too many failures", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "Too many passwords at once, or the store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 401, description = "`invalid_credentials`: the same whatever is not right"),
+    (status = 413, description = "The body is over 16 KiB"),
+    (status = 429, description = "Too many logins from this address, or too many failures"),
+    (status = 503, description = "Too many passwords at once, or the store does not answer")))]
 pub(super) async fn login(
     State(http): State<Http>,
     client: Client,

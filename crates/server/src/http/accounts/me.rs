@@ -1,6 +1,6 @@
 //! `PATCH /users/me`, `DELETE /users/me`.
 
-use super::super::{Http, Problem, ProblemBody};
+use super::super::{Http, Problem};
 use super::directory::UserCard;
 use super::fields::Fields;
 use super::{answer, done};
@@ -29,12 +29,8 @@ pub(super) struct ProfilePatch {
 /// Changes your profile.
 #[utoipa::path(patch, path = "/users/me", tag = "Accounts", operation_id = "changeProfile", request_body = ProfilePatch, responses(
     (status = 200, description = "Your profile now", body = UserCard),
-    (status = 400, description = "A field is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key has no profile", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "An API key has no profile"),
+    (status = 413, description = "The body is over 16 KiB")))]
 pub(super) async fn change(
     State(http): State<Http>,
     client: Client,
@@ -52,9 +48,7 @@ pub(super) async fn change(
 /// Deletes your account: logins end, sockets close, the name is never given again.
 #[utoipa::path(delete, path = "/users/me", tag = "Accounts", operation_id = "deleteMe", responses(
     (status = 204, description = "Gone"),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key has no account", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "An API key has no account")))]
 pub(super) async fn delete(
     State(http): State<Http>,
     client: Client,

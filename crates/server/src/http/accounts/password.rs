@@ -1,6 +1,6 @@
 //! `PUT /users/me/password`.
 
-use super::super::{Http, Problem, ProblemBody};
+use super::super::{Http, Problem};
 use super::done;
 use super::fields::Fields;
 use crate::access::Caller;
@@ -26,13 +26,11 @@ pub(super) struct PasswordChange {
 /// Changes your password; ends your other logins and closes their sockets.
 #[utoipa::path(put, path = "/users/me/password", tag = "Accounts", operation_id = "changePassword", request_body = PasswordChange, responses(
     (status = 204, description = "Changed"),
-    (status = 400, description = "A field is wrong, or the new password is weak", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "The present password is wrong, or there is none here", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many failures", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "Too many passwords at once, or the store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 400, description = "A field is wrong, or the new password is weak"),
+    (status = 403, description = "The present password is wrong, or there is none here"),
+    (status = 413, description = "The body is over 16 KiB"),
+    (status = 429, description = "Too many failures"),
+    (status = 503, description = "Too many passwords at once, or the store does not answer")))]
 pub(super) async fn change(
     State(http): State<Http>,
     client: Client,

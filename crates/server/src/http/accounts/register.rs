@@ -1,7 +1,7 @@
 //! `POST /auth/register`.
 
 use super::super::repeat::{self, Answer};
-use super::super::{Http, Problem, ProblemBody};
+use super::super::{Http, Problem};
 use super::fields::Fields;
 use super::{answer_text, pass};
 use crate::accounts::{Gate, NewKeys, Registration};
@@ -63,12 +63,11 @@ pub(super) struct RegisterAnswer {
         "x25519_public_key": "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo" }))))), params(
     ("Idempotency-Key" = Option<String>, Header, description = "A repeat gets the first answer", min_length = 1, max_length = 128)), responses(
     (status = 201, description = "Made", body = RegisterAnswer),
-    (status = 400, description = "A field is wrong: `invalid_field`, `weak_key`, `bad_signature`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "The name or a key is taken, or the Idempotency-Key was used with another body", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many registrations from this address", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "Too many passwords at once, or the store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 400, description = "A field is wrong: `invalid_field`, `weak_key`, `bad_signature`"),
+    (status = 409, description = "The name or a key is taken, or the Idempotency-Key was used with another body"),
+    (status = 413, description = "The body is over 16 KiB"),
+    (status = 429, description = "Too many registrations from this address"),
+    (status = 503, description = "Too many passwords at once, or the store does not answer")))]
 pub(super) async fn register(
     State(http): State<Http>,
     client: Client,

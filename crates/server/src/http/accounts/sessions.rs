@@ -1,7 +1,7 @@
 //! `GET /auth/sessions`, `DELETE /auth/sessions/{id}`.
 
 use super::super::body::{Params, page_size};
-use super::super::{Http, Problem, ProblemBody};
+use super::super::{Http, Problem};
 use super::{answer, done};
 use crate::access::Caller;
 use crate::accounts::SessionRow;
@@ -70,10 +70,7 @@ pub(super) struct PageParams {
 /// Lists your live logins.
 #[utoipa::path(get, path = "/auth/sessions", tag = "Accounts", operation_id = "listSessions", params(PageParams), responses(
     (status = 200, description = "A page", body = SessionPage),
-    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key has no logins", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "An API key has no logins")))]
 pub(super) async fn list(
     State(http): State<Http>,
     caller: Caller,
@@ -98,10 +95,8 @@ pub(super) async fn list(
 #[utoipa::path(delete, path = "/auth/sessions/{id}", tag = "Accounts", operation_id = "endSession",
     params(("id" = String, Path, description = "The login's id")), responses(
     (status = 204, description = "Ended"),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key has no logins", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "You have no such login", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "An API key has no logins"),
+    (status = 404, description = "You have no such login")))]
 pub(super) async fn end(
     State(http): State<Http>,
     client: Client,

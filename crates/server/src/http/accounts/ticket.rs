@@ -1,6 +1,6 @@
 //! `POST /auth/ws-ticket`.
 
-use super::super::{Http, Problem, ProblemBody};
+use super::super::{Http, Problem};
 use super::fields::Fields;
 use super::{answer, pass};
 use crate::access::Caller;
@@ -36,13 +36,10 @@ pub(super) struct TicketAnswer {
 /// Makes a ticket for one socket: good once, for 30 seconds, from one origin.
 #[utoipa::path(post, path = "/auth/ws-ticket", tag = "Accounts", operation_id = "makeTicket", request_body = Option<TicketFor>, responses(
     (status = 201, description = "Made", body = TicketAnswer),
-    (status = 400, description = "A field is wrong, or the origin may not connect", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key opens no socket", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "Too many tickets from this address", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 400, description = "A field is wrong, or the origin may not connect"),
+    (status = 403, description = "An API key opens no socket"),
+    (status = 413, description = "The body is over 16 KiB"),
+    (status = 429, description = "Too many tickets from this address")))]
 pub(super) async fn ticket(
     State(http): State<Http>,
     client: Client,

@@ -1,6 +1,6 @@
 //! `POST /auth/refresh`, `POST /auth/logout`, `GET /auth/me`.
 
-use super::super::{Http, Problem, ProblemBody};
+use super::super::{Http, Problem};
 use super::fields::Fields;
 use super::{answer, done};
 use crate::access::Caller;
@@ -64,11 +64,8 @@ pub(super) struct Refresh {
 /// Renews a login. The refresh token is used up: the answer has the next one. One used twice ends the login.
 #[utoipa::path(post, path = "/auth/refresh", tag = "Accounts", operation_id = "refresh", request_body = Refresh, responses(
     (status = 200, description = "New tokens", body = TokenAnswer),
-    (status = 400, description = "A field is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "`invalid_credentials`: unknown, expired or used", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is over 16 KiB", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 401, description = "`invalid_credentials`: unknown, expired or used"),
+    (status = 413, description = "The body is over 16 KiB")))]
 pub(super) async fn refresh(
     State(http): State<Http>,
     client: Client,
@@ -90,9 +87,7 @@ pub(super) async fn refresh(
 /// Ends the login of the token this is asked with; its sockets close with 4401.
 #[utoipa::path(post, path = "/auth/logout", tag = "Accounts", operation_id = "logout", responses(
     (status = 204, description = "Ended"),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key has no login", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "An API key has no login")))]
 pub(super) async fn logout(
     State(http): State<Http>,
     client: Client,
@@ -125,9 +120,7 @@ pub(super) struct Me {
 /// Says whom the token speaks for.
 #[utoipa::path(get, path = "/auth/me", tag = "Accounts", operation_id = "whoAmI", responses(
     (status = 200, description = "You", body = Me),
-    (status = 401, description = "No good token", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "An API key is nobody", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store does not answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 403, description = "An API key is nobody")))]
 pub(super) async fn me(caller: Caller) -> Result<Response, Problem> {
     let who = caller.principal()?;
     let body = Me {

@@ -2,7 +2,7 @@
 
 use super::{Admin, Client, Http, Params, Problem, body};
 use crate::access::Caller;
-use crate::http::{Json, ProblemBody};
+use crate::http::Json;
 use crate::shard::ConnectionInfo;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -74,10 +74,7 @@ pub(super) struct ConnectionQuery {
 /// Lists the open connections of this node.
 #[utoipa::path(get, path = "/admin/connections", tag = "Admin", operation_id = "listConnections", params(ConnectionQuery),
     security(("bearer" = []), ("apiKey" = [])), responses(
-    (status = 200, description = "A page", body = ConnectionPage),
-    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 200, description = "A page", body = ConnectionPage)))]
 pub(super) async fn list(
     State(http): State<Http>,
     caller: Caller,
@@ -123,10 +120,8 @@ fn shown(http: &Http, c: ConnectionInfo) -> Connection {
     params(("id" = String, Path, description = "The connection's id", min_length = 1, max_length = 64)),
     security(("bearer" = []), ("apiKey" = [])), responses(
     (status = 204, description = "It is closed"),
-    (status = 400, description = "The id is no text", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such connection", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 400, description = "The id is no text"),
+    (status = 404, description = "No such connection")))]
 pub(super) async fn close(
     State(http): State<Http>,
     caller: Caller,

@@ -2,7 +2,7 @@
 
 use super::{Admin, Client, Http, Problem};
 use crate::access::Caller;
-use crate::http::{Json, ProblemBody, body};
+use crate::http::{Json, body};
 use axum::extract::{Request, State};
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_core::ports::Info;
@@ -40,11 +40,7 @@ pub(super) struct Notice {
 #[utoipa::path(post, path = "/admin/notices", tag = "Admin", operation_id = "sendNotice", request_body = NewNotice,
     security(("bearer" = []), ("apiKey" = [])), responses(
     (status = 200, description = "It is on its way", body = Notice),
-    (status = 400, description = "The body is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 415, description = "The body is no JSON by its type", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 413, description = "The body is too large")))]
 pub(super) async fn send(
     State(http): State<Http>,
     caller: Caller,

@@ -2,7 +2,7 @@
 
 use super::{Admin, Client, Http, Params, PathText, Problem, body, unavailable};
 use crate::access::Caller;
-use crate::http::{Json, ProblemBody};
+use crate::http::Json;
 use crate::node::unix_ms;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -79,11 +79,7 @@ pub(super) struct UserQuery {
 /// Lists users by name.
 #[utoipa::path(get, path = "/admin/users", tag = "Admin", operation_id = "listUsers", params(UserQuery),
     security(("bearer" = []), ("apiKey" = [])), responses(
-    (status = 200, description = "A page", body = UserPage),
-    (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store cannot answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 200, description = "A page", body = UserPage)))]
 pub(super) async fn list(
     State(http): State<Http>,
     caller: Caller,
@@ -133,12 +129,9 @@ async fn search(
     params(("name" = String, Path, description = "The user's name", min_length = 1, max_length = 255)),
     security(("bearer" = []), ("apiKey" = [])), responses(
     (status = 200, description = "The user, locked out", body = AdminUser),
-    (status = 400, description = "The name is no text", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such user", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "The last administrator cannot lock himself out", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store cannot answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 400, description = "The name is no text"),
+    (status = 404, description = "No such user"),
+    (status = 409, description = "The last administrator cannot lock himself out")))]
 pub(super) async fn disable(
     State(http): State<Http>,
     caller: Caller,
@@ -168,11 +161,8 @@ pub(super) async fn disable(
     params(("name" = String, Path, description = "The user's name", min_length = 1, max_length = 255)),
     security(("bearer" = []), ("apiKey" = [])), responses(
     (status = 200, description = "The user, who may log in again", body = AdminUser),
-    (status = 400, description = "The name is no text", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 401, description = "No credential, or a bad one", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "Not an administrator", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "No such user", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The store cannot answer", body = ProblemBody, content_type = "application/problem+json")))]
+    (status = 400, description = "The name is no text"),
+    (status = 404, description = "No such user")))]
 pub(super) async fn enable(
     State(http): State<Http>,
     caller: Caller,

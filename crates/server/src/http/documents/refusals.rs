@@ -48,7 +48,7 @@ impl Facts<'_> {
     }
 }
 
-const SHARED: [Shared; 6] = [
+const SHARED: [Shared; 7] = [
     Shared {
         status: 400,
         name: "BadRequest",
@@ -62,6 +62,13 @@ const SHARED: [Shared; 6] = [
         code: "unauthorized",
         what: "A credential is missing or not valid",
         when: |f| f.may_need_credential(),
+    },
+    Shared {
+        status: 403,
+        name: "Forbidden",
+        code: "forbidden",
+        what: "The caller is no administrator",
+        when: |f| f.path.starts_with("/admin/"),
     },
     Shared {
         status: 408,
