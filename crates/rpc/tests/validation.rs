@@ -1,4 +1,6 @@
 //! What params may be, and the exact words for what they may not.
+//!
+//! Longer than most: a constraint is a case.
 
 mod support;
 

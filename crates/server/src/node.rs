@@ -1,4 +1,6 @@
 //! A node: what its shards, its HTTP routes and its background tasks share.
+//!
+//! Longer than most: it is the list of all that is shared, each with its few lines of access, and nothing else.
 
 use crate::access::{Access, Caller, Principal};
 use crate::accounts::Accounts;

@@ -1,4 +1,6 @@
 //! What the store promises, told once and run on both engines.
+//!
+//! Longer than most: one story is one function, told in the order of the tables.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -8,6 +8,8 @@
 //! Drops are counted and told for the topics together and for each feed channel apart.
 //!
 //! A frame of which a part has left is always finished first.
+//!
+//! Longer than most: every rule of backpressure, and the sum of bytes they all keep, is in this one place.
 
 use super::batch::{Backpressure, Batch, Frames};
 use crate::feeds::{Positions, Prelude};

@@ -1,4 +1,6 @@
 //! The rules of `protocol.md` 6 "Sessions", one by one.
+//!
+//! Longer than most: a rule is a test.
 
 use super::*;
 use crate::model::ErrorCode;

@@ -1,4 +1,6 @@
 //! The topics of a node by name, and what can be done with them.
+//!
+//! Longer than most: every way to make, find, change and drop a topic holds the same two locks, and their order is kept here.
 
 use super::topic::{Seat, State, Topic, TopicOptions};
 use crate::feeds::Channel;

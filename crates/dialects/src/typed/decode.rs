@@ -4,6 +4,8 @@
 //! wrong type of one member is an error with a name and never a parse error, and so that a payload stays as it was sent.
 //! Unknown members are skipped on topic frames and refused on `auth`; of a member that comes twice the last counts there,
 //! and it is refused on `auth`.
+//!
+//! Longer than most: one function per frame, and the table of members that each may have, are read side by side.
 
 use crate::json::is_deeper_than;
 use crate::scan::{MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH};

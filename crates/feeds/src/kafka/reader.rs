@@ -1,5 +1,7 @@
 //! Replays: a few readers for all clients. A client pulls a chunk, a reader fetches it and is free again, so ten thousand
 //! clients that come back at once wait in a queue instead of opening ten thousand consumers.
+//!
+//! Longer than most: a reader's states and the queue before them are one machine.
 
 use super::receive;
 use super::settings;

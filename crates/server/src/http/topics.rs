@@ -1,4 +1,6 @@
 //! Topics over REST: the same commands, checks and codes as on the sockets (`http-api.md`, seed 004).
+//!
+//! Longer than most: half of it is what the OpenAPI document says of each route.
 
 use super::body::{Params, TopicName};
 use super::problem::Problem;

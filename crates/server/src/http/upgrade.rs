@@ -2,6 +2,8 @@
 //!
 //! Everything is decided before the 101: handshake, origin, credentials, caps, session. Then the answer goes out, and the
 //! raw socket with whatever came behind the request is handed to a shard; nothing of HTTP stays with it.
+//!
+//! Longer than most: half of it is what the OpenAPI document says of each route.
 
 use super::client::{self, Client, Presented};
 use super::problem::Problem;

@@ -1,6 +1,8 @@
 //! The metrics of a node (`http-api.md`): one set of counters per shard and one for HTTP, summed when they are read.
 //!
 //! Names start with `fanfare_`. No topic, user or channel name is ever a label, so the number of series is bounded.
+//!
+//! Longer than most: it is a table, an entry per metric.
 
 use super::histogram::{Histogram, LATENCY_NS, SIZE_BYTES};
 use super::outcomes::Outcomes;

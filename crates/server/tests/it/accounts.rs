@@ -1,4 +1,6 @@
 //! Accounts: made, shown, changed, deleted (`accounts-and-messages.md`, `http-api.md` "Accounts").
+//!
+//! Longer than most: the fields of one resource, tried one by one.
 
 use crate::people::{Keys, PASSWORD, Person, bare, challenge, register, roomy, send, verify, with_token};
 use crate::support::start;

@@ -1,4 +1,6 @@
 //! Logging in by password and by key, and everything that must not let anybody in (`security.md`, research section 3).
+//!
+//! Longer than most: one attack is one test, and together they are the list of the research page.
 
 use crate::people::{
     Keys, PASSWORD, Person, SERVER_ID, challenge, jwt, likeness, now_s, register, roomy, send, verify,

@@ -1,4 +1,6 @@
 //! Every frame of the typed dialect (`protocol.md` 3).
+//!
+//! Longer than most: it is a table, an entry per frame.
 
 use super::message::{
     From, Member, Message, anything, boolean, bounded, count, epoch, frame, literal, may, must, object,
