@@ -86,12 +86,13 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-/// A time in whole seconds; floats, negative ones and those beyond [`MAX_TIME`] are none.
+/// A time in seconds (a NumericDate, RFC 7519 section 2, which may have a fraction; it is cut off). Negative ones and those
+/// beyond [`MAX_TIME`] are none.
 pub(crate) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, ()> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(value) => value.as_u64().filter(|at| *at <= MAX_TIME).map(Some).ok_or(()),
-    }
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let fraction = |at: &f64| (0.0..=MAX_TIME as f64).contains(at);
+    let at = value.as_u64().or_else(|| value.as_f64().filter(fraction).map(|at| at as u64));
+    at.filter(|at| *at <= MAX_TIME).map(Some).ok_or(())
 }
 
 /// A member that is a text.
@@ -138,25 +139,18 @@ mod tests {
     }
 
     #[test]
-    fn times_are_whole_seconds_of_four_digit_years() {
+    fn times_are_seconds_of_four_digit_years() {
         let read = |text: &str| {
             time(&Jws::parse(&token("{}", &format!(r#"{{"t":{text}}}"#))).unwrap().claims().unwrap(), "t")
         };
         assert_eq!(read("0"), Ok(Some(0)));
         assert_eq!(read(&MAX_TIME.to_string()), Ok(Some(MAX_TIME)));
-        for text in [
-            "-1",
-            "1.5",
-            "1e3",
-            "1.0",
-            "253402300800",
-            "18446744073709551616",
-            "1e300",
-            "\"1\"",
-            "null",
-            "true",
-            "[1]",
-        ] {
+        for (text, at) in [("1.5", 1), ("1e3", 1000), ("1.0", 1), ("0.9", 0)] {
+            assert_eq!(read(text), Ok(Some(at)), "{text}");
+        }
+        for text in
+            ["-1", "-0.5", "253402300800", "18446744073709551616", "1e300", "\"1\"", "null", "true", "[1]"]
+        {
             assert_eq!(read(text), Err(()), "{text}");
         }
     }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 /// Why a call has no result.
 #[derive(Clone, Debug)]
 pub enum Failure {
-    /// Nests too deep or holds half a surrogate pair.
+    /// Nests too deep, holds half a surrogate pair, or has a member of a security method twice.
     Parse,
     /// There is no such method.
     UnknownMethod,

@@ -1,7 +1,7 @@
 //! From params as they were sent to the object a method's type is read from.
 //!
 //! Order of judgement: depth and characters (-32700), then positional values get their names, then the schema, then
-//! members that are there twice: the last one counts, but on security methods nothing does (`protocol.md` 6).
+//! members that are there twice: the last one counts, but on security methods the text is refused as unsound.
 
 use crate::failure::Failure;
 use crate::method::Positional;
@@ -57,9 +57,7 @@ impl ParamSpec {
                 drop(twice);
                 Ok(named)
             }
-            Some(name) if self.strict => {
-                Err(Violation::new(name.into_owned(), "unknown", None, "is there twice").into())
-            }
+            Some(_) if self.strict => Err(Failure::Parse),
             Some(_) => Ok(Cow::Owned(last_ones(&named))),
         }
     }

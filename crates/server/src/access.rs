@@ -212,8 +212,24 @@ impl Access {
     }
 
     /// Whether statistics may name topics to a caller.
-    pub fn shows_topics(&self, caller: &Caller, production: bool) -> bool {
-        !production || self.manage(caller).is_ok()
+    pub fn shows_topics(&self, caller: &Caller) -> bool {
+        self.manage(caller).is_ok()
+    }
+
+    /// Whether a caller may look at a topic whose name it has: who may use it in some way, or may list all. In production
+    /// only the latter: there, names are not to be guessed.
+    ///
+    /// # Errors
+    /// As [`Access::subscribe`].
+    pub fn show(&self, topic: &str, caller: &Caller, production: bool) -> Result<(), Refusal> {
+        let judge = |act| self.judge(act, topic, caller, None);
+        if production {
+            return self.manage(caller);
+        }
+        if self.manage(caller).is_ok() || judge(Act::History).is_ok() || judge(Act::Publish).is_ok() {
+            return Ok(());
+        }
+        judge(Act::Subscribe).map(drop)
     }
 
     fn judge(

@@ -1,8 +1,10 @@
 //! The methods of a node, and what they see of a caller that has no connection.
 
 use crate::access::{Caller as By, Granted};
+use crate::audit::AuditEvent;
 use crate::config::Config;
 use crate::credentials::Verified;
+use crate::http::Client;
 use crate::node::{Node, unix_ms};
 use crate::telemetry::metrics::Metrics;
 use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
@@ -112,6 +114,8 @@ pub(crate) struct PostCaller<'a> {
     pub(crate) node: &'a Node,
     /// On whose behalf.
     pub(crate) by: &'a By,
+    /// From where.
+    pub(crate) client: &'a Client,
     /// Subscription tokens of the request that were looked at.
     pub(crate) verified: Verified,
 }
@@ -123,6 +127,23 @@ fn needs_connection() -> Refusal {
 impl Caller for PostCaller<'_> {
     fn identity(&self) -> Identity<'_> {
         identity_of(self.by)
+    }
+
+    fn begin(&mut self, method: &'static str) -> Result<(), Refusal> {
+        match self.by {
+            By::User(user) if method.starts_with("server.") => {
+                let state = self.node.users.state(&user.user_id);
+                self.node.take_command(&state, self.node.now().ns)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, method: &'static str, succeeded: bool) {
+        if let (Some(command), By::User(user)) = (method.strip_prefix("server."), self.by) {
+            let event = AuditEvent::server_command(command, succeeded, user).by(self.client);
+            self.node.audit.record(event);
+        }
     }
 
     fn is_connection(&self) -> bool {

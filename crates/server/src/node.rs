@@ -5,11 +5,11 @@
 use crate::access::{Access, Caller, Principal};
 use crate::accounts::Accounts;
 use crate::admission::{AddressBuckets, Admission, Rate};
-use crate::audit::Audit;
+use crate::audit::{Audit, AuditEvent, Outcome};
 use crate::config::Config;
 use crate::connections_log::ConnectionsLog;
 use crate::encoders;
-use crate::identity::{Identity, Users};
+use crate::identity::{Identity, Take, UserState, Users};
 use crate::shard::{Bell, ToShard};
 use crate::telemetry::metrics::{Metrics, ShardMetrics};
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
@@ -318,6 +318,7 @@ impl Node {
         self.sessions.resume(Resume { code, token, user }, now_ms).map_err(|refused| {
             if refused.counted {
                 self.guard.failed(address, now_ms);
+                self.audit.record(AuditEvent::new("resume_fail", Outcome::Failure).ip(address));
             }
             if let Some(addr) = refused.revoked {
                 self.close(addr, 4401, "session ended");
@@ -371,22 +372,45 @@ impl Node {
 
     /// Forgets logins of sessions that are gone, and users who have left.
     pub(crate) fn sweep_logins(&self, now_ms: u64) {
-        self.users.sweep(now_ms);
+        self.users.sweep(now_ms, self.now().ns);
         self.logins.ended.lock().retain(|_, at| now_ms < *at + ENDED_MS);
         self.logins.by_session.lock().retain(|code, _| self.sessions.info(*code, now_ms).is_some());
     }
 
-    /// Takes one message out of an address's bucket. The app's own backend has no such limit.
+    /// Takes one message out of the buckets of a caller without a connection: the user's and the address's. The app's
+    /// own backend has no such limit.
     ///
     /// # Errors
     /// `RATE_LIMITED`.
     pub(crate) fn take_message(&self, address: IpAddr, caller: &Caller) -> Result<(), Refusal> {
-        if matches!(caller, Caller::Server(_)) {
-            return Ok(());
+        let limited = |whose: &'static str, why: &'static str| {
+            move |wait: u64| {
+                self.metrics.refused_by(whose);
+                Refusal::new(ErrorCode::RateLimited, why).retry_after(wait)
+            }
+        };
+        let now = self.now().ns;
+        match caller {
+            Caller::Server(_) => return Ok(()),
+            Caller::User(user) => {
+                let why = "too many messages of this user; this one was not processed";
+                let state = self.users.state(&user.user_id);
+                self.users.take(Take::Message, &state, now).map_err(limited("user", why))?;
+            }
+            Caller::Anonymous => {}
         }
-        self.message_buckets.take(address, self.now().ns).map_err(|wait| {
-            self.metrics.refused_by("address");
-            let why = "too many messages from this address; this one was not processed";
+        let why = "too many messages from this address; this one was not processed";
+        self.message_buckets.take(address, now).map_err(limited("address", why))
+    }
+
+    /// Takes one server command out of the user's bucket. Who is nobody has the rate of messages only.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub(crate) fn take_command(&self, user: &UserState, now_ns: u64) -> Result<(), Refusal> {
+        self.users.take(Take::Command, user, now_ns).map_err(|wait| {
+            self.metrics.refused_by("command");
+            let why = "too many server commands; this one was not carried out";
             Refusal::new(ErrorCode::RateLimited, why).retry_after(wait)
         })
     }

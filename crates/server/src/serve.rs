@@ -83,7 +83,7 @@ async fn run(
         Some(_) => Some(listen::bind(&config, "tls.redirect_port", config.tls.redirect_port).await?),
         None => None,
     };
-    let renewal = tls.clone().map(reload).transpose().map_err(no_descriptor)?;
+    let renewal = reload(tls.clone()).map_err(no_descriptor)?;
     let address = listener.local_addr().map_err(|e| ConfigError::key("server.host", e.to_string()))?;
     let ops = match &config.server.ops_listen {
         Some(at) => Some(ops_listener(&at.to_string()).await?),
@@ -126,9 +126,7 @@ async fn run(
     if let Some(ops) = ops {
         serving.spawn(listen::serve(ops, plain(http::router(node.clone(), Listener::Ops))));
     }
-    if let Some(renewal) = renewal {
-        serving.spawn(renewal);
-    }
+    serving.spawn(renewal);
     serving.spawn(sweep(node.clone()));
     serving.spawn(crate::identity::watch(node.clone()));
     serving.spawn(snapshots(&node)?.run());

@@ -47,7 +47,7 @@ pub async fn backup(options: &StoreOptions, to: &Path) -> Result<BackupReport> {
 pub async fn restore(options: &StoreOptions, from: &Path) -> Result<BackupReport> {
     let from = from.to_owned();
     match options.target()? {
-        Target::Sqlite(path) => blocking(options, move |options| restore_sqlite(&path, options, &from)).await,
+        Target::Sqlite(path) => blocking(options, move |_| restore_sqlite(&path, &from)).await,
         Target::Postgres(url) => restore_postgres(&url, from).await,
     }
 }
@@ -77,7 +77,7 @@ async fn restore_postgres(url: &str, from: PathBuf) -> Result<BackupReport> {
     Ok(BackupReport { path: from, bytes, engine: "postgres", version })
 }
 
-fn restore_sqlite(path: &Path, options: &StoreOptions, from: &Path) -> Result<BackupReport> {
+fn restore_sqlite(path: &Path, from: &Path) -> Result<BackupReport> {
     // A log without its file would be replayed into the restored one.
     for suffix in ["", "-wal", "-shm", "-journal"] {
         absent(&beside(path, suffix), "the store")?;
@@ -85,7 +85,7 @@ fn restore_sqlite(path: &Path, options: &StoreOptions, from: &Path) -> Result<Ba
     if !from.is_file() {
         return Err(StoreError::Misconfigured(format!("there is no file {}", from.display())));
     }
-    let source = sqlite::connect(from, options.durability, Access::Read).map_err(no_backup)?;
+    let source = sqlite::open_backup(from).map_err(no_backup)?;
     sqlite::check(&source)?;
     let version = migrate::sqlite_version(&source).map_err(no_backup)?;
     let bytes = whole(path, |partial| sqlite::backup_to(&source, partial))?;

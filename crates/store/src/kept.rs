@@ -14,6 +14,22 @@ fn setting(sql: &mut dyn Sql, name: &str) -> Result<Option<String>> {
     row.map(|row| row.text(0)).transpose()
 }
 
+/// A topic's name as it is kept: a text without U+0000, which a topic may be called and PostgreSQL cannot hold.
+fn kept_name(name: &str) -> String {
+    name.replace('\u{1}', "\u{1}\u{1}").replace('\0', "\u{1}0")
+}
+
+/// The way back.
+fn topic_name(kept: &str) -> String {
+    let (mut name, mut characters) = (String::with_capacity(kept.len()), kept.chars());
+    while let Some(c) = characters.next() {
+        let c =
+            if c == '\u{1}' { characters.next().map_or(c, |c| if c == '0' { '\0' } else { c }) } else { c };
+        name.push(c);
+    }
+    name
+}
+
 fn read_api_key(row: &Row) -> Result<ApiKeyRow> {
     Ok(ApiKeyRow { name: row.text(0)?, hash: row.bytes(1)?, scopes: row.text(2)?, created_at: row.int(3)? })
 }
@@ -93,6 +109,19 @@ impl Store {
         .await
     }
 
+    /// Whether a one-time key was used up and is still remembered.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn is_used(&self, kind: &'static str, key: &[u8], now: i64) -> Result<bool> {
+        let key = key.to_vec();
+        self.read(move |sql| {
+            let asked = "SELECT 1 FROM used_once WHERE kind = $1 AND key = $2 AND expires_at > $3";
+            Ok(sql.one(asked, values![kind, key.as_slice(), now])?.is_some())
+        })
+        .await
+    }
+
     /// Keeps an API key's hash.
     ///
     /// # Errors
@@ -155,7 +184,13 @@ impl Store {
                  VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (name) DO UPDATE SET backpressure = excluded.backpressure,
                    history_size = excluded.history_size, history_ttl_ms = excluded.history_ttl_ms",
-                values![&t.name, &t.backpressure, &t.history_size, &t.history_ttl_ms, t.created_at],
+                values![
+                    &kept_name(&t.name),
+                    &t.backpressure,
+                    &t.history_size,
+                    &t.history_ttl_ms,
+                    t.created_at
+                ],
             )?;
             Ok(())
         })
@@ -167,7 +202,7 @@ impl Store {
     /// # Errors
     /// Of the engine.
     pub async fn forget_topic(&self, name: &str) -> Result<()> {
-        let name = name.to_owned();
+        let name = kept_name(name);
         self.write(move |sql| {
             sql.execute("DELETE FROM topics WHERE name = $1", values![&name])?;
             Ok(())
@@ -188,7 +223,7 @@ impl Store {
             rows.iter()
                 .map(|row| {
                     Ok(KeptTopic {
-                        name: row.text(0)?,
+                        name: topic_name(&row.text(0)?),
                         backpressure: row.maybe_text(1)?,
                         history_size: row.maybe_int(2)?,
                         history_ttl_ms: row.maybe_int(3)?,

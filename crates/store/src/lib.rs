@@ -37,8 +37,8 @@ pub use engine::{OnCommit, OnFatal, StoreStatus};
 pub use error::{Result, StoreError};
 pub use model::{
     ApiKeyRow, Appended, AuditFilter, AuditRow, AuthSession, Checkpoint, ConnectionRow, DeviceKeys,
-    EndSessions, EndedSession, KeptTopic, KeyLogEntry, Message, MetricRow, NewAuthSession, NewMessage,
-    NewUser, Refreshed, Role, User, UserChange,
+    EndSessions, EndedSession, KeptTopic, KeyLogEntry, Message, MetricPlace, MetricQuery, MetricRow,
+    NewAuthSession, NewMessage, NewUser, Refreshed, Role, User, UserChange,
 };
 use options::Target;
 pub use options::{Durability, StoreOptions};

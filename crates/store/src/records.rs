@@ -2,7 +2,7 @@
 
 use crate::Store;
 use crate::error::Result;
-use crate::model::{Appended, ConnectionRow, Message, MetricRow, NewMessage};
+use crate::model::{Appended, ConnectionRow, Message, MetricQuery, MetricRow, NewMessage};
 use crate::sql::{Row, Sql, values};
 
 /// Appends a message on a single connection (SQLite; PostgreSQL appends by columns of a batch).
@@ -117,22 +117,21 @@ impl Store {
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn metrics(
-        &self,
-        name: Option<&str>,
-        since: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<MetricRow>> {
-        let name = name.map(str::to_owned);
+    pub async fn metrics(&self, q: MetricQuery) -> Result<Vec<MetricRow>> {
         // `{` begins the labels and `|` is the next character: the range holds every series of the name.
-        let series = name.as_ref().map(|name| (format!("{name}{{"), format!("{name}|")));
-        let (from, to) = series.unzip();
+        let (from, to) = q.name.as_ref().map(|name| (format!("{name}{{"), format!("{name}|"))).unzip();
         self.read(move |sql| {
+            let (at, node, name) = match &q.before {
+                None => (None, None, None),
+                Some(place) => (Some(place.at), Some(&place.node), Some(&place.name)),
+            };
             let rows = sql.query(
                 "SELECT at, node, name, value FROM metrics
                  WHERE at >= $1 AND (CAST($2 AS TEXT) IS NULL OR name = $2 OR (name >= $3 AND name < $4))
-                 ORDER BY at DESC, node, name LIMIT $5",
-                values![since.unwrap_or(0), &name, &from, &to, limit],
+                   AND (CAST($5 AS BIGINT) IS NULL OR at < $5
+                        OR (at = $5 AND (node > $6 OR (node = $6 AND name > $7))))
+                 ORDER BY at DESC, node, name LIMIT $8",
+                values![q.since.unwrap_or(0), &q.name, &from, &to, at, node, name, q.limit],
             )?;
             rows.iter()
                 .map(|row| {

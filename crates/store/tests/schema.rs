@@ -316,7 +316,8 @@ async fn statements_fit_every_column(stage: Stage) {
     let values = [f64::MAX, f64::MIN_POSITIVE, -0.0, f64::INFINITY];
     let named = values.iter().enumerate().map(|(n, value)| (format!("m{n}"), *value)).collect();
     store.put_metrics(1, "n", named).await.unwrap();
-    let kept: Vec<f64> = store.metrics(None, None, 9).await.unwrap().iter().map(|row| row.value).collect();
+    let kept: Vec<f64> =
+        store.metrics(common::metrics(None, None, 9)).await.unwrap().iter().map(|row| row.value).collect();
     assert_eq!(kept, values);
     store.close().await;
 }

@@ -9,7 +9,7 @@ mod common;
 use common::{Stage, keys, message, new_user};
 use fanfare_store::{
     ApiKeyRow, Appended, AuditFilter, AuditRow, Checkpoint, ConnectionRow, EndSessions, KeptTopic,
-    NewAuthSession, Refreshed, Role, StoreError, UserChange,
+    MetricPlace, MetricQuery, NewAuthSession, Refreshed, Role, StoreError, UserChange,
 };
 
 /// Far in the future, milliseconds since 1970.
@@ -236,6 +236,8 @@ async fn small_things_are_kept_across_restarts(stage: Stage) {
     for (origin, at) in [("https://b.example", 1), ("https://a.example", 2), ("https://b.example", 3)] {
         store.add_origin(origin, at).await.unwrap();
     }
+    // A topic may be called what no text of PostgreSQL can hold.
+    const ODD: &str = "\u{1}a\0b\u{1}0";
     let topic = |name: &str, size| KeptTopic {
         name: name.to_owned(),
         backpressure: Some("drop_oldest".to_owned()),
@@ -243,7 +245,7 @@ async fn small_things_are_kept_across_restarts(stage: Stage) {
         history_ttl_ms: None,
         created_at: 1,
     };
-    for (name, size) in [("b", None), ("a", Some(5)), ("c", None), ("b", Some(7))] {
+    for (name, size) in [("b", None), ("a", Some(5)), ("c", None), ("b", Some(7)), (ODD, None)] {
         store.keep_topic(topic(name, size)).await.unwrap();
     }
     store.forget_topic("c").await.unwrap();
@@ -251,7 +253,12 @@ async fn small_things_are_kept_across_restarts(stage: Stage) {
     let store = stage.open().await;
     assert_eq!(store.setting("server_id").await.unwrap().as_deref(), Some("one"));
     assert_eq!(store.origins().await.unwrap(), ["https://b.example", "https://a.example"]);
-    assert_eq!(store.kept_topics().await.unwrap(), [topic("a", Some(5)), topic("b", Some(7))]);
+    assert_eq!(
+        store.kept_topics().await.unwrap(),
+        [topic(ODD, None), topic("a", Some(5)), topic("b", Some(7))]
+    );
+    store.forget_topic(ODD).await.unwrap();
+    assert_eq!(store.kept_topics().await.unwrap().len(), 2);
 }
 
 async fn api_keys_are_found_by_hash(stage: Stage) {
@@ -348,12 +355,28 @@ async fn metrics_are_kept_and_pruned(stage: Stage) {
     store.put_metrics(20, "n1", rows(3.0)).await.unwrap();
     let values =
         |rows: Vec<fanfare_store::MetricRow>| rows.iter().map(|r| (r.at, r.value)).collect::<Vec<_>>();
-    assert_eq!(values(store.metrics(Some("up"), None, 9).await.unwrap()), [(20, 3.0), (10, 1.0)]);
-    assert_eq!(values(store.metrics(Some("msgs"), Some(20), 9).await.unwrap()), [(20, 3.5)]);
-    assert_eq!(values(store.metrics(Some("msgs{dir=\"in\"}"), None, 1).await.unwrap()), [(20, 3.5)]);
-    assert_eq!(store.metrics(None, None, 9).await.unwrap().len(), 4);
+    assert_eq!(
+        values(store.metrics(common::metrics(Some("up"), None, 9)).await.unwrap()),
+        [(20, 3.0), (10, 1.0)]
+    );
+    assert_eq!(values(store.metrics(common::metrics(Some("msgs"), Some(20), 9)).await.unwrap()), [(20, 3.5)]);
+    assert_eq!(
+        values(store.metrics(common::metrics(Some("msgs{dir=\"in\"}"), None, 1)).await.unwrap()),
+        [(20, 3.5)]
+    );
+    assert_eq!(store.metrics(common::metrics(None, None, 9)).await.unwrap().len(), 4);
+    let (mut paged, mut before) = (Vec::new(), None);
+    for _ in 0..4 {
+        let next = MetricQuery { before: before.take(), ..common::metrics(None, None, 1) };
+        let page = store.metrics(next).await.unwrap();
+        before = page.last().map(|r| MetricPlace { at: r.at, node: r.node.clone(), name: r.name.clone() });
+        paged.extend(page);
+    }
+    assert_eq!(paged, store.metrics(common::metrics(None, None, 9)).await.unwrap());
+    let end = MetricQuery { before, ..common::metrics(None, None, 1) };
+    assert_eq!(store.metrics(end).await.unwrap(), []);
     assert_eq!(store.prune_metrics(20).await.unwrap(), 2);
-    assert_eq!(store.metrics(None, None, 9).await.unwrap().len(), 2);
+    assert_eq!(store.metrics(common::metrics(None, None, 9)).await.unwrap().len(), 2);
 }
 
 async fn connections_are_kept(stage: Stage) {

@@ -87,12 +87,15 @@ async fn a_backup_beside_a_writer_is_restored_elsewhere(stage: Stage) {
     assert!(store.status().up && store.user(&alice.id).await.unwrap().is_some());
 
     let other = stage.other().await;
+    let carried = std::fs::read(&file).unwrap();
     assert_eq!(backup::restore(&other.options, &file).await.unwrap().version, report.version);
+    assert!(std::fs::read(&file).unwrap() == carried, "a backup is only read");
     let restored = other.open().await;
     assert_eq!(restored.user(&alice.id).await.unwrap(), store.user(&alice.id).await.unwrap());
     assert_eq!(restored.device_keys(&alice.id).await.unwrap(), [keys(1, 1).0]);
     assert_eq!(restored.key_log(&alice.id).await.unwrap(), [keys(1, 1).1]);
-    assert_eq!(restored.metrics(None, None, 9).await.unwrap(), store.metrics(None, None, 9).await.unwrap());
+    let metrics = || common::metrics(None, None, 9);
+    assert_eq!(restored.metrics(metrics()).await.unwrap(), store.metrics(metrics()).await.unwrap());
     let kept = restored.count_messages().await.unwrap();
     assert!(kept >= 50, "{kept}");
     for n in 0..kept {

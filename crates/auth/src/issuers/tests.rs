@@ -125,7 +125,7 @@ async fn wrong_claims_are_refused() {
         ("sub", json!("a\nb")),
         ("sub", json!("a\u{0}")),
         ("exp", json!(-1)),
-        ("exp", json!(NOW as f64 + 600.5)),
+        ("exp", json!(-0.5)),
         ("exp", json!(1e300)),
         ("exp", json!(u64::MAX)),
         ("exp", json!("1780000600")),

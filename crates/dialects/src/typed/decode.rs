@@ -41,7 +41,7 @@ pub fn decode(text: &str) -> Request<'_> {
         Err(_) => return Request { id: None, command: Err(not_an_object(text)) },
     };
     match fields.request_id() {
-        Ok(id) => Request { id, command: fields.command() },
+        Ok(id) => Request { id, command: fields.check_depth().and_then(|()| fields.command()) },
         Err(refusal) => Request { id: None, command: Err(refusal) },
     }
 }
@@ -244,6 +244,33 @@ impl<'a> Fields<'a> {
         *place = Some(value);
     }
 
+    /// Refuses members that are interpreted and nest too deep; a payload and the parameters of a command have bounds of
+    /// their own.
+    fn check_depth(&self) -> Result<(), Refusal> {
+        let interpreted = [
+            (self.topic, "topic"),
+            (self.channel, "channel"),
+            (self.client_id, "client_id"),
+            (self.since, "since"),
+            (self.exclude_self, "exclude_self"),
+            (self.exclude_session, "exclude_session"),
+            (self.idempotency_key, "idempotency_key"),
+            (self.token, "token"),
+            (self.types, "types"),
+            (self.filter, "filter"),
+            (self.snapshot, "snapshot"),
+            (self.command, "command"),
+        ];
+        for (raw, name) in interpreted {
+            let nests = |raw: &&RawValue| matches!(raw.get().as_bytes()[0], b'{' | b'[');
+            if raw.filter(nests).is_some_and(|raw| is_deeper_than(raw.get(), MAX_INTERPRETED_DEPTH - 1)) {
+                let why = "the frame nests deeper than 32 levels";
+                return Err(Refusal::new(ErrorCode::InvalidJson, why).field(name));
+            }
+        }
+        Ok(())
+    }
+
     fn request_id(&self) -> Result<Option<RequestId<'a>>, Refusal> {
         let Some(raw) = self.request_id else { return Ok(None) };
         let wrong = || invalid("request_id", "request_id is a string of at most 128 bytes or an integer");
@@ -322,8 +349,11 @@ impl<'a> Fields<'a> {
     }
 
     fn auth(&self) -> Result<Command<'a>, Refusal> {
+        if self.repeated {
+            let why = "an auth frame has each of its members once";
+            return Err(Refusal::new(ErrorCode::InvalidJson, why));
+        }
         if self.unknown
-            || self.repeated
             || self.topic.is_some()
             || self.channel.is_some()
             || self.payload.is_some()
@@ -333,10 +363,7 @@ impl<'a> Fields<'a> {
             || self.command.is_some()
             || self.params.is_some()
         {
-            return Err(invalid(
-                "type",
-                "auth takes type, token and request_id, each once, and nothing else",
-            ));
+            return Err(invalid("type", "auth takes type, token and request_id, and nothing else"));
         }
         self.token()?
             .map(|token| Command::Authenticate { token })
@@ -470,6 +497,8 @@ mod tests {
     #[test]
     fn what_is_wrong_has_a_code_and_a_field() {
         use ErrorCode::*;
+        let nested = format!("{}{}", "[".repeat(40), "]".repeat(40));
+        let deep = |member: &str| format!(r#"{{"type":"subscribe","topic":"a","{member}":{nested}}}"#);
         for (text, want) in [
             ("", (InvalidJson, None)),
             ("{", (InvalidJson, None)),
@@ -500,7 +529,9 @@ mod tests {
                 (InvalidMessage, Some("idempotency_key")),
             ),
             (r#"{"type":"auth","token":"x","admin":true}"#, (InvalidMessage, Some("type"))),
-            (r#"{"type":"auth","token":"x","token":"y"}"#, (InvalidMessage, Some("type"))),
+            (&deep("since"), (InvalidJson, Some("since"))),
+            (&deep("token"), (InvalidJson, Some("token"))),
+            (r#"{"type":"auth","token":"x","token":"y"}"#, (InvalidJson, None)),
             (r#"{"type":"auth"}"#, (InvalidMessage, Some("token"))),
         ] {
             assert_eq!(code(text), want, "{text}");

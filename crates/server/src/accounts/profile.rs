@@ -42,10 +42,24 @@ impl Accounts {
         new: String,
         from: &Client,
     ) -> Result<Vec<EndedSession>, AccountError> {
+        self.check_password("new", &new, &who.username)?;
+        self.confirm(who, current, from).await?;
+        let hash = self.0.hasher.hash(new).await?;
+        let change = UserChange { password: Some(hash), ..UserChange::default() };
+        self.0.store.change_user(&who.user_id, change).await?;
+        let ended = self.end_others(&who.user_id, Some(&who.session_id), "password_changed").await?;
+        self.0.audit.record(self.event("password_changed", who, from).detail("sessions_ended", ended.len()));
+        Ok(ended)
+    }
+
+    /// Checks the caller's password once more.
+    ///
+    /// # Errors
+    /// `Forbidden` for a wrong one, and where there is none here; `TooOften` after failures.
+    pub async fn confirm(&self, who: &Principal, current: String, from: &Client) -> Result<(), AccountError> {
         if who.issuer.is_some() {
             return Err(AccountError::Forbidden("this user logs in elsewhere and has no password here"));
         }
-        self.check_password("new", &new, &who.username)?;
         self.let_try(&who.username, from)?;
         let user = self.me(who).await?;
         if user.password.is_none() {
@@ -55,13 +69,8 @@ impl Accounts {
             self.failed(&who.username, "current_password", from);
             return Err(AccountError::Forbidden("current is not your password"));
         }
-        let hash = self.0.hasher.hash(new).await?;
-        let change = UserChange { password: Some(hash), ..UserChange::default() };
-        self.0.store.change_user(&who.user_id, change).await?;
         self.succeeded(&who.username, from);
-        let ended = self.end_others(&who.user_id, Some(&who.session_id), "password_changed").await?;
-        self.0.audit.record(self.event("password_changed", who, from).detail("sessions_ended", ended.len()));
-        Ok(ended)
+        Ok(())
     }
 
     /// Changes the caller's profile; what it is then.

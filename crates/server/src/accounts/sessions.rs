@@ -177,7 +177,8 @@ impl Accounts {
         }))
     }
 
-    /// Ends the caller's own login. An issuer's user has none here: the token stays good until its issuer's time.
+    /// Ends the caller's own login. An issuer's user has none here: the token itself is ended
+    /// (`Identity::end_token`).
     ///
     /// # Errors
     /// The store.

@@ -1,5 +1,6 @@
 //! What an audit event says, and how text from outside is made harmless before it becomes part of a row.
 
+use crate::access::{Caller, Principal};
 use crate::http::Client;
 use fanfare_dialects::time::rfc3339_ms;
 use fanfare_store::AuditRow;
@@ -93,6 +94,13 @@ impl AuditEvent {
         }
     }
 
+    /// A user's server command: its name and outcome, never its parameters. Those of nobody known would only fill the log.
+    pub fn server_command(command: &str, succeeded: bool, user: &Principal) -> Self {
+        let outcome = if succeeded { Outcome::Success } else { Outcome::Failure };
+        let event = Self::new("server_command", outcome).detail("command", command);
+        event.user(&user.user_id).session(&user.session_id)
+    }
+
     /// Whom it concerns: the user's id.
     #[must_use]
     pub fn user(mut self, id: &str) -> Self {
@@ -145,6 +153,16 @@ impl AuditEvent {
         match &client.origin {
             Some(origin) => event.origin(origin),
             None => event,
+        }
+    }
+
+    /// On whose behalf.
+    #[must_use]
+    pub fn caller(self, caller: &Caller) -> Self {
+        match caller {
+            Caller::Anonymous => self,
+            Caller::User(user) => self.user(&user.user_id).session(&user.session_id),
+            Caller::Server(key) => self.detail("api_key", key.name.as_ref()),
         }
     }
 

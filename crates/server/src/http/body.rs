@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use fanfare_core::model::{ErrorCode, Refusal, TopicRef};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 /// Items of a page unless asked otherwise, and at most.
 const PAGE: usize = 50;
@@ -61,15 +62,45 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Query parameters; a query that cannot be read is a problem like any other.
 pub(super) struct Params<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Query::<T>::from_request_parts(parts, state).await {
-            Ok(Query(params)) => Ok(Self(params)),
-            Err(error) => Err(Problem::invalid("query", error.body_text())),
+        refuse_other_cursor::<T>(parts.uri.query().unwrap_or_default())?;
+        read_query(parts, state).await.map(Self)
+    }
+}
+
+/// Query parameters as they come, for a route that tells by itself what is wrong with them.
+pub(super) struct Pairs(pub(super) Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Pairs {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        read_query(parts, state).await.map(Self)
+    }
+}
+
+async fn read_query<S: Send + Sync, T: DeserializeOwned>(parts: &mut Parts, state: &S) -> Result<T, Problem> {
+    match Query::<T>::from_request_parts(parts, state).await {
+        Ok(Query(params)) => Ok(params),
+        Err(error) => Err(Problem::invalid("query", error.body_text())),
+    }
+}
+
+/// Refuses the cursor of the direction in which a list does not go. Ignored, it would give the first page for ever.
+fn refuse_other_cursor<T: IntoParams>(query: &str) -> Result<(), Problem> {
+    for cursor in ["before", "after"] {
+        let is_given = query.split('&').any(|pair| pair.split('=').next() == Some(cursor));
+        if is_given && !T::into_params(|| None).iter().any(|param| param.name == cursor) {
+            return Err(Problem::invalid(
+                cursor,
+                format!("this list has no {cursor}: its `next` says how to go on"),
+            ));
         }
     }
+    Ok(())
 }
 
 /// A topic's name in the path, checked.

@@ -5,6 +5,7 @@
 use super::layer::RequestId;
 use super::problem::Problem;
 use crate::access::Caller;
+use crate::audit::{AuditEvent, Outcome};
 use crate::node::Node;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -121,6 +122,40 @@ pub(super) fn two_credentials() -> Problem {
 
 pub(super) fn bad_credential(why: &'static str) -> Problem {
     Refusal::new(ErrorCode::Unauthorized, why).into()
+}
+
+/// Writes down that a request was refused for the credential it brought.
+pub(super) fn refused(node: &Node, request: &Request, problem: &Problem) {
+    let presented = presented(request.headers());
+    let reason = match presented {
+        Ok(Presented::Key(_) | Presented::Both(_)) => "api_key",
+        Ok(Presented::Bearer(_)) => "token",
+        // An upgrade may bring it in its query.
+        Ok(Presented::Nothing) if request.uri().query().is_some() => "token",
+        _ => return,
+    };
+    if problem.status == StatusCode::UNAUTHORIZED
+        && let Some(client) = request.extensions().get::<Client>()
+    {
+        let event = AuditEvent::new("authn_login_fail", Outcome::Failure).by(client).reason(reason);
+        node.audit.record(event);
+    }
+}
+
+/// Writes down that a caller was refused what it may not do, and answers so. Whoever is nobody could fill the log with
+/// refusals; the request's own log line is enough there.
+pub(super) fn denied(
+    node: &Node,
+    caller: &Caller,
+    client: &Client,
+    reason: &'static str,
+    refusal: Refusal,
+) -> Problem {
+    if refusal.code == ErrorCode::Forbidden && !matches!(caller, Caller::Anonymous) {
+        let event = AuditEvent::new("authz_fail", Outcome::Denied).by(client).caller(caller).reason(reason);
+        node.audit.record(event);
+    }
+    refusal.into()
 }
 
 /// Finds out on whose behalf a request comes.

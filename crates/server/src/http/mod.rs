@@ -120,6 +120,13 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
 }
 
 /// The client's address: the peer's, or behind trusted proxies the rightmost hop that is not one of them.
+/// The address of a hop; some proxies write its port too.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|at| at.ip());
+    hop.parse().ok().or_else(with_port).or_else(bracketed)
+}
+
 fn client_address<B>(node: &Node, request: &http::Request<B>) -> IpAddr {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let mut address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |p| p.0.ip().to_canonical());
@@ -129,7 +136,7 @@ fn client_address<B>(node: &Node, request: &http::Request<B>) -> IpAddr {
     let hops = request.headers().get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
     let hops: Vec<&str> = hops.flat_map(|v| v.split(',')).map(str::trim).collect();
     for hop in hops.iter().rev() {
-        let Ok(ip) = hop.parse::<IpAddr>() else { break };
+        let Some(ip) = hop_address(hop) else { break };
         address = ip.to_canonical();
         if !node.config.trusts_proxy(address) {
             break;

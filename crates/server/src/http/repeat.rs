@@ -6,8 +6,9 @@
 use super::problem::Problem;
 use axum::http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
+use tokio::sync::watch;
 
 const MAX_KEYS: usize = 10_000;
 const MAX_KEY_BYTES: usize = 128;
@@ -30,7 +31,8 @@ pub(crate) struct Repeats {
 struct Kept {
     first: HashMap<String, (u64, Answer)>,
     order: VecDeque<(u64, String)>,
-    under_way: HashSet<String>,
+    /// Creations that wait, with what tells of their end.
+    under_way: HashMap<String, watch::Sender<()>>,
 }
 
 /// The request's `Idempotency-Key`, if it has one.
@@ -63,7 +65,7 @@ impl Repeats {
         Ok(answer)
     }
 
-    /// The same where `create` waits. A repeat that comes while the first is under way conflicts.
+    /// The same where `create` waits. A repeat that comes while the first is under way waits for it.
     pub(super) async fn once_awaited(
         &self,
         key: Option<String>,
@@ -73,16 +75,22 @@ impl Repeats {
     ) -> Result<Answer, Problem> {
         let Some(key) = key else { return create.await };
         let hash = self.hasher.hash_one(body);
-        {
-            let mut kept = self.kept.lock();
-            if let Some(answer) = kept.answered(&key, hash, now_ms)? {
-                return Ok(answer);
-            }
-            if !kept.under_way.insert(key.clone()) {
-                return Err(conflict(
-                    "a request with this Idempotency-Key is under way; ask again when it is done",
-                ));
-            }
+        loop {
+            let mut ended = {
+                let mut kept = self.kept.lock();
+                if let Some(answer) = kept.answered(&key, hash, now_ms)? {
+                    return Ok(answer);
+                }
+                match kept.under_way.get(&key) {
+                    Some(first) => first.subscribe(),
+                    None => {
+                        kept.under_way.insert(key.clone(), watch::Sender::default());
+                        break;
+                    }
+                }
+            };
+            // The sender is dropped when the first has ended, in whatever way.
+            let _dropped = ended.changed().await;
         }
         let under_way = UnderWay { repeats: self, key };
         let answer = create.await?;
@@ -165,14 +173,25 @@ mod tests {
         let repeats = Repeats::default();
         let key = || Some("k".to_owned());
         let created = || async { Ok(Answer { status: StatusCode::CREATED, body: "1".into() }) };
-        let first = repeats
-            .once_awaited(key(), "a", 0, async {
-                let meanwhile = repeats.once_awaited(key(), "a", 0, created()).await;
-                assert_eq!(meanwhile.unwrap_err().status, StatusCode::CONFLICT);
-                created().await
-            })
-            .await
-            .unwrap();
+        let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+        let first = repeats.once_awaited(key(), "a", 0, async {
+            begun.await.unwrap();
+            created().await
+        });
+        let never = async { panic!("created twice") };
+        let second = repeats.once_awaited(key(), "a", 0, never);
+        let third = repeats.once_awaited(key(), "b", 0, created());
+        let go = async { begin.send(()).unwrap() };
+        let (first, second, third, ()) = tokio::join!(first, second, third, go);
+        let first = first.unwrap();
+        assert_eq!(second.unwrap(), first);
+        assert_eq!(third.unwrap_err().status, StatusCode::CONFLICT);
+        // Who waited for one that went away takes its place.
+        let gone = repeats.once_awaited(Some("gone".into()), "a", 0, std::future::pending());
+        let next = repeats.once_awaited(Some("gone".into()), "a", 0, created());
+        let gone = tokio::time::timeout(std::time::Duration::from_millis(20), gone);
+        let (gone, next) = tokio::join!(gone, next);
+        assert!(gone.is_err() && next.is_ok());
         let never = async { panic!("created twice") };
         assert_eq!(repeats.once_awaited(key(), "a", 5, never).await.unwrap(), first);
         let refused = async { Err(Problem::invalid("a", "wrong")) };

@@ -1,7 +1,8 @@
 //! `POST /rpc`: the same methods as on the sockets, one text a request.
 
+use super::client::Client;
 use super::problem::Problem;
-use super::{Http, body, client_address, json_type};
+use super::{Http, body, json_type};
 use crate::access::Caller;
 use crate::credentials;
 use crate::methods::PostCaller;
@@ -26,18 +27,18 @@ const MAX_RUNNING: usize = 16;
 pub(super) async fn call(
     State(http): State<Http>,
     by: Caller,
+    client: Client,
     request: Request,
 ) -> Result<Response, Problem> {
     let node = &http.node;
-    let address = client_address(node, &request);
     let (parts, content) = request.into_parts();
-    node.take_message(address, &by)?;
+    node.take_message(client.ip, &by)?;
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let mut out = Vec::new();
     let wanted = credentials::of_jsonrpc(&text);
     let verified = credentials::verify(&node.identity, wanted).await;
-    let mut caller = PostCaller { node, by: &by, verified };
+    let mut caller = PostCaller { node, by: &by, client: &client, verified };
     let outcome = dispatch(&node.registry, &mut caller, &text, node.config.limits.rpc_batch, &mut out);
     let answer = match outcome {
         Outcome::Answered => Some(out),

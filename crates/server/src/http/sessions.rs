@@ -11,7 +11,7 @@ use crate::node::{Node, unix_ms};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_core::session::SessionCode;
@@ -23,7 +23,6 @@ use utoipa::ToSchema;
 
 /// What is sent.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Message {
     /// Any JSON; arrives byte for byte.
     #[schema(value_type = Value)]
@@ -61,12 +60,12 @@ pub(super) async fn send(
         return Err(Refusal::new(ErrorCode::NotFound, "there is no session of this code").into());
     };
     let delivered = u64::from(node.send_to_session(code, payload));
-    Ok(sent(StatusCode::OK, delivered))
+    Ok(sent(delivered))
 }
 
 /// Sends JSON to every connection that has a session.
 #[utoipa::path(post, path = "/sessions/broadcast", tag = "Sessions", operation_id = "broadcastToSessions", request_body = Message, responses(
-    (status = 202, description = "On its way to so many connections", body = Sent),
+    (status = 200, description = "On its way to so many connections", body = Sent),
     (status = 403, description = "Needs an API key with the scope `sessions`, or an admin"),
     (status = 413, description = "The body is larger than limits.max_message_bytes"),
     (status = 429, description = "Too many messages")))]
@@ -80,12 +79,12 @@ pub(super) async fn broadcast(
     let node = &http.node;
     let payload = payload(node, &caller, &client, &headers, content).await?;
     node.broadcast(&payload);
-    Ok(sent(StatusCode::ACCEPTED, node.admission.open() as u64))
+    Ok(sent(node.admission.open() as u64))
 }
 
-fn sent(status: StatusCode, delivered: u64) -> Response {
+fn sent(delivered: u64) -> Response {
     let body = serde_json::to_string(&Sent { delivered }).unwrap_or_default();
-    (status, json_type(), body).into_response()
+    (json_type(), body).into_response()
 }
 
 /// The payload of one who may send.
@@ -96,11 +95,12 @@ async fn payload(
     headers: &HeaderMap,
     content: Body,
 ) -> Result<Arc<str>, Problem> {
-    caller.scope(Scope::Sessions)?;
+    let denied = |refusal| crate::http::client::denied(node, caller, client, "no_scope", refusal);
+    caller.scope(Scope::Sessions).map_err(denied)?;
     node.take_message(client.ip, caller)?;
     let text = body::json_text(node, headers, content, node.config.limits.max_message_bytes.len()).await?;
     let message: Message = serde_json::from_str(&text).map_err(|error| match error.is_data() {
-        true => Problem::invalid("payload", "the body is an object with payload and nothing else"),
+        true => Problem::invalid("payload", "the body is an object with a payload"),
         false => Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON").into(),
     })?;
     let payload = message.payload.get();

@@ -122,7 +122,7 @@ pub(super) async fn show(
     caller: Caller,
     TopicName(name): TopicName,
 ) -> Result<Json<Topic>, Problem> {
-    http.node.access.manage(&caller)?;
+    http.node.access.show(name.as_str(), &caller, http.node.config.is_production())?;
     Ok(Json(http.node.topics.show(name.as_str())?.into()))
 }
 

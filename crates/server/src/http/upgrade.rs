@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::{Http, client_address, origin};
 use crate::access::Principal;
 use crate::admission::{Full, Permit};
+use crate::audit::{AuditEvent, Outcome};
 use crate::identity::Login;
 use crate::node::{Node, unix_ms};
 use crate::shard::{NewConn, NewSession, Speaks, ToShard};
@@ -137,12 +138,16 @@ async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> 
     check_form(&request)?;
     let accepted = shake_hands(node, &request, endpoint.protocols())?;
     if !origin::permits_upgrade(node, request.headers()) {
+        if let Some(client) = request.extensions().get::<Client>() {
+            node.audit.record(AuditEvent::new("origin_denied", Outcome::Denied).by(client));
+        }
         let detail = "pages of this origin may not connect; add it to server.cors_origins";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     let address = client_address(node, &request);
     let query = Query::of(&request)?;
-    let principal = credential(node, request.headers(), &query).await?;
+    let principal = credential(node, request.headers(), &query).await;
+    let principal = principal.inspect_err(|problem| client::refused(node, &request, problem))?;
     if endpoint == Endpoint::System && principal.is_none() {
         return Err(Refusal::new(ErrorCode::Unauthorized, "log in first: this socket is for users").into());
     }

@@ -8,7 +8,7 @@ mod cache;
 mod users;
 mod watch;
 
-pub(crate) use users::{Login, Users};
+pub(crate) use users::{Login, Take, UserState, Users};
 pub(crate) use watch::watch;
 
 use crate::access::{AppKey, IssuerIdentity, Principal, TopicGrant};
@@ -21,6 +21,7 @@ use fanfare_auth::token::TokenError;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_store::{Role, Store, StoreError};
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,15 @@ impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Identity").finish_non_exhaustive()
     }
+}
+
+/// The kind of one-time key that stands for an issuer's token whose bearer has logged out.
+const ENDED: &str = "issuer_token";
+
+/// What a token is known by: the hash of what is signed. Signatures of one text may be written in several ways.
+fn mark(token: &str) -> [u8; 32] {
+    let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
+    Sha256::digest(signed.as_bytes()).into()
 }
 
 impl Identity {
@@ -96,6 +106,10 @@ impl Identity {
 
     async fn issuers_user(&self, token: &str, now: u64) -> Result<Arc<Principal>, Refusal> {
         let login = self.issuers.login(token, now / 1000).await.map_err(issuer_refusal)?;
+        let is_ended = self.store.is_used(ENDED, &mark(token), now as i64).await;
+        if is_ended.map_err(|e| unavailable(&e))? {
+            return Err(unauthorized("this login has ended: log in again"));
+        }
         let made = self.store.ensure_issuer_user(&login.username, now as i64).await;
         let user = made.map_err(|error| match error {
             // Deleted here: the name is not given again.
@@ -117,6 +131,16 @@ impl Identity {
             expires_at_ms: login.exp.saturating_mul(1000),
             issuer: Some(identity),
         }))
+    }
+
+    /// Ends a token of an issuer for good: it is refused until it would have ended by itself, after a restart too.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the store cannot be asked.
+    pub async fn end_token(&self, token: &str, expires_at_ms: u64) -> Result<(), Refusal> {
+        let (now, ends) = (unix_ms() as i64, i64::try_from(expires_at_ms).unwrap_or(i64::MAX));
+        self.store.use_once(ENDED, &mark(token), now, ends).await.map_err(|e| unavailable(&e))?;
+        Ok(())
     }
 
     /// Who a one-time ticket stands for; afterwards it is used.

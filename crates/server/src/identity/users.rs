@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// All users who are online or were a moment ago.
+/// All users who are online, were a moment ago, or have a bucket that is not full.
 #[derive(Debug)]
 pub(crate) struct Users {
     by_id: Mutex<HashMap<Arc<str>, Arc<UserState>>>,
@@ -20,7 +20,7 @@ pub(crate) struct Users {
     commands: Option<Rate>,
 }
 
-/// A user who is there.
+/// A user who is there, or was.
 #[derive(Debug)]
 pub(crate) struct UserState {
     inner: Mutex<Inner>,
@@ -31,10 +31,25 @@ struct Inner {
     /// Connections, those on their way to a shard included.
     count: usize,
     placed: Vec<(ConnAddr, Arc<str>)>,
-    /// When the last connection closed.
+    /// When the last connection closed; 0 when there was none.
     left_at_ms: u64,
     messages: u64,
     commands: u64,
+}
+
+impl Inner {
+    fn is_online(&self, now_ms: u64, grace_ms: u64) -> bool {
+        self.count > 0 || (self.left_at_ms > 0 && now_ms < self.left_at_ms + grace_ms)
+    }
+}
+
+/// What is taken out of a user's buckets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Take {
+    /// A message, on a socket or by REST.
+    Message,
+    /// A server command (`accounts-and-messages.md`).
+    Command,
 }
 
 /// A user's connection; gives its place back when dropped.
@@ -74,8 +89,7 @@ impl Users {
     pub(crate) fn enter(self: &Arc<Self>, principal: Arc<Principal>) -> Option<Box<Login>> {
         let mut all = self.by_id.lock();
         let id = &principal.user_id;
-        let fresh = || Arc::new(UserState { inner: Mutex::default() });
-        let state = all.entry(id.clone()).or_insert_with(fresh).clone();
+        let state = all.entry(id.clone()).or_insert_with(UserState::new).clone();
         let mut inner = state.inner.lock();
         if self.max_connections > 0 && inner.count >= self.max_connections {
             return None;
@@ -89,7 +103,9 @@ impl Users {
 
     /// Distinct users online, those within their grace included.
     pub(crate) fn online(&self) -> u64 {
-        self.by_id.lock().len() as u64
+        let now_ms = crate::node::unix_ms();
+        let all = self.by_id.lock();
+        all.values().filter(|state| state.inner.lock().is_online(now_ms, self.grace_ms)).count() as u64
     }
 
     /// The connections of a user's login, or of all of them.
@@ -100,28 +116,44 @@ impl Users {
         wanted.map(|(addr, _)| *addr).collect()
     }
 
-    /// Takes users offline whose grace is over.
-    pub(crate) fn sweep(&self, now_ms: u64) {
+    /// Forgets users whose grace is over and whose buckets are full again.
+    pub(crate) fn sweep(&self, now_ms: u64, now_ns: u64) {
         self.by_id.lock().retain(|_, state| {
             let inner = state.inner.lock();
-            inner.count > 0 || now_ms < inner.left_at_ms + self.grace_ms
+            inner.is_online(now_ms, self.grace_ms) || inner.messages.max(inner.commands) > now_ns
         });
     }
 
-    /// Takes one message out of a user's bucket.
+    /// Takes one out of a user's bucket.
     ///
     /// # Errors
     /// Milliseconds until there is one.
-    pub(crate) fn take_message(&self, user: &UserState, now_ns: u64) -> Result<(), u64> {
-        self.messages.map_or(Ok(()), |rate| rate.take(&mut user.inner.lock().messages, 1, now_ns))
+    pub(crate) fn take(&self, what: Take, user: &UserState, now_ns: u64) -> Result<(), u64> {
+        let Some(rate) = self.rate(what) else { return Ok(()) };
+        let mut inner = user.inner.lock();
+        let bucket = match what {
+            Take::Message => &mut inner.messages,
+            Take::Command => &mut inner.commands,
+        };
+        rate.take(bucket, 1, now_ns)
     }
 
-    /// Takes one server command out of a user's bucket.
-    ///
-    /// # Errors
-    /// Milliseconds until there is one.
-    pub(crate) fn take_command(&self, user: &UserState, now_ns: u64) -> Result<(), u64> {
-        self.commands.map_or(Ok(()), |rate| rate.take(&mut user.inner.lock().commands, 1, now_ns))
+    /// The state of a user, for a caller without a connection: the buckets are those of the user's sockets.
+    pub(crate) fn state(&self, user_id: &Arc<str>) -> Arc<UserState> {
+        self.by_id.lock().entry(user_id.clone()).or_insert_with(UserState::new).clone()
+    }
+
+    const fn rate(&self, what: Take) -> Option<Rate> {
+        match what {
+            Take::Message => self.messages,
+            Take::Command => self.commands,
+        }
+    }
+}
+
+impl UserState {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::default() })
     }
 }
 

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 pub struct ConnectionInfo {
     /// Its place in the order of opening.
     pub serial: u64,
-    /// Id and name of whoever has logged in on it.
-    pub user: Option<(Arc<str>, Arc<str>)>,
+    /// Name of whoever has logged in on it.
+    pub user: Option<Arc<str>>,
     /// The code of its session; none before it has authenticated where that is asked for.
     pub session_code: Option<String>,
     /// The client's address.
@@ -110,7 +110,7 @@ impl Driver {
         let conn = &self.conns[slot as usize];
         ConnectionInfo {
             serial: conn.serial,
-            user: conn.login.as_ref().map(|l| (l.principal.user_id.clone(), l.principal.username.clone())),
+            user: conn.login.as_ref().map(|l| l.principal.username.clone()),
             session_code: conn.session.map(|code| code.to_string()),
             ip: conn.permit.as_ref().map(crate::admission::Permit::address),
             user_agent: conn.login.as_ref().and_then(|l| l.facts.user_agent.clone()),

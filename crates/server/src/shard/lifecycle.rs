@@ -89,6 +89,7 @@ impl Driver {
         self.metrics.connections.fetch_add(1, Ordering::Relaxed);
         self.metrics.opened.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(connection = %self.client_id(slot), "connection opened");
+        self.note_open(slot);
         self.greet(slot, addr, new.session.as_ref());
         self.seat(slot, addr, new.session.as_ref().map(|s| s.code));
         let mut early = new.early;

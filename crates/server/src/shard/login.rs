@@ -136,6 +136,7 @@ impl Driver {
             permit.authenticated();
         }
         conn.login = Some(login);
+        self.note_open(slot);
         Ok(Authenticated { principal, session_code: opened.code.to_string(), resume_token: opened.token })
     }
 
@@ -144,26 +145,34 @@ impl Driver {
     /// Takes one server command out of the user's bucket. Who is nobody has the connection's rate of messages only.
     pub(super) fn admit_command(&mut self, slot: u32) -> Result<(), Refusal> {
         let Some(login) = &self.conns[slot as usize].login else { return Ok(()) };
-        self.node.users.take_command(&login.state, self.now.ns).map_err(|wait| {
-            self.node.metrics.refused_by("command");
-            let why = "too many server commands; this one was not carried out";
-            Refusal::new(ErrorCode::RateLimited, why).retry_after(wait)
-        })
+        self.node.take_command(&login.state, self.now.ns)
     }
 
-    /// Writes a user's server command down: its name and outcome, never its parameters. Those of nobody known would only
-    /// fill the log.
+    /// Writes a user's server command down.
     pub(super) fn note_command(&mut self, slot: u32, command: &'static str, succeeded: bool) {
+        self.note(slot, |user| AuditEvent::server_command(command, succeeded, user));
+    }
+
+    /// Writes down what a connection's user did. What nobody known does would only fill the log.
+    pub(super) fn note(&self, slot: u32, event: impl FnOnce(&Principal) -> AuditEvent) {
         let conn = &self.conns[slot as usize];
         let Some(login) = &conn.login else { return };
-        let outcome = if succeeded { Outcome::Success } else { Outcome::Failure };
-        let (user, session) = (&login.principal.user_id, &login.principal.session_id);
-        let mut event = AuditEvent::new("server_command", outcome).detail("command", command);
-        event = event.user(user).session(session);
+        let mut event = event(&login.principal);
         if let Some(permit) = &conn.permit {
             event = event.ip(permit.address());
         }
+        if let Some(agent) = &login.facts.user_agent {
+            event = event.agent(agent);
+        }
         self.node.audit.record(event);
+    }
+
+    /// Writes down that a user's socket opened, or that somebody became its user.
+    pub(super) fn note_open(&self, slot: u32) {
+        self.note(slot, |user| {
+            let event = AuditEvent::new("ws_open", Outcome::Success);
+            event.user(&user.user_id).session(&user.session_id)
+        });
     }
 
     // --- ends of tokens ---------------------------------------------------------------------------------------------
@@ -172,6 +181,10 @@ impl Driver {
     pub(super) fn write_down(&mut self, slot: u32, code: u16, sent: u32) {
         let conn = &self.conns[slot as usize];
         let Some(login) = &conn.login else { return };
+        self.note(slot, |user| {
+            let event = AuditEvent::new("ws_close", Outcome::Success).detail("code", code);
+            event.user(&user.user_id).session(&user.session_id)
+        });
         let ip = conn.permit.as_ref().map(crate::admission::Permit::address);
         self.node.connections_log.closed(ConnectionRow {
             user_id: login.principal.user_id.to_string(),

@@ -3,6 +3,7 @@
 use super::conn::{Language, Phase};
 use super::sockets::Received;
 use super::{Driver, READ_BYTES};
+use crate::identity::Take;
 use crate::telemetry::histogram::add_alone;
 use crate::telemetry::metrics::CommandKind;
 use fanfare_core::model::{Command, ErrorCode, Refusal};
@@ -208,7 +209,9 @@ impl Driver {
         }
         if let Some(login) = &mut conn.login {
             login.facts.received += 1;
-            node.users.take_message(&login.state, now).inspect_err(|_| node.metrics.refused_by("user"))?;
+            node.users
+                .take(Take::Message, &login.state, now)
+                .inspect_err(|_| node.metrics.refused_by("user"))?;
         }
         match &conn.permit {
             Some(permit) => node

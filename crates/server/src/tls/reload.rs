@@ -17,15 +17,24 @@ const LOOKS_A_DAY: u32 = 24 * 60;
 /// What the files held when they were last tried.
 type Seen = Option<(Vec<u8>, Vec<u8>)>;
 
-/// Listens for SIGHUP from now on; the future renews the certificate until it is dropped.
+/// Listens for SIGHUP from now on; the future renews the certificate until it is dropped. A server without one takes the
+/// signal too, which would end it otherwise, and says that there is nothing to do.
 ///
 /// # Errors
 /// When the signal cannot be listened for.
-pub fn reload(tls: Tls) -> std::io::Result<impl Future<Output = ()>> {
+pub fn reload(tls: Option<Tls>) -> std::io::Result<impl Future<Output = ()>> {
     Ok(renewing(tls, signal(SignalKind::hangup())?))
 }
 
-async fn renewing(tls: Tls, mut hangup: Signal) {
+async fn renewing(tls: Option<Tls>, mut hangup: Signal) {
+    let Some(tls) = tls else {
+        while hangup.recv().await.is_some() {
+            tracing::warn!(
+                "SIGHUP reads the certificate anew, and this server has none; nothing was changed"
+            );
+        }
+        return;
+    };
     let mut every = interval_at(Instant::now() + LOOK, LOOK);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = tls.files.bytes().ok();

@@ -80,6 +80,11 @@ fn a_rule_holds_on_every_way_in() {
     }
     refused(&ws.call(json!({ "type": "subscribe", "topic": "private" })));
     refused(&rpc.rpc("topic.subscribe", json!({ "topic": "private" })));
+    // A topic may be looked at by whoever may use it, and listed by nobody here.
+    assert_eq!(server.get("/topics/open").status, 200);
+    rest_refuses(&server, &Request::get("/topics/private"));
+    rest_refuses(&server, &Request::get("/topics"));
+    assert_eq!(server.stats()["topics"], Value::Null, "statistics name none either");
     // Whether a topic is there is not told to those who may not use it.
     refused(&ws.call(json!({ "type": "publish", "topic": "never made", "payload": 1 })));
     refused(&rpc.rpc("topic.list", json!({})));

@@ -437,7 +437,7 @@ fn what_is_told_to_sessions_by_their_code_arrives() {
     let sent = post(&format!("/sessions/{}/send", code.to_uppercase()), r#"{"payload":{"n": 1.0}}"#);
     assert_eq!((sent.status, &sent.json()["delivered"]), (200, &json!(1)), "{sent:?}");
     assert_eq!(one.hear_type("session_message")["payload"], json!({ "n": 1.0 }));
-    assert_eq!(post("/sessions/broadcast", r#"{"payload":null}"#).status, 202);
+    assert_eq!(post("/sessions/broadcast", r#"{"payload":null}"#).status, 200);
     for ws in [&mut one, &mut two] {
         assert_eq!(ws.hear_type("session_message")["payload"], Value::Null);
     }
@@ -471,4 +471,59 @@ fn what_is_told_to_sessions_by_their_code_arrives() {
 #[track_caller]
 fn refused_plain(answer: &Answer, status: u16, code: &str) {
     assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{answer:?}");
+}
+
+#[test]
+fn a_deletion_may_be_confirmed_by_password() {
+    let server = roomy(&[]);
+    let ann = Person::new(&server, "ann");
+    let delete = |body: &Value| ann.ask(&server, send("DELETE", "/users/me", body));
+    let wrong = delete(&json!({ "current": "wrong-one-7" }));
+    assert_eq!((wrong.status, wrong.problem().as_str()), (403, "forbidden"));
+    assert_eq!(delete(&json!({ "current": 5 })).status, 400);
+    assert_eq!(ann.me(&server).status, 200, "nothing was deleted");
+    assert_eq!(delete(&json!({ "current": PASSWORD })).status, 204);
+    assert_eq!(ann.me(&server).status, 401);
+}
+
+#[test]
+fn a_ticket_asked_for_again_is_the_same() {
+    let server = roomy(&[]);
+    let (ann, bob) = (Person::new(&server, "ann"), Person::new(&server, "bob"));
+    let ask = |who: &Person| {
+        let request = send("POST", "/auth/ws-ticket", &json!({})).header("Idempotency-Key", "k");
+        let answer = who.ask(&server, request);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["ticket"].clone()
+    };
+    let first = ask(&ann);
+    assert_eq!(ask(&ann), first);
+    assert_ne!(ask(&bob), first, "a key is its user's");
+}
+
+#[test]
+fn a_users_bucket_holds_without_a_socket_too() {
+    let server = roomy(&[
+        ("limits.messages_per_second_per_user", "1"),
+        ("limits.messages_burst_per_user", "4"),
+        ("limits.command_per_second", "1"),
+        ("limits.command_burst", "2"),
+    ]);
+    let (ann, bob) = (Person::new(&server, "ann"), Person::new(&server, "bob"));
+    server.make_topic("t");
+    let publish = |who: &Person| {
+        who.ask(&server, send("POST", "/publish", &json!({ "topic": "t", "payload": 1 }))).status
+    };
+    let call = |who: &Person, method: &str| {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": {} });
+        who.ask(&server, send("POST", "/rpc", &body))
+    };
+    let taken: Vec<u16> = (0..3).map(|_| publish(&ann)).chain((0..4).map(|_| publish(&ann))).collect();
+    assert_eq!(taken[..4], [200; 4]);
+    assert!(taken[4..].contains(&429), "{taken:?}");
+    assert_eq!(call(&ann, "topic.list").status, 429, "one bucket for all");
+    assert_eq!(server.stats()["users_online"], 0, "a bucket is no presence");
+    let refused =
+        (0..4).filter(|_| call(&bob, "server.ping").json()["error"]["data"]["code"] == "RATE_LIMITED");
+    assert!((1..=2).contains(&refused.count()), "commands have a bucket of their own");
 }

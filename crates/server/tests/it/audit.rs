@@ -1,10 +1,11 @@
 //! The audit log through the real binary: what is written, what `audit verify` finds, what `audit tail` shows.
 
 use crate::ops::{Again, administrator, command, intact, refused, rows, said, succeeded};
-use crate::people::{Person, roomy};
+use crate::people::{Person, roomy, with_token};
 use fanfare_testkit::postgres;
+use fanfare_testkit::raw::Raw;
 use fanfare_testkit::raw_http::Request;
-use fanfare_testkit::server::{PATIENCE, Signal};
+use fanfare_testkit::server::{PATIENCE, Signal, eventually};
 use rusqlite::Connection;
 use std::path::Path;
 
@@ -58,6 +59,42 @@ fn no_secret_and_no_control_character_gets_into_it() {
     }
     let harmful = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
     assert!(!text.chars().any(harmful), "{text:?}");
+}
+
+#[test]
+fn refusals_and_sockets_are_written_down() {
+    let server = roomy(&[]);
+    let ann = Person::new(&server, "ann");
+    let folder = server.data_dir();
+    let foreign = Request::upgrade("/ws").header("Origin", "https://evil.test");
+    assert_eq!(foreign.send(server.addr()).status, 403);
+    assert_eq!(Request::upgrade("/ws?session=happy-panda-42&resume=x").send(server.addr()).status, 401);
+    assert_eq!(Request::get("/topics").header("X-API-Key", "fan_x").send(server.addr()).status, 401);
+    assert_eq!(Request::upgrade("/ws?token=a.b.c").send(server.addr()).status, 401);
+    let broadcast = Request::post("/sessions/broadcast", r#"{"payload":1}"#);
+    assert_eq!(ann.ask(&server, broadcast).status, 403);
+    let ping = Request::post("/rpc", r#"{"jsonrpc":"2.0","id":1,"method":"server.ping"}"#);
+    assert_eq!(ann.ask(&server, ping.replace("User-Agent", "poster/1")).status, 200);
+    let mut socket = Raw::upgrade(server.addr(), &with_token(Request::upgrade("/ws"), &ann.token));
+    socket.hear_type("welcome");
+    assert_eq!(ann.ask(&server, Request::post("/auth/logout", "{}")).status, 204);
+    socket.expect_close(4401);
+    let all = eventually("all is written", PATIENCE, || {
+        let all = rows(&folder, &[]);
+        all.iter().any(|row| row["event"] == "ws_close").then_some(all)
+    });
+    let found = |event: &str, field: &str, value: serde_json::Value| {
+        let is = |row: &&serde_json::Value| row["event"] == event && row.pointer(field) == Some(&value);
+        assert!(all.iter().any(|row| is(&row)), "{event} {value} in {all:#?}");
+    };
+    found("origin_denied", "/origin", "https://evil.test".into());
+    found("resume_fail", "/ip", "127.0.0.1".into());
+    found("authn_login_fail", "/reason", "api_key".into());
+    found("authn_login_fail", "/reason", "token".into());
+    found("authz_fail", "/reason", "no_scope".into());
+    found("server_command", "/user_agent", "poster/1".into());
+    found("ws_open", "/outcome", "success".into());
+    found("ws_close", "/detail/code", 4401.into());
 }
 
 /// What is done to the database, and the first bad row then, of ten rows sealed up to the tenth.

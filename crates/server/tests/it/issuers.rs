@@ -1,5 +1,6 @@
 //! An app's own users: tokens of `[[auth.issuers]]` on the routes of accounts (`http-api.md`).
 
+use crate::ops::Again;
 use crate::people::{PASSWORD, Person, bare, hs256, jwt, now_s, roomy, send, with_token};
 use fanfare_testkit::raw::Raw;
 use fanfare_testkit::raw_http::{Answer, Request};
@@ -97,4 +98,30 @@ fn bent_tokens_of_an_issuer_log_nobody_in() {
         assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthorized"), "{what}");
     }
     assert_eq!(me(&server, &with("aud", json!(["other", "live"]))).status, 200, "the twin");
+}
+
+#[test]
+fn a_token_that_logged_out_is_dead_after_a_restart_too() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("data");
+    let issuers = json!([{
+        "name": "shop", "issuer": "https://shop.test/", "audience": "live", "hmac_secret": SECRET,
+    }]);
+    let settings = [("auth.issuers", issuers.to_string())];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let (token, other) = (signed(&claims("zoe")), signed(&claims("mia")));
+    let ask = |addr: std::net::SocketAddr, method: &str, target: &str, token: &str| {
+        with_token(bare(method, target), token).send(addr).status
+    };
+    let first = Again::start(&folder, &settings);
+    assert_eq!(ask(first.addr, "GET", "/auth/me", &token), 200);
+    assert_eq!(ask(first.addr, "POST", "/auth/logout", &token), 204);
+    assert_eq!(ask(first.addr, "GET", "/auth/me", &token), 401);
+    let mut newer = claims("zoe");
+    newer["exp"] = json!(now_s() + 601);
+    assert_eq!(ask(first.addr, "GET", "/auth/me", &signed(&newer)), 200, "a newer one logs in again");
+    first.stop();
+    let second = Again::start(&folder, &settings);
+    assert_eq!(ask(second.addr, "GET", "/auth/me", &token), 401);
+    assert_eq!(ask(second.addr, "GET", "/auth/me", &other), 200);
 }

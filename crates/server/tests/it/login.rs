@@ -311,11 +311,13 @@ fn those_who_guess_are_slowed_whoever_they_guess_at() {
         for _ in 0..5 {
             refused(&attempt(name, "wrong-one-7"), 401, "invalid_credentials");
         }
-        let answer = attempt(name, "wrong-one-7");
-        refused(&answer, 429, "rate_limited");
-        assert_eq!(answer.head.get("retry-after"), Some("1"), "{name}");
+        // Neither is looked at, so both are answered well within the second that is to be waited.
+        for password in [PASSWORD, "wrong-one-7"] {
+            let answer = attempt(name, password);
+            refused(&answer, 429, "rate_limited");
+            assert_eq!(answer.head.get("retry-after"), Some("1"), "{name}");
+        }
     }
-    refused(&attempt("alice", PASSWORD), 429, "rate_limited");
     let body = json!({ "username": "alice", "password": PASSWORD });
     let elsewhere = send("POST", "/auth/login", &body).send(Endpoint::from(server.addr()).from_address(9));
     assert_eq!(elsewhere.status, 200, "no lockout of the account: {elsewhere:?}");

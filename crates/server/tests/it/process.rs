@@ -1,7 +1,7 @@
 //! The process: its data folder, its lock, its probe (`configuration.md`).
 
 use crate::support::{BINARY, start};
-use fanfare_testkit::server::{PATIENCE, Server, Signal};
+use fanfare_testkit::server::{PATIENCE, Server, Signal, eventually};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -30,7 +30,7 @@ fn a_data_folder_has_one_server() {
     server.wait(PATIENCE);
     let mut next =
         Server::command(BINARY, &server.data_dir(), &[]).stdout(std::process::Stdio::null()).spawn().unwrap();
-    fanfare_testkit::server::eventually("the next one listens", PATIENCE, || {
+    eventually("the next one listens", PATIENCE, || {
         assert_eq!(next.try_wait().unwrap(), None, "it ended");
         (doctor(&server.data_dir()) == Some(0)).then_some(())
     });
@@ -66,9 +66,16 @@ fn a_panic_ends_nothing_but_the_call() {
     let shown = answer["error"].to_string();
     let id = shown.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.len() >= 16);
     let id = id.unwrap_or_else(|| panic!("no correlation id in {shown}")).to_owned();
-    fanfare_testkit::server::eventually("the log has the panic under its id", PATIENCE, || {
-        server.log().contains(&id).then_some(())
-    });
+    eventually("the log has the panic under its id", PATIENCE, || server.log().contains(&id).then_some(()));
     assert!(ws.rpc("server.ping", serde_json::json!({}))["error"].is_null());
+    assert_eq!(server.get("/livez").status, 200);
+}
+
+#[test]
+fn a_hangup_ends_no_server() {
+    let mut server = start(&[]);
+    server.signal(Signal::HUP);
+    eventually("it says so", PATIENCE, || server.log().contains("SIGHUP").then_some(()));
+    assert!(server.runs());
     assert_eq!(server.get("/livez").status, 200);
 }

@@ -26,6 +26,7 @@ fn topics_made_by_hand_outlive_a_restart() {
     assert_eq!(call(first.addr, "POST", "/topics", &special).0, 201);
     assert_eq!(call(first.addr, "POST", "/topics", &json!({ "name": "plain" })).0, 201);
     assert_eq!(call(first.addr, "POST", "/topics", &json!({ "name": "gone" })).0, 201);
+    assert_eq!(call(first.addr, "POST", "/topics", &json!({ "name": "a\u{0}b" })).0, 201);
     assert_eq!(call(first.addr, "DELETE", "/topics/gone", &Value::Null).0, 204);
     first.kill();
     let second = Again::start(&folder, &[("topics.history_size", "55")]);
@@ -38,6 +39,7 @@ fn topics_made_by_hand_outlive_a_restart() {
     // What was not said when it was made follows the configuration.
     assert_eq!(call(second.addr, "GET", "/topics/plain", &Value::Null).1["history_size"], 55);
     assert_eq!(call(second.addr, "GET", "/topics/gone", &Value::Null).0, 404);
+    assert_eq!(call(second.addr, "GET", "/topics/a%00b", &Value::Null).1["kept"], true);
     second.stop();
 }
 

@@ -115,6 +115,30 @@ pub struct MetricRow {
     pub value: f64,
 }
 
+/// Which kept metrics: the newest first, then by node and name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricQuery {
+    /// A metric's name, with labels for one series or without for all of them.
+    pub name: Option<String>,
+    /// Only from this time on, milliseconds since 1970.
+    pub since: Option<i64>,
+    /// Only what comes after this place.
+    pub before: Option<MetricPlace>,
+    /// Rows at most.
+    pub limit: u32,
+}
+
+/// The place of a row in that order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricPlace {
+    /// Milliseconds since 1970.
+    pub at: i64,
+    /// Of which node.
+    pub node: String,
+    /// Name with labels.
+    pub name: String,
+}
+
 /// A connection of an authenticated user, written when it has closed (table `sessions`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionRow {

@@ -26,7 +26,7 @@ use crate::model::{Appended, NewMessage};
 use crate::options::StoreOptions;
 use crate::{closed, migrate, records};
 
-pub(crate) use connection::{Access, backup_to, check, connect};
+pub(crate) use connection::{Access, backup_to, check, connect, open_backup};
 pub(crate) use errors::from_sqlite;
 use readers::Readers;
 use writer::{Task, Writer};

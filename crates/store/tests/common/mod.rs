@@ -6,7 +6,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fanfare_store::{DeviceKeys, KeyLogEntry, NewMessage, NewUser, Role, Store, StoreOptions};
+use fanfare_store::{DeviceKeys, KeyLogEntry, MetricQuery, NewMessage, NewUser, Role, Store, StoreOptions};
 use fanfare_testkit::postgres;
 use tempfile::TempDir;
 
@@ -83,6 +83,10 @@ pub fn new_user(name: &str) -> NewUser {
         keys: None,
         created_at: 1_000,
     }
+}
+
+pub fn metrics(name: Option<&str>, since: Option<i64>, limit: u32) -> MetricQuery {
+    MetricQuery { name: name.map(str::to_owned), since, before: None, limit }
 }
 
 /// Keys made of one byte, with their log entry.

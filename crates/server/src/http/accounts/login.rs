@@ -1,6 +1,6 @@
 //! `POST /auth/login`: a password for tokens, a name for a challenge, a signed challenge for a token.
 
-use super::super::body::Params;
+use super::super::body::Pairs;
 use super::super::{Http, Problem};
 use super::fields::Fields;
 use super::tokens::TokenAnswer;
@@ -72,7 +72,7 @@ pub(super) enum LoginAnswer {
 pub(super) async fn login(
     State(http): State<Http>,
     client: Client,
-    Params(query): Params<Vec<(String, String)>>,
+    Pairs(query): Pairs,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {

@@ -45,16 +45,31 @@ pub(super) async fn change(
     Ok(answer(StatusCode::OK, &UserCard::from(profile)))
 }
 
+/// What confirms a deletion. An empty body will do: the token says who asks.
+#[derive(Deserialize, ToSchema)]
+#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+pub(super) struct Confirmation {
+    /// Your password; a wrong one deletes nothing.
+    current: Option<String>,
+}
+
 /// Deletes your account: logins end, sockets close, the name is never given again.
-#[utoipa::path(delete, path = "/users/me", tag = "Accounts", operation_id = "deleteMe", responses(
+#[utoipa::path(delete, path = "/users/me", tag = "Accounts", operation_id = "deleteMe", request_body = Option<Confirmation>, responses(
     (status = 204, description = "Gone"),
-    (status = 403, description = "An API key has no account")))]
+    (status = 403, description = "current is not your password, or an API key has no account"),
+    (status = 429, description = "Too many failures")))]
 pub(super) async fn delete(
     State(http): State<Http>,
     client: Client,
     caller: Caller,
+    headers: HeaderMap,
+    content: Body,
 ) -> Result<Response, Problem> {
     let who = caller.principal()?;
+    let mut fields = Fields::read_optional(&http.node, &headers, content, &["current"]).await?;
+    if let Some(current) = fields.optional("current")? {
+        http.node.accounts.confirm(who, current, &client).await?;
+    }
     let ended = http.node.accounts.delete_me(who, &client).await?;
     super::end(&http.node, who, &ended);
     Ok(done())

@@ -54,6 +54,7 @@ fn store(error: &StoreError) -> Problem {
             Refusal::new(ErrorCode::Unavailable, why).retry_after(RETRY_MS).into()
         }
         StoreError::Conflict(field) => Refusal::new(ErrorCode::Conflict, format!("{field} is taken")).into(),
+        StoreError::Invalid(why) => Problem::invalid("body", *why),
         error => {
             tracing::error!(%error, "the store failed");
             Refusal::new(ErrorCode::Internal, "the server failed; its log has the details under this id")

@@ -2,10 +2,11 @@
 
 use super::super::{Http, Problem};
 use super::fields::Fields;
-use super::{answer, pass};
+use super::{answer_text, pass};
 use crate::access::Caller;
 use crate::accounts::Gate;
 use crate::http::client::Client;
+use crate::http::repeat::{self, Answer};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -34,10 +35,12 @@ pub(super) struct TicketAnswer {
 }
 
 /// Makes a ticket for one socket: good once, for 30 seconds, from one origin.
-#[utoipa::path(post, path = "/auth/ws-ticket", tag = "Accounts", operation_id = "makeTicket", request_body = Option<TicketFor>, responses(
+#[utoipa::path(post, path = "/auth/ws-ticket", tag = "Accounts", operation_id = "makeTicket", request_body = Option<TicketFor>, params(
+    ("Idempotency-Key" = Option<String>, Header, description = "A repeat gets the first answer", min_length = 1, max_length = 128)), responses(
     (status = 201, description = "Made", body = TicketAnswer),
     (status = 400, description = "A field is wrong, or the origin may not connect"),
     (status = 403, description = "An API key opens no socket"),
+    (status = 409, description = "The Idempotency-Key was used with another body"),
     (status = 413, description = "The body is over 16 KiB"),
     (status = 429, description = "Too many tickets from this address")))]
 pub(super) async fn ticket(
@@ -57,7 +60,12 @@ pub(super) async fn ticket(
         return Err(Problem::invalid("origin", why));
     }
     let origin = asked.as_deref().or(client.origin.as_deref());
-    let (ticket, expires_at_ms) = node.accounts.ticket(who, origin, &client)?;
-    let body = TicketAnswer { ticket, expires_at: rfc3339_ms(expires_at_ms) };
-    Ok(answer(StatusCode::CREATED, &body))
+    let key = repeat::key(&headers)?.map(|key| format!("ticket {} {key}", who.user_id));
+    let body = origin.unwrap_or_default();
+    let made = http.repeats.once(key, body, crate::node::unix_ms(), || {
+        let (ticket, expires_at_ms) = node.accounts.ticket(who, origin, &client)?;
+        let body = TicketAnswer { ticket, expires_at: rfc3339_ms(expires_at_ms) };
+        Ok(Answer { status: StatusCode::CREATED, body: serde_json::to_string(&body).unwrap_or_default() })
+    })?;
+    Ok(answer_text(made.status, made.body))
 }

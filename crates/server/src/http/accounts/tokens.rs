@@ -5,7 +5,7 @@ use super::fields::Fields;
 use super::{answer, done};
 use crate::access::Caller;
 use crate::accounts::Granted;
-use crate::http::client::Client;
+use crate::http::client::{self, Client, Presented};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -92,8 +92,14 @@ pub(super) async fn logout(
     State(http): State<Http>,
     client: Client,
     caller: Caller,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let who = caller.principal()?;
+    if who.issuer.is_some()
+        && let Presented::Bearer(token) = client::presented(&headers)?
+    {
+        http.node.identity.end_token(token, who.expires_at_ms).await?;
+    }
     let ended = http.node.accounts.logout(who, &client).await?;
     super::end(&http.node, who, &ended);
     Ok(done())

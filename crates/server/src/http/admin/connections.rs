@@ -18,8 +18,9 @@ const KICKED: u16 = 4403;
 pub(super) struct Connection {
     /// Its id, as in its welcome.
     id: String,
-    /// Who has logged in on it.
-    user: Option<ConnectionUser>,
+    /// The name of who has logged in on it.
+    #[schema(example = "alice")]
+    user: Option<String>,
     /// The code of its session; null before it has authenticated where that is asked for.
     #[schema(example = "happy-panda-42")]
     session_code: Option<String>,
@@ -40,15 +41,6 @@ pub(super) struct Connection {
     /// When it was opened.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
     connected_at: String,
-}
-
-/// Who has logged in on a connection.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ConnectionUser {
-    /// The user's id.
-    id: String,
-    /// The user's name.
-    username: String,
 }
 
 /// A page of connections.
@@ -97,13 +89,9 @@ pub(super) async fn list(
 }
 
 fn shown(http: &Http, c: ConnectionInfo) -> Connection {
-    let user = |(id, username): (std::sync::Arc<str>, std::sync::Arc<str>)| ConnectionUser {
-        id: id.as_ref().to_owned(),
-        username: username.as_ref().to_owned(),
-    };
     Connection {
         id: http.node.client_id(c.serial),
-        user: c.user.map(user),
+        user: c.user.map(|name| name.as_ref().to_owned()),
         session_code: c.session_code,
         ip: c.ip.map(|ip| ip.to_string()),
         user_agent: c.user_agent.map(|agent| agent.as_ref().to_owned()),

@@ -1,16 +1,14 @@
 //! `GET /admin/metrics`.
 
-use super::{Admin, Client, Http, Params, Problem, moment, unavailable};
+use super::{Admin, Client, Http, Params, Problem, body, moment, unavailable};
 use crate::access::Caller;
 use crate::http::Json;
 use axum::extract::State;
 use fanfare_dialects::time::rfc3339_ms;
-use fanfare_store::MetricRow;
+use fanfare_e2ee::b64;
+use fanfare_store::{MetricPlace, MetricQuery, MetricRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-/// Rows of an answer unless asked otherwise, and at most: a day of one metric is 1440.
-const ROWS: (u32, u32) = (1000, 10_000);
 
 /// A metric at a time.
 #[derive(Serialize, ToSchema)]
@@ -38,7 +36,7 @@ impl From<MetricRow> for Sample {
 pub(super) struct SamplePage {
     /// Newest first.
     items: Vec<Sample>,
-    /// Always null: what is older than the last item is asked for by name and with a larger limit.
+    /// Pass it as `before` for the next page; null at the end.
     next: Option<String>,
 }
 
@@ -50,9 +48,12 @@ pub(super) struct SampleQuery {
     name: Option<String>,
     /// Only from this time on: RFC 3339 in UTC, or milliseconds since 1970.
     since: Option<String>,
-    /// Rows of the answer: 1 to 10000, 1000 unless given; more is clamped.
+    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
     #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
+    /// Only what comes after this place: the `next` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
+    before: Option<String>,
 }
 
 /// Shows the metrics of the last week as they were kept, a row per metric and minute.
@@ -67,14 +68,27 @@ pub(super) async fn list(
 ) -> Result<Json<SamplePage>, Problem> {
     let admin = Admin::enter(&http, &caller, &client)?;
     let since = moment("since", query.since.as_deref())?.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
-    let limit = match query.limit.as_deref() {
-        None => ROWS.0,
-        Some(text) => match text.parse::<u32>() {
-            Ok(n) if n > 0 => n.min(ROWS.1),
-            _ => return Err(Problem::invalid("limit", "limit is a number from 1 to 10000")),
-        },
-    };
-    let rows = http.node.store.metrics(query.name.as_deref(), since, limit).await.map_err(unavailable)?;
+    let limit = body::page_size(query.limit.as_deref())?;
+    let before = query.before.as_deref().map(place).transpose()?;
+    // One more than a page, to know whether there is a next one.
+    let asked = MetricQuery { name: query.name, since, before, limit: limit as u32 + 1 };
+    let mut rows = http.node.store.metrics(asked).await.map_err(unavailable)?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = if more { rows.last().map(cursor) } else { None };
     admin.did("list_metrics", |event| event);
-    Ok(Json(SamplePage { items: rows.into_iter().map(Sample::from).collect(), next: None }))
+    Ok(Json(SamplePage { items: rows.into_iter().map(Sample::from).collect(), next }))
+}
+
+/// A row's place in the list.
+fn cursor(row: &MetricRow) -> String {
+    b64::encode(format!("{}\n{}\n{}", row.at, row.node, row.name).as_bytes())
+}
+
+fn place(cursor: &str) -> Result<MetricPlace, Problem> {
+    let wrong = || Problem::invalid("before", "before is the next of a page");
+    let text = String::from_utf8(b64::decode(cursor).map_err(|_| wrong())?).map_err(|_| wrong())?;
+    let mut parts = text.splitn(3, '\n');
+    let mut part = || parts.next().map(str::to_owned).ok_or_else(wrong);
+    Ok(MetricPlace { at: part()?.parse().map_err(|_| wrong())?, node: part()?, name: part()? })
 }

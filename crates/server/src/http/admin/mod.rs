@@ -48,14 +48,8 @@ impl<'a> Admin<'a> {
     /// Lets an administrator in, by user or by API key.
     fn enter(http: &'a Http, caller: &'a Caller, client: &'a Client) -> Result<Self, Problem> {
         let admin = Self { http, caller, client };
-        let denied = |problem: Problem| {
-            // Whoever is nobody could fill the log with refusals; the request's own log line is enough there.
-            if !matches!(caller, Caller::Anonymous) {
-                http.node.audit.record(admin.event("authz_fail", Outcome::Denied).reason("not_admin"));
-            }
-            problem
-        };
-        caller.admin().map_err(|refusal| denied(refusal.into()))?;
+        let denied = |refusal| crate::http::client::denied(&http.node, caller, client, "not_admin", refusal);
+        caller.admin().map_err(denied)?;
         Ok(admin)
     }
 
@@ -77,17 +71,15 @@ impl<'a> Admin<'a> {
     }
 
     fn event(&self, name: &'static str, outcome: Outcome) -> AuditEvent {
-        let event = AuditEvent::new(name, outcome).by(self.client);
-        match self.caller {
-            Caller::Anonymous => event,
-            Caller::User(user) => event.user(&user.user_id).session(&user.session_id),
-            Caller::Server(key) => event.detail("api_key", key.name.as_ref()),
-        }
+        AuditEvent::new(name, outcome).by(self.client).caller(self.caller)
     }
 }
 
-/// What a store that cannot answer comes to: 503, and the reason on the log only.
+/// What a store that cannot answer comes to: 503, and the reason on the log only; 400 for what no row can hold.
 fn unavailable(error: StoreError) -> Problem {
+    if let StoreError::Invalid(why) = error {
+        return Problem::invalid("query", why);
+    }
     tracing::warn!(%error, "the store cannot answer an administrator");
     let why = "the store cannot be reached now; try again later";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
@@ -103,6 +95,9 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
         let Path(text) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|_| Problem::invalid("path", "the path is no percent-encoded UTF-8"))?;
+        if text.contains('\0') {
+            return Err(Problem::invalid("path", "no name holds U+0000"));
+        }
         Ok(Self(text))
     }
 }

@@ -63,9 +63,6 @@ fn parse(text: &str) -> Result<Notice, Problem> {
     let Value::Object(object) = json else {
         return Err(Problem::invalid("body", "the body is a JSON object with a message"));
     };
-    if object.keys().any(|key| key != "message" && key != "severity") {
-        return Err(Problem::invalid("body", "the body has message and severity, and nothing else"));
-    }
     let message = object.get("message").and_then(Value::as_str);
     let message = message.filter(|m| (1..=MAX_CHARS).contains(&m.chars().count()) && !m.trim().is_empty());
     let Some(message) = message else {
@@ -100,7 +97,6 @@ mod tests {
             (&*long, "message"),
             (r#"{"message":"a","severity":"loud"}"#, "severity"),
             (r#"{"message":"a","severity":1}"#, "severity"),
-            (r#"{"message":"a","to":"b"}"#, "body"),
             ("[]", "body"),
         ] {
             assert_eq!(parse(bad).err().unwrap().field, Some(field), "{bad}");
