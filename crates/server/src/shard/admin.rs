@@ -30,8 +30,16 @@ pub struct ConnectionInfo {
     pub connected_at: u64,
 }
 
+/// Digits of an id's text.
+const ID_DIGITS: usize = 20;
 /// Digits of an id's text that are its serial (`EventId`).
 const SERIAL_DIGITS: usize = 13;
+
+/// The serial in the id of a connection, of this node or another.
+pub fn serial_in(id: &str) -> Option<u64> {
+    digits(id).filter(|_| id.len() == ID_DIGITS)?;
+    digits(id.get(..SERIAL_DIGITS)?)
+}
 
 /// The number in Crockford's base 32, lower case.
 fn digits(text: &str) -> Option<u64> {
@@ -69,8 +77,7 @@ impl Node {
 
     /// The serial in the text of a connection's id, if this node gave it.
     pub fn serial_of(&self, id: &str) -> Option<u64> {
-        let serial = digits(id.get(..SERIAL_DIGITS)?)?;
-        (self.client_id(serial) == id).then_some(serial)
+        serial_in(id).filter(|serial| self.client_id(*serial) == id)
     }
 
     /// Runs a question on every shard. A shard that has ended does not answer.

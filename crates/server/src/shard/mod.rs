@@ -18,7 +18,7 @@ mod sockets;
 mod timers;
 mod tls;
 
-pub use admin::ConnectionInfo;
+pub use admin::{ConnectionInfo, serial_in};
 pub use post::{NewConn, NewSession, Speaks, ToShard};
 pub(crate) use tls::decrypted;
 

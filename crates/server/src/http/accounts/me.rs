@@ -22,7 +22,7 @@ pub(super) struct ProfilePatch {
     #[schema(min_length = 1, max_length = 64, example = "Alice")]
     display_name: Option<String>,
     /// Shown to yourself and to admins; never verified in this version.
-    #[schema(max_length = 254, example = "alice@example.org")]
+    #[schema(format = "email", max_length = 254, example = "alice@example.org")]
     email: Option<String>,
 }
 

@@ -63,7 +63,8 @@ pub(super) struct PageParams {
     /// Items of the page: 1 to 100, 50 unless given; more is clamped.
     #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
-    /// Only logins older than this one.
+    /// Only logins older than this place: the `next` of the page before. It stays good when that login ends.
+    #[param(pattern = "^[0-9]{1,15}[.][A-Za-z0-9_-]{1,64}$")]
     before: Option<String>,
 }
 
@@ -80,15 +81,28 @@ pub(super) async fn list(
     let limit = page_size(params.limit.as_deref())?;
     let mut rows = http.node.accounts.sessions(who).await?;
     if let Some(before) = &params.before {
-        let at = rows.iter().position(|row| row.session.id == *before);
-        let at = at.ok_or_else(|| Problem::invalid("before", "before is the `next` of the page before"))?;
-        rows.drain(..=at);
+        let place =
+            place(before).ok_or_else(|| Problem::invalid("before", "before is the `next` of a page"))?;
+        rows.retain(|row| (row.session.created_at, row.session.id.as_str()) < place);
     }
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = if more { rows.last().map(|row| row.session.id.clone()) } else { None };
+    let next = if more {
+        rows.last().map(|row| format!("{}.{}", row.session.created_at, row.session.id))
+    } else {
+        None
+    };
     let page = SessionPage { items: rows.into_iter().map(Session::from).collect(), next };
     Ok(answer(StatusCode::OK, &page))
+}
+
+/// A login's place in the list: when it began, and its id.
+fn place(cursor: &str) -> Option<(i64, &str)> {
+    let (at, id) = cursor.split_once('.')?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let sound =
+        (1..=64).contains(&id.len()) && id.bytes().all(plain) && at.bytes().all(|b| b.is_ascii_digit());
+    Some((at.parse().ok().filter(|_| sound)?, id))
 }
 
 /// Ends one of your logins; its sockets close with 4401.

@@ -20,7 +20,6 @@ use utoipa::ToSchema;
 #[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
 pub(super) struct TicketFor {
     /// The origin of the page that will use it, one that may connect here; the request's own unless given.
-    #[schema(example = "https://app.example")]
     origin: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 use super::{Admin, Client, Http, Params, Problem, body};
 use crate::access::Caller;
 use crate::http::Json;
-use crate::shard::ConnectionInfo;
+use crate::shard::{self, ConnectionInfo};
 use axum::extract::State;
 use axum::http::StatusCode;
 use fanfare_dialects::time::rfc3339_ms;
@@ -59,7 +59,8 @@ pub(super) struct ConnectionQuery {
     /// Items of the page: 1 to 100, 50 unless given; more is clamped.
     #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
-    /// Only connections opened after this one: an id.
+    /// Only connections opened after this one: an id, of one that is closed too.
+    #[param(pattern = "^[0-9a-hjkmnp-tv-z]{20}$")]
     after: Option<String>,
 }
 
@@ -78,8 +79,8 @@ pub(super) async fn list(
     let after = match query.after.as_deref() {
         None => None,
         Some(id) => {
-            let wrong = || Problem::invalid("after", "after is the id of a connection of this node");
-            Some(http.node.serial_of(id).ok_or_else(wrong)?)
+            let wrong = || Problem::invalid("after", "after is the id of a connection");
+            Some(shard::serial_in(id).ok_or_else(wrong)?)
         }
     };
     let (found, more) = http.node.connections(after, limit).await;

@@ -114,12 +114,27 @@ fn moment(name: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem
     text.parse().ok().or_else(|| rfc3339(text)).map(Some).ok_or_else(wrong)
 }
 
-/// Milliseconds since 1970 of `YYYY-MM-DDTHH:MM:SS[.mmm]Z`.
+/// Milliseconds since 1970 of `YYYY-MM-DDTHH:MM:SS[.mmm]` and `Z` or an offset; of what was before, 0.
 fn rfc3339(text: &str) -> Option<u64> {
-    let text = text.strip_suffix('Z')?;
-    let (date, time) = text.split_once('T')?;
+    if let Some(utc) = text.strip_suffix(['Z', 'z']) {
+        return in_utc(utc).map(|ms| ms.max(0).unsigned_abs());
+    }
+    let at = text.len().checked_sub("+00:00".len())?;
+    let (local, offset) = text.split_at_checked(at)?;
+    let (hours, minutes) = offset[1..].split_once(':')?;
+    let ms = (number(hours).filter(|h| *h < 24)? * 60 + number(minutes).filter(|m| *m < 60)?) * 60_000;
+    let utc = match offset.as_bytes()[0] {
+        b'+' => in_utc(local)? - ms,
+        b'-' => in_utc(local)? + ms,
+        _ => return None,
+    };
+    Some(utc.max(0).unsigned_abs())
+}
+
+fn in_utc(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once(['T', 't'])?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let fields = |text: &str, sign: char, widths: [usize; 3]| -> Option<[u64; 3]> {
+    let fields = |text: &str, sign: char, widths: [usize; 3]| -> Option<[i64; 3]> {
         let mut parts = text.split(sign);
         let mut out = [0; 3];
         for (field, width) in out.iter_mut().zip(widths) {
@@ -133,18 +148,18 @@ fn rfc3339(text: &str) -> Option<u64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let in_month = *days.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
-    let sound = year >= 1970 && (1..=in_month).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    let sound = (1..=in_month).contains(&day) && hour < 24 && minute < 60 && second < 60;
     if !sound || number(fraction).is_none() {
         return None;
     }
     let before = year - 1;
-    let leaps = |y: u64| y / 4 - y / 100 + y / 400;
+    let leaps = |y: i64| y / 4 - y / 100 + y / 400;
     let since_1970 = (year - 1970) * 365 + leaps(before) - leaps(1969);
-    let in_year: u64 = days[..month as usize - 1].iter().sum::<u64>() + day - 1;
+    let in_year: i64 = days[..month as usize - 1].iter().sum::<i64>() + day - 1;
     Some(((since_1970 + in_year) * 24 + hour) * 3_600_000 + (minute * 60 + second) * 1000 + ms)
 }
 
-fn number(text: &str) -> Option<u64> {
+fn number(text: &str) -> Option<i64> {
     (!text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit()))
         .then(|| text.parse().ok())?
 }
@@ -161,6 +176,9 @@ mod tests {
         }
         assert_eq!(rfc3339("1970-01-01T00:00:01Z"), Some(1000));
         assert_eq!(rfc3339("1970-01-01T00:00:00.5Z"), Some(500));
+        assert_eq!(rfc3339("1970-01-01T02:00:00+01:30"), Some(30 * 60_000));
+        assert_eq!(rfc3339("1969-12-31T23:00:00-02:00"), Some(3_600_000));
+        assert_eq!(rfc3339("0001-01-01T00:00:00Z"), Some(0));
         assert_eq!(rfc3339("1970-01-01T00:00:00.123456Z"), Some(123));
         for bad in [
             "",
@@ -169,13 +187,15 @@ mod tests {
             "1970-13-01T00:00:00Z",
             "1970-02-29T00:00:00Z",
             "1970-01-01T24:00:00Z",
-            "1969-12-31T00:00:00Z",
             "1970-1-01T00:00:00Z",
             "1970-01-01T00:00:00",
             "1970-01-01T00:00:00.Z",
             "1970-01-01T00:00:00.5xZ",
             "+970-01-01T00:00:00Z",
-            "1970-01-01T00:00:00+00:00",
+            "1970-01-01T00:00:00+00",
+            "1970-01-01T00:00:00+24:00",
+            "1970-01-01T00:00:00 00:00",
+            "ü:00",
         ] {
             assert_eq!(rfc3339(bad), None, "{bad}");
         }
