@@ -29,6 +29,11 @@ pub trait Lookup {
 }
 
 impl GroupSpec {
+    /// Whether it is all of the channel.
+    pub(super) fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Brings the lists into the one form.
     #[must_use]
     pub fn normal(mut self) -> Self {

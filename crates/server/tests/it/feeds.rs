@@ -213,6 +213,15 @@ fn a_channel_has_sixty_four_groups_at_most() {
             refused_limit(&ack);
         }
     }
+    // All of the channel is no combination of its own, whoever came first.
+    for ws in sockets.iter_mut().skip(64) {
+        let ack = ws.call(json!({ "type": "subscribe", "channel": "dashboard" }));
+        assert_eq!(ack["type"], "ack", "{ack}");
+    }
+    refused_limit(
+        &Client::connect(server.addr())
+            .call(json!({ "type": "subscribe", "channel": "dashboard", "types": ["trade_data"] })),
+    );
 }
 
 #[test]
