@@ -243,6 +243,9 @@ fn health_metrics_and_feeds_show_the_demo() {
         assert!(metrics.contains(name), "{name} is not in {metrics}");
     }
     assert_eq!(Request::get("/feeds/nowhere/latest").send(server.addr()).status, 404);
+    let answer = Request::get("/feeds/%ff/latest").send(server.addr());
+    let problem = ("content-type".to_owned(), "application/problem+json".to_owned());
+    assert!(answer.status == 400 && answer.head.headers.contains(&problem), "{:?}", answer.head);
 }
 
 #[test]
