@@ -30,10 +30,10 @@ impl Feeds {
     /// # Errors
     /// A mapping or a property that cannot be served, named by its key.
     pub fn start(config: FeedsConfig, sink: Arc<dyn FeedSink>) -> Result<Self, ConfigFault> {
-        let FeedsConfig { source, mappings, max_value_bytes, lag_warn } = config;
-        let all = Mappings::compile(&mappings, max_value_bytes)?;
+        let FeedsConfig { source, mappings, max_record_bytes, lag_warn } = config;
+        let all = Mappings::compile(&mappings, max_record_bytes)?;
         let off = matches!(source, SourceConfig::Off);
-        let mappings = Arc::new(if off { Mappings::compile(&[], max_value_bytes)? } else { all });
+        let mappings = Arc::new(if off { Mappings::compile(&[], max_record_bytes)? } else { all });
         let source = match source {
             SourceConfig::Off => Source::Off,
             SourceConfig::Demo(config) => {

@@ -164,7 +164,7 @@ impl Setup {
         let config = FeedsConfig {
             source: SourceConfig::Kafka(self.kafka.clone()),
             mappings: self.rows.clone(),
-            max_value_bytes: 65536,
+            max_record_bytes: 65536,
             lag_warn: self.lag_warn,
         };
         Feeds::start(config, Arc::clone(ear) as Arc<dyn FeedSink>)
