@@ -274,10 +274,23 @@ impl Mappings {
         self.channels.read().contains_key(name)
     }
 
-    /// Whether a topic has a row that feeds this channel.
-    #[cfg(any(test, feature = "kafka"))]
+    /// Whether a row of these feeds this channel, or could: after a restart the channels of templates are not known before
+    /// their records come.
     pub(crate) fn feeds(&self, rows: &[usize], channel: &str) -> bool {
-        self.channels.read().get(channel).is_some_and(|of| rows.iter().any(|row| of.contains(row)))
+        rows.iter().any(|&row| self.rows[row].template.could_make(channel))
+    }
+
+    /// What a channel would be made of that no record was mapped to yet, if rows of these topics could make it.
+    pub(crate) fn spec_to_be(
+        &self,
+        channel: &str,
+        topics: &mut dyn Iterator<Item = &str>,
+    ) -> Option<ChannelSpec> {
+        let mut of: Vec<usize> = topics.flat_map(|topic| self.rows_of(topic).to_vec()).collect();
+        of.retain(|&row| self.rows[row].template.could_make(channel));
+        of.sort_unstable();
+        of.dedup();
+        (!of.is_empty()).then(|| self.spec(&of))
     }
 
     /// All channels by name.
