@@ -3,6 +3,8 @@
 //!
 //! What always holds: offsets in the queue rise; `position` is behind everything that has reached the sink and nothing
 //! else; what was taken under an older `generation` is never stored.
+//!
+//! Longer than most: everything that is known of a partition is behind one lock.
 
 use crate::lag::LagWatch;
 use crate::mapping::{Mapped, RowSet};

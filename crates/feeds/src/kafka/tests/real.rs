@@ -221,7 +221,7 @@ fn a_topic_made_again_and_filled_at_once_goes_on_at_its_end_with_latest() {
         let Some((real, _, ear, feeds)) = made_again(OffsetReset::Latest, mode, count) else { return };
         until("noticed", || {
             let status = feeds.status();
-            if status.anew_total.is_empty() { Err((mode, count, status)) } else { Ok(()) }
+            if status.anew_total.is_empty() { Err(Box::new((mode, count, status))) } else { Ok(()) }
         });
         let end = i64::try_from(count).unwrap();
         real.at_end(&feeds, end);
