@@ -142,9 +142,9 @@ pub enum Info<'a> {
         /// It began; else it ended.
         raised: bool,
     },
-    /// What an admin tells everyone on `/ws/system`.
+    /// What an admin, or the server itself, tells everyone on `/ws/system`.
     Notice {
-        /// The admin's words.
+        /// In words.
         message: &'a str,
         /// `info`, `warning` or `critical`.
         severity: &'a str,

@@ -5,7 +5,7 @@
 
 use crate::json::{write_str, write_u64};
 use crate::time::write_rfc3339_ms;
-use fanfare_core::feeds::{GroupSpec, Pointed};
+use fanfare_core::feeds::{GroupSpec, Pointed, is_pointer};
 use fanfare_core::model::{ErrorCode, FeedPosition, Refusal, SubscribeFeed};
 use serde::Deserialize;
 use serde_json::Value;
@@ -189,8 +189,7 @@ fn pointers(given: BTreeMap<String, Value>) -> Result<Box<[Pointed]>, Refusal> {
             Value::Array(all) => all.iter().map(|v| scalar(v).ok_or_else(wrong)).collect::<Result<_, _>>()?,
             one => Box::from([scalar(&one).ok_or_else(wrong)?]),
         };
-        let is_pointer = pointer.is_empty() || pointer.starts_with('/');
-        if is_pointer { Ok((pointer.into(), allowed)) } else { Err(wrong()) }
+        if is_pointer(&pointer) { Ok((pointer.into(), allowed)) } else { Err(wrong()) }
     };
     given.into_iter().map(one).collect()
 }
@@ -277,6 +276,8 @@ mod tests {
             (None, Some(r#"{"keys":["a"]}"#), None, "filter"),
             (None, Some(r#"{"key":[]}"#), None, "filter"),
             (None, Some(r#"{"json":{"x":1}}"#), None, "filter"),
+            (None, Some(r#"{"json":{"/~":1}}"#), None, "filter"),
+            (None, Some(r#"{"json":{"/a~2b":1}}"#), None, "filter"),
             (None, Some(r#"{"json":{"/x":{}}}"#), None, "filter"),
             (None, Some(r#"{"json":{"/x":[[1]]}}"#), None, "filter"),
             (None, None, Some("5"), "since"),

@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = FeedsConfig {
         source: SourceConfig::Demo(DemoConfig { rate, seed: u64::from(std::process::id()) }),
         mappings: TOPICS.map(mapping).into(),
-        max_value_bytes: 65536,
+        max_record_bytes: 65536,
         lag_warn: u64::MAX,
     };
     let feeds = Feeds::start(config, Arc::new(Writer(client.create()?)))?;

@@ -11,8 +11,8 @@ pub struct FeedsConfig {
     pub source: SourceConfig,
     /// Topics to channels, in order (`kafka.topics`). The demo market feeds those of its three topics that are mapped.
     pub mappings: Vec<MappingConfig>,
-    /// Longest value in bytes (`limits.max_message_bytes`); a longer record is a bad one.
-    pub max_value_bytes: usize,
+    /// Longest key and value together in bytes (`limits.max_message_bytes`); a longer record is a bad one.
+    pub max_record_bytes: usize,
     /// Records a partition may be behind before it counts as lagging (`kafka.lag_warn`).
     pub lag_warn: u64,
 }

@@ -13,6 +13,8 @@ pub(crate) struct Counters {
     records: Mutex<BTreeMap<Arc<str>, u64>>,
     skipped: Mutex<BTreeMap<(Arc<str>, Bad), u64>>,
     dead: Mutex<BTreeMap<(Arc<str>, Bad), u64>>,
+    anew: Mutex<BTreeMap<Arc<str>, u64>>,
+    expired: Mutex<BTreeMap<Arc<str>, u64>>,
     pub(crate) restarts: AtomicU64,
     pub(crate) errors: AtomicU64,
     pub(crate) rebalances: AtomicU64,
@@ -36,14 +38,30 @@ impl Counters {
         *self.dead.lock().entry((Arc::clone(topic), bad)).or_default() += 1;
     }
 
+    /// A partition's log that began anew.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn anew(&self, topic: &Arc<str>) {
+        *self.anew.lock().entry(Arc::clone(topic)).or_default() += 1;
+    }
+
+    /// A stored position that was not in its log any more.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn expired(&self, topic: &Arc<str>) {
+        *self.expired.lock().entry(Arc::clone(topic)).or_default() += 1;
+    }
+
     /// Writes the counts into a status.
     pub(crate) fn fill(&self, status: &mut FeedsStatus) {
         let by_reason = |counts: &Mutex<BTreeMap<(Arc<str>, Bad), u64>>| {
             let counts = counts.lock();
             counts.iter().map(|((topic, bad), &count)| (Arc::clone(topic), bad.word(), count)).collect()
         };
-        status.records_total =
-            self.records.lock().iter().map(|(topic, &count)| (Arc::clone(topic), count)).collect();
+        let by_topic = |counts: &Mutex<BTreeMap<Arc<str>, u64>>| {
+            counts.lock().iter().map(|(topic, &count)| (Arc::clone(topic), count)).collect()
+        };
+        status.records_total = by_topic(&self.records);
+        status.anew_total = by_topic(&self.anew);
+        status.expired_total = by_topic(&self.expired);
         status.skipped_total = by_reason(&self.skipped);
         status.dead_letters_total = by_reason(&self.dead);
         status.restarts_total = self.restarts.load(Ordering::Relaxed);

@@ -30,10 +30,10 @@ impl Feeds {
     /// # Errors
     /// A mapping or a property that cannot be served, named by its key.
     pub fn start(config: FeedsConfig, sink: Arc<dyn FeedSink>) -> Result<Self, ConfigFault> {
-        let FeedsConfig { source, mappings, max_value_bytes, lag_warn } = config;
-        let all = Mappings::compile(&mappings, max_value_bytes)?;
+        let FeedsConfig { source, mappings, max_record_bytes, lag_warn } = config;
+        let all = Mappings::compile(&mappings, max_record_bytes)?;
         let off = matches!(source, SourceConfig::Off);
-        let mappings = Arc::new(if off { Mappings::compile(&[], max_value_bytes)? } else { all });
+        let mappings = Arc::new(if off { Mappings::compile(&[], max_record_bytes)? } else { all });
         let source = match source {
             SourceConfig::Off => Source::Off,
             SourceConfig::Demo(config) => {
@@ -61,6 +61,12 @@ impl Feeds {
         self.mappings.spec_of(channel)
     }
 
+    /// What a channel would be made of that no record was mapped to since the start, if a template could make it of records
+    /// of these topics: a client that comes back after a restart is known by where its last records came from.
+    pub fn spec_to_be(&self, channel: &str, topics: &mut dyn Iterator<Item = &str>) -> Option<ChannelSpec> {
+        self.mappings.spec_to_be(channel, topics)
+    }
+
     /// How the feeds are. A copy, cheap enough for every scrape; not for every record.
     pub fn status(&self) -> FeedsStatus {
         match &self.source {
@@ -83,7 +89,8 @@ impl Feeds {
         from: Vec<Position>,
         to: Vec<Position>,
     ) -> Result<Replay, ReplayRefused> {
-        if !self.is_channel(channel) {
+        let could_be = || self.spec_to_be(channel, &mut from.iter().map(|(topic, ..)| &**topic)).is_some();
+        if !self.is_channel(channel) && !could_be() {
             return Err(ReplayRefused::UnknownChannel);
         }
         match &self.source {

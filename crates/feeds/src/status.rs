@@ -63,6 +63,10 @@ pub struct FeedsStatus {
     pub skipped_total: Vec<(Arc<str>, &'static str, u64)>,
     /// Bad records that went to a dead letter topic, by topic and reason.
     pub dead_letters_total: Vec<(Arc<str>, &'static str, u64)>,
+    /// Partitions whose log began anew: the topic was deleted and made again, or cut. By topic.
+    pub anew_total: Vec<(Arc<str>, u64)>,
+    /// Stored positions that were not in their log any more. By topic.
+    pub expired_total: Vec<(Arc<str>, u64)>,
     /// How often the Kafka client was made anew because it had stalled.
     pub restarts_total: u64,
     /// Errors of the connections to Kafka.

@@ -8,7 +8,7 @@ use crate::topics::Topic;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Groups of a channel at most (`chat-feeds-cluster.md` "Feeds").
+/// Groups of a channel with types or a filter at most; the one without comes on top (`chat-feeds-cluster.md` "Feeds").
 pub(super) const MAX_GROUPS: usize = 64;
 
 /// How a channel treats its subscribers.

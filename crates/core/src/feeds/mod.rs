@@ -22,7 +22,7 @@ mod spec;
 pub use channel::ChannelOptions;
 pub use prelude::{Prelude, Taken};
 pub use record::{FeedRecord, Incoming, PerKey, Positions};
-pub use spec::{GroupSpec, Lookup, Pointed};
+pub use spec::{GroupSpec, Lookup, Pointed, is_pointer};
 
 pub(crate) use channel::Channel;
 pub(crate) use prelude::Snapshot;

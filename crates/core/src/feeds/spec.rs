@@ -5,6 +5,12 @@ use super::record::FeedRecord;
 /// A JSON pointer and the canonical texts of the values it may point to.
 pub type Pointed = (Box<str>, Box<[Box<str>]>);
 
+/// Whether a text is a JSON pointer (RFC 6901): empty, or tokens that each begin with `/`, in which `~` is followed by `0` or `1`.
+pub fn is_pointer(text: &str) -> bool {
+    let escapes = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    (text.is_empty() || text.starts_with('/')) && escapes
+}
+
 /// `types` and `filter` of a subscription in one form for equal wishes: lists are sorted and without repeats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GroupSpec {
@@ -23,6 +29,11 @@ pub trait Lookup {
 }
 
 impl GroupSpec {
+    /// Whether it is all of the channel.
+    pub(super) fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Brings the lists into the one form.
     #[must_use]
     pub fn normal(mut self) -> Self {
@@ -64,6 +75,16 @@ mod tests {
 
     fn list(items: &[&str]) -> Box<[Box<str>]> {
         items.iter().map(|i| Box::from(*i)).collect()
+    }
+
+    #[test]
+    fn pointers_are_those_of_rfc_6901() {
+        for good in ["", "/", "/a/b", "/a~0b~1", "/~01", "//", "/é"] {
+            assert!(is_pointer(good), "{good}");
+        }
+        for bad in ["a", "a/b", "/~", "/a~", "/~2", "/a~/b", "~0", "/~~0"] {
+            assert!(!is_pointer(bad), "{bad}");
+        }
     }
 
     #[test]

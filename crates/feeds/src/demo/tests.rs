@@ -86,7 +86,7 @@ async fn the_demo_is_marked_and_replays_what_it_keeps() {
     let config = FeedsConfig {
         source: SourceConfig::Demo(DemoConfig { rate: 2000, seed: 1 }),
         mappings: rows(),
-        max_value_bytes: 65536,
+        max_record_bytes: 65536,
         lag_warn: 1000,
     };
     let feeds = Feeds::start(config, Arc::clone(&heard) as Arc<dyn FeedSink>).unwrap();

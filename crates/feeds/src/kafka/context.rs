@@ -1,16 +1,16 @@
 //! What librdkafka tells: logs, errors, figures, and partitions that come and go. All of it is called on the polling
 //! thread, from inside `poll`.
 
+use super::anew;
 use super::partition::{Partition, Rest};
-use super::receive;
 use super::shared::Shared;
-use crate::config::OffsetReset;
+use super::starts;
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 
 /// How long a rebalance may wait for what is queued to reach the sink.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
+
+/// What librdkafka calls its lines about a position that is void while the partition is read. It names topic, partition
+/// and position in them.
+const OFFSET_RESET: &str = "OFFSET";
 
 /// The live consumer's context.
 pub(crate) struct Context(pub(crate) Arc<Shared>);
@@ -54,6 +58,9 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if matches!(level, RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug | RDKafkaLogLevel::Notice) {
             tracing::debug!(facility, "Kafka: {message}");
+        } else if facility == OFFSET_RESET {
+            // One for each partition whose records expired before they were read: not to be held back.
+            tracing::warn!("Kafka: {message}; reading goes on as kafka.offset_reset says");
         } else {
             self.0.complain(message);
         }
@@ -83,39 +90,36 @@ impl ClientContext for Context {
 }
 
 /// Compares a partition with what the fetcher says of it.
-fn look(shared: &Shared, partition: &Partition, figures: &PartitionFigures) {
+fn look(shared: &Shared, partition: &Arc<Partition>, figures: &PartitionFigures) {
     let mut state = partition.lock();
-    let (seek, to) = match state.look(figures.next_offset, figures.hi_offset) {
-        Rest::Nothing => return,
+    if state.other {
+        let reached = state.wanted.unwrap_or(figures.next_offset);
+        anew::begin(shared, partition, &mut state, reached);
+        return;
+    }
+    match state.look(figures.next_offset, figures.hi_offset) {
+        Rest::Nothing => {}
         Rest::Advance(next) => {
             state.position = Some(next);
             state.wanted = Some(next);
             state.first.get_or_insert(next);
+            // A hole, or librdkafka went to the end of another log by itself.
+            state.doubt = true;
             super::work::store(shared, partition, next);
-            return;
         }
-        Rest::Restarted(next) => (false, next),
-        Rest::BeyondEnd => (true, figures.next_offset),
-    };
-    let position = state.position.unwrap_or(figures.next_offset);
-    drop(state);
-    // The figures may be older than an assignment, and a fetcher may go back for what was not committed: only a log that
-    // is shorter than what was delivered began anew.
-    let Some(end) = receive::end_of(shared, partition).filter(|&end| end < position) else { return };
-    receive::log_restart(partition, Some(position), to.min(end));
-    let mut state = partition.lock();
-    state.end = end;
-    state.generation += 1;
-    let at = match (seek, shared.config.offset_reset) {
-        (false, _) => to,
-        (true, OffsetReset::Latest) => end,
-        (true, OffsetReset::Earliest) => 0,
-    };
-    receive::begin_anew(&mut state, at);
-    drop(state);
-    receive::tell_restart(shared, partition);
-    if seek {
-        receive::seek(shared, partition, shared.reset_offset());
+        Rest::Elsewhere => {
+            let position = state.position.unwrap_or(figures.next_offset);
+            drop(state);
+            // The figures may be older than an assignment, and a fetcher may go back for what was not committed: a log that
+            // is shorter than what was delivered began anew, any other is looked up.
+            let shorter = anew::marks(shared, partition).is_some_and(|(_, end)| end < position);
+            let mut state = partition.lock();
+            if shorter {
+                anew::begin(shared, partition, &mut state, figures.next_offset);
+            } else {
+                state.doubt = true;
+            }
+        }
     }
 }
 
@@ -150,7 +154,7 @@ impl Context {
         list: &mut TopicPartitionList,
         cooperative: bool,
     ) -> Result<(), KafkaError> {
-        self.start_new_ones_at_the_beginning(client, list);
+        starts::set(&self.0, client, list);
         let given: Vec<_> =
             list.elements().iter().map(|one| self.0.partition(one.topic(), one.partition())).collect();
         let mut resume = TopicPartitionList::new();
@@ -163,6 +167,8 @@ impl Context {
             }
             state.halted = None;
             state.stalled_since = None;
+            // While it was with others, or its topic away, the log may have become another.
+            state.doubt = true;
         }
         if cooperative {
             client.incremental_assign(list)?
@@ -171,34 +177,6 @@ impl Context {
         }
         tracing::info!(partitions = given.len(), "Kafka gave partitions to this node");
         if resume.count() > 0 { client.resume(&resume) } else { Ok(()) }
-    }
-
-    /// A partition that was not there at the start and that the group has no position for is read from its beginning:
-    /// what was written between its making and our noticing it is no older than the feed.
-    fn start_new_ones_at_the_beginning(&self, client: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
-        let mut fresh = TopicPartitionList::new();
-        {
-            let mut known = self.0.known.lock();
-            let Some(known) = known.as_mut() else { return };
-            for one in list.elements() {
-                let count = known.entry(one.topic().into()).or_insert(0);
-                if one.partition() >= *count {
-                    fresh.add_partition(one.topic(), one.partition());
-                }
-            }
-            for one in list.elements() {
-                if let Some(count) = known.get_mut(one.topic()) {
-                    *count = (*count).max(one.partition() + 1);
-                }
-            }
-        }
-        if fresh.count() == 0 {
-            return;
-        }
-        let Ok(committed) = client.committed_offsets(fresh, Duration::from_secs(3)) else { return };
-        for one in committed.elements().iter().filter(|one| one.offset() == Offset::Invalid) {
-            let _ = list.set_partition_offset(one.topic(), one.partition(), Offset::Beginning);
-        }
     }
 
     fn revoke(

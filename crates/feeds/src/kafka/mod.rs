@@ -3,13 +3,15 @@
 //! ```text
 //! poll (one thread)  ─ receive: dedupe, map ─ partition queue ─ work (a few threads): sink, dead letters, store offset
 //!    │ rebalances: drain, commit                                   │ pause above, resume below the marks
-//! watch (one thread): lag, alerts, topics that come and go, other members, stalls
+//! watch (one thread): lag, alerts, topics that come and go, other members, stalls, logs that began anew
 //! reader (two threads): replays
 //! ```
 //!
 //! What always holds: polling never waits for the sink; a partition is with one worker at a time; an offset is stored
 //! after the sink returned, under the generation it was taken in; transport errors are counted and waited out.
 
+mod anchor;
+mod anew;
 mod context;
 mod dead_letters;
 mod partition;
@@ -18,6 +20,7 @@ mod reader;
 mod receive;
 mod settings;
 mod shared;
+mod starts;
 mod status;
 mod watch;
 mod work;

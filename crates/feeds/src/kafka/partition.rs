@@ -3,6 +3,8 @@
 //!
 //! What always holds: offsets in the queue rise; `position` is behind everything that has reached the sink and nothing
 //! else; what was taken under an older `generation` is never stored.
+//!
+//! Longer than most: everything that is known of a partition is behind one lock.
 
 use crate::lag::LagWatch;
 use crate::mapping::{Mapped, RowSet};
@@ -16,16 +18,31 @@ pub(crate) const QUEUE_RECORDS: usize = 4096;
 /// Most bytes of values that wait, with the same marks.
 pub(crate) const QUEUE_BYTES: usize = 8 << 20;
 
-/// A record on its way to the sink.
+/// A record on its way to the sink, or the mark that the log began anew.
 pub(crate) struct Item {
     pub(crate) offset: i64,
-    pub(crate) timestamp_ms: u64,
+    /// Of a record; a mark has none.
+    pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) bytes: usize,
     pub(crate) mapped: Vec<Mapped>,
     /// Key and value as read, when a row sends bad records to the dead letters.
     pub(crate) original: Option<Original>,
-    /// The log began anew before this record.
-    pub(crate) restarted: bool,
+}
+
+impl Item {
+    /// The mark before the first record of a log that goes on at `at`; the position behind it is that.
+    pub(crate) fn mark(at: i64) -> Self {
+        Self { offset: at - 1, fingerprint: None, bytes: 0, mapped: Vec::new(), original: None }
+    }
+
+    pub(crate) fn is_mark(&self) -> bool {
+        self.fingerprint.is_none()
+    }
+
+    /// What is remembered of it.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        self.fingerprint.map(|fingerprint| Seen { offset: self.offset, fingerprint })
+    }
 }
 
 /// A bad record as it was.
@@ -40,6 +57,13 @@ pub(crate) struct Original {
 pub(crate) struct Fingerprint {
     pub(crate) timestamp_ms: u64,
     pub(crate) hash: u64,
+}
+
+/// A record that stood in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) offset: i64,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// State behind the partition's lock.
@@ -63,7 +87,19 @@ pub(crate) struct State {
     /// Next offset wanted from Kafka; smaller ones were delivered before.
     pub(crate) wanted: Option<i64>,
     /// The last record that was taken in.
-    pub(crate) last: Option<Fingerprint>,
+    pub(crate) last: Option<Seen>,
+    /// The last record that reached the sink.
+    pub(crate) delivered: Option<Seen>,
+    /// A record that is looked up now and then: while it stands in the log, the log is the same.
+    pub(crate) anchor: Option<Seen>,
+    /// It is to be looked up soon.
+    pub(crate) doubt: bool,
+    /// Its log is another: found out, and not acted on yet.
+    pub(crate) other: bool,
+    /// When it was last looked up, and the arrivals until then.
+    pub(crate) looked_up: Option<(Instant, u64)>,
+    /// The sink was not told yet that the log began anew.
+    pub(crate) owes_mark: bool,
     /// Last offset that came in this generation, wanted or not.
     pub(crate) seen: Option<i64>,
     /// Records that came, wanted or not: tells the watch whether there was any between two looks.
@@ -93,10 +129,8 @@ pub(crate) enum Rest {
     Nothing,
     /// Only offsets without records lie before this one: the position may go there.
     Advance(i64),
-    /// The fetcher was sent back: the log began anew.
-    Restarted(i64),
-    /// The fetcher stands beyond the end, where it would wait for ever.
-    BeyondEnd,
+    /// The fetcher was sent back, or stands beyond the end where it would wait for ever: the log may have begun anew.
+    Elsewhere,
 }
 
 impl State {
@@ -118,13 +152,41 @@ impl State {
     /// Empties the queue: what is under way is not stored any more.
     pub(crate) fn forget_queue(&mut self) {
         self.generation += 1;
+        self.owes_mark |= self.queue.iter().any(Item::is_mark);
         self.queue.clear();
         self.queued_bytes = 0;
         self.seen = None;
         self.rest = None;
         // What was not delivered will be wanted again.
         self.wanted = self.position;
-        self.last = None;
+        self.last = self.delivered;
+    }
+
+    /// Takes a record in.
+    pub(crate) fn take_in(&mut self, item: Item) {
+        if std::mem::take(&mut self.owes_mark) {
+            self.queue.push_back(Item::mark(item.offset));
+        }
+        self.first.get_or_insert(item.offset);
+        self.wanted = Some(item.offset + 1);
+        self.last = item.seen();
+        self.anchor = self.anchor.or(self.last);
+        self.end = self.end.max(item.offset + 1);
+        self.queued_bytes += item.bytes;
+        self.queue.push_back(item);
+    }
+
+    /// Positions of a log that starts over at `at`. The queue is kept: what is in it was read before.
+    pub(crate) fn begin_anew(&mut self, at: i64, end: i64) {
+        self.position = Some(at);
+        self.wanted = Some(at);
+        self.first = Some(at);
+        self.end = end;
+        self.readable = 0;
+        self.owes_mark = false;
+        (self.doubt, self.other) = (false, false);
+        (self.last, self.delivered, self.anchor) = (None, None, None);
+        (self.seen, self.rest) = (None, None);
     }
 
     /// Looks at the fetcher: `next` is the next offset it will ask for, `hi` the end as it knows it. Only what two looks
@@ -144,8 +206,8 @@ impl State {
             return Rest::Nothing;
         }
         match self.position {
-            _ if hi >= 0 && next > hi => Rest::BeyondEnd,
-            Some(position) if next < position => Rest::Restarted(next),
+            _ if hi >= 0 && next > hi => Rest::Elsewhere,
+            Some(position) if next < position => Rest::Elsewhere,
             Some(position) if next == position => Rest::Nothing,
             _ => Rest::Advance(next),
         }
@@ -228,9 +290,9 @@ mod tests {
     #[test]
     fn a_log_that_shrank_is_noticed() {
         let mut state = at(500);
-        assert_eq!((state.look(3, 3), state.look(3, 3)), (Rest::Nothing, Rest::Restarted(3)));
+        assert_eq!((state.look(3, 3), state.look(3, 3)), (Rest::Nothing, Rest::Elsewhere));
         let mut state = at(500);
-        assert_eq!((state.look(500, 100), state.look(500, 100)), (Rest::Nothing, Rest::BeyondEnd));
+        assert_eq!((state.look(500, 100), state.look(500, 100)), (Rest::Nothing, Rest::Elsewhere));
     }
 
     #[test]
@@ -239,5 +301,22 @@ mod tests {
         state.wanted = Some(15);
         state.forget_queue();
         assert_eq!((state.wanted, state.generation), (Some(10), 1));
+    }
+
+    #[test]
+    fn a_mark_that_was_forgotten_comes_before_the_next_record() {
+        let mut state = at(10);
+        state.begin_anew(0, 3);
+        state.queue.push_back(Item::mark(0));
+        state.forget_queue();
+        assert_eq!((state.queue.len(), state.wanted, state.position), (0, Some(0), Some(0)));
+        let fingerprint = Fingerprint { timestamp_ms: 1, hash: 2 };
+        for offset in 0..2 {
+            let (mapped, original) = (Vec::new(), None);
+            state.take_in(Item { offset, fingerprint: Some(fingerprint), bytes: 1, mapped, original });
+        }
+        let marks: Vec<_> = state.queue.iter().map(|item| (item.offset, item.is_mark())).collect();
+        assert_eq!(marks, [(-1, true), (0, false), (1, false)]);
+        assert_eq!(state.anchor, Some(Seen { offset: 0, fingerprint }));
     }
 }

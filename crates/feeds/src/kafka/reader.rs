@@ -42,7 +42,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Longest a reader stays with one request when there is little for the channel in what it reads.
 const TURN: Duration = Duration::from_millis(250);
 
-struct Quiet;
+/// A context that says nothing: those who ask are told of errors.
+pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -2,6 +2,7 @@
 
 use crate::config::{ConfigFault, KafkaConfig, OffsetReset};
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 /// What the guarantees of this crate rest on; changing one would lose or repeat records without a word.
 const OURS: [&str; 13] = [
@@ -80,6 +81,8 @@ pub(crate) fn live(config: &KafkaConfig) -> ClientConfig {
         OffsetReset::Earliest => "earliest",
     };
     let mut client = base(config);
+    // Its warnings say what it does by itself, such as resetting a position.
+    client.set_log_level(RDKafkaLogLevel::Warning);
     client
         .set("group.id", &config.group)
         .set("session.timeout.ms", "10000")
@@ -114,6 +117,13 @@ pub(crate) fn reader(config: &KafkaConfig) -> ClientConfig {
         .set("auto.offset.reset", "error")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed");
+    client
+}
+
+/// The reader that looks single records up: one batch of records is all it is sent.
+pub(crate) fn lookout(config: &KafkaConfig) -> ClientConfig {
+    let mut client = reader(config);
+    client.set("fetch.message.max.bytes", "1").set("queued.min.messages", "1");
     client
 }
 

@@ -132,6 +132,13 @@ impl Shared {
         self.partitions.read().values().flat_map(|of| of.values().cloned()).collect()
     }
 
+    /// Has the logs of a topic looked up: they may be others than before.
+    pub(crate) fn doubt(&self, topic: &str) {
+        for partition in self.partitions.read().get(topic).into_iter().flat_map(BTreeMap::values) {
+            partition.lock().doubt = true;
+        }
+    }
+
     /// Gives a partition to the workers. The caller has marked it as scheduled.
     pub(crate) fn schedule(&self, partition: Arc<Partition>) {
         self.ready.lock().push_back(partition);

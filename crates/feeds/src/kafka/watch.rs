@@ -1,6 +1,7 @@
 //! The watch: once a second it looks at lag, alerts and stalls; every few seconds it asks Kafka what topics there are and
 //! who else is in the group. Nothing waits for it.
 
+use super::anchor::Lookout;
 use super::partition::State;
 use super::shared::{Layout, Shared};
 use crate::sink::LagAlert;
@@ -25,6 +26,7 @@ const STALLED: Duration = Duration::from_secs(if cfg!(test) { 4 } else { 30 });
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut topics_at: Option<Instant> = None;
     let mut members_at = Instant::now();
+    let mut lookout = Lookout::default();
     while !shared.is_stopping() {
         let began = Instant::now();
         if topics_at.is_none_or(|at| at.elapsed() >= TOPICS_EVERY) {
@@ -39,6 +41,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             look_for_members(shared);
         }
         look_at_resting_ends(shared);
+        lookout.look(shared);
         look_at_partitions(shared);
         std::thread::sleep(TICK.saturating_sub(began.elapsed()));
     }
@@ -69,7 +72,12 @@ fn look_for_topics(shared: &Shared) -> bool {
     }
     trouble.missing = missing;
     drop(trouble);
-    *shared.layout.lock() = layout;
+    let before = std::mem::replace(&mut *shared.layout.lock(), layout.clone());
+    // What was away may come back as another log.
+    for (topic, _) in before.iter().filter(|(topic, count)| layout.get(*topic).is_none_or(|now| now < count))
+    {
+        shared.doubt(topic);
+    }
     true
 }
 

@@ -1,6 +1,7 @@
 //! From the queue to the sink: a worker takes a partition, at most a batch of its records, hands them over, and stores
 //! the position behind them. Other partitions go on meanwhile; this one waits for its turn to end.
 
+use super::anew;
 use super::dead_letters::Failed;
 use super::partition::{Item, Partition, State};
 use super::shared::Shared;
@@ -61,7 +62,7 @@ fn hand_over(shared: &Shared, partition: &Partition, items: &[Item]) -> End {
     let mut batch: Vec<Delivery<'_>> = Vec::with_capacity(items.len());
     let mut end = End::Done;
     for (index, item) in items.iter().enumerate() {
-        if item.restarted {
+        if item.is_mark() {
             batch.push(Delivery::Restarted { topic: &partition.topic, partition: partition.number });
         }
         match judge(shared, partition, item) {
@@ -142,14 +143,19 @@ fn settle(
         End::Done => items.len(),
         End::Halt(index, _) | End::Retry(index) => *index,
     };
-    shared.counters.read(&partition.topic, done as u64);
+    let marks = items.iter().take(done).filter(|item| item.is_mark()).count();
+    shared.counters.read(&partition.topic, (done - marks) as u64);
     let mut state = partition.lock();
     state.busy = false;
     if state.generation == generation {
         if let Some(last) = done.checked_sub(1).map(|index| &items[index]) {
             state.position = Some(last.offset + 1);
-            state.last_timestamp_ms = Some(last.timestamp_ms);
+            state.delivered = last.seen();
+            state.last_timestamp_ms = last.fingerprint.map(|of| of.timestamp_ms).filter(|&ms| ms > 0);
             store(shared, partition, last.offset + 1);
+            if marks > 0 {
+                anew::commit_position(shared, partition, last.offset + 1);
+            }
         }
         match end {
             End::Done => {}

@@ -1,5 +1,6 @@
 //! Is it JSON, how deep, and what stands at a pointer: without building a tree, since the text itself is passed on.
 
+use fanfare_core::feeds::is_pointer;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -56,8 +57,9 @@ pub(crate) struct Pointer(Vec<String>);
 impl Pointer {
     /// Reads `/a/b~1c`; `None` when it does not begin with a slash or has a stray `~`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let tokens = text.strip_prefix('/')?.split('/').map(unescape);
-        tokens.collect::<Option<_>>().map(Self)
+        let tokens = text.strip_prefix('/').filter(|_| is_pointer(text))?.split('/');
+        // In this order, as the RFC says: `~01` is `~1`.
+        Some(Self(tokens.map(|token| token.replace("~1", "/").replace("~0", "~")).collect()))
     }
 
     /// The text of the string, number or boolean it points to in a checked value; `None` for anything else.
@@ -72,21 +74,6 @@ impl Pointer {
             _ => Some(Cow::Borrowed(at.get())),
         }
     }
-}
-
-fn unescape(token: &str) -> Option<String> {
-    let mut rest = token.split('~');
-    let mut out = rest.next()?.to_owned();
-    for part in rest {
-        let (mark, tail) = part.split_at_checked(1)?;
-        out.push(match mark {
-            "0" => '~',
-            "1" => '/',
-            _ => return None,
-        });
-        out.push_str(tail);
-    }
-    Some(out)
 }
 
 /// One level down; of duplicate keys the last counts, as in JavaScript.
@@ -126,7 +113,7 @@ mod tests {
 
     #[test]
     fn pointers_reach_scalars() {
-        let json = r#"{"a":{"b":[10,"x\u00e9",true,null,{}]},"s/l":{"t~":1.50},"a2":1,"a2":2,"":7}"#;
+        let json = r#"{"a":{"b":[10,"x\u00e9",true,null,{}]},"s/l":{"t~":1.50},"a2":1,"a2":2,"":7,"t~1":8}"#;
         let at = |pointer: &str| Pointer::parse(pointer).unwrap().scalar(json).map(Cow::into_owned);
         for (pointer, want) in [
             ("/a/b/0", Some("10")),
@@ -138,6 +125,7 @@ mod tests {
             ("/a/b/00", None),
             ("/a", None),
             ("/s~1l/t~0", Some("1.50")),
+            ("/t~01", Some("8")),
             ("/a2", Some("2")),
             ("/", Some("7")),
             ("/none/x", None),

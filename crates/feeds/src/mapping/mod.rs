@@ -34,7 +34,7 @@ pub(crate) enum Bad {
     NotJson,
     /// Nested too deep.
     TooDeep,
-    /// Longer than the message limit.
+    /// Key and value are longer than the message limit.
     TooLarge,
     /// The template wants a key.
     NoKey,
@@ -128,7 +128,7 @@ pub(crate) struct Mappings {
     rows: Vec<Row>,
     /// Channel to its rows. Those of fixed names are there from the start.
     channels: RwLock<BTreeMap<Arc<str>, Vec<usize>>>,
-    max_value_bytes: usize,
+    max_record_bytes: usize,
 }
 
 impl Mappings {
@@ -136,7 +136,7 @@ impl Mappings {
     ///
     /// # Errors
     /// The row and its key that cannot be served.
-    pub(crate) fn compile(configs: &[MappingConfig], max_value_bytes: usize) -> Result<Self, ConfigFault> {
+    pub(crate) fn compile(configs: &[MappingConfig], max_record_bytes: usize) -> Result<Self, ConfigFault> {
         let mut rows: Vec<Row> = Vec::with_capacity(configs.len());
         let mut channels: BTreeMap<Arc<str>, Vec<usize>> = BTreeMap::new();
         for (index, config) in configs.iter().enumerate() {
@@ -156,7 +156,7 @@ impl Mappings {
             }
             rows.push(row);
         }
-        Ok(Self { rows, channels: RwLock::new(channels), max_value_bytes })
+        Ok(Self { rows, channels: RwLock::new(channels), max_record_bytes })
     }
 
     /// Rows that a topic has. Patterns leave out Kafka's own topics and dead letter topics, which would feed themselves.
@@ -196,22 +196,13 @@ impl Mappings {
 
     /// What a record becomes under each of its topic's rows.
     pub(crate) fn map(&self, rows: &[usize], raw: &Raw<'_>) -> Vec<Mapped> {
+        let size = raw.key.map_or(0, <[u8]>::len) + raw.value.map_or(0, <[u8]>::len);
+        if size > self.max_record_bytes {
+            return rows.iter().map(|&index| Mapped::Bad(Bad::TooLarge, self.rows[index].on_bad)).collect();
+        }
         let key = raw.key.map(text_of);
-        let value = raw.value.map(|value| self.checked(value).map(Arc::<str>::from));
+        let value = raw.value.map(|value| checked(value).map(Arc::<str>::from));
         rows.iter().map(|&index| self.map_one(index, raw, key.as_ref(), value.as_ref())).collect()
-    }
-
-    fn checked<'a>(&self, value: &'a [u8]) -> Result<&'a str, Bad> {
-        if value.is_empty() {
-            return Err(Bad::Empty);
-        }
-        if value.len() > self.max_value_bytes {
-            return Err(Bad::TooLarge);
-        }
-        json::check(value).map_err(|not| match not {
-            json::NotJson::Malformed => Bad::NotJson,
-            json::NotJson::TooDeep => Bad::TooDeep,
-        })
     }
 
     fn map_one(
@@ -283,10 +274,23 @@ impl Mappings {
         self.channels.read().contains_key(name)
     }
 
-    /// Whether a topic has a row that feeds this channel.
-    #[cfg(any(test, feature = "kafka"))]
+    /// Whether a row of these feeds this channel, or could: after a restart the channels of templates are not known before
+    /// their records come.
     pub(crate) fn feeds(&self, rows: &[usize], channel: &str) -> bool {
-        self.channels.read().get(channel).is_some_and(|of| rows.iter().any(|row| of.contains(row)))
+        rows.iter().any(|&row| self.rows[row].template.could_make(channel))
+    }
+
+    /// What a channel would be made of that no record was mapped to yet, if rows of these topics could make it.
+    pub(crate) fn spec_to_be(
+        &self,
+        channel: &str,
+        topics: &mut dyn Iterator<Item = &str>,
+    ) -> Option<ChannelSpec> {
+        let mut of: Vec<usize> = topics.flat_map(|topic| self.rows_of(topic).to_vec()).collect();
+        of.retain(|&row| self.rows[row].template.could_make(channel));
+        of.sort_unstable();
+        of.dedup();
+        (!of.is_empty()).then(|| self.spec(&of))
     }
 
     /// All channels by name.
@@ -379,6 +383,16 @@ fn topic_name(text: &str) -> Result<TopicName, String> {
 /// The line of a many-line message that says what is wrong.
 fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or_default().trim_start_matches("error: ")
+}
+
+fn checked(value: &[u8]) -> Result<&str, Bad> {
+    if value.is_empty() {
+        return Err(Bad::Empty);
+    }
+    json::check(value).map_err(|not| match not {
+        json::NotJson::Malformed => Bad::NotJson,
+        json::NotJson::TooDeep => Bad::TooDeep,
+    })
 }
 
 /// A key as text: itself, or base 64.

@@ -62,6 +62,29 @@ impl Template {
         self.0.iter().any(|part| matches!(part, Part::Json(_)))
     }
 
+    /// Whether some record could make this name: what is fixed stands where it must, in order.
+    pub(crate) fn could_make(&self, name: &str) -> bool {
+        let (mut parts, mut rest) = (&*self.0, name);
+        if let [Part::Literal(all)] = parts {
+            return all == name;
+        }
+        if let [Part::Literal(first), others @ ..] = parts {
+            let Some(after) = rest.strip_prefix(&**first) else { return false };
+            (parts, rest) = (others, after);
+        }
+        if let [others @ .., Part::Literal(last)] = parts {
+            let Some(before) = rest.strip_suffix(&**last) else { return false };
+            (parts, rest) = (others, before);
+        }
+        for part in parts {
+            if let Part::Literal(text) = part {
+                let Some((_, after)) = rest.split_once(&**text) else { return false };
+                rest = after;
+            }
+        }
+        is_name(name)
+    }
+
     /// The channel's name for a record.
     ///
     /// # Errors
@@ -119,6 +142,25 @@ mod tests {
         assert_eq!(name("p:{key}", Some("k1"), "{}").unwrap(), "p:k1");
         assert_eq!(name("{header:region}-{json:/a/b}", None, r#"{"a":{"b":7}}"#).unwrap(), "eu-7");
         assert_eq!(Template::parse("dashboard").unwrap().fixed(), Some("dashboard"));
+    }
+
+    #[test]
+    fn a_name_tells_whether_a_template_could_make_it() {
+        for (template, name, want) in [
+            ("px:{header:region}", "px:eu", true),
+            ("px:{header:region}", "px:", true),
+            ("px:{header:region}", "py:eu", false),
+            ("px:{key}:{json:/a}:z", "px:a:b:z", true),
+            ("px:{key}:{json:/a}:z", "px:ab:z", false),
+            ("px:{key}:z", "px:z", false),
+            ("{key}", "anything", true),
+            ("{key}", "", false),
+            ("{key}-{key}", "a", false),
+            ("fixed", "fixed", true),
+            ("fixed", "fixed2", false),
+        ] {
+            assert_eq!(Template::parse(template).unwrap().could_make(name), want, "{template} {name}");
+        }
     }
 
     #[test]

@@ -114,6 +114,29 @@ fn channels_of_a_template_exist_once_seen() {
 }
 
 #[test]
+fn a_channel_that_a_topic_could_feed_is_known_to_who_names_the_topic() {
+    let keyed = MappingConfig { conflate: Conflate::Key, ..row("t", "p:{key}", "k") };
+    let mappings = Mappings::compile(&[row("u", "fixed", "k"), keyed], 100).unwrap();
+    let spec = |channel, topic| mappings.spec_to_be(channel, &mut [topic].into_iter());
+    assert_eq!(spec("p:1", "t").unwrap().conflate, Conflate::Key);
+    assert_eq!((spec("p:1", "u"), spec("q:1", "t"), spec("p:1", "none")), (None, None, None));
+    assert!(!mappings.is_channel("p:1"), "asking makes no channel");
+}
+
+#[test]
+fn key_and_value_together_are_within_the_limit() {
+    let rows = [row("t", "c", "k")];
+    let of = |key: usize, value: usize| {
+        let (key, value) = ("k".repeat(key), format!("\"{}\"", "x".repeat(value - 2)));
+        outcomes(&rows, &sample("t", Some(&key), Some(&value)))
+    };
+    assert!(matches!(of(50, 50).as_slice(), [TrialOutcome::Record { .. }]));
+    assert_eq!(of(51, 50), bad("too_large"));
+    assert_eq!(of(101, 2), bad("too_large"));
+    assert_eq!(outcomes(&rows, &sample("t", Some(&"k".repeat(101)), None)), bad("too_large"));
+}
+
+#[test]
 fn keys_that_are_no_text_are_shown_in_base_64() {
     assert_eq!((&*text_of(b"k\xc3\xa9"), &*text_of(&[0xff, 0])), ("ké", "/wA="));
 }

@@ -64,10 +64,10 @@ pub enum TrialOutcome {
 /// A mapping that cannot be served, as [`crate::Feeds::start`] would say.
 pub fn test_mapping(
     mappings: &[MappingConfig],
-    max_value_bytes: usize,
+    max_record_bytes: usize,
     sample: &SampleRecord,
 ) -> Result<Vec<MappingTrial>, ConfigFault> {
-    let mappings = Mappings::compile(mappings, max_value_bytes)?;
+    let mappings = Mappings::compile(mappings, max_record_bytes)?;
     let rows = mappings.rows_of(&sample.topic);
     let raw = Raw {
         topic: &sample.topic.as_str().into(),

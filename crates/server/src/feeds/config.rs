@@ -14,7 +14,7 @@ pub fn of_config(config: &Config, node: &str) -> FeedsConfig {
     FeedsConfig {
         source: source(config, node),
         mappings: mappings(config),
-        max_value_bytes: config.limits.max_message_bytes.len(),
+        max_record_bytes: config.limits.max_message_bytes.len(),
         lag_warn: config.kafka.lag_warn,
     }
 }

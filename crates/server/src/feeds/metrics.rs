@@ -21,10 +21,7 @@ pub(super) fn watch(node: &Arc<Node>) {
 
 fn encode(status: &FeedsStatus, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
     const COUNTER: MetricType = MetricType::Counter;
-    let mut m = e.encode_descriptor("fanfare_feed_records", "Records read since the start", None, COUNTER)?;
-    for (topic, count) in &status.records_total {
-        ConstCounter::new(*count).encode(m.encode_family(&[("topic", &**topic)])?)?;
-    }
+    by_topic(e, "fanfare_feed_records", "Records read since the start", &status.records_total)?;
     let mut m =
         e.encode_descriptor("fanfare_feed_skipped", "Bad records that were passed over", None, COUNTER)?;
     for (topic, reason, count) in &status.skipped_total {
@@ -35,6 +32,10 @@ fn encode(status: &FeedsStatus, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (topic, reason, count) in &status.dead_letters_total {
         ConstCounter::new(*count).encode(m.encode_family(&[("topic", &**topic), ("reason", *reason)])?)?;
     }
+    let help = "Partitions whose log began anew: the topic was made again, or cut";
+    by_topic(e, "fanfare_feed_logs_anew", help, &status.anew_total)?;
+    let help = "Stored positions that were not in their log any more";
+    by_topic(e, "fanfare_feed_positions_expired", help, &status.expired_total)?;
     counter(e, "fanfare_feed_restarts", "Times the Kafka client was made anew", status.restarts_total)?;
     counter(e, "fanfare_feed_connection_errors", "Errors of connections to Kafka", status.errors_total)?;
     counter(e, "fanfare_feed_rebalances", "Changes of this node's partitions", status.rebalances_total)?;
@@ -51,6 +52,19 @@ fn encode(status: &FeedsStatus, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
     gauges(status, e, "fanfare_feed_lag_seconds", "Seconds behind", |p| p.lag_seconds)?;
     let help = "Whether the lag alert is raised (kafka.lag_warn)";
     gauges(status, e, "fanfare_feed_lag_alert", help, |p| f64::from(u8::from(p.alert)))
+}
+
+fn by_topic(
+    e: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    counts: &[(Arc<str>, u64)],
+) -> fmt::Result {
+    let mut m = e.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (topic, count) in counts {
+        ConstCounter::new(*count).encode(m.encode_family(&[("topic", &**topic)])?)?;
+    }
+    Ok(())
 }
 
 fn counter(e: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {

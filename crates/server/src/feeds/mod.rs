@@ -22,8 +22,8 @@ pub use config::{mappings, of_config};
 use crate::config::{Config, ConfigError};
 use crate::node::Node;
 use fanfare_core::feeds::ChannelOptions;
-use fanfare_core::model::{ErrorCode, Refusal};
-use fanfare_feeds::{Conflate, Feeds, FeedsStatus};
+use fanfare_core::model::{ErrorCode, FeedPosition, Refusal};
+use fanfare_feeds::{ChannelSpec, Conflate, Feeds, FeedsStatus};
 use parking_lot::RwLock;
 use sink::{HubSink, Shaper};
 use std::sync::Arc;
@@ -61,13 +61,19 @@ impl NodeFeeds {
     /// `CHANNEL_NOT_FOUND`.
     pub fn options(&self, channel: &str) -> Result<ChannelOptions, Refusal> {
         let running = self.running().filter(|r| r.feeds.is_channel(channel));
-        let spec = running.and_then(|r| r.feeds.spec_of(channel));
-        let spec = spec.ok_or_else(|| {
-            let shown: String = channel.chars().take(64).collect();
-            Refusal::new(ErrorCode::ChannelNotFound, format!("there is no feed {shown:?}")).field("channel")
-        })?;
-        let conflate = spec.conflate == Conflate::Key;
-        Ok(ChannelOptions { backpressure: spec.backpressure, conflate })
+        options_of(channel, running.and_then(|r| r.feeds.spec_of(channel)))
+    }
+
+    /// The same for a client that comes back: a channel that no record was mapped to since the start is known to who has seen
+    /// records of a topic that can feed it.
+    ///
+    /// # Errors
+    /// `CHANNEL_NOT_FOUND`.
+    pub fn options_since(&self, channel: &str, since: &[FeedPosition]) -> Result<ChannelOptions, Refusal> {
+        self.options(channel).or_else(|_| {
+            let topics = &mut since.iter().map(|at| &*at.topic);
+            options_of(channel, self.running().and_then(|r| r.feeds.spec_to_be(channel, topics)))
+        })
     }
 
     /// The channels there are, and the types of each.
@@ -95,6 +101,15 @@ impl NodeFeeds {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+fn options_of(channel: &str, spec: Option<ChannelSpec>) -> Result<ChannelOptions, Refusal> {
+    let spec = spec.ok_or_else(|| {
+        let shown: String = channel.chars().take(64).collect();
+        Refusal::new(ErrorCode::ChannelNotFound, format!("there is no feed {shown:?}")).field("channel")
+    })?;
+    let conflate = spec.conflate == Conflate::Key;
+    Ok(ChannelOptions { backpressure: spec.backpressure, conflate })
 }
 
 /// Starts the feeds of a node.

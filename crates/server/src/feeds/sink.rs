@@ -68,6 +68,18 @@ impl HubSink {
     }
 }
 
+impl HubSink {
+    /// Offsets of before mean nothing any more, and what was not read of the old log is lost: those who watch the system hear it.
+    fn tell_restarted(&self, topic: &str, partition: i32) {
+        let Some(node) = self.node.upgrade() else { return };
+        let message = format!(
+            "the log of the feed {topic}/{partition} began anew: its topic was made again, or cut; records of before that were not \
+             shown are lost, and offsets start over"
+        );
+        node.system_info(&Info::Notice { message: &message, severity: "warning" });
+    }
+}
+
 impl FeedSink for HubSink {
     fn deliver(&self, batch: &[Delivery<'_>]) {
         let mut run = Vec::with_capacity(batch.len());
@@ -90,6 +102,7 @@ impl FeedSink for HubSink {
                 Delivery::Restarted { topic, partition } => {
                     flush(of, &mut run);
                     self.topics.restarted(topic, partition);
+                    self.tell_restarted(topic, partition);
                     continue;
                 }
             };

@@ -103,6 +103,20 @@ fn refuse_other_cursor<T: IntoParams>(query: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The one parameter of a path, as text.
+pub(super) struct PathText(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::invalid("path", "the path is no percent-encoded UTF-8"))?;
+        Ok(Self(text))
+    }
+}
+
 /// A topic's name in the path, checked.
 pub(super) struct TopicName(pub(super) TopicRef<'static>);
 

@@ -1,8 +1,9 @@
 //! Feeds over REST: what they are, how far they are, and their latest records (seed 002, `http-api.md`).
 
+use super::body::PathText;
 use super::problem::Problem;
 use super::{Http, Json};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use fanfare_feeds::{FeedsStatus, PartitionStatus, TopicStatus};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -130,10 +131,11 @@ pub(super) struct FeedSource {
 #[utoipa::path(get, path = "/feeds/{channel}/latest", tag = "Feeds", operation_id = "latestOfFeed",
     params(("channel" = String, Path, description = "The channel's name, percent-encoded", min_length = 1, max_length = 255)), responses(
     (status = 200, description = "The latest records", body = Latest),
+    (status = 400, description = "The channel's name is no text"),
     (status = 404, description = "No such channel")))]
 pub(super) async fn latest(
     State(http): State<Http>,
-    Path(channel): Path<String>,
+    PathText(channel): PathText,
 ) -> Result<Json<Latest>, Problem> {
     http.node.feeds.options(&channel)?;
     let frames = http.node.topics.latest(&channel);

@@ -47,7 +47,8 @@ impl Driver {
         slot: u32,
         order: &mut SubscribeFeed<'_>,
     ) -> Result<Result<(Wanted, ChannelOptions), FeedSubscribed>, Refusal> {
-        let options = self.node.feeds.options(&order.channel)?;
+        let since = order.since.as_deref().unwrap_or_default();
+        let options = self.node.feeds.options_since(&order.channel, since)?;
         if self.hub.hears_feed(slot, &order.channel) {
             let channel = order.channel.to_string();
             return Ok(Err(FeedSubscribed { channel, already: true, ..FeedSubscribed::default() }));

@@ -213,6 +213,15 @@ fn a_channel_has_sixty_four_groups_at_most() {
             refused_limit(&ack);
         }
     }
+    // All of the channel is no combination of its own, whoever came first.
+    for ws in sockets.iter_mut().skip(64) {
+        let ack = ws.call(json!({ "type": "subscribe", "channel": "dashboard" }));
+        assert_eq!(ack["type"], "ack", "{ack}");
+    }
+    refused_limit(
+        &Client::connect(server.addr())
+            .call(json!({ "type": "subscribe", "channel": "dashboard", "types": ["trade_data"] })),
+    );
 }
 
 #[test]
@@ -234,6 +243,9 @@ fn health_metrics_and_feeds_show_the_demo() {
         assert!(metrics.contains(name), "{name} is not in {metrics}");
     }
     assert_eq!(Request::get("/feeds/nowhere/latest").send(server.addr()).status, 404);
+    let answer = Request::get("/feeds/%ff/latest").send(server.addr());
+    let problem = ("content-type".to_owned(), "application/problem+json".to_owned());
+    assert!(answer.status == 400 && answer.head.headers.contains(&problem), "{:?}", answer.head);
 }
 
 #[test]

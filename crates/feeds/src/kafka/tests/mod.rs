@@ -52,7 +52,8 @@ fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> Result<(), T>)
 struct Heard {
     records: Vec<Record>,
     tombstones: Vec<String>,
-    restarts: usize,
+    /// For each time a log began anew, how many records came before.
+    restarts: Vec<usize>,
     alerts: Vec<LagAlert>,
 }
 
@@ -79,7 +80,10 @@ impl FeedSink for Ear {
             match one {
                 Delivery::Record(record) => heard.records.push((*record).clone()),
                 Delivery::Tombstone { key, .. } => heard.tombstones.push((**key).to_string()),
-                Delivery::Restarted { .. } => heard.restarts += 1,
+                Delivery::Restarted { .. } => {
+                    let before = heard.records.len();
+                    heard.restarts.push(before);
+                }
             }
         }
         drop(heard);
@@ -164,7 +168,7 @@ impl Setup {
         let config = FeedsConfig {
             source: SourceConfig::Kafka(self.kafka.clone()),
             mappings: self.rows.clone(),
-            max_value_bytes: 65536,
+            max_record_bytes: 65536,
             lag_warn: self.lag_warn,
         };
         Feeds::start(config, Arc::clone(ear) as Arc<dyn FeedSink>)

@@ -5,6 +5,7 @@ use super::*;
 use parking_lot::{RwLock, RwLockReadGuard};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// Held by every test that needs the broker to stay up; the one that kills it waits until it is alone.
@@ -53,6 +54,23 @@ impl Real {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.topic, 0, Offset::Offset(before)).unwrap();
         run(self.admin.delete_records(&list, &AdminOptions::new())).unwrap();
+    }
+
+    /// Deletes the topic, makes it again and fills it at once.
+    fn refilled(self, count: u64) -> Self {
+        self.delete();
+        self.make(&self.topic, 1);
+        self.source().numbers(1000..1000 + count, 1);
+        self
+    }
+
+    /// The position a group has stored.
+    fn next_of(&self, group: &str) -> Offset {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("group.id", group);
+        let reader: BaseConsumer = config.create().unwrap();
+        let stored = reader.committed_offsets(crate::kafka::shared::list(&self.topic, 0), LONG).unwrap();
+        stored.elements()[0].offset()
     }
 
     fn setup(&self) -> Setup {
@@ -131,6 +149,7 @@ fn a_position_out_of_range_goes_on_as_the_reset_says() {
         let lost =
             run(feeds.replay("c", vec![(real.topic.as_str().into(), 0, 19)], Vec::new())).unwrap().lost;
         assert_eq!(lost, [format!("{}/0", real.topic)]);
+        assert_eq!(feeds.status().expired_total, [(real.topic.as_str().into(), 1)], "said and counted");
         stop(feeds);
     }
 }
@@ -148,10 +167,71 @@ fn a_topic_made_again_is_read_anew() {
     source.numbers(1000..1010, 1);
     ear.wait(510);
     assert_eq!(ear.numbers()[&0][500..], (1000..1010).collect::<Vec<_>>());
-    assert_eq!(ear.heard.lock().restarts, 1, "the hub is told");
+    assert_eq!(ear.heard.lock().restarts, [500], "the hub is told, before the first new record");
     real.at_end(&feeds, 10);
     until("well", || if feeds.status().health == Health::Ok { Ok(()) } else { Err(wrong(&feeds.status())) });
     stop(feeds);
+}
+
+/// A topic of ten records that is made again and has `count` of them before anybody could look.
+fn made_again(reset: OffsetReset, mode: Mode, count: u64) -> Option<(Real, Setup, Arc<Ear>, Feeds)> {
+    let real = Real::new("refilled", 1)?;
+    let mut setup = real.setup();
+    setup.kafka.mode = mode;
+    setup.kafka.offset_reset = reset;
+    let ear = Arc::new(Ear::default());
+    let feeds = setup.start(&ear);
+    // With `latest` only what comes behind the first look is heard.
+    until("given", || if partition_of(&feeds.status(), &real.topic, 0).is_some() { Ok(()) } else { Err(()) });
+    real.source().numbers(0..10, 1);
+    ear.wait(10);
+    real.at_end(&feeds, 10);
+    Some((real.refilled(count), setup, ear, feeds))
+}
+
+/// Shorter than what was read, as long, and longer.
+const REFILLS: [(Mode, u64); 5] =
+    [(Mode::Shared, 9), (Mode::Shared, 10), (Mode::Shared, 40), (Mode::Broadcast, 9), (Mode::Broadcast, 40)];
+
+#[test]
+fn a_topic_made_again_and_filled_at_once_is_read_from_its_beginning() {
+    for (mode, count) in REFILLS {
+        let Some((real, setup, ear, feeds)) = made_again(OffsetReset::Earliest, mode, count) else { return };
+        let want: Vec<u64> = (1000..1000 + count).collect();
+        until("all of the new log", || {
+            let heard = ear.heard.lock();
+            let before = heard.restarts.last().copied().unwrap_or(heard.records.len());
+            let after: Vec<u64> = heard.records[before..].iter().flat_map(|r| r.value.parse()).collect();
+            if after == want { Ok(()) } else { Err((count, heard.restarts.clone(), after)) }
+        });
+        assert_eq!(ear.numbers()[&0][..10], (0..10).collect::<Vec<_>>());
+        assert_eq!(feeds.status().anew_total, [(real.topic.as_str().into(), 1)], "{count}");
+        real.at_end(&feeds, i64::try_from(count).unwrap());
+        stop(feeds);
+        if mode == Mode::Shared {
+            let next = real.next_of(&setup.kafka.group);
+            assert_eq!(next, Offset::Offset(count as i64), "the group's position is that of the new log");
+        }
+    }
+}
+
+#[test]
+fn a_topic_made_again_and_filled_at_once_goes_on_at_its_end_with_latest() {
+    for (mode, count) in REFILLS {
+        let Some((real, _, ear, feeds)) = made_again(OffsetReset::Latest, mode, count) else { return };
+        until("noticed", || {
+            let status = feeds.status();
+            if status.anew_total.is_empty() { Err(Box::new((mode, count, status))) } else { Ok(()) }
+        });
+        let end = i64::try_from(count).unwrap();
+        real.at_end(&feeds, end);
+        real.source().numbers(5000..5005, 1);
+        real.at_end(&feeds, end + 5);
+        let numbers = ear.numbers().remove(&0).unwrap();
+        assert_eq!(numbers[numbers.len() - 5..], (5000..5005).collect::<Vec<_>>(), "{count}");
+        assert_eq!(ear.heard.lock().restarts.len(), 1, "{count}: the hub is told");
+        stop(feeds);
+    }
 }
 
 #[test]

@@ -105,3 +105,29 @@ fn many_clients_at_once_share_the_readers() {
     });
     stop(feeds);
 }
+
+#[test]
+fn a_template_s_channel_is_replayed_before_its_first_record_since_the_start() {
+    let mock = mock("t", 1);
+    let setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "k:{key}")]);
+    let ear = Arc::new(Ear::default());
+    let feeds = setup.start(&ear);
+    let source = Source::new(&mock.bootstrap_servers(), "t");
+    for number in 0..10 {
+        source.put(0, Some("x"), Some(number.to_string().as_bytes()));
+    }
+    source.flush();
+    ear.wait(10);
+    stop(feeds);
+    let feeds = setup.start(&Arc::default());
+    assert!(!feeds.is_channel("k:x"));
+    let refused = run(feeds.replay("other:x", vec![("t".into(), 0, 3)], Vec::new())).map(|_| ());
+    assert_eq!(refused, Err(ReplayRefused::UnknownChannel));
+    let records = run(async {
+        let mut replay = feeds.replay("k:x", vec![("t".into(), 0, 3)], Vec::new()).await.unwrap();
+        assert!(replay.lost.is_empty());
+        replay.next().await.unwrap().unwrap()
+    });
+    assert_eq!(offsets(&records, 0), (4..10).collect::<Vec<_>>());
+    stop(feeds);
+}

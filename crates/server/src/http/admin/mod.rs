@@ -11,14 +11,12 @@ mod notices;
 mod users;
 
 use super::Http;
-use super::body::{self, Params};
+use super::body::{self, Params, PathText};
 use super::client::Client;
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::audit::{AuditEvent, Outcome};
-use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use fanfare_store::StoreError;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -83,23 +81,6 @@ fn unavailable(error: StoreError) -> Problem {
     tracing::warn!(%error, "the store cannot answer an administrator");
     let why = "the store cannot be reached now; try again later";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
-}
-
-/// The one parameter of a path, as text.
-struct PathText(String);
-
-impl<S: Send + Sync> FromRequestParts<S> for PathText {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::invalid("path", "the path is no percent-encoded UTF-8"))?;
-        if text.contains('\0') {
-            return Err(Problem::invalid("path", "no name holds U+0000"));
-        }
-        Ok(Self(text))
-    }
 }
 
 /// A moment given as RFC 3339 in UTC or as milliseconds since 1970.

@@ -431,7 +431,7 @@ pub(super) fn session_members() -> Vec<Member> {
 /// What a notice is about; its own words unless they are somebody's.
 pub(super) fn info_summary(info: &Info<'_>) -> String {
     match info {
-        Info::Notice { .. } => "what an admin tells everyone on /ws/system".into(),
+        Info::Notice { .. } => "what an admin, or the server itself, tells everyone on /ws/system".into(),
         told => told.message().into(),
     }
 }
