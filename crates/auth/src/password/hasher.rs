@@ -2,7 +2,7 @@
 //!
 //! A hash takes tens of milliseconds and 19 MiB. So few run at a time, a bounded queue waits, and who comes after that is told
 //! to come again: memory stays bounded and no async thread ever computes one. The threads yield to everything else of the
-//! process (nice 10), so that a wave of logins does not delay messages. Jobs whose caller has gone are skipped.
+//! process (nice 19: a seventieth of a busy core each, all of an idle one), so that a wave of logins does not delay messages. Jobs whose caller has gone are skipped.
 //!
 //! For a name without an account the same work is done on a constant hash, and the answer is no.
 
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 /// How much the threads yield (setpriority(2)).
-const NICE: i32 = 10;
+const NICE: i32 = 19;
 /// Lanes per hash; the threads are what runs beside each other.
 const LANES: u32 = 1;
 const OUTPUT: usize = 32;
