@@ -23,7 +23,10 @@ command -v taskset >/dev/null || warn "taskset is missing: server and client are
 
 say "measuring"
 python3 bench/run.py "$TARGET_DIR/release/fanfare"
-say "logins beside a fan-out"
-python3 bench/logins.py "$TARGET_DIR/release/fanfare"
+say "feeds"
+python3 bench/feeds.py "$TARGET_DIR/release/fanfare"
 say "the store"
 bench/store.sh
+say "a fan-out beside logins and appends"
+python3 bench/beside.py "$TARGET_DIR/release/fanfare" logins
+python3 bench/beside.py "$TARGET_DIR/release/fanfare" appends

@@ -1,4 +1,4 @@
-//! How many appends the store acknowledges, and how fast: `appends sqlite|postgres [SECONDS]`.
+//! How many appends the store acknowledges, and how fast: `appends sqlite|postgres [SECONDS [PACE]]`.
 //!
 //! Prints what the disk's own sync costs (without it no figure means anything), the rate of 64 senders with 16 appends in
 //! flight each, and how long an acknowledgement takes at 5000 appends a second, counted from when each was due. Power-safe,
@@ -27,6 +27,7 @@ fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let engine = arguments.next().ok_or("appends sqlite|postgres [SECONDS]")?;
     let seconds = arguments.next().map_or(Ok(10), |text| text.parse())?;
+    let pace = arguments.next().map(|text| text.parse()).transpose()?;
     let folder = std::env::var_os("STORE_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let dir = tempfile::TempDir::new_in(folder)?;
     let url = match engine.as_str() {
@@ -35,7 +36,21 @@ fn main() -> Outcome<()> {
         _ => return Err("appends sqlite|postgres [SECONDS]".into()),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(measure(&engine, &url, dir.path(), Duration::from_secs(seconds)))
+    let each = Duration::from_secs(seconds);
+    runtime.block_on(async {
+        match pace {
+            Some(pace) => steady(&url, dir.path(), each, pace).await,
+            None => measure(&engine, &url, dir.path(), each).await,
+        }
+    })
+}
+
+/// Appends at one pace and nothing else, to run beside something.
+async fn steady(url: &str, dir: &Path, each: Duration, pace: u64) -> Outcome<()> {
+    let store = Store::open(StoreOptions::new(url, dir)).await?;
+    let (p50, p99) = percentiles(&mut paced(&store, each, pace).await?);
+    store.close().await;
+    say(&format!("{pace} appends/s: acknowledgement p50 {p50} µs, p99 {p99} µs"))
 }
 
 /// What the commits of a phase were like.
@@ -64,7 +79,7 @@ async fn measure(engine: &str, url: &str, dir: &Path, each: Duration) -> Outcome
     say(&format!("{SENDERS} senders, {IN_FLIGHT} in flight each: {rate:.0} acknowledged appends/s"))?;
     report(&commits)?;
 
-    let mut waits = paced(&store, each).await?;
+    let mut waits = paced(&store, each, PACE).await?;
     let (p50, p99) = percentiles(&mut waits);
     say(&format!("at {PACE}/s: acknowledgement p50 {p50} µs, p99 {p99} µs"))?;
     let limit = sync.0 * 5 / 2 + 1000;
@@ -163,13 +178,13 @@ async fn flood(store: &Store, each: Duration) -> Outcome<(u64, Duration)> {
 
 /// Appends when they are due, whatever happened to those before; microseconds from due to acknowledged. A thread sends them
 /// one by one: a timer of the runtime, which knows whole milliseconds, would be most of what is measured.
-async fn paced(store: &Store, each: Duration) -> Outcome<Vec<u64>> {
+async fn paced(store: &Store, each: Duration, pace: u64) -> Outcome<Vec<u64>> {
     let (results, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
     let (store, runtime) = (store.clone(), tokio::runtime::Handle::current());
-    let pace = move || {
+    let send = move || {
         let begun = Instant::now();
-        for number in 0..PACE * each.as_secs() {
-            let at = begun + Duration::from_micros(number * 1_000_000 / PACE);
+        for number in 0..pace * each.as_secs() {
+            let at = begun + Duration::from_micros(number * 1_000_000 / pace);
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
             let (store, results) = (store.clone(), results.clone());
             runtime.spawn(async move {
@@ -178,7 +193,7 @@ async fn paced(store: &Store, each: Duration) -> Outcome<Vec<u64>> {
             });
         }
     };
-    let pacer = std::thread::spawn(pace);
+    let pacer = std::thread::spawn(send);
     let mut waits = Vec::new();
     while let Some(wait) = acknowledged.recv().await {
         waits.push(wait?);

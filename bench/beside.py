@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""A fan-out's latency while 100 clients log in at once, beside the same without them.
+"""A fan-out's latency while something else runs, beside the same without it.
 
-usage: logins.py FANFARE      (scripts/bench.sh calls this)
+usage: beside.py FANFARE logins       100 clients log in at once, on the same server
+       beside.py FANFARE appends      the store appends 10 000 messages a second, in a process of its own
 
 Both runs are of the same server process. Logins cost an Argon2id each; the server runs a few at a time at low priority and
-answers 503 beyond its queue, so what is counted is how much of the machine they leave to the sockets. RUNS=3 rounds.
+answers 503 beyond its queue, so what is counted is how much of the machine they leave to the sockets. RUNS=3 rounds,
+SUBSCRIBERS=1000.
 """
 
+import contextlib
 import concurrent.futures
 import json
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
@@ -44,7 +48,30 @@ def log_in_until(port, done, counts):
         done.wait(retry_after)
 
 
-def main(binary):
+@contextlib.contextmanager
+def logins(port):
+    """Clients that log in until the end; says how they were answered."""
+    done, counts = threading.Event(), {}
+    with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+        for _ in range(CLIENTS):
+            pool.submit(log_in_until, port, done, counts)
+        yield
+        done.set()
+    print(f"  logins: {counts}")
+
+
+@contextlib.contextmanager
+def appends(_port):
+    """The store at a steady pace for longer than a run takes; bench/store.sh builds the program."""
+    program = pathlib.Path(sys.argv[1]).parent / "examples/appends"
+    store = subprocess.Popen([program, "sqlite", "20", "10000"], stdout=subprocess.PIPE, text=True)
+    time.sleep(1)
+    yield
+    assert store.poll() is None, "the store ended before the fan-out"
+    print(f"  {store.communicate()[0]}", end="")
+
+
+def main(binary, beside):
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as directory:
         words = fanfare(binary).command(port, directory)
@@ -57,27 +84,21 @@ def main(binary):
                 time.sleep(0.05)
             assert post(port, "/auth/register", {"username": "bench", "password": PASSWORD})[0] == 201
             client = ["--client-cpu", str(CPUS[1])] if PINNED else []
-            common = ["fanout", "--subscribers", os.environ.get("SUBSCRIBERS", "1000"), "--rate", "100", "--dialect", "typed", "--address", f"127.0.0.1:{port}"]
-            common += ["--pid", str(server.pid), *client]
-            rows = {"alone": [], "beside logins": []}
-            counts = {}
+            common = ["fanout", "--subscribers", os.environ.get("SUBSCRIBERS", "1000"), "--rate", "100"]
+            common += ["--dialect", "typed", "--address", f"127.0.0.1:{port}", "--pid", str(server.pid), *client]
+            rows = {"alone": [], f"beside {beside.__name__}": []}
             for _ in range(int(os.environ.get("RUNS", "3"))):
                 rows["alone"].append(run(binary, [*common, "--label", "alone"]))
-                done = threading.Event()
-                with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
-                    for _ in range(CLIENTS):
-                        pool.submit(log_in_until, port, done, counts)
-                    rows["beside logins"].append(run(binary, [*common, "--label", "logins"]))
-                    done.set()
+                with beside(port):
+                    rows[f"beside {beside.__name__}"].append(run(binary, [*common, "--label", beside.__name__]))
             for name, runs in rows.items():
                 figures = [statistics.median(row[key] for row in runs) / 1000 for key in ("p50_us", "p99_us")]
                 lost = sum(row["lost"] for row in runs)
                 print(f"{name:>14}: p50 {figures[0]:.2f} ms, p99 {figures[1]:.2f} ms, lost {lost}")
-            print(f"        logins: {counts}")
         finally:
             server.terminate()
             server.wait(40)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], {"logins": logins, "appends": appends}[sys.argv[2]])
