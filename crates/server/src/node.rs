@@ -35,6 +35,9 @@ const UNFINISHED_SLACK_BYTES: usize = 16 * 1024;
 /// How long a socket may stay without authentication where it is asked for (`accounts-and-messages.md`).
 const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(10);
 
+/// Refusals of one address that are written down a minute.
+const REFUSALS_PER_MINUTE: u32 = 10;
+
 /// Deadlines of connections in ticks of 100 ms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticks {
@@ -85,6 +88,8 @@ pub struct Node {
     pub(crate) message_rate: Option<Rate>,
     pub(crate) byte_rate: Option<Rate>,
     pub(crate) message_buckets: AddressBuckets,
+    /// Refusals of one address that are written down.
+    refusals: AddressBuckets,
     pub(crate) runtime: tokio::runtime::Handle,
     started: Instant,
     id: u64,
@@ -186,6 +191,7 @@ impl Node {
             ticks: ticks(&config),
             message_rate: l.messages().map(Rate::from),
             byte_rate: Rate::new(l.bytes_per_second.len() as u64, l.bytes_per_second.len() as u64),
+            refusals: AddressBuckets::new(Rate::per_minute(REFUSALS_PER_MINUTE)),
             message_buckets: AddressBuckets::new(l.messages_per_ip().map(Rate::from)),
             store: services.store,
             accounts: services.accounts,
@@ -318,7 +324,8 @@ impl Node {
         self.sessions.resume(Resume { code, token, user }, now_ms).map_err(|refused| {
             if refused.counted {
                 self.guard.failed(address, now_ms);
-                self.audit.record(AuditEvent::new("resume_fail", Outcome::Failure).ip(address));
+                let event = || AuditEvent::new("resume_fail", Outcome::Failure).ip(address);
+                self.note_refusal(address, event);
             }
             if let Some(addr) = refused.revoked {
                 self.close(addr, 4401, "session ended");
@@ -401,6 +408,14 @@ impl Node {
         }
         let why = "too many messages from this address; this one was not processed";
         self.message_buckets.take(address, now).map_err(limited("address", why))
+    }
+
+    /// Writes a refusal down that costs whoever provokes it nothing: so many a minute of one address, so that nobody can
+    /// fill the audit log. All are counted in the metrics of HTTP.
+    pub(crate) fn note_refusal(&self, address: IpAddr, event: impl FnOnce() -> AuditEvent) {
+        if self.refusals.take(address, self.now().ns).is_ok() {
+            self.audit.record(event());
+        }
     }
 
     /// Takes one server command out of the user's bucket. Who is nobody has the rate of messages only.

@@ -137,8 +137,8 @@ pub(super) fn refused(node: &Node, request: &Request, problem: &Problem) {
     if problem.status == StatusCode::UNAUTHORIZED
         && let Some(client) = request.extensions().get::<Client>()
     {
-        let event = AuditEvent::new("authn_login_fail", Outcome::Failure).by(client).reason(reason);
-        node.audit.record(event);
+        let event = || AuditEvent::new("authn_login_fail", Outcome::Failure).by(client).reason(reason);
+        node.note_refusal(client.ip, event);
     }
 }
 

@@ -139,7 +139,8 @@ async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> 
     let accepted = shake_hands(node, &request, endpoint.protocols())?;
     if !origin::permits_upgrade(node, request.headers()) {
         if let Some(client) = request.extensions().get::<Client>() {
-            node.audit.record(AuditEvent::new("origin_denied", Outcome::Denied).by(client));
+            let event = || AuditEvent::new("origin_denied", Outcome::Denied).by(client);
+            node.note_refusal(client.ip, event);
         }
         let detail = "pages of this origin may not connect; add it to server.cors_origins";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));

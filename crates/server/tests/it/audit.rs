@@ -97,6 +97,23 @@ fn refusals_and_sockets_are_written_down() {
     found("ws_close", "/detail/code", 4401.into());
 }
 
+#[test]
+fn nobody_fills_the_log_with_refusals() {
+    let server = roomy(&[]);
+    for _ in 0..50 {
+        assert_eq!(Request::get("/topics").header("X-API-Key", "fan_x").send(server.addr()).status, 401);
+    }
+    let ann = Person::new(&server, "ann");
+    let refused = eventually("the account behind them is written", PATIENCE, || {
+        let all = rows(&server.data_dir(), &[]);
+        all.iter()
+            .any(|row| row["event"] == "user_created")
+            .then(|| all.iter().filter(|row| row["event"] == "authn_login_fail").count())
+    });
+    assert!((10..=15).contains(&refused), "{refused} rows of 50 refusals");
+    assert_eq!(ann.me(&server).status, 200);
+}
+
 /// What is done to the database, and the first bad row then, of ten rows sealed up to the tenth.
 const TAMPERS: &[(&str, &str, i64)] = &[
     ("edit", "UPDATE audit SET reason = 'nothing' WHERE seq = 4", 4),
