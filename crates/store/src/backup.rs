@@ -86,7 +86,7 @@ fn restore_sqlite(path: &Path, from: &Path) -> Result<BackupReport> {
         return Err(StoreError::Misconfigured(format!("there is no file {}", from.display())));
     }
     let source = sqlite::open_backup(from).map_err(no_backup)?;
-    sqlite::check(&source)?;
+    sqlite::check(&source).map_err(no_backup)?;
     let version = migrate::sqlite_version(&source).map_err(no_backup)?;
     let bytes = whole(path, |partial| sqlite::backup_to(&source, partial))?;
     Ok(BackupReport { path: from.to_owned(), bytes, engine: "sqlite", version })

@@ -3,10 +3,10 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
-use rusqlite::{Connection, OpenFlags, ToSql};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
 use super::from_sqlite;
 use crate::error::{Result, StoreError};
@@ -81,7 +81,7 @@ fn configure(connection: &Connection, durability: Durability, access: Access) ->
     let (name, number) = durability.synchronous();
     let set =
         |pragma: &str, value: &dyn ToSql| connection.pragma_update(None, pragma, value).map_err(from_sqlite);
-    set("journal_mode", &"WAL")?;
+    write_ahead(connection)?;
     set("synchronous", &name)?;
     set("wal_autocheckpoint", &0)?;
     set("foreign_keys", &true)?;
@@ -106,6 +106,23 @@ fn configure(connection: &Connection, durability: Durability, access: Access) ->
         }
     }
     Ok(())
+}
+
+/// Turns write-ahead logging on. Of several that open a new file at once all but one are told that it is busy, without
+/// SQLite waiting [`BUSY`] as it does elsewhere: they could wait for each other.
+fn write_ahead(connection: &Connection) -> Result<()> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            done => return done.map_err(from_sqlite),
+        }
+    }
 }
 
 /// Copies the whole database into a new file while others read and write it.
