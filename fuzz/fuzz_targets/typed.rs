@@ -6,7 +6,9 @@
 
 use fanfare_core::model::{Command, ErrorCode, EventId, EventMeta, EventView, Publish, Refusal, Reply};
 use fanfare_dialects::Dialect;
-use fanfare_dialects::jsonrpc::{self, Fault, FaultKind, Incoming, JsonRpc, MAX_PAYLOAD_DEPTH};
+use fanfare_dialects::jsonrpc::{
+    self, Fault, FaultKind, Incoming, JsonRpc, MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH,
+};
 use fanfare_dialects::typed::{self, RequestId, Typed};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
@@ -69,11 +71,16 @@ fn typed_frame(text: &str) {
     echoes(&out, request.id);
 }
 
+fn is_auth(text: &str) -> bool {
+    let kind = object(text).and_then(|members| serde_json::from_str::<String>(members.get("type")?.get()).ok());
+    kind.as_deref() == Some("auth")
+}
+
 fn refused(text: &str, refusal: &Refusal, id: Option<RequestId<'_>>) {
     if is_json(text) {
-        // Of valid JSON only what stands for no characters or nests too deep is none to us.
+        // Of valid JSON only what stands for no characters or nests too deep is none to us, and a double member of `auth`.
         let facts = jsonrpc::facts(text);
-        let strange = facts.lone_surrogate || facts.depth > MAX_PAYLOAD_DEPTH;
+        let strange = facts.lone_surrogate || facts.depth > MAX_INTERPRETED_DEPTH || is_auth(text);
         assert!(strange || refusal.code != ErrorCode::InvalidJson, "{refusal}: {text:?}");
     } else {
         assert_eq!((refusal.code, id), (ErrorCode::InvalidJson, None), "{text:?}");
