@@ -9,8 +9,8 @@ answers 503 beyond its queue, so what is counted is how much of the machine they
 SUBSCRIBERS=1000.
 """
 
-import contextlib
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -65,10 +65,14 @@ def appends(_port):
     """The store at a steady pace for longer than a run takes; bench/store.sh builds the program."""
     program = pathlib.Path(sys.argv[1]).parent / "examples/appends"
     store = subprocess.Popen([program, "sqlite", "20", "10000"], stdout=subprocess.PIPE, text=True)
-    time.sleep(1)
-    yield
-    assert store.poll() is None, "the store ended before the fan-out"
-    print(f"  {store.communicate()[0]}", end="")
+    try:
+        time.sleep(1)
+        yield
+        assert store.poll() is None, "the store ended before the fan-out"
+        print(f"  {store.communicate()[0]}", end="")
+    finally:
+        store.kill()
+        store.wait()
 
 
 def main(binary, beside):

@@ -222,11 +222,12 @@ impl Access {
     /// # Errors
     /// As [`Access::subscribe`].
     pub fn show(&self, topic: &str, caller: &Caller, production: bool) -> Result<(), Refusal> {
-        let judge = |act| self.judge(act, topic, caller, None);
-        if production {
-            return self.manage(caller);
+        let managed = self.manage(caller);
+        if production || managed.is_ok() {
+            return managed;
         }
-        if self.manage(caller).is_ok() || judge(Act::History).is_ok() || judge(Act::Publish).is_ok() {
+        let judge = |act| self.judge(act, topic, caller, None);
+        if judge(Act::History).is_ok() || judge(Act::Publish).is_ok() {
             return Ok(());
         }
         judge(Act::Subscribe).map(drop)

@@ -5,6 +5,7 @@ use crate::audit::AuditEvent;
 use crate::config::Config;
 use crate::credentials::Verified;
 use crate::http::Client;
+use crate::identity::Take;
 use crate::node::{Node, unix_ms};
 use crate::telemetry::metrics::Metrics;
 use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
@@ -132,8 +133,8 @@ impl Caller for PostCaller<'_> {
     fn begin(&mut self, method: &'static str) -> Result<(), Refusal> {
         match self.by {
             By::User(user) if method.starts_with("server.") => {
-                let state = self.node.users.state(&user.user_id);
-                self.node.take_command(&state, self.node.now().ns)
+                let taken = self.node.users.take_apart(Take::Command, &user.user_id, self.node.now().ns);
+                taken.map_err(|wait| self.node.command_refused(wait))
             }
             _ => Ok(()),
         }

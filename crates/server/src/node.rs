@@ -9,7 +9,7 @@ use crate::audit::{Audit, AuditEvent, Outcome};
 use crate::config::Config;
 use crate::connections_log::ConnectionsLog;
 use crate::encoders;
-use crate::identity::{Identity, Take, UserState, Users};
+use crate::identity::{Identity, Take, Users};
 use crate::shard::{Bell, ToShard};
 use crate::telemetry::metrics::{Metrics, ShardMetrics};
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
@@ -401,8 +401,8 @@ impl Node {
             Caller::Server(_) => return Ok(()),
             Caller::User(user) => {
                 let why = "too many messages of this user; this one was not processed";
-                let state = self.users.state(&user.user_id);
-                self.users.take(Take::Message, &state, now).map_err(limited("user", why))?;
+                let taken = self.users.take_apart(Take::Message, &user.user_id, now);
+                taken.map_err(limited("user", why))?;
             }
             Caller::Anonymous => {}
         }
@@ -418,16 +418,11 @@ impl Node {
         }
     }
 
-    /// Takes one server command out of the user's bucket. Who is nobody has the rate of messages only.
-    ///
-    /// # Errors
-    /// `RATE_LIMITED`.
-    pub(crate) fn take_command(&self, user: &UserState, now_ns: u64) -> Result<(), Refusal> {
-        self.users.take(Take::Command, user, now_ns).map_err(|wait| {
-            self.metrics.refused_by("command");
-            let why = "too many server commands; this one was not carried out";
-            Refusal::new(ErrorCode::RateLimited, why).retry_after(wait)
-        })
+    /// Refuses a server command that found the user's bucket empty.
+    pub(crate) fn command_refused(&self, wait: u64) -> Refusal {
+        self.metrics.refused_by("command");
+        let why = "too many server commands; this one was not carried out";
+        Refusal::new(ErrorCode::RateLimited, why).retry_after(wait)
     }
 
     /// Publishes for a caller that has no connection; the batch goes out at once.

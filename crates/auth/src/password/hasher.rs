@@ -2,7 +2,8 @@
 //!
 //! A hash takes tens of milliseconds and 19 MiB. So few run at a time, a bounded queue waits, and who comes after that is told
 //! to come again: memory stays bounded and no async thread ever computes one. The threads yield to everything else of the
-//! process (nice 19: a seventieth of a busy core each, all of an idle one), so that a wave of logins does not delay messages. Jobs whose caller has gone are skipped.
+//! process (nice 19: a seventieth of a busy core each, all of an idle one), so that a wave of logins does not delay messages.
+//! Jobs whose caller has gone are skipped.
 //!
 //! For a name without an account the same work is done on a constant hash, and the answer is no.
 

@@ -128,6 +128,8 @@ struct Fields<'a> {
     params: Option<&'a RawValue>,
     jsonrpc: bool,
     unknown: bool,
+    /// A member that is interpreted is an object or an array.
+    nested: bool,
     repeated: bool,
 }
 
@@ -242,11 +244,16 @@ impl<'a> Fields<'a> {
         };
         self.repeated |= place.is_some();
         *place = Some(value);
+        let is_opaque = matches!(key, Key::Payload | Key::Message | Key::Params);
+        self.nested |= !is_opaque && matches!(value.get().as_bytes()[0], b'{' | b'[');
     }
 
     /// Refuses members that are interpreted and nest too deep; a payload and the parameters of a command have bounds of
     /// their own.
     fn check_depth(&self) -> Result<(), Refusal> {
+        if !self.nested {
+            return Ok(());
+        }
         let interpreted = [
             (self.topic, "topic"),
             (self.channel, "channel"),
@@ -262,8 +269,7 @@ impl<'a> Fields<'a> {
             (self.command, "command"),
         ];
         for (raw, name) in interpreted {
-            let nests = |raw: &&RawValue| matches!(raw.get().as_bytes()[0], b'{' | b'[');
-            if raw.filter(nests).is_some_and(|raw| is_deeper_than(raw.get(), MAX_INTERPRETED_DEPTH - 1)) {
+            if raw.is_some_and(|raw| is_deeper_than(raw.get(), MAX_INTERPRETED_DEPTH - 1)) {
                 let why = "the frame nests deeper than 32 levels";
                 return Err(Refusal::new(ErrorCode::InvalidJson, why).field(name));
             }

@@ -66,9 +66,7 @@ impl HubSink {
     pub(super) fn new(node: &Arc<Node>, shaper: Arc<Shaper>) -> Self {
         Self { topics: node.topics.clone(), node: Arc::downgrade(node), shaper }
     }
-}
 
-impl HubSink {
     /// Offsets of before mean nothing any more, and what was not read of the old log is lost: those who watch the system hear it.
     fn tell_restarted(&self, topic: &str, partition: i32) {
         let Some(node) = self.node.upgrade() else { return };

@@ -124,14 +124,12 @@ pub(super) fn bad_credential(why: &'static str) -> Problem {
     Refusal::new(ErrorCode::Unauthorized, why).into()
 }
 
-/// Writes down that a request was refused for the credential it brought.
-pub(super) fn refused(node: &Node, request: &Request, problem: &Problem) {
-    let presented = presented(request.headers());
-    let reason = match presented {
+/// Writes down that a request was refused for the credential it brought, in its headers or, to an upgrade, in its query.
+pub(super) fn refused(node: &Node, request: &Request, in_query: bool, problem: &Problem) {
+    let reason = match presented(request.headers()) {
         Ok(Presented::Key(_) | Presented::Both(_)) => "api_key",
         Ok(Presented::Bearer(_)) => "token",
-        // An upgrade may bring it in its query.
-        Ok(Presented::Nothing) if request.uri().query().is_some() => "token",
+        Ok(Presented::Nothing) if in_query => "token",
         _ => return,
     };
     if problem.status == StatusCode::UNAUTHORIZED

@@ -105,7 +105,7 @@ async fn answer(
     match admit(node, request.uri().path(), is_upgrade(&request), request.headers()).await {
         Ok(caller) => request.extensions_mut().insert(caller),
         Err(problem) => {
-            client::refused(node, &request, &problem);
+            client::refused(node, &request, false, &problem);
             return (
                 "(refused)".into(),
                 refuse(request.method().clone(), request.uri().clone(), next, problem).await,

@@ -148,7 +148,8 @@ async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> 
     let address = client_address(node, &request);
     let query = Query::of(&request)?;
     let principal = credential(node, request.headers(), &query).await;
-    let principal = principal.inspect_err(|problem| client::refused(node, &request, problem))?;
+    let in_query = query.token.is_some() || query.ticket.is_some();
+    let principal = principal.inspect_err(|problem| client::refused(node, &request, in_query, problem))?;
     if endpoint == Endpoint::System && principal.is_none() {
         return Err(Refusal::new(ErrorCode::Unauthorized, "log in first: this socket is for users").into());
     }

@@ -8,7 +8,7 @@ mod cache;
 mod users;
 mod watch;
 
-pub(crate) use users::{Login, Take, UserState, Users};
+pub(crate) use users::{Login, Take, Users};
 pub(crate) use watch::watch;
 
 use crate::access::{AppKey, IssuerIdentity, Principal, TopicGrant};

@@ -10,14 +10,21 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// All users who are online, were a moment ago, or have a bucket that is not full.
+/// All users who are online or were a moment ago, and those with a bucket that is not full.
 #[derive(Debug)]
 pub(crate) struct Users {
-    by_id: Mutex<HashMap<Arc<str>, Arc<UserState>>>,
+    known: Mutex<Known>,
     grace_ms: u64,
     max_connections: usize,
     messages: Option<Rate>,
     commands: Option<Rate>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    online: HashMap<Arc<str>, Arc<UserState>>,
+    /// Who is not online and has taken something out of a bucket without a socket, or before the last one closed.
+    apart: HashMap<Arc<str>, Arc<UserState>>,
 }
 
 /// A user who is there, or was.
@@ -31,7 +38,7 @@ struct Inner {
     /// Connections, those on their way to a shard included.
     count: usize,
     placed: Vec<(ConnAddr, Arc<str>)>,
-    /// When the last connection closed; 0 when there was none.
+    /// When the last connection closed.
     left_at_ms: u64,
     messages: u64,
     commands: u64,
@@ -39,7 +46,11 @@ struct Inner {
 
 impl Inner {
     fn is_online(&self, now_ms: u64, grace_ms: u64) -> bool {
-        self.count > 0 || (self.left_at_ms > 0 && now_ms < self.left_at_ms + grace_ms)
+        self.count > 0 || now_ms < self.left_at_ms + grace_ms
+    }
+
+    fn is_full(&self, now_ns: u64) -> bool {
+        self.messages.max(self.commands) <= now_ns
     }
 }
 
@@ -82,46 +93,46 @@ impl Users {
         messages: Option<Rate>,
         commands: Option<Rate>,
     ) -> Arc<Self> {
-        Arc::new(Self { by_id: Mutex::default(), grace_ms, max_connections, messages, commands })
+        Arc::new(Self { known: Mutex::default(), grace_ms, max_connections, messages, commands })
     }
 
     /// Counts a connection of a user in; `None` when there are as many as `limits.max_connections_per_user` allows.
     pub(crate) fn enter(self: &Arc<Self>, principal: Arc<Principal>) -> Option<Box<Login>> {
-        let mut all = self.by_id.lock();
+        let mut known = self.known.lock();
+        let Known { online, apart } = &mut *known;
         let id = &principal.user_id;
-        let state = all.entry(id.clone()).or_insert_with(UserState::new).clone();
+        let fresh = || apart.remove(id).unwrap_or_else(UserState::new);
+        let state = online.entry(id.clone()).or_insert_with(fresh).clone();
         let mut inner = state.inner.lock();
         if self.max_connections > 0 && inner.count >= self.max_connections {
             return None;
         }
         inner.count += 1;
         drop(inner);
-        drop(all);
+        drop(known);
         let (users, facts) = (self.clone(), Facts::default());
         Some(Box::new(Login { principal, state, users, addr: None, warned: false, facts }))
     }
 
     /// Distinct users online, those within their grace included.
     pub(crate) fn online(&self) -> u64 {
-        let now_ms = crate::node::unix_ms();
-        let all = self.by_id.lock();
-        all.values().filter(|state| state.inner.lock().is_online(now_ms, self.grace_ms)).count() as u64
+        self.known.lock().online.len() as u64
     }
 
     /// The connections of a user's login, or of all of them.
     pub(crate) fn connections(&self, user_id: &str, session_id: Option<&str>) -> Vec<ConnAddr> {
-        let Some(state) = self.by_id.lock().get(user_id).cloned() else { return Vec::new() };
+        let Some(state) = self.known.lock().online.get(user_id).cloned() else { return Vec::new() };
         let inner = state.inner.lock();
         let wanted = inner.placed.iter().filter(|(_, sid)| session_id.is_none_or(|wanted| **sid == *wanted));
         wanted.map(|(addr, _)| *addr).collect()
     }
 
-    /// Forgets users whose grace is over and whose buckets are full again.
+    /// Takes users offline whose grace is over, and forgets those whose buckets are full again.
     pub(crate) fn sweep(&self, now_ms: u64, now_ns: u64) {
-        self.by_id.lock().retain(|_, state| {
-            let inner = state.inner.lock();
-            inner.is_online(now_ms, self.grace_ms) || inner.messages.max(inner.commands) > now_ns
-        });
+        let mut known = self.known.lock();
+        let Known { online, apart } = &mut *known;
+        apart.extend(online.extract_if(|_, state| !state.inner.lock().is_online(now_ms, self.grace_ms)));
+        apart.retain(|_, state| !state.inner.lock().is_full(now_ns));
     }
 
     /// Takes one out of a user's bucket.
@@ -138,9 +149,21 @@ impl Users {
         rate.take(bucket, 1, now_ns)
     }
 
-    /// The state of a user, for a caller without a connection: the buckets are those of the user's sockets.
-    pub(crate) fn state(&self, user_id: &Arc<str>) -> Arc<UserState> {
-        self.by_id.lock().entry(user_id.clone()).or_insert_with(UserState::new).clone()
+    /// The same for a caller without a connection: the bucket is that of the user's sockets.
+    ///
+    /// # Errors
+    /// Milliseconds until there is one.
+    pub(crate) fn take_apart(&self, what: Take, user_id: &Arc<str>, now_ns: u64) -> Result<(), u64> {
+        if self.rate(what).is_none() {
+            return Ok(());
+        }
+        let mut known = self.known.lock();
+        let state = match known.online.get(user_id) {
+            Some(state) => state.clone(),
+            None => known.apart.entry(user_id.clone()).or_insert_with(UserState::new).clone(),
+        };
+        drop(known);
+        self.take(what, &state, now_ns)
     }
 
     const fn rate(&self, what: Take) -> Option<Rate> {
@@ -174,7 +197,7 @@ impl Login {
 impl Drop for Login {
     fn drop(&mut self) {
         // The lock of all comes first, as where connections enter, so that nobody enters a user who is being forgotten.
-        let all = self.users.by_id.lock();
+        let known = self.users.known.lock();
         let mut inner = self.state.inner.lock();
         inner.count = inner.count.saturating_sub(1);
         if let Some(addr) = self.addr {
@@ -182,6 +205,6 @@ impl Drop for Login {
         }
         inner.left_at_ms = crate::node::unix_ms();
         drop(inner);
-        drop(all);
+        drop(known);
     }
 }

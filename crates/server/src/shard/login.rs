@@ -10,6 +10,7 @@ use super::{Driver, conn_interest};
 use crate::access::Principal;
 use crate::audit::{AuditEvent, Outcome};
 use crate::credentials::{self, Verified, Wanted};
+use crate::identity::Take;
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_core::ports::Info;
@@ -145,7 +146,8 @@ impl Driver {
     /// Takes one server command out of the user's bucket. Who is nobody has the connection's rate of messages only.
     pub(super) fn admit_command(&mut self, slot: u32) -> Result<(), Refusal> {
         let Some(login) = &self.conns[slot as usize].login else { return Ok(()) };
-        self.node.take_command(&login.state, self.now.ns)
+        let taken = self.node.users.take(Take::Command, &login.state, self.now.ns);
+        taken.map_err(|wait| self.node.command_refused(wait))
     }
 
     /// Writes a user's server command down.

@@ -114,6 +114,19 @@ fn nobody_fills_the_log_with_refusals() {
     assert_eq!(ann.me(&server).status, 200);
 }
 
+#[test]
+fn who_brings_no_credential_has_not_failed_with_one() {
+    let server = roomy(&[("auth.require", "true")]);
+    assert_eq!(Request::get("/topics?limit=1").send(server.addr()).status, 401);
+    assert_eq!(Request::get("/topics").header("X-API-Key", "fan_x").send(server.addr()).status, 401);
+    let failed = eventually("the key is written", PATIENCE, || {
+        let failed = rows(&server.data_dir(), &["--event", "authn_login_fail"]);
+        (!failed.is_empty()).then_some(failed)
+    });
+    let reasons: Vec<_> = failed.iter().map(|row| row["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["api_key"]);
+}
+
 /// What is done to the database, and the first bad row then, of ten rows sealed up to the tenth.
 const TAMPERS: &[(&str, &str, i64)] = &[
     ("edit", "UPDATE audit SET reason = 'nothing' WHERE seq = 4", 4),
