@@ -121,14 +121,14 @@ macro_rules! method {
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Lax {
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "only its schema is looked at")]
     a: Option<u8>,
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Unenforced {
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "only its schema is looked at")]
     #[schemars(regex(pattern = "^a$"))]
     a: String,
 }

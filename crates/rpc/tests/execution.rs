@@ -1,6 +1,6 @@
 //! What happens around a handler: permission, refusals, panics, bad results, calls that wait.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -50,8 +50,8 @@ pub(crate) fn marks(shared: &Shared, partition: &Partition) -> Option<(i64, i64)
     client.as_ref()?.fetch_watermarks(&partition.topic, partition.number, ANSWER).ok()
 }
 
-/// On the polling thread: goes over to the new life of a log, in which the fetcher stands at `reached`. With `earliest` all of it is read; with
-/// `latest` what comes from there on, which is where librdkafka found its end, or the end now. Answers whether the
+/// On the polling thread: goes over to the new life of a log, in which the fetcher stands at `reached`. With `earliest` all of
+/// it is read; with `latest` what comes from there on, which is where librdkafka found its end, or the end now. Answers whether the
 /// fetcher was sent elsewhere: then the record in hand comes again, or is not wanted.
 pub(crate) fn begin(shared: &Shared, partition: &Arc<Partition>, state: &mut State, reached: i64) -> bool {
     let marks = marks(shared, partition);
@@ -65,8 +65,7 @@ pub(crate) fn begin(shared: &Shared, partition: &Arc<Partition>, state: &mut Sta
     shared.counters.anew(&partition.topic);
     state.begin_anew(at, marks.map_or(at, |(_, end)| end));
     state.queue.push_back(Item::mark(at));
-    if !state.scheduled && !state.busy && state.retry_at.is_none() {
-        state.scheduled = true;
+    if state.claim() {
         shared.schedule(Arc::clone(partition));
     }
     let elsewhere = at != reached;

@@ -162,6 +162,13 @@ impl State {
         self.last = self.delivered;
     }
 
+    /// Marks the partition for the workers: false when it has been already, is with one, or waits to be tried again.
+    pub(crate) fn claim(&mut self) -> bool {
+        let free = !self.scheduled && !self.busy && self.retry_at.is_none();
+        self.scheduled |= free;
+        free
+    }
+
     /// Takes a record in.
     pub(crate) fn take_in(&mut self, item: Item) {
         if std::mem::take(&mut self.owes_mark) {

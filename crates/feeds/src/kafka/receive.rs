@@ -86,8 +86,7 @@ pub(crate) fn receive(shared: &Shared, partition: &Arc<Partition>, message: &Bor
     if state.is_full() && !state.paused && shared.pause(partition, true) {
         state.paused = true;
     }
-    if !state.scheduled && !state.busy && state.retry_at.is_none() {
-        state.scheduled = true;
+    if state.claim() {
         drop(state);
         shared.schedule(Arc::clone(partition));
     }

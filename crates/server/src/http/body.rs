@@ -145,6 +145,13 @@ pub(super) fn page_size(limit: Option<&str>) -> Result<usize, Problem> {
     }
 }
 
+/// Cuts rows to a page of `limit`, of which one more was asked for; where the next page goes on, if there is one.
+pub(super) fn cut<T, C>(rows: &mut Vec<T>, limit: usize, cursor: impl FnOnce(&T) -> C) -> Option<C> {
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    if more { rows.last().map(cursor) } else { None }
+}
+
 /// Reads an offset parameter: digits; beyond the largest offset is as good as the largest.
 pub(super) fn offset(name: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem> {
     match text {

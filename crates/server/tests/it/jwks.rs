@@ -1,6 +1,6 @@
 //! An issuer's keys by HTTPS: found, changed, out of reach, and published by somebody the machine does not trust.
 
-use crate::ops::{command, succeeded};
+use crate::ops::{Again, command, succeeded};
 use crate::people::{jwt, now_s, with_token};
 use crate::support::BINARY;
 use ed25519_dalek::{Signer, SigningKey};
@@ -12,8 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
@@ -77,8 +76,7 @@ fn answer(config: &Arc<ServerConfig>, stream: TcpStream, keys: &Value) -> std::i
 
 /// A server that takes the site's tokens, with this file as what the machine trusts.
 struct Shop {
-    child: Child,
-    addr: SocketAddr,
+    server: Again,
     _folder: TempDir,
 }
 
@@ -92,24 +90,11 @@ impl Shop {
         let (data, issuers) = (folder.path().join("data"), issuers.to_string());
         let mut command = Server::command(BINARY, &data, &[("auth.issuers", &issuers)]);
         command.env("SSL_CERT_FILE", site.folder.path().join(trusted));
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let addr = eventually("the server listens", PATIENCE, || {
-            assert_eq!(child.try_wait().unwrap(), None, "it ended");
-            let text = std::fs::read_to_string(data.join("address")).ok()?;
-            text.trim().strip_prefix("http://")?.parse().ok()
-        });
-        Self { child, addr, _folder: folder }
+        Self { server: Again::run(command, &data), _folder: folder }
     }
 
     fn me(&self, token: &str) -> Answer {
-        with_token(Request::get("/auth/me"), token).send(self.addr)
-    }
-}
-
-impl Drop for Shop {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _gone = self.child.wait();
+        with_token(Request::get("/auth/me"), token).send(self.server.addr)
     }
 }
 

@@ -75,9 +75,14 @@ impl Again {
     /// Starts `serve` on a folder.
     #[track_caller]
     pub(crate) fn start(data_dir: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::run(Server::command(BINARY, data_dir, settings), data_dir)
+    }
+
+    /// Runs a command that starts one there.
+    #[track_caller]
+    pub(crate) fn run(mut command: Command, data_dir: &Path) -> Self {
         let address = data_dir.join("address");
         let _old = std::fs::remove_file(&address);
-        let mut command = Server::command(BINARY, data_dir, settings);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let addr = eventually("the server listens", PATIENCE, || {
             assert_eq!(child.try_wait().unwrap(), None, "it ended");

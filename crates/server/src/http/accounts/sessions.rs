@@ -1,6 +1,6 @@
 //! `GET /auth/sessions`, `DELETE /auth/sessions/{id}`.
 
-use super::super::body::{Params, page_size};
+use super::super::body::{Params, cut, page_size};
 use super::super::{Http, Problem};
 use super::{answer, done};
 use crate::access::Caller;
@@ -85,13 +85,7 @@ pub(super) async fn list(
             place(before).ok_or_else(|| Problem::invalid("before", "before is the `next` of a page"))?;
         rows.retain(|row| (row.session.created_at, row.session.id.as_str()) < place);
     }
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = if more {
-        rows.last().map(|row| format!("{}.{}", row.session.created_at, row.session.id))
-    } else {
-        None
-    };
+    let next = cut(&mut rows, limit, |row| format!("{}.{}", row.session.created_at, row.session.id));
     let page = SessionPage { items: rows.into_iter().map(Session::from).collect(), next };
     Ok(answer(StatusCode::OK, &page))
 }

@@ -124,9 +124,7 @@ pub(super) async fn list(
     let filter = AuditFilter { event: query.event, user_id, since };
     let mut rows = store.audit_tail(filter, before, limit as u32 + 1).await.map_err(unavailable)?;
     admin.did("list_audit", |event| event);
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = more.then(|| rows.last().map(|row| row.seq)).flatten();
+    let next = body::cut(&mut rows, limit, |row| row.seq);
     Ok(Json(AuditPage { items: rows.into_iter().map(AuditEntry::from).collect(), next }))
 }
 

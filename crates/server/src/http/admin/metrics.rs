@@ -74,9 +74,7 @@ pub(super) async fn list(
     // One more than a page, to know whether there is a next one.
     let asked = MetricQuery { name: query.name, since, before, limit: limit as u32 + 1 };
     let mut rows = http.node.store.metrics(asked).await.map_err(unavailable)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = if more { rows.last().map(cursor) } else { None };
+    let next = body::cut(&mut rows, limit, cursor);
     admin.did("list_metrics", |event| event);
     Ok(Json(SamplePage { items: rows.into_iter().map(Sample::from).collect(), next }))
 }
