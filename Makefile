@@ -13,7 +13,7 @@ RUNS ?= 3
 RATE ?= 20
 export FUZZ_SECONDS RUNS
 
-.PHONY: help prerequisites build run demo-kafka test test-coverage lint fmt bench autobahn fuzz clean
+.PHONY: help prerequisites build run demo-kafka test test-coverage lint fmt bench autobahn fuzz soak clean
 
 help: ## this list
 	@echo "Fanfare: make TARGET"
@@ -32,7 +32,7 @@ run: build ## release build, then the server with no configuration (FLAGS="--set
 demo-kafka: build ## a real Kafka, a producer of the three topics and the server (RATE=20); Ctrl-C stops all
 	@RATE=$(RATE) scripts/demo-kafka.sh $(FLAGS)
 
-test: prerequisites ## everything: tests, fuzz smoke, Autobahn, browser; installs what it needs, ends with the counts
+test: prerequisites ## everything, the same in each run: tests, fuzz targets, Autobahn, browser; installs what it needs, ends with the counts
 	@scripts/test.sh
 
 test-coverage: prerequisites ## line coverage of `cargo test`: a summary and target/coverage/html
@@ -50,8 +50,11 @@ bench: prerequisites ## the project's own load generator against the release bui
 autobahn: prerequisites ## the whole Autobahn suite against crates/ws (needs Python 2.7)
 	@scripts/autobahn.sh full
 
-fuzz: prerequisites ## every fuzz target for FUZZ_SECONDS each (60)
-	@scripts/fuzz.sh
+fuzz: prerequisites ## every fuzz target for FUZZ_SECONDS each (60), from a new seed
+	@scripts/fuzz.sh explore
+
+soak: prerequisites ## what explores: the long variants of every test, new seeds, fuzz targets 10 minutes each
+	@scripts/test.sh soak
 
 clean: ## remove what was built (never data/)
 	@if command -v cargo >/dev/null; then cargo clean; else rm -rf target; fi

@@ -20,15 +20,19 @@ warn() { printf '!! %s\n' "$*" >&2; }
 # die TEXT: the end, with the reason.
 die() { warn "$*"; exit 1; }
 
-# cargo_tool NAME VERSION: installs a cargo subcommand when there is none. Built with little optimisation: the tools
-# run for seconds, and an optimised build of them takes minutes.
+# cargo_tool NAME VERSION: this version of a cargo subcommand, no other, in a folder of its own that goes before the rest
+# of the PATH: what somebody installed for other work neither serves nor is replaced. Built with little optimisation: the
+# tools run for seconds, and an optimised build of them takes minutes.
 cargo_tool() {
-    local name=$1 version=$2
-    command -v "$name" >/dev/null && return 0
-    say "installing $name $version (once)"
-    env --unset=CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
-        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false \
-        cargo install --quiet --locked "$name" --version "$version"
+    local name=$1 version=$2 root
+    root=${XDG_CACHE_HOME:-$HOME/.cache}/fanfare-tools/$name-$version
+    if [ ! -x "$root/bin/$name" ]; then
+        say "installing $name $version (once)"
+        env --unset=CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
+            CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false \
+            cargo install --quiet --locked --root "$root" "$name" --version "$version" || return 1
+    fi
+    export PATH="$root/bin:$PATH"
 }
 
 # apt_install PACKAGE…: from the system's packages, when this is a Debian and we may. 1 when it cannot be.

@@ -2,10 +2,23 @@
 # What a stranger runs: finds or installs what it needs, runs every ring of tests, ends with the counts alone on the last
 # line ("N passed, N failed"). A suite that cannot run here is named before it, loudly; it is never counted as passed.
 # Flow: each suite is a command whose output goes to the terminal and to a log; its counts are read from that log.
+#
+#   scripts/test.sh        the same inputs in every run and on every machine: seeds and numbers of examples are fixed
+#   scripts/test.sh soak   the long variants, from new seeds: FANFARE_SOAK=1 tells the tests
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
 cd "$ROOT"
+
+case ${1:-} in
+    '') fuzz=fixed autobahn=quick ;;
+    soak)
+        export FANFARE_SOAK=1 FUZZ_SECONDS=600 PROPTEST_RNG_SEED=$((RANDOM << 15 | RANDOM))
+        fuzz=explore autobahn=full
+        say "PROPTEST_RNG_SEED=$PROPTEST_RNG_SEED"
+        ;;
+    *) die "usage: scripts/test.sh [soak]" ;;
+esac
 
 services_begin
 logs=$SERVICES_DIR/logs
@@ -56,7 +69,7 @@ autobahn() {
         echo "the Autobahn suite is Python 2.7 only, and there is neither a python2.7 nor pyenv"
         return 77
     fi
-    scripts/autobahn.sh quick
+    scripts/autobahn.sh "$autobahn"
 }
 
 # Pages in a real browser: Debian's Chromium, driven by playwright-core from the package manager.
@@ -104,7 +117,7 @@ if [ -z "${TEST_KAFKA_BROKERS:-}" ]; then
 fi
 suite cargo-test rust_tests
 suite first-minute scripts/first-minute.sh
-suite fuzz scripts/fuzz.sh
+suite fuzz scripts/fuzz.sh "$fuzz"
 suite autobahn autobahn
 if [ -f tests/browser/run.mjs ]; then suite browser browser; fi
 # Whatever else judges the built binary from outside has a `run` in its folder and reads FANFARE_BIN.

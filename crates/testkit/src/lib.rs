@@ -2,7 +2,7 @@
 //!
 //! [`model`] explores the schedules of the fan-out core. [`server`] starts the real binary; [`client`] talks to it with
 //! a library nobody of the project wrote; [`raw`] and [`raw_http`] say on a socket what no library would, over [`tls`] if
-//! asked. [`postgres`] has a database for a test. Everything
+//! asked. [`postgres`] has a database for a test; [`soak`] says how long a test may take. Everything
 //! waits for conditions with a deadline, and fails by panicking: only tests call it.
 
 use std::io::Write;
@@ -22,6 +22,7 @@ pub mod raw_http;
 mod raw_stream;
 #[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
 pub mod server;
+pub mod soak;
 #[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
 pub mod tls;
 

@@ -9,6 +9,7 @@ use fanfare_core::hub::{Backpressure, FeedStart, Inbox, QueueLimits, Shard, Shar
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
 use fanfare_testkit::model::{Record, Socket, Sockets, encoders, parse, policy_of};
+use fanfare_testkit::soak;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -270,7 +271,7 @@ fn explore(conflate: bool, steps: &[Step]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: soak::pick(1500, 200_000), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn received_and_told_as_dropped_is_what_was_delivered(steps in steps()) {

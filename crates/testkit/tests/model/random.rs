@@ -2,6 +2,7 @@
 
 use fanfare_core::hub::QueueLimits;
 use fanfare_testkit::model::{Command, ConnSpec, Program, Reached, Sabotage, replay};
+use fanfare_testkit::soak;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use std::cell::RefCell;
@@ -66,11 +67,11 @@ fn program() -> impl Strategy<Value = Program> {
     )
 }
 
-/// Programs in a run; `MODEL_CASES` changes it.
-const CASES: u32 = 3000;
+/// Programs in a run, and in a soak run.
+const CASES: [u32; 2] = [3000, 400_000];
 
 fn config() -> ProptestConfig {
-    let cases = std::env::var("MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
+    let cases = soak::pick(CASES[0], CASES[1]);
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() }
 }
 
