@@ -85,6 +85,53 @@ fn each_answer_is_one_the_document_names() {
     }
 }
 
+/// Every request goes through one layer, which answers these whatever the route.
+#[test]
+fn each_operation_names_what_the_layer_answers() {
+    let server = start(&[]);
+    let openapi = document(&server, "/openapi.json");
+    for (path, methods) in declared(&openapi) {
+        for method in methods {
+            let named = &openapi["paths"][&path][method.to_lowercase()]["responses"];
+            for status in ["400", "401", "413", "414", "429", "431", "500", "503"] {
+                assert!(named.get(status).is_some(), "{method} {path}: {status} is not named");
+            }
+            assert!(method == "GET" || named.get("403").is_some(), "{method} {path}: 403 is not named");
+        }
+    }
+}
+
+/// What the layer refuses for the head alone is refused under every path, and named there.
+#[test]
+fn the_layer_s_own_answers_are_ones_the_document_names() {
+    let server = start(&[]);
+    let openapi = document(&server, "/openapi.json");
+    for (path, methods) in declared(&openapi) {
+        for method in methods {
+            let named = &openapi["paths"][&path][method.to_lowercase()]["responses"];
+            let to = |query: &str| {
+                Request::get(&(concrete(&path) + query)).method(&method).header("Content-Length", "0")
+            };
+            let long = format!("?x={}", "x".repeat(9000));
+            let requests = [
+                ("a long target", to(&long), Some(414)),
+                ("a large head", to("").header("X-Large", &"x".repeat(20_000)), Some(431)),
+                ("a bad key", to("").header("X-API-Key", "ffk_wrong"), None),
+                ("two hosts", to("").header("Host", "other.example"), Some(400)),
+                ("a foreign page", to("").header("Origin", "https://evil.example"), None),
+            ];
+            for (what, request, expected) in requests {
+                let status = request.send(server.addr()).status;
+                assert!(
+                    named.get(status.to_string()).is_some(),
+                    "{method} {path}, {what}: {status} is not named"
+                );
+                assert!(expected.is_none_or(|e| e == status), "{method} {path}, {what}: {status}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_operation_says_all_that_is_to_be_said() {
     let server = start(&[]);

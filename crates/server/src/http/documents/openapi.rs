@@ -57,7 +57,7 @@ pub(super) fn finish(mut document: Value) -> Value {
             operation["security"] = usual(path, method);
         }
         plain_integers(operation);
-        refusals::complete(path, operation);
+        refusals::complete(path, method, operation);
         examples::complete(operation, &document);
     }
     document["tags"] = used_tags(&mut paths);

@@ -1,4 +1,5 @@
-//! The refusals of the OpenAPI document: one body for all, and those that follow from what a route declares.
+//! The refusals of the OpenAPI document: one body for all, those that the layer answers under every route, and those that
+//! follow from what a route declares.
 
 use fanfare_core::model::ErrorCode;
 use serde_json::{Map, Value, json};
@@ -26,6 +27,7 @@ struct Shared {
 /// What a route declares, as far as refusals follow from it.
 struct Facts<'a> {
     path: &'a str,
+    method: &'a str,
     operation: &'a Value,
 }
 
@@ -34,41 +36,38 @@ impl Facts<'_> {
         self.operation.get("requestBody").is_some()
     }
 
-    fn has_parameters(&self) -> bool {
-        self.operation["parameters"].as_array().is_some_and(|p| !p.is_empty())
-    }
-
-    /// Whether a credential is asked for, always or where `auth.require` is on.
-    fn may_need_credential(&self) -> bool {
-        self.operation["security"].as_array().is_some_and(|s| !s.is_empty())
-    }
-
-    fn is_probe(&self) -> bool {
-        matches!(self.path, "/livez" | "/readyz")
+    /// Whether it changes something, so that a page of a foreign origin may not ask for it.
+    fn is_mutating(&self) -> bool {
+        !matches!(self.method, "get" | "head" | "options" | "trace")
     }
 }
 
-const SHARED: [Shared; 7] = [
+/// Any operation: the layer that every request goes through answers so, whatever the route.
+fn always(_: &Facts<'_>) -> bool {
+    true
+}
+
+const SHARED: [Shared; 11] = [
     Shared {
         status: 400,
         name: "BadRequest",
         code: "invalid_field",
         what: "A parameter, a header or the body is wrong; `errors` names what",
-        when: |f| f.has_body() || f.has_parameters(),
+        when: always,
     },
     Shared {
         status: 401,
         name: "Unauthorized",
         code: "unauthorized",
-        what: "A credential is missing or not valid",
-        when: |f| f.may_need_credential(),
+        what: "A credential is missing, or one that was sent along is not valid",
+        when: always,
     },
     Shared {
         status: 403,
         name: "Forbidden",
         code: "forbidden",
-        what: "The caller is no administrator",
-        when: |f| f.path.starts_with("/admin/"),
+        what: "The caller may not do this: it is no administrator, or a page of an origin that is not allowed",
+        when: |f| f.is_mutating() || f.path.starts_with("/admin/"),
     },
     Shared {
         status: 408,
@@ -82,7 +81,14 @@ const SHARED: [Shared; 7] = [
         name: "ContentTooLarge",
         code: "message_too_large",
         what: "The body is larger than the limit of this route",
-        when: |f| f.has_body(),
+        when: always,
+    },
+    Shared {
+        status: 414,
+        name: "UriTooLong",
+        code: "invalid_field",
+        what: "The request's target is longer than 8 KiB",
+        when: always,
     },
     Shared {
         status: 415,
@@ -92,11 +98,32 @@ const SHARED: [Shared; 7] = [
         when: |f| f.has_body(),
     },
     Shared {
+        status: 429,
+        name: "TooManyRequests",
+        code: "rate_limited",
+        what: "The caller or its address is over a limit; Retry-After says when to come back",
+        when: always,
+    },
+    Shared {
+        status: 431,
+        name: "HeaderFieldsTooLarge",
+        code: "invalid_field",
+        what: "The request's head has too many fields or bytes",
+        when: always,
+    },
+    Shared {
+        status: 500,
+        name: "Internal",
+        code: "internal",
+        what: "The server failed; its log has the details under the request's id",
+        when: always,
+    },
+    Shared {
         status: 503,
         name: "Unavailable",
         code: "server_shutdown",
         what: "The server is full, shutting down, or lacks a component it needs; Retry-After says when to come back",
-        when: |f| !f.is_probe(),
+        when: always,
     },
 ];
 
@@ -109,8 +136,8 @@ pub(super) fn shared() -> Value {
 }
 
 /// Gives a route's own refusals their body and adds those that follow from what it declares.
-pub(super) fn complete(path: &str, operation: &mut Value) {
-    let facts = Facts { path, operation };
+pub(super) fn complete(path: &str, method: &str, operation: &mut Value) {
+    let facts = Facts { path, method, operation };
     let following: Vec<_> = SHARED.iter().filter(|s| (s.when)(&facts)).collect();
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for (status, response) in responses.iter_mut() {
