@@ -56,6 +56,7 @@ step "documentation" documentation
 step "dependencies: licences, bans, sources" supply_chain
 step "dependencies: advisories" advisories
 step "dependency directions" scripts/check-arrows.sh
+step "JSON of strangers" scripts/check-json.sh
 step "texts" scripts/check-text.sh
 step "shell scripts" shell_scripts
 

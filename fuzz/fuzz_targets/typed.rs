@@ -10,9 +10,9 @@ use fanfare_dialects::jsonrpc::{
     self, Fault, FaultKind, Incoming, JsonRpc, MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH,
 };
 use fanfare_dialects::typed::{self, RequestId, Typed};
+use fanfare_json::Raw;
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -24,11 +24,12 @@ const MAX_KEY_BYTES: usize = 128;
 const MAX_CLIENT_ID_BYTES: usize = 255;
 
 /// The members of an object of raw values, the last of each name.
-type Object<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+type Object<'a> = HashMap<Cow<'a, str>, Raw<'a>>;
 
 fuzz_target!(|data: &[u8]| {
     // The codec hands on UTF-8 only.
     let Ok(text) = std::str::from_utf8(data) else { return };
+    assert_eq!(fanfare_json::value(text).is_ok(), is_json(text), "{text:?}");
     typed_frame(text);
     publish_body(text);
     requests(text);
@@ -40,7 +41,15 @@ fn is_json(text: &str) -> bool {
 }
 
 fn object(text: &str) -> Option<Object<'_>> {
-    serde_json::from_str(text).ok()
+    let mut members = Object::new();
+    let all = fanfare_json::members(text, |name, value| {
+        members.insert(name, Raw::new(value)?);
+        Ok::<(), fanfare_json::Malformed>(())
+    });
+    // The scanner's judge is another parser.
+    assert_eq!(all.is_ok(), serde_json::from_str::<HashMap<String, IgnoredAny>>(text).is_ok(), "{text:?}");
+    all.ok()?.expect("a member's value is JSON by itself");
+    Some(members)
 }
 
 fn assert_inside(whole: &str, part: &str) {
@@ -54,8 +63,11 @@ fn typed_frame(text: &str) {
         assert_inside(text, id.0);
         // What the client reads as an id is one; its own member says the same.
         assert_eq!(object(text).expect("an id was found in it")["request_id"].get(), id.0);
-        let (as_text, digits) = (serde_json::from_str::<String>(id.0), id.0.trim_start_matches('-'));
-        assert!(as_text.is_ok_and(|s| s.len() <= MAX_ID_BYTES) || digits.bytes().all(|b| b.is_ascii_digit()));
+        let as_text = serde_json::from_str::<String>(id.0);
+        // `5.0` and `1e1` are integers; one of many digits rounds to a float without a fraction.
+        let is_integer = serde_json::from_str::<f64>(id.0).is_ok_and(|n| n.fract() == 0.0);
+        let digits = id.0.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit());
+        assert!(as_text.is_ok_and(|s| s.len() <= MAX_ID_BYTES) || is_integer || digits, "{text:?}");
     }
     match &request.command {
         Err(refusal) => refused(text, refusal, request.id),
@@ -173,10 +185,10 @@ fn answers(text: &str, fault: Fault<'_>) {
     responds(&out, fault.id);
 }
 
-fn responds(response: &[u8], id: Option<&RawValue>) {
+fn responds(response: &[u8], id: Option<Raw<'_>>) {
     let response = std::str::from_utf8(response).expect("a text is UTF-8");
     let members = object(response).expect("a response is an object");
-    assert_eq!(members["id"].get(), id.map_or("null", RawValue::get));
+    assert_eq!(members["id"].get(), id.map_or("null", Raw::get));
 }
 
 /// A request that was accepted says the same when it is written anew from its parts.
@@ -190,7 +202,7 @@ fn runs(text: &str, request: &jsonrpc::Request<'_>) {
     }
     again.push('}');
     let Incoming::One(Ok(twin)) = jsonrpc::parse(&again, MAX_BATCH) else { panic!("{again:?}") };
-    let raw = |part: Option<&RawValue>| part.map(|p| p.get().to_owned());
+    let raw = |part: Option<Raw<'_>>| part.map(|p| p.get().to_owned());
     assert_eq!(
         (&twin.method, raw(twin.params), raw(twin.id)),
         (&request.method, raw(request.params), raw(request.id))
@@ -208,7 +220,10 @@ fn first_frame(text: &str) {
         return; // answered as what it is in either dialect
     }
     let has_member = |text: &str| object(text).is_some_and(|members| members.contains_key("jsonrpc"));
-    let first =
-        serde_json::from_str::<Vec<&RawValue>>(text).ok().and_then(|all| all.first().map(|v| v.get()));
+    let mut first = None;
+    let _ = fanfare_json::elements(text, |element| {
+        first = first.or(Some(element));
+        Ok::<(), ()>(())
+    });
     assert_eq!(typed::is_jsonrpc(text), has_member(first.unwrap_or(text)), "{text:?}");
 }

@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use fanfare_json::RawBuf;
 use futures_util::Stream;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -121,7 +121,7 @@ impl Client {
     pub async fn publish(
         &self,
         topic: &str,
-        payload: Box<RawValue>,
+        payload: RawBuf,
         options: PublishOptions,
     ) -> Result<Published, Error> {
         let topic = topic.to_owned();
@@ -151,7 +151,7 @@ impl Client {
             answer.await.map_err(|_| self.ended())?
         };
         let text = timeout(self.request_timeout, exchange).await.map_err(|_| Error::Timeout)??;
-        serde_json::from_str(&text).map_err(|e| Error::Protocol(e.to_string()))
+        fanfare_json::from_str(&text).map_err(|e| Error::Protocol(e.to_string()))
     }
 
     fn ended(&self) -> Error {

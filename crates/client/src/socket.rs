@@ -79,11 +79,11 @@ async fn welcome(socket: &mut Socket) -> Result<Welcome, Refusal> {
 
 fn parse_welcome(text: &str) -> Result<Welcome, Refusal> {
     let unexpected = |what: String| Refusal::new(Error::Protocol(what), Retry::Never);
-    let head: Head<'_> = serde_json::from_str(text).map_err(|e| unexpected(e.to_string()))?;
+    let head: Head<'_> = fanfare_json::from_str(text).map_err(|e| unexpected(e.to_string()))?;
     match head.kind.as_ref() {
-        "welcome" => serde_json::from_str(text).map_err(|e| unexpected(e.to_string())),
+        "welcome" => fanfare_json::from_str(text).map_err(|e| unexpected(e.to_string())),
         "error" => {
-            let error: ServerError = serde_json::from_str(text).map_err(|e| unexpected(e.to_string()))?;
+            let error: ServerError = fanfare_json::from_str(text).map_err(|e| unexpected(e.to_string()))?;
             Err(Refusal::new(Error::Server(error), Retry::Later))
         }
         other => Err(unexpected(format!("{other} before the welcome"))),

@@ -2,8 +2,8 @@
 //!
 //! Unknown fields and unknown frame types are let through, so that an older client keeps working with a newer server.
 
+use fanfare_json::{Raw, RawBuf};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 /// A place in a topic's history: everything up to and including `offset` has been seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub struct Event {
     /// Its place in the topic's order.
     pub offset: u64,
     /// The publisher's JSON, byte for byte.
-    pub payload: Box<RawValue>,
+    pub payload: RawBuf,
     /// The publisher.
     #[serde(default)]
     pub client_id: Option<String>,
@@ -149,7 +149,7 @@ pub(crate) struct Head<'a> {
     #[serde(borrow, rename = "type")]
     pub(crate) kind: std::borrow::Cow<'a, str>,
     #[serde(borrow, default)]
-    request_id: Option<&'a RawValue>,
+    request_id: Option<Raw<'a>>,
 }
 
 impl Head<'_> {
@@ -176,7 +176,7 @@ pub(crate) enum Request<'a> {
     Publish {
         request_id: u64,
         topic: &'a str,
-        payload: &'a RawValue,
+        payload: Raw<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         idempotency_key: Option<&'a str>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     fn text(request: &Request<'_>) -> String {
-        serde_json::to_string(request).unwrap()
+        fanfare_json::to_string(request).unwrap()
     }
 
     #[test]
@@ -202,12 +202,12 @@ mod tests {
             text(&Request::Subscribe { request_id: 1, topic: "t", since: Some(&since) }),
             r#"{"type":"subscribe","request_id":1,"topic":"t","since":{"epoch":"e","offset":7}}"#
         );
-        let payload = RawValue::from_string(r#"{"b":1, "a":1.0}"#.into()).unwrap();
+        let payload = RawBuf::new(r#"{"b":1, "a":1.0}"#).unwrap();
         assert_eq!(
             text(&Request::Publish {
                 request_id: 2,
                 topic: "t",
-                payload: &payload,
+                payload: payload.as_raw(),
                 idempotency_key: None,
                 exclude_self: true
             }),
@@ -219,15 +219,15 @@ mod tests {
     #[test]
     fn an_event_keeps_its_payload_byte_for_byte() {
         let frame = r#"{"type":"event","topic":"t","id":"i","offset":18,"payload":{"b":1, "a":1.0},"timestamp":"x","new":1}"#;
-        let event: Event = serde_json::from_str(frame).unwrap();
+        let event: Event = fanfare_json::from_str(frame).unwrap();
         assert_eq!((event.payload.get(), event.offset), (r#"{"b":1, "a":1.0}"#, 18));
     }
 
     #[test]
     fn foreign_request_ids_answer_nothing() {
-        let head: Head<'_> = serde_json::from_str(r#"{"request_id":"7","type":"ack"}"#).unwrap();
+        let head: Head<'_> = fanfare_json::from_str(r#"{"request_id":"7","type":"ack"}"#).unwrap();
         assert_eq!((head.kind.as_ref(), head.answers()), ("ack", None));
-        let head: Head<'_> = serde_json::from_str(r#"{"type":"pong","request_id":7}"#).unwrap();
+        let head: Head<'_> = fanfare_json::from_str(r#"{"type":"pong","request_id":7}"#).unwrap();
         assert_eq!(head.answers(), Some(7));
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use fake::{Fake, Peer, welcome};
 use fanfare_client::{Client, Error, Notice, Notices, Options, Position, PublishOptions};
+use fanfare_json::RawBuf;
 use serde_json::json;
-use serde_json::value::RawValue;
 
 /// Longer than anything here takes; a test that hits it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,8 +32,8 @@ async fn connected(fake: &Fake) -> (Client, Notices, Peer) {
     (client, notices, peer)
 }
 
-fn json_text(value: &serde_json::Value) -> Box<RawValue> {
-    RawValue::from_string(value.to_string()).unwrap()
+fn json_text(value: &serde_json::Value) -> RawBuf {
+    RawBuf::new(value.to_string()).unwrap()
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ fn member<'a, T: Deserialize<'a>>(
     field: &'static str,
     why: &'static str,
 ) -> Result<Option<T>, Refusal> {
-    raw.map(serde_json::from_str).transpose().map_err(|_| invalid(field, why))
+    raw.map(fanfare_json::from_str).transpose().map_err(|_| invalid(field, why))
 }
 
 fn list(

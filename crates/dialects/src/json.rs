@@ -46,9 +46,8 @@ pub fn write_u64(out: &mut Vec<u8>, mut value: u64) {
 
 /// Whether a valid JSON text nests deeper than `max` levels.
 pub fn is_deeper_than(text: &str, max: usize) -> bool {
-    let opens = text.bytes().filter(|b| matches!(b, b'[' | b'{')).count();
-    if opens <= max {
-        return false; // the usual case, one vectorised pass
+    if !text.starts_with(['{', '[']) || crate::scan::brackets(text) <= max {
+        return false; // the usual case, one vectorised pass at most
     }
     crate::scan::facts(text).depth > max
 }

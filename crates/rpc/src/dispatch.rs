@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::pending::{Pending, PendingCall};
 use crate::registry::Registry;
 use fanfare_dialects::jsonrpc::{self, Fault, Incoming, Request};
-use serde_json::value::RawValue;
+use fanfare_json::Raw;
 use std::time::Instant;
 
 /// What became of a text.
@@ -97,7 +97,7 @@ fn run(registry: &Registry, caller: &mut dyn Caller, request: &Request<'_>, out:
     };
     let started = registry.observer().map(|_| Instant::now());
     jsonrpc::open_result(out, request.id);
-    let ran = entry.run(caller, request.params.map(RawValue::get), out);
+    let ran = entry.run(caller, request.params.map(Raw::get), out);
     if let (Some(observer), Some(started), false) =
         (registry.observer(), started, matches!(ran, Ok(Ran::Later(_))))
     {
@@ -127,7 +127,7 @@ fn pending(
     call: Later,
 ) -> PendingCall {
     PendingCall {
-        id: request.id.map(ToOwned::to_owned),
+        id: request.id.map(Raw::to_buf),
         entry: entry.clone(),
         observer: registry.observer().cloned(),
         call,
@@ -135,7 +135,7 @@ fn pending(
 }
 
 /// A notification gets no answer, whatever is wrong with it.
-fn refuse(out: &mut Vec<u8>, mark: usize, id: Option<&RawValue>, failure: &Failure) -> Part {
+fn refuse(out: &mut Vec<u8>, mark: usize, id: Option<Raw<'_>>, failure: &Failure) -> Part {
     out.truncate(mark);
     if id.is_none() {
         return Part::Silent;

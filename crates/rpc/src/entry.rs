@@ -5,7 +5,7 @@ use crate::caller::{Caller, Who};
 use crate::failure::{Failure, internal};
 use crate::method::{AsyncMethod, Either, EitherMethod, Example, Method, Positional};
 use crate::panics::{Caught, guard};
-use crate::params::ParamSpec;
+use crate::params::{Bound, ParamSpec};
 use crate::schema::{STRICT, SchemaError, Scope, Shape, Violation, published, schema_of};
 use fanfare_core::model::{ErrorCode, Refusal};
 use serde::Serialize;
@@ -31,7 +31,7 @@ pub(crate) enum Error {
     Refused(Refusal),
     Params(Box<Violation>),
     /// The schema let something pass that the type does not take, or the result cannot be written.
-    Types(serde_json::Error),
+    Types(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<Refusal> for Error {
@@ -46,21 +46,27 @@ impl From<Violation> for Error {
     }
 }
 
+impl From<fanfare_json::Error> for Error {
+    fn from(error: fanfare_json::Error) -> Self {
+        Self::Types(error.into())
+    }
+}
+
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
-        Self::Types(error)
+        Self::Types(error.into())
     }
 }
 
 trait Handler: Send + Sync {
-    fn run(&self, caller: &mut dyn Caller, params: &str, out: &mut Vec<u8>) -> Result<Ran, Error>;
+    fn run(&self, caller: &mut dyn Caller, params: &Bound<'_>, out: &mut Vec<u8>) -> Result<Ran, Error>;
 }
 
 struct Ready<M>(M);
 
 impl<M: Method> Handler for Ready<M> {
-    fn run(&self, caller: &mut dyn Caller, params: &str, out: &mut Vec<u8>) -> Result<Ran, Error> {
-        let params = serde_json::from_str(params)?;
+    fn run(&self, caller: &mut dyn Caller, params: &Bound<'_>, out: &mut Vec<u8>) -> Result<Ran, Error> {
+        let params = params.read()?;
         M::validate(&params)?;
         let result = self.0.call(caller, params)?;
         write(out, &result)?;
@@ -71,8 +77,8 @@ impl<M: Method> Handler for Ready<M> {
 struct Waiting<M>(Arc<M>);
 
 impl<M: AsyncMethod> Handler for Waiting<M> {
-    fn run(&self, caller: &mut dyn Caller, params: &str, _: &mut Vec<u8>) -> Result<Ran, Error> {
-        let params = serde_json::from_str(params)?;
+    fn run(&self, caller: &mut dyn Caller, params: &Bound<'_>, _: &mut Vec<u8>) -> Result<Ran, Error> {
+        let params = params.read()?;
         M::validate(&params)?;
         let call = self.0.clone().call(Who::from(caller.identity()), params);
         Ok(Ran::Later(Box::pin(async move {
@@ -87,8 +93,8 @@ impl<M: AsyncMethod> Handler for Waiting<M> {
 struct EitherWay<M>(M);
 
 impl<M: EitherMethod> Handler for EitherWay<M> {
-    fn run(&self, caller: &mut dyn Caller, params: &str, out: &mut Vec<u8>) -> Result<Ran, Error> {
-        match self.0.call(caller, serde_json::from_str(params)?)? {
+    fn run(&self, caller: &mut dyn Caller, params: &Bound<'_>, out: &mut Vec<u8>) -> Result<Ran, Error> {
+        match self.0.call(caller, params.read()?)? {
             Either::Now(result) => {
                 write(out, &result)?;
                 Ok(Ran::Done)
@@ -104,7 +110,7 @@ impl<M: EitherMethod> Handler for EitherWay<M> {
 }
 
 fn write(out: &mut Vec<u8>, result: &impl Serialize) -> Result<(), Error> {
-    Ok(serde_json::to_writer(out, result)?)
+    Ok(fanfare_json::to_writer(out, result)?)
 }
 
 /// A registered method.

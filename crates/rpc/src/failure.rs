@@ -3,7 +3,7 @@
 use crate::schema::Violation;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_dialects::jsonrpc::{self, Fault, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, PARSE_ERROR};
-use serde_json::value::RawValue;
+use fanfare_json::Raw;
 use std::fmt::Write as _;
 
 /// Why a call has no result.
@@ -52,7 +52,7 @@ impl Failure {
     }
 
     /// Appends the response object.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, id: Option<&RawValue>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, id: Option<Raw<'_>>) {
         match self {
             Self::Parse => jsonrpc::fault(out, Fault::PARSE),
             Self::UnknownMethod => jsonrpc::error(out, id, METHOD_NOT_FOUND, None),

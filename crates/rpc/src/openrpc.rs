@@ -8,9 +8,9 @@ use crate::methods::NoParams;
 use crate::registry::Documents;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_dialects::jsonrpc::{INTERNAL_ERROR, INVALID_PARAMS};
+use fanfare_json::RawBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -20,7 +20,7 @@ pub(crate) struct Discover(pub Arc<OnceLock<Documents>>);
 
 /// The document as it is.
 #[derive(Serialize)]
-pub(crate) struct Document(Option<Box<RawValue>>);
+pub(crate) struct Document(Option<RawBuf>);
 
 impl JsonSchema for Document {
     fn schema_name() -> Cow<'static, str> {
@@ -53,7 +53,7 @@ impl Method for Discover {
 }
 
 /// The document of these methods.
-pub(crate) fn document(version: &str, entries: &[&Entry]) -> Box<RawValue> {
+pub(crate) fn document(version: &str, entries: &[&Entry]) -> RawBuf {
     let document = json!({
         "openrpc": "1.4.0",
         "info": {
@@ -65,7 +65,7 @@ pub(crate) fn document(version: &str, entries: &[&Entry]) -> Box<RawValue> {
         "methods": entries.iter().map(|e| method(e)).collect::<Vec<_>>(),
         "components": { "errors": errors() },
     });
-    to_raw_value(&document).unwrap_or_default()
+    RawBuf::new(document.to_string()).unwrap_or_default()
 }
 
 fn method(entry: &Entry) -> Value {

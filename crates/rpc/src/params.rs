@@ -21,6 +21,19 @@ pub(crate) struct ParamSpec {
     has_opaque: bool,
 }
 
+/// Params that fit: an object, and which of its members are values though they are `null`.
+pub(crate) struct Bound<'a> {
+    json: Cow<'a, str>,
+    spec: &'a ParamSpec,
+}
+
+impl Bound<'_> {
+    /// The params as their type.
+    pub(crate) fn read<'p, T: serde::Deserialize<'p>>(&'p self) -> Result<T, fanfare_json::Error> {
+        fanfare_json::from_str_keeping(&self.json, &|name| self.spec.keeps_null(name))
+    }
+}
+
 impl ParamSpec {
     /// For an object's shape that lists all its members; else what is wrong with it.
     pub(crate) fn new(shape: Shape, positional: Positional, strict: bool) -> Result<Self, &'static str> {
@@ -43,8 +56,17 @@ impl ParamSpec {
         }
     }
 
+    /// Whether a member that is `null` is a value: where it is required, and where it is not interpreted.
+    fn keeps_null(&self, name: &str) -> bool {
+        self.fields().iter().any(|f| f.name == name && (f.required || f.opaque))
+    }
+
     /// The params as an object that fits.
-    pub(crate) fn bind<'a>(&self, sent: Option<&'a str>) -> Result<Cow<'a, str>, Failure> {
+    pub(crate) fn bind<'a>(&'a self, sent: Option<&'a str>) -> Result<Bound<'a>, Failure> {
+        Ok(Bound { json: self.named_and_checked(sent)?, spec: self })
+    }
+
+    fn named_and_checked<'a>(&self, sent: Option<&'a str>) -> Result<Cow<'a, str>, Failure> {
         let sent = sent.unwrap_or("{}");
         if !is_flat_and_plain(sent, OUTER) {
             self.judge_text(sent)?;

@@ -6,8 +6,8 @@ use crate::failure::Failure;
 use crate::registry::Observer;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_dialects::jsonrpc;
+use fanfare_json::RawBuf;
 use futures_util::future::join_all;
-use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -22,7 +22,7 @@ pub struct Pending {
 
 /// One call that waits.
 pub(crate) struct PendingCall {
-    pub id: Option<Box<RawValue>>,
+    pub id: Option<RawBuf>,
     pub entry: Arc<Entry>,
     pub observer: Option<Arc<dyn Observer>>,
     pub call: Later,
@@ -82,14 +82,15 @@ impl PendingCall {
             observer.ended(self.entry.name, started.elapsed(), result.as_ref().err().map(Failure::number));
         }
         let id = self.id?;
+        let id = Some(id.as_raw());
         let mut out = Vec::new();
         match result {
             Ok(json) => {
-                jsonrpc::open_result(&mut out, Some(&id));
+                jsonrpc::open_result(&mut out, id);
                 out.extend_from_slice(&json);
                 jsonrpc::close_result(&mut out);
             }
-            Err(failure) => failure.encode(&mut out, Some(&id)),
+            Err(failure) => failure.encode(&mut out, id),
         }
         Some(out)
     }

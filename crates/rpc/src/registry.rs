@@ -7,7 +7,7 @@ use crate::method::{AsyncMethod, EitherMethod, Method};
 use crate::openrpc;
 use crate::schema::SchemaError;
 use fanfare_core::model::{ErrorCode, Refusal};
-use serde_json::value::RawValue;
+use fanfare_json::{Raw, RawBuf};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub struct Registry {
 /// What is told about the methods, made once from all of them.
 pub(crate) struct Documents {
     /// The OpenRPC document.
-    pub openrpc: Box<RawValue>,
+    pub openrpc: RawBuf,
     /// The answer of `server.list_commands`.
     pub commands: Vec<CommandRow>,
 }
@@ -106,7 +106,7 @@ impl Registry {
         &self,
         command: &str,
         caller: &mut dyn Caller,
-        params: Option<&RawValue>,
+        params: Option<Raw<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let unknown =
@@ -114,7 +114,7 @@ impl Registry {
         let method = format!("server.{}", if command == "server_info" { "info" } else { command });
         let entry =
             self.entry(&method).filter(|e| command_name(e.name) == Some(command)).ok_or_else(unknown)?;
-        match entry.run(caller, params.map(RawValue::get), out) {
+        match entry.run(caller, params.map(Raw::get), out) {
             Ok(Ran::Done) => Ok(()),
             // Commands answer in order and at once; one that waits is a method only.
             Ok(Ran::Later(_)) => Err(unknown()),
@@ -130,10 +130,10 @@ impl Registry {
         &self,
         method: &str,
         caller: &mut dyn Caller,
-        params: Option<&RawValue>,
+        params: Option<Raw<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        match self.entry(method).ok_or(Failure::UnknownMethod)?.run(caller, params.map(RawValue::get), out)? {
+        match self.entry(method).ok_or(Failure::UnknownMethod)?.run(caller, params.map(Raw::get), out)? {
             Ran::Done => Ok(()),
             Ran::Later(_) => Err(Failure::UnknownMethod),
         }

@@ -203,10 +203,10 @@ fn server_commands_are_the_same_methods() {
     let registry = registry();
     let mut caller = Fake::default();
     let mut run = |command: &str, params: Option<&str>| {
-        let params = params.map(|p| serde_json::from_str::<Box<serde_json::value::RawValue>>(p).unwrap());
+        let params = params.map(|p| fanfare_json::Raw::new(p).unwrap());
         let mut out = vec![];
         registry
-            .server_command(command, &mut caller, params.as_deref(), &mut out)
+            .server_command(command, &mut caller, params, &mut out)
             .map(|()| String::from_utf8(out).unwrap())
     };
     assert_eq!(run("user_count", None).unwrap(), r#"{"count":1}"#);

@@ -315,8 +315,9 @@ fn numbers_at_the_edges() {
     for (n, constraint) in [
         ("9007199254740993", "max=9007199254740992"),
         ("-9007199254740993", "min=-9007199254740992"),
-        ("1e3", "type=integer"),
-        ("-0", "type=integer"),
+        ("1e30", "max=9007199254740992"),
+        ("0.5", "type=integer"),
+        ("1e-1", "type=integer"),
         ("123456789012345678901234567890123456789012345678901234567890", "max=9007199254740992"),
         ("-123456789012345678901234567890123456789012345678901234567890", "min=-9007199254740992"),
     ] {
@@ -326,8 +327,106 @@ fn numbers_at_the_edges() {
             "{n}"
         );
     }
+    for (n, difference) in [("1e3", 1000), ("-0", 0), ("5.0", 5), ("50e-1", 5), ("-2.50e1", -25)] {
+        assert_eq!(value(&registry, &request("subtract", &format!("[{n},0]")))["result"], difference, "{n}");
+    }
     let limit = error(&registry, "topic.history", r#"{"topic":"t","after":18446744073709551616}"#);
     assert_eq!(limit["data"]["constraint"], "max=18446744073709551615");
+}
+
+/// The params of every method with their published schemas, and the example of the method.
+fn all_params(registry: &fanfare_rpc::Registry) -> Vec<(String, Value, serde_json::Map<String, Value>)> {
+    let document: Value = serde_json::from_str(registry.openrpc_document()).unwrap_or_default();
+    let mut all = vec![];
+    for method in document["methods"].as_array().into_iter().flatten() {
+        let given = method["examples"][0]["params"].as_array().into_iter().flatten();
+        let given =
+            given.map(|p| (p["name"].as_str().unwrap_or_default().to_owned(), p["value"].clone())).collect();
+        for param in method["params"].as_array().into_iter().flatten() {
+            all.push((
+                method["name"].as_str().unwrap_or_default().to_owned(),
+                param.clone(),
+                serde_json::Map::clone(&given),
+            ));
+        }
+    }
+    all
+}
+
+/// `protocol.md` 3: `null` for an optional param means absent, by name and by position, and the documents say so.
+#[test]
+fn null_for_an_optional_param_is_absent_in_every_method() {
+    let registry = registry();
+    let mut seen = 0;
+    for (method, param, mut params) in all_params(&registry) {
+        let name = param["name"].as_str().unwrap();
+        let is_payload = method == "topic.publish" && ["payload", "message"].contains(&name);
+        if param["required"] == true || is_payload || method == "test.sleep" {
+            continue;
+        }
+        let schema = &param["schema"];
+        let is_null = |v: &Value| v == "null" || v["type"] == "null";
+        let allows = |list: &Value| list.as_array().is_some_and(|all| all.iter().any(is_null));
+        assert!(allows(&schema["type"]) || allows(&schema["anyOf"]), "{method} {name}: {schema}");
+        params.remove(name);
+        let without = value(&registry, &request(&method, &json!(params).to_string()));
+        params.insert(name.into(), Value::Null);
+        let with = value(&registry, &request(&method, &json!(params).to_string()));
+        assert_eq!(with, without, "{method} {name}");
+        seen += 1;
+    }
+    assert!(seen > 12, "{seen}");
+}
+
+/// `protocol.md` 3: a number without a fraction is an integer however it is written.
+#[test]
+fn integers_are_taken_however_written_in_every_method() {
+    let registry = registry();
+    let mut seen = 0;
+    for (method, param, mut params) in all_params(&registry) {
+        let name = param["name"].as_str().unwrap();
+        let kind = &param["schema"]["type"];
+        if !(kind == "integer" || kind.as_array().is_some_and(|all| all.contains(&json!("integer"))))
+            || method == "test.sleep"
+        {
+            continue;
+        }
+        params.insert(name.into(), json!("PLACE"));
+        let with =
+            |n: &str| value(&registry, &request(&method, &json!(params).to_string().replace("\"PLACE\"", n)));
+        for other in ["10.0", "1e1", "100e-1", "1.0E+1"] {
+            assert_eq!(with(other), with("10"), "{method} {name} {other}");
+        }
+        assert_eq!(with("10.5")["error"]["data"]["constraint"], "type=integer", "{method} {name}");
+        seen += 1;
+    }
+    assert!(seen >= 6, "{seen}");
+    let since =
+        |offset: &str| format!(r#"{{"topic":"t","since":{{"epoch":"00000000000003e8","offset":{offset}}}}}"#);
+    let subscribe = |offset: &str| value(&registry, &request("topic.subscribe", &since(offset)));
+    assert_eq!(subscribe("1e1"), subscribe("10"));
+    assert!(subscribe("1e1")["result"].is_object());
+}
+
+/// Issue 10, entry 1: a name that a parser gives a meaning is a name like any other.
+#[test]
+fn no_member_has_a_magic_name() {
+    let registry = registry();
+    let magic = r#"{"$serde_json::private::RawValue":"\"inj\""}"#;
+    for (method, params, field) in [
+        ("topic.subscribe", format!(r#"{{"topic":{magic}}}"#), "topic"),
+        ("topic.publish", format!(r#"{{"topic":{magic},"payload":1}}"#), "topic"),
+        ("session.authenticate", format!(r#"{{"token":{magic}}}"#), "token"),
+        ("feed.subscribe", format!(r#"{{"channel":{magic}}}"#), "channel"),
+    ] {
+        assert_eq!(error(&registry, method, &params)["data"]["field"], field, "{params}");
+    }
+    let echo = value(&registry, &request("server.echo", &format!(r#"{{"message":{magic}}}"#)));
+    assert_eq!(echo["result"]["message"]["$serde_json::private::RawValue"], "\"inj\"");
+    let payload = format!(r#"{{"topic":"t","payload":{magic}}}"#);
+    let mut caller = Fake::default();
+    ask_as(&mut caller, &registry, &request("topic.publish", &payload)).unwrap();
+    assert_eq!(caller.published, [magic]);
 }
 
 #[test]

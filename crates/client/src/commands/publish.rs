@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use serde_json::value::RawValue;
+use fanfare_json::{Malformed, RawBuf};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{ServerArgs, failed, topics};
@@ -62,11 +62,8 @@ async fn send(client: &Client, topic: &str, text: String) -> Result<(), String> 
 }
 
 /// The text itself where it is JSON, else a JSON string of it.
-fn payload(text: String) -> serde_json::Result<Box<RawValue>> {
-    match RawValue::from_string(text.clone()) {
-        Ok(json) => Ok(json),
-        Err(_) => RawValue::from_string(serde_json::to_string(&text)?),
-    }
+fn payload(text: String) -> Result<RawBuf, Malformed> {
+    RawBuf::new(&*text).or_else(|_| RawBuf::new(serde_json::Value::from(text).to_string()))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::wire::{Event, Head, Info, Published, Subscribed};
 impl Driver {
     /// Sorts a frame of the server: a reply, or a notice.
     pub(super) fn receive(&mut self, text: &str) {
-        let Ok(head) = serde_json::from_str::<Head<'_>>(text) else {
+        let Ok(head) = fanfare_json::from_str::<Head<'_>>(text) else {
             self.waiting.push_back(Notice::Frame(text.to_owned()));
             return;
         };
@@ -21,9 +21,9 @@ impl Driver {
             return self.settle(pending, &head.kind, text);
         }
         let notice = match head.kind.as_ref() {
-            "event" => serde_json::from_str::<Event>(text).ok().map(|event| self.event(event, text)),
-            "info" => serde_json::from_str::<Info>(text).ok().map(|info| self.info(info, text)),
-            "error" => serde_json::from_str(text).ok().map(Notice::Error),
+            "event" => fanfare_json::from_str::<Event>(text).ok().map(|event| self.event(event, text)),
+            "info" => fanfare_json::from_str::<Info>(text).ok().map(|info| self.info(info, text)),
+            "error" => fanfare_json::from_str(text).ok().map(Notice::Error),
             _ => None,
         };
         self.waiting.push_back(notice.unwrap_or_else(|| Notice::Frame(text.to_owned())));
@@ -54,7 +54,7 @@ impl Driver {
     /// Gives a reply to whoever asked and takes over what it says about subscriptions.
     fn settle(&mut self, pending: Pending, kind: &str, text: &str) {
         if kind == "error" {
-            let error: ServerError = serde_json::from_str(text).unwrap_or_else(|e| ServerError {
+            let error: ServerError = fanfare_json::from_str(text).unwrap_or_else(|e| ServerError {
                 code: "INTERNAL".into(),
                 message: format!("unreadable error frame: {e}"),
                 field: None,
@@ -70,12 +70,12 @@ impl Driver {
         }
         match pending.effect {
             Effect::Subscribe { topic, since } => {
-                if let Ok(ack) = serde_json::from_str::<Subscribed>(text) {
+                if let Ok(ack) = fanfare_json::from_str::<Subscribed>(text) {
                     self.subscriptions.acked(&topic, since, &ack);
                 }
             }
             Effect::Resubscribe { topic, since } => {
-                if let Ok(ack) = serde_json::from_str::<Subscribed>(text) {
+                if let Ok(ack) = fanfare_json::from_str::<Subscribed>(text) {
                     self.subscriptions.acked(&topic, Some(since), &ack);
                     let recovered = ack.recovered == Some(true);
                     self.waiting.push_back(Notice::Resubscribed { topic, recovered });
@@ -83,7 +83,7 @@ impl Driver {
             }
             Effect::Unsubscribe { topic } => self.subscriptions.remove(&topic),
             Effect::PublishSilently { topic } => {
-                if let Ok(ack) = serde_json::from_str::<Published>(text) {
+                if let Ok(ack) = fanfare_json::from_str::<Published>(text) {
                     self.subscriptions.published_silently(&topic, ack.offset);
                 }
             }

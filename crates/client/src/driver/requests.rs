@@ -1,6 +1,6 @@
 //! Requests from their acceptance to their reply, over as many connections as that takes.
 
-use serde_json::value::RawValue;
+use fanfare_json::RawBuf;
 
 use super::Driver;
 use crate::client::Reply;
@@ -13,7 +13,7 @@ use crate::wire::{Position, Request};
 pub(crate) enum Command {
     Subscribe { topic: String, since: Option<Position>, reply: Reply },
     Unsubscribe { topic: String, reply: Reply },
-    Publish { topic: String, payload: Box<RawValue>, options: PublishOptions, reply: Reply },
+    Publish { topic: String, payload: RawBuf, options: PublishOptions, reply: Reply },
     Ping { reply: Reply },
     Close,
 }
@@ -61,7 +61,7 @@ impl Driver {
                 let request = Request::Publish {
                     request_id,
                     topic: topic_name,
-                    payload: &payload,
+                    payload: payload.as_raw(),
                     idempotency_key,
                     exclude_self,
                 };
@@ -129,7 +129,7 @@ impl Driver {
 }
 
 fn encode(request: &Request<'_>) -> Result<String, Error> {
-    serde_json::to_string(request).map_err(|e| Error::Protocol(e.to_string()))
+    fanfare_json::to_string(request).map_err(|e| Error::Protocol(e.to_string()))
 }
 
 /// Answers a request; a user who stopped waiting misses nothing.

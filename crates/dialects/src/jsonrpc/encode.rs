@@ -5,7 +5,7 @@ use crate::json::{write_str, write_u64};
 use crate::time::write_rfc3339_ms;
 use fanfare_core::model::{ErrorCode, EventView, Refusal};
 use fanfare_core::ports::Info;
-use serde_json::value::RawValue;
+use fanfare_json::Raw;
 use std::io::Write as _;
 
 /// No JSON.
@@ -32,7 +32,7 @@ fn standard_message(code: i32) -> Option<&'static str> {
 }
 
 /// Begins a response with a result: its JSON follows, then [`close_result`].
-pub fn open_result(out: &mut Vec<u8>, id: Option<&RawValue>) {
+pub fn open_result(out: &mut Vec<u8>, id: Option<Raw<'_>>) {
     head(out, id);
     out.extend_from_slice(br#","result":"#);
 }
@@ -43,7 +43,7 @@ pub fn close_result(out: &mut Vec<u8>) {
 }
 
 /// A response with one of the five errors of the specification; `data` is JSON.
-pub fn error(out: &mut Vec<u8>, id: Option<&RawValue>, code: i32, data: Option<&str>) {
+pub fn error(out: &mut Vec<u8>, id: Option<Raw<'_>>, code: i32, data: Option<&str>) {
     open_error(out, id, code, standard_message(code).unwrap_or("Server error"));
     if let Some(data) = data {
         out.extend_from_slice(br#","data":"#);
@@ -63,7 +63,7 @@ pub fn fault(out: &mut Vec<u8>, fault: Fault<'_>) {
 
 /// A response with a documented server code: the number of [`ErrorCode::rpc_number`], in `data` the typed dialect's name and
 /// what else the refusal says.
-pub fn refusal(out: &mut Vec<u8>, id: Option<&RawValue>, refusal: &Refusal) {
+pub fn refusal(out: &mut Vec<u8>, id: Option<Raw<'_>>, refusal: &Refusal) {
     let code = refusal.code.rpc_number();
     open_error(out, id, code, standard_message(code).unwrap_or(&refusal.message));
     out.extend_from_slice(br#","data":{"code":"#);
@@ -155,12 +155,12 @@ fn timestamp(out: &mut Vec<u8>, ms: u64) {
     out.push(b'"');
 }
 
-fn head(out: &mut Vec<u8>, id: Option<&RawValue>) {
+fn head(out: &mut Vec<u8>, id: Option<Raw<'_>>) {
     out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    out.extend_from_slice(id.map_or("null", RawValue::get).as_bytes());
+    out.extend_from_slice(id.map_or("null", Raw::get).as_bytes());
 }
 
-fn open_error(out: &mut Vec<u8>, id: Option<&RawValue>, code: i32, message: &str) {
+fn open_error(out: &mut Vec<u8>, id: Option<Raw<'_>>, code: i32, message: &str) {
     head(out, id);
     let _ = write!(out, r#","error":{{"code":{code},"message":"#);
     write_str(out, message);
@@ -182,8 +182,8 @@ mod tests {
         text
     }
 
-    fn raw(text: &str) -> &RawValue {
-        serde_json::from_str(text).unwrap()
+    fn raw(text: &str) -> Raw<'_> {
+        Raw::new(text).unwrap()
     }
 
     #[test]

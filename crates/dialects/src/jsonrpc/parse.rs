@@ -5,7 +5,7 @@
 
 use super::envelope;
 use crate::scan;
-use serde_json::value::RawValue;
+use fanfare_json::Raw;
 use std::borrow::Cow;
 
 /// One text of a client.
@@ -22,11 +22,11 @@ pub enum Incoming<'a> {
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// The id as it was sent: a string, a number or null. None makes the request a notification.
-    pub id: Option<&'a RawValue>,
+    pub id: Option<Raw<'a>>,
     /// The method's name.
     pub method: Cow<'a, str>,
     /// An array or an object, if there are any.
-    pub params: Option<&'a RawValue>,
+    pub params: Option<Raw<'a>>,
 }
 
 /// What is no request.
@@ -35,7 +35,7 @@ pub struct Fault<'a> {
     /// Which error it is.
     pub kind: FaultKind,
     /// The id, where one could be read.
-    pub id: Option<&'a RawValue>,
+    pub id: Option<Raw<'a>>,
 }
 
 /// The two errors before a method is looked for.
@@ -51,7 +51,7 @@ impl<'a> Fault<'a> {
     /// -32700, which has no id.
     pub const PARSE: Fault<'static> = Fault { kind: FaultKind::Parse, id: None };
 
-    fn invalid(id: Option<&'a RawValue>) -> Self {
+    fn invalid(id: Option<Raw<'a>>) -> Self {
         Self { kind: FaultKind::Invalid, id }
     }
 }
@@ -61,7 +61,7 @@ pub fn parse(text: &str, max_batch: usize) -> Incoming<'_> {
     match text.trim_start_matches([' ', '\t', '\n', '\r']).as_bytes().first() {
         Some(b'{') => Incoming::One(request(text)),
         Some(b'[') => batch(text, max_batch),
-        _ => Incoming::One(Err(match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        _ => Incoming::One(Err(match fanfare_json::value(text) {
             Ok(_) => Fault::invalid(None),
             Err(_) => Fault::PARSE,
         })),
@@ -72,7 +72,7 @@ fn batch(text: &str, max: usize) -> Incoming<'_> {
     match envelope::array(text, max) {
         Err(_) => Incoming::One(Err(Fault::PARSE)),
         Ok((_, count)) if count == 0 || count > max => Incoming::One(Err(Fault::invalid(None))),
-        Ok((elements, _)) => Incoming::Batch(elements.into_iter().map(|e| element(e.get())).collect()),
+        Ok((elements, _)) => Incoming::Batch(elements.into_iter().map(element).collect()),
     }
 }
 
@@ -103,7 +103,7 @@ fn request(text: &str) -> Result<Request<'_>, Fault<'_>> {
 }
 
 /// Whether an id is of a kind that ids have; a string must also be Unicode.
-fn is_scalar_id(id: &RawValue) -> Result<bool, Fault<'static>> {
+fn is_scalar_id(id: Raw<'_>) -> Result<bool, Fault<'static>> {
     match id.get().as_bytes().first() {
         Some(b'"') if scan::facts(id.get()).lone_surrogate => Err(Fault::PARSE),
         Some(b'"' | b'-' | b'0'..=b'9' | b'n') => Ok(true),
@@ -112,13 +112,8 @@ fn is_scalar_id(id: &RawValue) -> Result<bool, Fault<'static>> {
 }
 
 /// The value when it is a string; one that stands for no characters is no JSON to us.
-fn string(raw: &RawValue) -> Result<Option<Cow<'_, str>>, Fault<'static>> {
-    let text = raw.get();
-    match text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
-        None => Ok(None),
-        Some(plain) if !plain.contains('\\') => Ok(Some(Cow::Borrowed(plain))),
-        Some(_) => serde_json::from_str(text).map(|s: String| Some(Cow::Owned(s))).map_err(|_| Fault::PARSE),
-    }
+fn string(raw: Raw<'_>) -> Result<Option<Cow<'_, str>>, Fault<'static>> {
+    fanfare_json::string(raw.get()).map_err(|_| Fault::PARSE)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 /// What a single text is: its request, or the error's kind and id.
 fn one(text: &str) -> Result<Request<'_>, (FaultKind, Option<&str>)> {
     match parse(text, 100) {
-        Incoming::One(one) => one.map_err(|f| (f.kind, f.id.map(RawValue::get))),
+        Incoming::One(one) => one.map_err(|f| (f.kind, f.id.map(Raw::get))),
         Incoming::Batch(_) => panic!("{text} is a batch"),
     }
 }

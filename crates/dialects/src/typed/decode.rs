@@ -1,6 +1,6 @@
 //! Text in: one frame to one command, borrowing from the frame.
 //!
-//! Every member we know is taken as raw JSON first and interpreted after the whole object proved to be valid, so that a
+//! Every member we know is a slice of the text first and is interpreted after the whole object was found valid, so that a
 //! wrong type of one member is an error with a name and never a parse error, and so that a payload stays as it was sent.
 //! Unknown members are skipped on topic frames and refused on `auth`; of a member that comes twice the last counts there,
 //! and it is refused on `auth`.
@@ -12,9 +12,9 @@ use crate::scan::{MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH};
 use fanfare_core::model::{
     Command, ErrorCode, Publish, Refusal, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
 };
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use fanfare_json::{Malformed, integer};
 use std::borrow::Cow;
+use std::convert::Infallible;
 
 /// Longest string `request_id`, idempotency key and `client_id` in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -36,9 +36,9 @@ pub struct Request<'a> {
 
 /// Decodes one frame. Never fails: what is wrong is in the request.
 pub fn decode(text: &str) -> Request<'_> {
-    let fields: Fields<'_> = match serde_json::from_str(text) {
+    let fields = match Fields::read(text) {
         Ok(fields) => fields,
-        Err(_) => return Request { id: None, command: Err(not_an_object(text)) },
+        Err(Malformed) => return Request { id: None, command: Err(not_an_object(text)) },
     };
     match fields.request_id() {
         Ok(id) => Request { id, command: fields.check_depth().and_then(|()| fields.command()) },
@@ -60,7 +60,7 @@ pub struct PublishBody<'a> {
 /// # Errors
 /// As for the frame.
 pub fn decode_publish(text: &str) -> Result<PublishBody<'_>, Refusal> {
-    let fields: Fields<'_> = serde_json::from_str(text).map_err(|_| match is_json(text) {
+    let fields = Fields::read(text).map_err(|_| match is_json(text) {
         true => invalid("body", "the body is a JSON object with topic and payload"),
         false => invalid_json(),
     })?;
@@ -76,18 +76,22 @@ pub fn decode_publish(text: &str) -> Result<PublishBody<'_>, Refusal> {
 
 /// Whether a first frame is JSON-RPC: an object with a `jsonrpc` member, or an array whose first element is one.
 pub fn is_jsonrpc(text: &str) -> bool {
-    let has_member = |text: &str| serde_json::from_str::<Fields<'_>>(text).is_ok_and(|f| f.jsonrpc);
+    let has_member = |text: &str| Fields::read(text).is_ok_and(|f| f.jsonrpc);
     let text = text.trim_start_matches([' ', '\t', '\n', '\r']);
-    if text.starts_with('[') {
-        return serde_json::from_str::<Vec<&RawValue>>(text)
-            .is_ok_and(|all| all.first().is_some_and(|v| has_member(v.get())));
+    if !text.starts_with('[') {
+        return has_member(text);
     }
-    has_member(text)
+    let mut first = None;
+    let all = fanfare_json::elements(text, |element| {
+        first = first.or(Some(element));
+        Ok::<(), Infallible>(())
+    });
+    all.is_ok() && first.is_some_and(has_member)
 }
 
 /// Whether a text that is no object is JSON at all.
 fn is_json(text: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(text).is_ok()
+    fanfare_json::value(text).is_ok()
 }
 
 fn not_an_object(text: &str) -> Refusal {
@@ -106,146 +110,89 @@ fn invalid(field: &'static str, why: &'static str) -> Refusal {
     Refusal::new(ErrorCode::InvalidMessage, why).field(field)
 }
 
-/// The members we know, as they were sent.
+/// The members we know, as they were sent; one that is `null` is absent, but for payloads (`protocol.md` 3).
 #[derive(Default)]
 struct Fields<'a> {
-    kind: Option<&'a RawValue>,
-    request_id: Option<&'a RawValue>,
-    topic: Option<&'a RawValue>,
-    channel: Option<&'a RawValue>,
-    client_id: Option<&'a RawValue>,
-    since: Option<&'a RawValue>,
-    payload: Option<&'a RawValue>,
-    message: Option<&'a RawValue>,
-    exclude_self: Option<&'a RawValue>,
-    exclude_session: Option<&'a RawValue>,
-    idempotency_key: Option<&'a RawValue>,
-    token: Option<&'a RawValue>,
-    types: Option<&'a RawValue>,
-    filter: Option<&'a RawValue>,
-    snapshot: Option<&'a RawValue>,
-    command: Option<&'a RawValue>,
-    params: Option<&'a RawValue>,
+    kind: Option<&'a str>,
+    request_id: Option<&'a str>,
+    token: Option<&'a str>,
+    topic: Option<&'a str>,
+    channel: Option<&'a str>,
+    client_id: Option<&'a str>,
+    since: Option<&'a str>,
+    payload: Option<&'a str>,
+    message: Option<&'a str>,
+    exclude_self: Option<&'a str>,
+    exclude_session: Option<&'a str>,
+    idempotency_key: Option<&'a str>,
+    types: Option<&'a str>,
+    filter: Option<&'a str>,
+    snapshot: Option<&'a str>,
+    command: Option<&'a str>,
+    params: Option<&'a str>,
     jsonrpc: bool,
-    unknown: bool,
+    /// There is a member that an `auth` frame does not have.
+    foreign: bool,
     /// A member that is interpreted is an object or an array.
     nested: bool,
+    /// A bit for each member that was there, for `repeated`.
+    seen: u32,
     repeated: bool,
 }
 
-enum Key {
-    Kind,
-    RequestId,
-    Topic,
-    Channel,
-    ClientId,
-    Since,
-    Payload,
-    Message,
-    ExcludeSelf,
-    ExcludeSession,
-    Idempotency,
-    Token,
-    Types,
-    Filter,
-    Snapshot,
-    Command,
-    Params,
-    JsonRpc,
-    Unknown,
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl Visitor<'_> for KeyVisitor {
-            type Value = Key;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a member name")
-            }
-            fn visit_str<E>(self, name: &str) -> Result<Key, E> {
-                Ok(match name {
-                    "type" => Key::Kind,
-                    "request_id" => Key::RequestId,
-                    "topic" => Key::Topic,
-                    "channel" => Key::Channel,
-                    "client_id" => Key::ClientId,
-                    "since" => Key::Since,
-                    "payload" => Key::Payload,
-                    "message" => Key::Message,
-                    "exclude_self" => Key::ExcludeSelf,
-                    "exclude_session" => Key::ExcludeSession,
-                    "idempotency_key" => Key::Idempotency,
-                    "token" => Key::Token,
-                    "types" => Key::Types,
-                    "filter" => Key::Filter,
-                    "snapshot" => Key::Snapshot,
-                    "command" => Key::Command,
-                    "params" => Key::Params,
-                    "jsonrpc" => Key::JsonRpc,
-                    _ => Key::Unknown,
-                })
-            }
-        }
-        deserializer.deserialize_identifier(KeyVisitor)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(key) = map.next_key::<Key>()? {
-                    let value: &'de RawValue = map.next_value()?;
-                    fields.put(&key, value);
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(FieldsVisitor)
-    }
+/// What the decoder does with the value of a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Interprets it.
+    Interpreted,
+    /// Passes it on with a bound of its own: the parameters of a command.
+    Deferred,
+    /// Passes it on as it is, `null` too.
+    Opaque,
 }
 
 impl<'a> Fields<'a> {
-    fn put(&mut self, key: &Key, value: &'a RawValue) {
-        let place = match key {
-            Key::Kind => &mut self.kind,
-            Key::RequestId => &mut self.request_id,
-            Key::Topic => &mut self.topic,
-            Key::Channel => &mut self.channel,
-            Key::ClientId => &mut self.client_id,
-            Key::Since => &mut self.since,
-            Key::Payload => &mut self.payload,
-            Key::Message => &mut self.message,
-            Key::ExcludeSelf => &mut self.exclude_self,
-            Key::ExcludeSession => &mut self.exclude_session,
-            Key::Idempotency => &mut self.idempotency_key,
-            Key::Token => &mut self.token,
-            Key::Types => &mut self.types,
-            Key::Filter => &mut self.filter,
-            Key::Snapshot => &mut self.snapshot,
-            Key::Command => &mut self.command,
-            Key::Params => &mut self.params,
-            Key::JsonRpc => {
-                self.jsonrpc = true;
-                self.unknown = true;
-                return;
-            }
-            Key::Unknown => {
-                self.unknown = true;
+    fn read(text: &'a str) -> Result<Self, Malformed> {
+        let mut fields = Self::default();
+        let all = fanfare_json::members(text, |name, value| {
+            fields.put(&name, value);
+            Ok::<(), Infallible>(())
+        });
+        all.map(|_| fields)
+    }
+
+    #[inline]
+    fn put(&mut self, name: &str, value: &'a str) {
+        use Use::{Deferred, Interpreted, Opaque};
+        let (bit, place, used) = match name {
+            "type" => (0, &mut self.kind, Interpreted),
+            "request_id" => (1, &mut self.request_id, Interpreted),
+            "token" => (2, &mut self.token, Interpreted),
+            "topic" => (3, &mut self.topic, Interpreted),
+            "channel" => (4, &mut self.channel, Interpreted),
+            "client_id" => (5, &mut self.client_id, Interpreted),
+            "since" => (6, &mut self.since, Interpreted),
+            "payload" => (7, &mut self.payload, Opaque),
+            "message" => (8, &mut self.message, Opaque),
+            "exclude_self" => (9, &mut self.exclude_self, Interpreted),
+            "exclude_session" => (10, &mut self.exclude_session, Interpreted),
+            "idempotency_key" => (11, &mut self.idempotency_key, Interpreted),
+            "types" => (12, &mut self.types, Interpreted),
+            "filter" => (13, &mut self.filter, Interpreted),
+            "snapshot" => (14, &mut self.snapshot, Interpreted),
+            "command" => (15, &mut self.command, Interpreted),
+            "params" => (16, &mut self.params, Deferred),
+            other => {
+                self.jsonrpc |= other == "jsonrpc";
+                self.foreign = true;
                 return;
             }
         };
-        self.repeated |= place.is_some();
-        *place = Some(value);
-        let is_opaque = matches!(key, Key::Payload | Key::Message | Key::Params);
-        self.nested |= !is_opaque && matches!(value.get().as_bytes()[0], b'{' | b'[');
+        *place = (used == Opaque || value != "null").then_some(value);
+        self.foreign |= bit > 2;
+        self.repeated |= self.seen & 1 << bit != 0;
+        self.seen |= 1 << bit;
+        self.nested |= used == Interpreted && value.starts_with(['{', '[']);
     }
 
     /// Refuses members that are interpreted and nest too deep; a payload and the parameters of a command have bounds of
@@ -269,7 +216,7 @@ impl<'a> Fields<'a> {
             (self.command, "command"),
         ];
         for (raw, name) in interpreted {
-            if raw.is_some_and(|raw| is_deeper_than(raw.get(), MAX_INTERPRETED_DEPTH - 1)) {
+            if raw.is_some_and(|raw| is_deeper_than(raw, MAX_INTERPRETED_DEPTH - 1)) {
                 let why = "the frame nests deeper than 32 levels";
                 return Err(Refusal::new(ErrorCode::InvalidJson, why).field(name));
             }
@@ -280,15 +227,13 @@ impl<'a> Fields<'a> {
     fn request_id(&self) -> Result<Option<RequestId<'a>>, Refusal> {
         let Some(raw) = self.request_id else { return Ok(None) };
         let wrong = || invalid("request_id", "request_id is a string of at most 128 bytes or an integer");
-        let text = raw.get();
-        let ok = match text.as_bytes()[0] {
+        let is_integer = || raw.bytes().all(|b| b == b'-' || b.is_ascii_digit()) || integer(raw).is_some();
+        let ok = match raw.as_bytes()[0] {
             b'"' => string(raw)?.is_some_and(|s| s.len() <= MAX_REQUEST_ID_BYTES),
-            b'-' | b'0'..=b'9' => {
-                text.len() <= MAX_REQUEST_ID_BYTES && text.bytes().all(|b| b == b'-' || b.is_ascii_digit())
-            }
+            b'-' | b'0'..=b'9' => raw.len() <= MAX_REQUEST_ID_BYTES && is_integer(),
             _ => false,
         };
-        if ok { Ok(Some(RequestId(text))) } else { Err(wrong()) }
+        if ok { Ok(Some(RequestId(raw))) } else { Err(wrong()) }
     }
 
     fn command(&self) -> Result<Command<'a>, Refusal> {
@@ -313,9 +258,7 @@ impl<'a> Fields<'a> {
 
     fn subscribe(&self) -> Result<Command<'a>, Refusal> {
         if let Some(channel) = self.feed()? {
-            let [types, filter, snapshot, since] =
-                [self.types, self.filter, self.snapshot, self.since].map(|raw| raw.map(RawValue::get));
-            let wish = crate::feed::Wish::parse(types, filter, snapshot, since)?;
+            let wish = crate::feed::Wish::parse(self.types, self.filter, self.snapshot, self.since)?;
             return Ok(Command::SubscribeFeed(Box::new(wish.on(channel)?)));
         }
         let topic = self.topic()?;
@@ -335,18 +278,18 @@ impl<'a> Fields<'a> {
         let Some(payload) = self.payload.or(self.message) else {
             return Err(invalid("payload", "publish needs a payload, any JSON value"));
         };
-        if is_deeper_than(payload.get(), MAX_PAYLOAD_DEPTH) {
+        if is_deeper_than(payload, MAX_PAYLOAD_DEPTH) {
             return Err(Refusal::new(ErrorCode::InvalidJson, "the payload nests deeper than 128 levels")
                 .field("payload"));
         }
-        let exclude_self = match self.exclude_self.map(RawValue::get) {
+        let exclude_self = match self.exclude_self {
             None | Some("false") => false,
             Some("true") => true,
             Some(_) => return Err(invalid("exclude_self", "exclude_self is true or false")),
         };
         Ok(Publish {
             topic,
-            payload: payload.get(),
+            payload,
             client_id: self.client_id()?,
             idempotency_key: self.idempotency_key()?,
             exclude_self,
@@ -359,16 +302,7 @@ impl<'a> Fields<'a> {
             let why = "an auth frame has each of its members once";
             return Err(Refusal::new(ErrorCode::InvalidJson, why));
         }
-        if self.unknown
-            || self.topic.is_some()
-            || self.channel.is_some()
-            || self.payload.is_some()
-            || self.types.is_some()
-            || self.filter.is_some()
-            || self.snapshot.is_some()
-            || self.command.is_some()
-            || self.params.is_some()
-        {
+        if self.foreign {
             return Err(invalid("type", "auth takes type, token and request_id, and nothing else"));
         }
         self.token()?
@@ -385,12 +319,12 @@ impl<'a> Fields<'a> {
             invalid("command", "a server frame names its command: list_commands lists them")
         })?;
         if let Some(params) = self.params
-            && is_deeper_than(params.get(), MAX_INTERPRETED_DEPTH)
+            && is_deeper_than(params, MAX_INTERPRETED_DEPTH)
         {
             let why = "the parameters nest deeper than 32 levels";
             return Err(Refusal::new(ErrorCode::InvalidJson, why).field("params"));
         }
-        Ok(Command::Server { command, params: self.params.map(RawValue::get) })
+        Ok(Command::Server { command, params: self.params })
     }
 
     fn token(&self) -> Result<Option<Cow<'a, str>>, Refusal> {
@@ -449,7 +383,7 @@ impl<'a> Fields<'a> {
             epoch: Cow<'a, str>,
             offset: u64,
         }
-        match serde_json::from_str::<Wire<'a>>(raw.get()) {
+        match fanfare_json::from_str::<Wire<'a>>(raw) {
             Ok(Wire { epoch, offset }) => Ok(Some(Since { epoch: SinceEpoch(epoch), offset })),
             Err(_) => Err(invalid(
                 "since",
@@ -459,17 +393,12 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A raw JSON value as a string: `None` when it is of another type.
+/// A value as a string: `None` when it is of another type.
 ///
 /// # Errors
 /// `INVALID_JSON` for a string that holds a lone surrogate.
-fn string(raw: &RawValue) -> Result<Option<Cow<'_, str>>, Refusal> {
-    let text = raw.get();
-    let Some(inner) = text.strip_prefix('"') else { return Ok(None) };
-    if !inner.contains('\\') {
-        return Ok(Some(Cow::Borrowed(&inner[..inner.len() - 1])));
-    }
-    serde_json::from_str::<String>(text).map(|s| Some(Cow::Owned(s))).map_err(|_| invalid_json())
+fn string(value: &str) -> Result<Option<Cow<'_, str>>, Refusal> {
+    fanfare_json::string(value).map_err(|_| invalid_json())
 }
 
 #[cfg(test)]
@@ -548,6 +477,106 @@ mod tests {
     fn a_publish_body_that_is_no_object_or_no_json_is_told_apart() {
         assert_eq!(decode_publish("[").unwrap_err().code, ErrorCode::InvalidJson);
         assert_eq!(decode_publish("[]").unwrap_err().code, ErrorCode::InvalidMessage);
+    }
+
+    /// Every frame with every member that is optional in it.
+    const FRAMES: [(&str, &[&str]); 7] = [
+        (r#""type":"ping""#, &["request_id", "topic", "x"]),
+        (r#""type":"subscribe","topic":"a""#, &["request_id", "client_id", "since", "token", "channel"]),
+        (r#""type":"unsubscribe","topic":"a""#, &["request_id", "client_id", "channel"]),
+        (
+            r#""type":"publish","topic":"a","payload":null"#,
+            &["request_id", "client_id", "idempotency_key", "exclude_self", "token", "channel"],
+        ),
+        (
+            r#""type":"subscribe","channel":"c""#,
+            &["request_id", "types", "filter", "snapshot", "since", "topic"],
+        ),
+        (r#""type":"unsubscribe","channel":"c""#, &["request_id", "topic"]),
+        (r#""type":"server","command":"ping""#, &["request_id", "params"]),
+    ];
+
+    #[test]
+    fn null_for_an_optional_member_is_absent_in_every_frame() {
+        for (frame, optional) in FRAMES {
+            let (plain, body) = (format!("{{{frame}}}"), format!("{{{frame},"));
+            assert!(decode(&plain).command.is_ok(), "{plain}");
+            for name in optional {
+                let text = format!(r#"{body}"{name}":null}}"#);
+                assert_eq!(decode(&text), decode(&plain), "{text}");
+            }
+            let all: Vec<String> = optional.iter().map(|name| format!(r#""{name}":null"#)).collect();
+            let text = format!("{body}{}}}", all.join(","));
+            assert_eq!(decode(&text), decode(&plain), "{text}");
+        }
+        let filter = |filter: &str| {
+            let text = format!(r#"{{"type":"subscribe","channel":"c","filter":{filter}}}"#);
+            format!("{:?}", decode(&text).command)
+        };
+        assert_eq!(filter(r#"{"key":null,"json":null}"#), filter("{}"));
+        let text = |extra: &str| format!(r#"{{"topic":"a","payload":1{extra}}}"#);
+        assert_eq!(
+            decode_publish(&text(r#","client_id":null,"exclude_session":null,"token":null"#)),
+            decode_publish(&text(""))
+        );
+        // Required members, payloads, and what an auth frame does not have.
+        let (null_payload, message) =
+            (r#"{"type":"publish","topic":"a","payload":null,"message":1}"#, "null");
+        let Ok(Command::Publish(publish)) = decode(null_payload).command else { panic!("a payload") };
+        assert_eq!(publish.payload, message);
+        assert_eq!(code(r#"{"type":"subscribe","topic":null}"#), (ErrorCode::InvalidTopic, Some("topic")));
+        assert_eq!(code(r#"{"type":"auth","token":null}"#), (ErrorCode::InvalidMessage, Some("token")));
+        assert!(decode(r#"{"type":"auth","token":"x","request_id":null}"#).command.is_ok());
+        for foreign in ["topic", "admin", "client_id", "payload"] {
+            let text = format!(r#"{{"type":"auth","token":"x","{foreign}":null}}"#);
+            assert_eq!(code(&text), (ErrorCode::InvalidMessage, Some("type")), "{text}");
+        }
+        assert_eq!(code(r#"{"type":"auth","token":null,"token":"y"}"#), (ErrorCode::InvalidJson, None));
+    }
+
+    #[test]
+    fn integers_are_taken_however_written_in_every_frame() {
+        for written in ["5.0", "1e1", "50e-1", "-0"] {
+            let text = format!(r#"{{"type":"ping","request_id":{written}}}"#);
+            assert_eq!(decode(&text).id, Some(RequestId(written)), "{text}");
+        }
+        for fraction in ["5.5", "1e-1", "1e400"] {
+            let text = format!(r#"{{"type":"ping","request_id":{fraction}}}"#);
+            assert_eq!(code(&text), (ErrorCode::InvalidMessage, Some("request_id")), "{text}");
+        }
+        let since = |offset: &str| {
+            format!(r#"{{"type":"subscribe","topic":"a","since":{{"epoch":"e","offset":{offset}}}}}"#)
+        };
+        let feed =
+            |offset: &str| format!(r#"{{"type":"subscribe","channel":"c","since":{{"t/0":{offset}}}}}"#);
+        for written in ["10.0", "1e1", "100e-1"] {
+            assert_eq!(decode(&since(written)), decode(&since("10")), "{written}");
+            assert_eq!(decode(&feed(written)), decode(&feed("10")), "{written}");
+        }
+        for fraction in ["10.5", "1e-1", "1e400", "\"10\""] {
+            assert_eq!(code(&since(fraction)), (ErrorCode::InvalidMessage, Some("since")), "{fraction}");
+            assert_eq!(code(&feed(fraction)), (ErrorCode::InvalidMessage, Some("since")), "{fraction}");
+        }
+    }
+
+    /// Issue 10, entry 1: a member whose name a parser could give a meaning is like any other.
+    #[test]
+    fn no_member_has_a_magic_name() {
+        let magic = r#"{"$serde_json::private::RawValue":"\"inj\""}"#;
+        for (name, code_of_it) in [
+            ("topic", (ErrorCode::InvalidTopic, Some("topic"))),
+            ("client_id", (ErrorCode::InvalidClientId, Some("client_id"))),
+            ("token", (ErrorCode::InvalidMessage, Some("token"))),
+            ("since", (ErrorCode::InvalidMessage, Some("since"))),
+        ] {
+            let text = format!(r#"{{"type":"subscribe","topic":"a","{name}":{magic}}}"#);
+            assert_eq!(code(&text), code_of_it, "{text}");
+        }
+        let text = format!(r#"{{"type":"subscribe","channel":"c","filter":{{"json":{{"/a":{magic}}}}}}}"#);
+        assert_eq!(code(&text), (ErrorCode::InvalidMessage, Some("filter")));
+        let text = format!(r#"{{"type":"publish","topic":"a","payload":{magic}}}"#);
+        let Ok(Command::Publish(publish)) = decode(&text).command else { panic!("a payload") };
+        assert_eq!(publish.payload, magic);
     }
 
     #[test]

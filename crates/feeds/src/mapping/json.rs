@@ -1,10 +1,8 @@
 //! Is it JSON, how deep, and what stands at a pointer: without building a tree, since the text itself is passed on.
 
 use fanfare_core::feeds::is_pointer;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::convert::Infallible;
 
 /// Deepest nesting that passes (`protocol.md` 6): what common parsers read without a setting.
 pub(crate) const MAX_DEPTH: usize = 128;
@@ -21,8 +19,7 @@ pub(crate) enum NotJson {
 /// Checks a value: one JSON text and nothing behind it, within the depth. Duplicate keys and lone surrogate escapes pass.
 pub(crate) fn check(value: &[u8]) -> Result<&str, NotJson> {
     let text = std::str::from_utf8(value).map_err(|_| NotJson::Malformed)?;
-    // Ignoring is iterative in serde_json: no depth can overflow the stack.
-    serde_json::from_str::<IgnoredAny>(text).map_err(|_| NotJson::Malformed)?;
+    fanfare_json::value(text).map_err(|_| NotJson::Malformed)?;
     if too_deep(value) { Err(NotJson::TooDeep) } else { Ok(text) }
 }
 
@@ -64,27 +61,40 @@ impl Pointer {
 
     /// The text of the string, number or boolean it points to in a checked value; `None` for anything else.
     pub(crate) fn scalar<'a>(&self, json: &'a str) -> Option<Cow<'a, str>> {
-        let mut at: &RawValue = serde_json::from_str(json).ok()?;
+        let mut at = fanfare_json::value(json).ok()?;
         for token in &self.0 {
-            at = step(at.get(), token)?;
+            at = step(at, token)?;
         }
-        match at.get().as_bytes().first()? {
-            b'"' => serde_json::from_str::<String>(at.get()).ok().map(Cow::Owned),
+        match at.as_bytes().first()? {
+            b'"' => fanfare_json::string(at).ok().flatten(),
             b'{' | b'[' | b'n' => None,
-            _ => Some(Cow::Borrowed(at.get())),
+            _ => Some(Cow::Borrowed(at)),
         }
     }
 }
 
 /// One level down; of duplicate keys the last counts, as in JavaScript.
-fn step<'a>(json: &'a str, token: &str) -> Option<&'a RawValue> {
-    match json.as_bytes().first()? {
-        b'{' => serde_json::from_str::<HashMap<Cow<'a, str>, &RawValue>>(json).ok()?.remove(token),
-        b'[' => {
-            let index = token.parse::<usize>().ok().filter(|index| index.to_string() == token)?;
-            serde_json::from_str::<Vec<&RawValue>>(json).ok()?.get(index).copied()
-        }
-        _ => None,
+fn step<'a>(json: &'a str, token: &str) -> Option<&'a str> {
+    let mut found = None;
+    if json.starts_with('{') {
+        let all = fanfare_json::members(json, |name, value| {
+            if *name == *token {
+                found = Some(value);
+            }
+            Ok::<(), Infallible>(())
+        });
+        all.ok().and(found)
+    } else {
+        let index = token.parse::<usize>().ok().filter(|index| index.to_string() == token)?;
+        let mut n = 0;
+        let all = fanfare_json::elements(json, |value| {
+            if n == index {
+                found = Some(value);
+            }
+            n += 1;
+            Ok::<(), Infallible>(())
+        });
+        all.ok().and(found)
     }
 }
 

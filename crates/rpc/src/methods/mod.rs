@@ -7,9 +7,9 @@ mod test;
 mod topic;
 
 use crate::registry::RegistryBuilder;
+use fanfare_json::RawBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// Params of a method that takes none.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -58,8 +58,8 @@ impl RegistryBuilder {
 }
 
 /// JSON text as a value to write; text that is none is null.
-fn json(text: &str) -> Box<RawValue> {
-    RawValue::from_string(text.to_owned()).unwrap_or_default()
+fn json(text: &str) -> RawBuf {
+    RawBuf::new(text).unwrap_or_default()
 }
 
 /// The services answered something that is no answer to the command: a fault of ours.

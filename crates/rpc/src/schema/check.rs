@@ -3,11 +3,8 @@
 use super::compile::{Field, Kind, Shape};
 use super::{SESSION_CODE, Violation};
 use fanfare_core::session::SessionCode;
-use serde::Deserializer as _;
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 /// Where in the params a value stands.
 #[derive(Clone, Copy)]
@@ -75,14 +72,9 @@ impl Shape {
 
     fn text(&self, json: &str, scope: &Scope<'_>) -> Result<(), Violation> {
         let Kind::Text { min, max, max_bytes, session_code, one_of } = &self.kind else { return Ok(()) };
-        let Some(inner) = json.strip_prefix('"').and_then(|t| t.strip_suffix('"')) else {
+        // The text has no halves of surrogate pairs, so a string can be decoded.
+        let Ok(Some(value)) = fanfare_json::string(json) else {
             return Err(scope.violation("type=string", json, "must be a string"));
-        };
-        let value: Cow<'_, str> = if inner.contains('\\') {
-            // The text is valid JSON without halves of surrogate pairs, so it can be decoded.
-            serde_json::from_str::<String>(json).map(Cow::Owned).unwrap_or_default()
-        } else {
-            Cow::Borrowed(inner)
         };
         let bounded = *min > 0 || *max < usize::MAX;
         let chars = if bounded { value.chars().count() } else { *min };
@@ -117,13 +109,17 @@ fn counted(n: usize, unit: &str) -> String {
 }
 
 fn integer(json: &str, min: i128, max: i128, scope: &Scope<'_>) -> Result<(), Violation> {
-    let digits = json.strip_prefix('-').unwrap_or(json);
-    let negative = digits.len() != json.len();
-    // "-0" is a float to the deserializer, as it is to JavaScript.
-    if digits.is_empty() || json == "-0" || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(scope.violation("type=integer", json, "must be an integer"));
-    }
-    let value = json.parse().unwrap_or(if negative { i128::MIN } else { i128::MAX });
+    let value = match fanfare_json::integer(json) {
+        Some(value) => value,
+        None if is_whole(json) => {
+            if json.starts_with('-') {
+                i128::MIN
+            } else {
+                i128::MAX
+            }
+        }
+        None => return Err(scope.violation("type=integer", json, "must be an integer")),
+    };
     if value < min {
         return Err(scope.violation(format!("min={min}"), json, &format!("must be at least {min}")));
     }
@@ -131,6 +127,12 @@ fn integer(json: &str, min: i128, max: i128, scope: &Scope<'_>) -> Result<(), Vi
         return Err(scope.violation(format!("max={max}"), json, &format!("must be at most {max}")));
     }
     Ok(())
+}
+
+/// Whether digits stand for an integer that is out of every bound.
+fn is_whole(json: &str) -> bool {
+    let digits = json.strip_prefix('-').unwrap_or(json);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn number(json: &str, min: f64, max: f64, scope: &Scope<'_>) -> Result<(), Violation> {
@@ -224,15 +226,15 @@ fn object<'a>(
     }
 }
 
-/// Gives each member of an object to `each` until one is refused. What is no such object has none.
+/// Gives each member of an object to `each` until one is refused; returns whether the text is an object.
 pub(crate) fn members<'a, E>(
     json: &'a str,
     each: impl FnMut(Cow<'a, str>, &'a str) -> Result<(), E>,
 ) -> Result<bool, E> {
-    let mut refused = None;
-    let ended =
-        serde_json::Deserializer::from_str(json).deserialize_map(Each { each, refused: &mut refused });
-    refused.map_or(Ok(ended.is_ok()), Err)
+    match fanfare_json::members(json, each) {
+        Ok(all) => all.map(|()| true),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Gives each element of an array to `each` until one is refused. What is no array has none.
@@ -240,50 +242,12 @@ pub(crate) fn elements<'a, E>(
     json: &'a str,
     mut each: impl FnMut(usize, &'a str) -> Result<(), E>,
 ) -> Result<(), E> {
-    let (mut refused, mut n) = (None, 0);
-    let each = |_: Cow<'a, str>, element: &'a str| {
+    let mut n = 0;
+    let all = fanfare_json::elements(json, |element| {
         n += 1;
         each(n - 1, element)
-    };
-    let _ = serde_json::Deserializer::from_str(json).deserialize_seq(Each { each, refused: &mut refused });
-    refused.map_or(Ok(()), Err)
-}
-
-struct Each<'r, F, E> {
-    each: F,
-    refused: &'r mut Option<E>,
-}
-
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de, F: FnMut(Cow<'de, str>, &'de str) -> Result<(), E>, E> Visitor<'de> for Each<'_, F, E> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array or an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Name(name)) = map.next_key()? {
-            let value: &RawValue = map.next_value()?;
-            if let Err(refused) = (self.each)(name, value.get()) {
-                *self.refused = Some(refused);
-                return Err(A::Error::custom("refused"));
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(element) = seq.next_element::<&RawValue>()? {
-            if let Err(refused) = (self.each)(Cow::Borrowed(""), element.get()) {
-                *self.refused = Some(refused);
-                return Err(A::Error::custom("refused"));
-            }
-        }
-        Ok(())
-    }
+    });
+    all.unwrap_or(Ok(()))
 }
 
 /// Appends `"name":value` to an object that is being written; used to bring params into their named form.

@@ -18,7 +18,7 @@ use fanfare_core::session::SessionCode;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// A type's schema cannot be enforced.
@@ -41,7 +41,62 @@ pub(crate) fn schema_of<T: JsonSchema>(written: bool) -> Value {
     let settings = if written { settings.for_serialize() } else { settings };
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.remove("title");
-    schema.to_value()
+    let mut schema = schema.to_value();
+    if !written {
+        allow_null_for_absent(&mut schema);
+    }
+    schema
+}
+
+/// In params `null` for an optional member means absent (`protocol.md` 3); not where it is a payload.
+fn allow_null_for_absent(schema: &mut Value) {
+    let Value::Object(members) = schema else { return };
+    let required = members.get("required").cloned().unwrap_or_default();
+    let is_required = |name: &str| required.as_array().is_some_and(|all| all.iter().any(|r| r == name));
+    for (name, property) in members.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten()
+    {
+        allow_null_for_absent(property);
+        if !is_required(name) && property.get(OPAQUE).is_none() {
+            add_null(property);
+        }
+    }
+    for inner in ["items", "additionalProperties"] {
+        members.get_mut(inner).into_iter().for_each(allow_null_for_absent);
+    }
+    for options in ["oneOf", "anyOf"] {
+        members
+            .get_mut(options)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+            .for_each(allow_null_for_absent);
+    }
+}
+
+/// Lets a schema fit `null` too.
+fn add_null(schema: &mut Value) {
+    let Value::Object(members) = schema else { return };
+    if let Some(only) = members.remove("const") {
+        members.insert("enum".into(), Value::Array(vec![only]));
+    }
+    if let Some(Value::Array(choices)) = members.get_mut("enum")
+        && !choices.contains(&Value::Null)
+    {
+        choices.push(Value::Null);
+    }
+    match members.get_mut("type") {
+        Some(Value::Array(types)) if !types.iter().any(|t| t == "null") => types.push("null".into()),
+        Some(one @ Value::String(_)) if one != "null" => *one = Value::Array(vec![one.take(), "null".into()]),
+        _ => {}
+    }
+    for options in ["oneOf", "anyOf"] {
+        let null = json!({ "type": "null" });
+        if let Some(options) = members.get_mut(options).and_then(Value::as_array_mut)
+            && !options.contains(&null)
+        {
+            options.push(null);
+        }
+    }
 }
 
 /// Marks a param whose JSON is passed on and not interpreted: topic payloads.

@@ -1,7 +1,7 @@
 //! What params break, as the seed words it.
 
+use fanfare_json::RawBuf;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 /// The `data` of an Invalid params error (`protocol.md` 4, seed 000 "Error Response Format").
 #[derive(Clone, Debug, Serialize)]
@@ -11,7 +11,7 @@ pub struct Violation {
     /// `required`, `unknown`, `type=<t>`, `min=…`, `max=…`, `oneof=a b` or `session_code`.
     pub constraint: String,
     /// The value as it was sent; null when there is none.
-    pub value: Option<Box<RawValue>>,
+    pub value: Option<RawBuf>,
     /// One sentence.
     pub message: String,
 }
@@ -23,19 +23,19 @@ impl Violation {
     }
 
     /// A rule of the method's own; the message is the field's name and then `rest`: `"must come before until"`.
-    pub fn rule(field: &str, constraint: &str, value: Option<Box<RawValue>>, rest: &str) -> Self {
+    pub fn rule(field: &str, constraint: &str, value: Option<RawBuf>, rest: &str) -> Self {
         Self { value, ..Self::new(field.into(), constraint, None, rest) }
     }
 
     /// `value` is JSON.
     pub(crate) fn new(field: String, constraint: impl Into<String>, value: Option<&str>, rest: &str) -> Self {
         let message = format!("{field} {rest}");
-        let value = value.and_then(|v| RawValue::from_string(v.to_owned()).ok());
+        let value = value.and_then(|v| RawBuf::new(v).ok());
         Self { field, constraint: constraint.into(), value, message }
     }
 
     /// The object of the four members.
     pub(crate) fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        fanfare_json::to_string(self).unwrap_or_default()
     }
 }

@@ -5,8 +5,8 @@ use super::problem::Problem;
 use super::{Http, Json};
 use axum::extract::State;
 use fanfare_feeds::{FeedsStatus, PartitionStatus, TopicStatus};
+use fanfare_json::RawBuf;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// What `GET /feeds` answers.
@@ -89,7 +89,7 @@ pub(super) struct Latest {
     channel: String,
     /// The last frame of each type, and of each key where the feed keeps those, in the order in which they came.
     #[schema(value_type = Vec<FeedFrame>)]
-    items: Vec<Box<RawValue>>,
+    items: Vec<RawBuf>,
 }
 
 /// A delivery as subscribers get it.
@@ -139,7 +139,7 @@ pub(super) async fn latest(
 ) -> Result<Json<Latest>, Problem> {
     http.node.feeds.options(&channel)?;
     let frames = http.node.topics.latest(&channel);
-    let raw = |body: &str| RawValue::from_string(format!("{{{body}}}")).unwrap_or_default();
+    let raw = |body: &str| RawBuf::new(format!("{{{body}}}")).unwrap_or_default();
     let items = frames.iter().map(|record| raw(&record.body)).collect();
     Ok(Json(Latest { channel, items }))
 }

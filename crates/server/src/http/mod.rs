@@ -62,7 +62,7 @@ pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
+        match fanfare_json::to_vec(&self.0) {
             Ok(body) => (json_type(), body).into_response(),
             Err(error) => {
                 tracing::error!(%error, "an answer cannot be written");

@@ -16,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_core::session::SessionCode;
 use fanfare_dialects::scan::{self, MAX_PAYLOAD_DEPTH};
+use fanfare_json::RawBuf;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -26,7 +26,7 @@ use utoipa::ToSchema;
 pub(super) struct Message {
     /// Any JSON; arrives byte for byte.
     #[schema(value_type = Value)]
-    payload: Box<RawValue>,
+    payload: RawBuf,
 }
 
 /// Where a message went.
@@ -99,9 +99,12 @@ async fn payload(
     caller.scope(Scope::Sessions).map_err(denied)?;
     node.take_message(client.ip, caller)?;
     let text = body::json_text(node, headers, content, node.config.limits.max_message_bytes.len()).await?;
-    let message: Message = serde_json::from_str(&text).map_err(|error| match error.is_data() {
-        true => Problem::invalid("payload", "the body is an object with a payload"),
-        false => Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON").into(),
+    let message = fanfare_json::from_str_keeping::<Message>(&text, &|name| name == "payload");
+    let message = message.map_err(|error| match error {
+        fanfare_json::Error::Data(_) => Problem::invalid("payload", "the body is an object with a payload"),
+        fanfare_json::Error::Malformed => {
+            Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON").into()
+        }
     })?;
     let payload = message.payload.get();
     if scan::facts(payload).depth > MAX_PAYLOAD_DEPTH {

@@ -21,9 +21,9 @@ use fanfare_core::session::SessionCode;
 use fanfare_core::topics::{Published, TopicInfo, TopicOptions};
 use fanfare_dialects::time::rfc3339_ms;
 use fanfare_dialects::typed;
+use fanfare_json::RawBuf;
 use fanfare_rpc::{HistoryEvent, HistoryQuery};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -305,7 +305,7 @@ pub(super) struct KeptEvent {
     offset: u64,
     /// What was published, byte for byte.
     #[schema(value_type = Value)]
-    payload: Box<RawValue>,
+    payload: RawBuf,
     /// The publisher's client id.
     client_id: String,
     /// When it was published.
@@ -356,7 +356,7 @@ pub(super) async fn history(
 
 fn kept(event: HistoryEvent) -> Result<KeptEvent, Problem> {
     let HistoryEvent { meta, payload, client_id } = event;
-    let payload = RawValue::from_string(payload).map_err(|error| {
+    let payload = RawBuf::new(payload).map_err(|error| {
         tracing::error!(%error, "a kept payload is no JSON");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a kept event cannot be shown")
     })?;

@@ -8,7 +8,7 @@ use fanfare_core::model::{
     Command, ErrorCode, Publish, Refusal, Reply, Since, SinceEpoch, Subscribe, Unsubscribe,
 };
 use fanfare_core::topics::Published;
-use serde_json::value::RawValue;
+use fanfare_json::Raw;
 use std::borrow::Cow;
 
 impl CommandKind {
@@ -118,7 +118,7 @@ impl Driver {
     ) -> Result<Reply<'static>, Refusal> {
         let node = self.node.clone();
         let mut caller = super::rpc::SocketCaller { driver: self, slot };
-        let params: Option<&RawValue> = params.map(serde_json::from_str).transpose().unwrap_or_default();
+        let params = params.map(Raw::scanned);
         let mut result = Vec::new();
         node.registry.server_command(command, &mut caller, params, &mut result)?;
         let result = String::from_utf8(result).unwrap_or_default();

@@ -35,6 +35,7 @@ mod postgres;
 mod process;
 mod shutdown;
 mod store;
+mod strangers;
 mod support;
 mod tls;
 mod users;

@@ -2,10 +2,10 @@
 
 use crate::{Caller, Example, Method};
 use fanfare_core::model::Refusal;
+use fanfare_json::RawBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
 
 pub(crate) struct Echo;
 
@@ -13,7 +13,7 @@ pub(crate) struct Echo;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Message {
     /// Any JSON.
-    message: Box<RawValue>,
+    message: RawBuf,
 }
 
 impl Method for Echo {

@@ -5,10 +5,10 @@ use crate::methods::json as raw;
 use crate::{Access, Caller, Example, Method};
 use fanfare_core::model::Refusal;
 use fanfare_dialects::time::rfc3339_ms;
+use fanfare_json::RawBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 pub(crate) struct Get;
@@ -33,14 +33,14 @@ pub(crate) enum Answer {
         /// When it was last used.
         last_seen: String,
         /// All values by key.
-        data: BTreeMap<String, Box<RawValue>>,
+        data: BTreeMap<String, RawBuf>,
     },
     /// With `key`.
     One {
         /// The key.
         key: String,
         /// Its value; null when there is none.
-        value: Box<RawValue>,
+        value: RawBuf,
     },
 }
 

@@ -3,10 +3,10 @@
 use super::MAX_KEY;
 use crate::{Access, Caller, Example, Method};
 use fanfare_core::model::Refusal;
+use fanfare_json::Raw;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
 
 pub(crate) struct Set;
 
@@ -18,7 +18,7 @@ pub(crate) struct Params<'a> {
     key: String,
     /// Any JSON; null takes the key away.
     #[serde(borrow)]
-    value: &'a RawValue,
+    value: Raw<'a>,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -5,10 +5,10 @@ use crate::methods::json as raw;
 use crate::{Caller, Example, HistoryEvent, HistoryQuery, Method};
 use fanfare_core::model::Refusal;
 use fanfare_dialects::time::rfc3339_ms;
+use fanfare_json::RawBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
 
 pub(crate) struct History;
 
@@ -44,7 +44,7 @@ pub(crate) struct Page {
 struct Event {
     id: String,
     offset: u64,
-    payload: Box<RawValue>,
+    payload: RawBuf,
     #[serde(skip_serializing_if = "String::is_empty")]
     client_id: String,
     timestamp: String,

@@ -4,10 +4,10 @@ use super::{ClientName, TopicName, TopicToken};
 use crate::methods::unexpected;
 use crate::{Caller, Example, Method, Violation};
 use fanfare_core::model::{Command, Publish as Order, Refusal, Reply};
+use fanfare_json::Raw;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 pub(crate) struct Publish;
@@ -20,11 +20,11 @@ pub(crate) struct Params<'a> {
     /// Any JSON, null too; subscribers get its bytes as sent. One of `payload` and `message` is required.
     #[serde(borrow, default, deserialize_with = "present")]
     #[schemars(extend("x-opaque" = true))]
-    payload: Option<&'a RawValue>,
+    payload: Option<Raw<'a>>,
     /// Another name for `payload`, which wins.
     #[serde(borrow, default, deserialize_with = "present")]
     #[schemars(extend("x-opaque" = true))]
-    message: Option<&'a RawValue>,
+    message: Option<Raw<'a>>,
     #[serde(borrow)]
     client_id: Option<ClientName<'a>>,
     /// A repeat within five minutes changes nothing and answers the first result.
@@ -46,8 +46,8 @@ struct IdempotencyKey<'a>(
 );
 
 /// A null that is sent is a payload.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Raw<'a>>, D::Error> {
+    Raw::deserialize(from).map(Some)
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -81,7 +81,7 @@ impl Method for Publish {
     fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Published, Refusal> {
         let order = Order {
             topic: params.topic.checked()?,
-            payload: params.payload.or(params.message).unwrap_or(RawValue::NULL).get(),
+            payload: params.payload.or(params.message).unwrap_or(Raw::NULL).get(),
             client_id: params.client_id.map(|c| c.0),
             idempotency_key: params.idempotency_key.map(|k| k.0),
             exclude_self: params.exclude_self,

@@ -5,9 +5,9 @@ use crate::access::Caller;
 use crate::http::Json;
 use axum::extract::State;
 use fanfare_dialects::time::rfc3339_ms;
+use fanfare_json::RawBuf;
 use fanfare_store::{AuditFilter, AuditRow, Store, StoreError};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 /// A row of the audit log.
@@ -43,7 +43,7 @@ pub(super) struct AuditEntry {
     reason: Option<String>,
     /// Further facts.
     #[schema(value_type = Object)]
-    detail: Box<RawValue>,
+    detail: RawBuf,
     /// The row's hash in the chain, in hexadecimal digits.
     hash: String,
 }
@@ -52,7 +52,7 @@ impl From<AuditRow> for AuditEntry {
     fn from(row: AuditRow) -> Self {
         // A row somebody tampered with must not make the list unreadable.
         let text = serde_json::Value::from(row.detail.as_str()).to_string();
-        let detail = RawValue::from_string(row.detail).or_else(|_| RawValue::from_string(text));
+        let detail = RawBuf::new(row.detail).or_else(|_| RawBuf::new(text));
         Self {
             node: row.node,
             seq: row.seq,

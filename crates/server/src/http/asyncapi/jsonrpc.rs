@@ -8,7 +8,7 @@ use super::typed::{
 use fanfare_core::model::ErrorCode;
 use fanfare_dialects::Dialect;
 use fanfare_dialects::jsonrpc::{self, JsonRpc};
-use serde_json::value::RawValue;
+use fanfare_json::RawBuf;
 use serde_json::{Map, Value, json};
 
 /// The specification's own errors, by number and name.
@@ -51,9 +51,9 @@ fn method(id: usize, method: &Value) -> [Message; 2] {
         call["params"] = params.into();
     }
     let result = example["result"]["value"].to_string();
-    let raw_id = RawValue::from_string(id.to_string()).ok();
+    let raw_id = RawBuf::new(id.to_string()).ok();
     let response = written(|out| {
-        jsonrpc::open_result(out, raw_id.as_deref());
+        jsonrpc::open_result(out, raw_id.as_ref().map(RawBuf::as_raw));
         out.extend_from_slice(result.as_bytes());
         jsonrpc::close_result(out);
     });
