@@ -1,15 +1,24 @@
 //! A certificate chain and its key, read from PEM files and checked before they are used.
+//!
+//! Every section of both files is read or the pair is refused (see [`super::pem`]), at the start and at a reload alike. The
+//! chain's errors name `tls.cert`, the key's `tls.key`.
 
+use super::pem::{Section, sections};
 use super::{Files, provider};
 use crate::config::ConfigError;
-use rustls::pki_types::pem::PemObject;
+use rustls::InconsistentKeys;
+use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_cert::der::Decode;
+use x509_cert::der::oid::ObjectIdentifier;
+
+/// The extension `subjectAltName` (RFC 5280, 4.2.1.6).
+const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 
 /// Warned so long before the end.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -33,6 +42,8 @@ pub struct Certificate {
     pub not_after: SystemTime,
     /// Of the key's file.
     pub permissions: Permissions,
+    /// What clients may refuse about the chain, for the log.
+    doubts: Vec<String>,
 }
 
 impl Certificate {
@@ -42,6 +53,9 @@ impl Certificate {
             tracing::warn!(
                 "tls.key can be read by every user of this machine; chmod 600 it (production refuses it)"
             );
+        }
+        for doubt in &self.doubts {
+            tracing::warn!("tls.cert {doubt}");
         }
         self.warn_of_end();
     }
@@ -72,38 +86,130 @@ impl Files {
             );
             return Err(ConfigError::key("tls.key", what));
         }
-        let (certified, (from, not_after)) = self.parse(&chain, &key)?;
+        let chain = self.chain(&chain)?;
+        let certified = self.certified(&chain, &key)?;
+        let Validity { from, until } = chain.validity;
         let now = SystemTime::now();
-        if now < from || now > not_after {
+        if now < from || now > until {
             let what = if now < from { "is not valid yet" } else { "has expired" };
-            let what = format!("{} {what}; check the clock or renew it", self.cert.display());
-            return Err(ConfigError::key("tls.cert", what));
+            return Err(self.bad_cert(format!("{what}; check the clock or renew it")));
         }
-        Ok(Certificate { certified: Arc::new(certified), not_after, permissions })
+        Ok(Certificate {
+            certified: Arc::new(certified),
+            not_after: until,
+            permissions,
+            doubts: doubts(&chain.parsed),
+        })
     }
 
-    fn parse(
-        &self,
-        chain: &[u8],
-        key: &[u8],
-    ) -> Result<(CertifiedKey, (SystemTime, SystemTime)), ConfigError> {
-        let cert = |what: String| ConfigError::key("tls.cert", format!("{} {what}", self.cert.display()));
-        let bad_key = |what: String| ConfigError::key("tls.key", format!("{} {what}", self.key.display()));
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
-            .collect::<Result<_, _>>()
-            .map_err(|e| cert(format!("is no PEM: {e}")))?;
-        let first = chain.first().ok_or_else(|| cert("holds no certificate".into()))?;
-        let validity = validity(first).ok_or_else(|| cert("holds no X.509 certificate".into()))?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| {
-            bad_key(format!("holds no private key (PKCS#8, SEC1 or PKCS#1 in PEM, without a password): {e}"))
-        })?;
-        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => bad_key("is not the key of tls.cert".into()),
-            rustls::Error::InvalidCertificate(e) => cert(format!("cannot be served: {e:?}")),
-            e => bad_key(format!("cannot be used: {e}")),
-        })?;
-        Ok((certified, validity))
+    fn bad_cert(&self, what: impl std::fmt::Display) -> ConfigError {
+        ConfigError::key("tls.cert", format!("{} {what}", self.cert.display()))
     }
+
+    fn bad_key(&self, what: impl std::fmt::Display) -> ConfigError {
+        ConfigError::key("tls.key", format!("{} {what}", self.key.display()))
+    }
+
+    /// The certificates of a file, each of them parsed. Keys are passed over: the file may hold the whole pair.
+    fn chain(&self, file: &[u8]) -> Result<Chain, ConfigError> {
+        let found = sections(file).map_err(|why| self.bad_cert(why))?;
+        let (mut der, mut parsed) = (Vec::new(), Vec::new());
+        for section in found.into_iter().filter(|section| !is_key(section)) {
+            let line = section.line;
+            if section.kind != SectionKind::Certificate {
+                let why = format!(
+                    "has a section on line {line} that is neither a certificate nor a key; remove it"
+                );
+                return Err(self.bad_cert(why));
+            }
+            let read = x509_cert::Certificate::from_der(&section.der);
+            parsed.push(read.map_err(|_| {
+                self.bad_cert(format!("has a section on line {line} that is no X.509 certificate"))
+            })?);
+            der.push(CertificateDer::from(section.der));
+        }
+        let first = parsed.first().ok_or_else(|| self.bad_cert("holds no certificate"))?;
+        let validity = validity(first).ok_or_else(|| self.bad_cert("has a certificate of no known time"))?;
+        Ok(Chain { der, parsed, validity })
+    }
+
+    /// The only private key of a file, fit for use.
+    fn signing_key(&self, file: &[u8]) -> Result<Arc<dyn SigningKey>, ConfigError> {
+        let found = sections(file).map_err(|why| self.bad_key(why))?;
+        let mut keys = found.into_iter().filter_map(|s| PrivateKeyDer::from_pem(s.kind, s.der));
+        let none = "holds no private key (PKCS#8, SEC1 or PKCS#1 in PEM, without a password)";
+        let key = keys.next().ok_or_else(|| self.bad_key(none))?;
+        if keys.next().is_some() {
+            return Err(self.bad_key("holds more than one private key; keep the one of tls.cert"));
+        }
+        provider()
+            .key_provider
+            .load_private_key(key)
+            .map_err(|e| self.bad_key(format!("cannot be used: {e}")))
+    }
+
+    fn certified(&self, chain: &Chain, key: &[u8]) -> Result<CertifiedKey, ConfigError> {
+        let key = self.signing_key(key)?;
+        let fits = |certificate: &CertificateDer<'static>| {
+            CertifiedKey::new(vec![certificate.clone()], key.clone()).keys_match()
+        };
+        let certified = CertifiedKey::new(chain.der.clone(), key.clone());
+        match certified.keys_match() {
+            // A key that cannot tell its public half is judged by the first handshake.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                Err(match chain.der.iter().position(|certificate| fits(certificate).is_ok()) {
+                    Some(at) => self.bad_cert(format!(
+                        "is in the wrong order: tls.key belongs to certificate {}; the server's own comes first",
+                        at + 1
+                    )),
+                    None => self.bad_key("is not the key of tls.cert"),
+                })
+            }
+            Err(rustls::Error::InvalidCertificate(e)) => Err(self.bad_cert(format!("cannot be served: {e:?}"))),
+            Err(e) => Err(self.bad_key(format!("cannot be used: {e}"))),
+        }
+    }
+}
+
+/// The certificates of a file in its order.
+struct Chain {
+    der: Vec<CertificateDer<'static>>,
+    parsed: Vec<x509_cert::Certificate>,
+    /// Of the first.
+    validity: Validity,
+}
+
+/// From when to when a certificate is valid.
+struct Validity {
+    from: SystemTime,
+    until: SystemTime,
+}
+
+fn is_key(section: &Section) -> bool {
+    use SectionKind::{EcPrivateKey, PrivateKey, RsaPrivateKey};
+    matches!(section.kind, PrivateKey | RsaPrivateKey | EcPrivateKey)
+}
+
+/// What does not keep the chain from being served, but clients from believing it.
+fn doubts(chain: &[x509_cert::Certificate]) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let named = |c: &x509_cert::Certificate| {
+        let mut extensions = c.tbs_certificate().extensions().into_iter().flatten();
+        extensions.any(|extension| extension.extn_id == SUBJECT_ALT_NAME)
+    };
+    if !chain.first().is_some_and(named) {
+        doubts.push("names no host (it has no subjectAltName): browsers and most clients refuse it".into());
+    }
+    for (at, pair) in chain.windows(2).enumerate() {
+        if pair[0].tbs_certificate().issuer() != pair[1].tbs_certificate().subject() {
+            let (below, above) = (at + 1, at + 2);
+            doubts.push(format!(
+                "holds certificates out of order: certificate {below} was not issued by certificate {above}"
+            ));
+        }
+    }
+    doubts
 }
 
 fn bytes(key: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
@@ -120,10 +226,8 @@ fn permissions(path: &Path) -> Result<Permissions, ConfigError> {
     })
 }
 
-/// From when to when a certificate is valid.
-fn validity(certificate: &CertificateDer<'_>) -> Option<(SystemTime, SystemTime)> {
-    let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
-    let validity = parsed.tbs_certificate().validity();
+fn validity(certificate: &x509_cert::Certificate) -> Option<Validity> {
+    let validity = certificate.tbs_certificate().validity();
     let at = |time: &x509_cert::time::Time| UNIX_EPOCH.checked_add(time.to_unix_duration());
-    Some((at(&validity.not_before)?, at(&validity.not_after)?))
+    Some(Validity { from: at(&validity.not_before)?, until: at(&validity.not_after)? })
 }

@@ -8,6 +8,7 @@
 mod certificate;
 mod dev_cert;
 mod handover;
+mod pem;
 mod probe;
 mod reload;
 

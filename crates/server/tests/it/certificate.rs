@@ -111,6 +111,100 @@ fn a_pair_that_cannot_be_served_is_named_at_the_start() {
     assert!(said.contains("tls.cert") && said.contains("has expired"), "{said}");
 }
 
+/// Chains of two of which one section would not be read or sent in its place, and what the refusal says.
+fn mangled([own, above]: &[String; 2]) -> Vec<(&'static str, String, &'static str)> {
+    let garbage =
+        "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZSBnYXJiYWdlIGdhcmJhZ2U=\n-----END CERTIFICATE-----\n";
+    let indented: String = above.lines().map(|line| format!("  {line}\n")).collect();
+    vec![
+        ("glued", format!("{}{above}", own.trim_end()), "does not stand alone"),
+        ("indented", format!("{own}{indented}"), "does not stand alone"),
+        ("another label", format!("{own}{}", above.replace("CERTIFICATE", "TRUSTED CERTIFICATE")), "TRUSTED"),
+        ("an old label", format!("{own}{}", above.replace("CERTIFICATE", "X509 CERTIFICATE")), "X509"),
+        ("garbage", format!("{own}{garbage}"), "is no X.509 certificate"),
+        ("cut off", format!("{own}{}", &above[..above.len() / 2]), "no END"),
+        ("no base64", format!("{own}{}", above.replacen("MII", "!II", 1)), "no PEM"),
+        ("the wrong order", format!("{above}{own}"), "wrong order"),
+        ("a byte order mark", format!("\u{feff}{own}{above}"), "byte order mark"),
+    ]
+}
+
+#[test]
+fn a_chain_of_which_a_section_is_not_read_never_serves() {
+    let pair = Pair::new();
+    let chain = pair.put_issued();
+    let whole = chain.concat();
+    for (name, file, says) in mangled(&chain) {
+        std::fs::write(pair.cert(), file).unwrap();
+        let said = pair.refused(&[]);
+        assert!(said.contains("tls.cert") && said.contains(says), "{name}: {said}");
+    }
+    // The whole chain is sent, with what tools write between and around the sections too.
+    let between = whole.replace("-----BEGIN", "subject=CN = x\n\n-----BEGIN").replace('\n', "\r\n");
+    for file in [whole.clone(), between] {
+        std::fs::write(pair.cert(), file).unwrap();
+        let server = pair.start(&[]);
+        let mut stream = Stream::connect(server.endpoint());
+        assert_eq!(stream.session().peer_certificates().unwrap().len(), 2);
+        assert!(!server.log().contains("out of order") && !server.log().contains("subjectAltName"));
+    }
+    // A reload is judged alike.
+    let server = pair.start(&[]);
+    let good = served(&server);
+    for (count, (name, file, says)) in mangled(&chain).into_iter().enumerate() {
+        std::fs::write(pair.cert(), file).unwrap();
+        server.signal(Signal::HUP);
+        eventually(name, PATIENCE, || {
+            let log = server.log();
+            let told: Vec<_> = log.lines().filter(|line| line.contains("the old one stays")).collect();
+            (told.len() == count + 1).then(|| {
+                let last = told[count];
+                assert!(last.contains("tls.cert") && last.contains(says), "{name}: {last}");
+            })
+        });
+        assert_eq!(served(&server), good, "{name}");
+    }
+}
+
+#[test]
+fn a_key_file_is_read_whole_too() {
+    let pair = Pair::new();
+    let [own, _] = pair.put_issued();
+    let key = std::fs::read_to_string(pair.key()).unwrap();
+    std::fs::write(pair.cert(), &own).unwrap();
+    let indented: String = key.lines().map(|line| format!(" {line}\n")).collect();
+    for (file, says) in [
+        (format!("{key}{key}"), "more than one private key"),
+        (indented, "does not stand alone"),
+        (format!("\u{feff}{key}"), "byte order mark"),
+        (own.clone(), "holds no private key"),
+        (key.replace("PRIVATE", "ENCRYPTED PRIVATE"), "ENCRYPTED PRIVATE KEY"),
+    ] {
+        std::fs::write(pair.key(), file).unwrap();
+        let said = pair.refused(&[]);
+        assert!(said.contains("tls.key") && said.contains(says), "{said}");
+    }
+    // One file may hold the pair.
+    for file in [pair.cert(), pair.key()] {
+        std::fs::write(file, format!("{key}{own}")).unwrap();
+    }
+    served(&pair.start(&[]));
+}
+
+#[test]
+fn a_certificate_that_names_no_host_and_a_chain_out_of_order_are_warned_of() {
+    let pair = Pair::new();
+    assert!(!pair.start(&[]).log().contains("subjectAltName"));
+    let [own, _] = pair.put_issued();
+    let foreign = std::fs::read_to_string(Pair::new().cert()).unwrap();
+    std::fs::write(pair.cert(), format!("{own}{foreign}")).unwrap();
+    let log = pair.start(&[]).log();
+    assert!(log.contains("certificate 1 was not issued by certificate 2"), "{log}");
+    pair.put_nameless();
+    let log = pair.start(&[]).log();
+    assert!(log.contains("it has no subjectAltName"), "{log}");
+}
+
 #[test]
 fn a_key_that_everybody_can_read_is_refused_in_production() {
     let pair = Pair::new();

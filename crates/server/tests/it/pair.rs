@@ -3,7 +3,7 @@
 use crate::support::{BINARY, start};
 use fanfare_testkit::raw::{Endpoint, Raw};
 use fanfare_testkit::server::Server;
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,27 @@ impl Pair {
         std::fs::write(self.key(), key.serialize_pem()).unwrap();
         chmod(&self.key(), 0o600);
         cert.der().to_vec()
+    }
+
+    /// Puts a certificate without a name of a host in its place.
+    pub(crate) fn put_nameless(&self) {
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::default().self_signed(&key).unwrap();
+        std::fs::write(self.cert(), cert.pem()).unwrap();
+        std::fs::write(self.key(), key.serialize_pem()).unwrap();
+    }
+
+    /// Puts the key of a certificate issued by an authority in its place; the two certificates in PEM, the server's first.
+    pub(crate) fn put_issued(&self) -> [String; 2] {
+        let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut root = CertificateParams::default();
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        root.distinguished_name.push(DnType::CommonName, "an authority of tests");
+        let above = root.self_signed(&root_key).unwrap();
+        let own = CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned)).unwrap();
+        let own = own.signed_by(&key, &Issuer::new(root, root_key)).unwrap();
+        std::fs::write(self.key(), key.serialize_pem()).unwrap();
+        [own.pem(), above.pem()]
     }
 
     /// The settings that serve it, and these.
