@@ -142,8 +142,8 @@ impl Caller for PostCaller<'_> {
 
     fn ended(&mut self, method: &'static str, succeeded: bool) {
         if let (Some(command), By::User(user)) = (method.strip_prefix("server."), self.by) {
-            let event = AuditEvent::server_command(command, succeeded, user).by(self.client);
-            self.node.audit.record(event);
+            let event = || AuditEvent::server_command(command, succeeded, user).by(self.client);
+            self.node.audit.activity(&user.user_id, event);
         }
     }
 

@@ -35,9 +35,6 @@ const UNFINISHED_SLACK_BYTES: usize = 16 * 1024;
 /// How long a socket may stay without authentication where it is asked for (`accounts-and-messages.md`).
 const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Refusals of one address that are written down a minute.
-const REFUSALS_PER_MINUTE: u32 = 10;
-
 /// Deadlines of connections in ticks of 100 ms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticks {
@@ -88,8 +85,6 @@ pub struct Node {
     pub(crate) message_rate: Option<Rate>,
     pub(crate) byte_rate: Option<Rate>,
     pub(crate) message_buckets: AddressBuckets,
-    /// Refusals of one address that are written down.
-    refusals: AddressBuckets,
     pub(crate) runtime: tokio::runtime::Handle,
     started: Instant,
     id: u64,
@@ -191,7 +186,6 @@ impl Node {
             ticks: ticks(&config),
             message_rate: l.messages().map(Rate::from),
             byte_rate: Rate::new(l.bytes_per_second.len() as u64, l.bytes_per_second.len() as u64),
-            refusals: AddressBuckets::new(Rate::per_minute(REFUSALS_PER_MINUTE)),
             message_buckets: AddressBuckets::new(l.messages_per_ip().map(Rate::from)),
             store: services.store,
             accounts: services.accounts,
@@ -410,12 +404,9 @@ impl Node {
         self.message_buckets.take(address, now).map_err(limited("address", why))
     }
 
-    /// Writes a refusal down that costs whoever provokes it nothing: so many a minute of one address, so that nobody can
-    /// fill the audit log. All are counted in the metrics of HTTP.
+    /// Records a refusal that costs its cause nothing; bounded per address and in all ([`Audit::refused`]).
     pub(crate) fn note_refusal(&self, address: IpAddr, event: impl FnOnce() -> AuditEvent) {
-        if self.refusals.take(address, self.now().ns).is_ok() {
-            self.audit.record(event());
-        }
+        self.audit.refused(address, event);
     }
 
     /// Refuses a server command that found the user's bucket empty.

@@ -154,6 +154,7 @@ pub(crate) async fn start_services(
     let options = AuditOptions {
         node: audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?,
         sealer: audit::Sealer::load_or_create(&config.data_dir)?,
+        mark: audit::Mark::of_folder(&config.data_dir),
         cadence: audit::Cadence::default(),
     };
     let audit = Audit::start(store.clone(), options);

@@ -1,8 +1,11 @@
 //! Rows and checkpoints of the audit log. Each node has its own chain, dense from 1; rows arrive with their hashes.
+//!
+//! Rows and the signed head that names the last of them are one transaction: a chain that ends behind its newest
+//! checkpoint was written by another program.
 
 use crate::Store;
 use crate::error::{Result, StoreError};
-use crate::model::{AuditFilter, AuditRow, Checkpoint};
+use crate::model::{AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint};
 use crate::sql::{Row, Sql, values};
 
 fn read_row(row: &Row) -> Result<AuditRow> {
@@ -50,42 +53,73 @@ fn insert(sql: &mut dyn Sql, r: &AuditRow) -> Result<u64> {
     )
 }
 
-fn head(sql: &mut dyn Sql, node: &str) -> Result<Option<(i64, [u8; 32])>> {
-    let row =
-        sql.one("SELECT seq, hash FROM audit WHERE node = $1 ORDER BY seq DESC LIMIT 1", values![node])?;
-    row.map(|row| Ok((row.int(0)?, row.bytes(1)?))).transpose()
+fn checkpoint(row: &Row, at: usize) -> Result<Checkpoint> {
+    Ok(Checkpoint {
+        node: row.text(at)?,
+        seq: row.int(at + 1)?,
+        hash: row.bytes(at + 2)?,
+        time: row.text(at + 3)?,
+        sig: row.bytes(at + 4)?,
+    })
+}
+
+/// One statement, so that both halves are of one moment on either engine.
+fn end(sql: &mut dyn Sql, node: &str) -> Result<AuditEnd> {
+    let row = sql.one(
+        "SELECT (SELECT COALESCE(MAX(seq), 0) FROM audit WHERE node = $1), c.node, c.seq, c.hash, c.time, c.sig
+         FROM (SELECT 1 AS one) AS always LEFT JOIN audit_checkpoint AS c
+           ON c.node = $1 AND c.seq = (SELECT MAX(seq) FROM audit_checkpoint WHERE node = $1)",
+        values![node],
+    )?;
+    let row = row.ok_or_else(|| StoreError::unreadable("audit"))?;
+    let sealed = row.maybe_text(1)?.map(|_| checkpoint(&row, 1)).transpose()?;
+    Ok(AuditEnd { last: row.int(0)?, sealed })
+}
+
+fn put_checkpoint(sql: &mut dyn Sql, c: &Checkpoint) -> Result<u64> {
+    sql.execute(
+        "INSERT INTO audit_checkpoint (node, seq, hash, time, sig) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (node, seq) DO UPDATE SET hash = excluded.hash, time = excluded.time, sig = excluded.sig",
+        values![&c.node, c.seq, &c.hash, &c.time, &c.sig],
+    )
 }
 
 impl Store {
-    /// The newest row of a node's chain: its number and hash.
+    /// Where a node's chain ends: its newest row and its newest checkpoint, of one moment.
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn audit_head(&self, node: &str) -> Result<Option<(i64, [u8; 32])>> {
+    pub async fn audit_end(&self, node: &str) -> Result<AuditEnd> {
         let node = node.to_owned();
-        self.read(move |sql| head(sql, &node)).await
+        self.read(move |sql| end(sql, &node)).await
     }
 
-    /// Appends rows to a node's chain if its head still is the one they were chained to. False: another writer was
-    /// faster and nothing was appended; read the head and chain anew.
+    /// Appends rows to the chain of `head.node` together with the signed head that names the last of them, if the chain
+    /// still ends at `place`. The checkpoint at `supersedes`, if any, goes. False: another writer was faster and nothing
+    /// was appended; read the end again and chain to that.
     ///
     /// # Errors
     /// Of the engine.
     pub async fn append_audit(
         &self,
-        node: &str,
-        expected_head: Option<i64>,
+        place: AuditPlace,
         rows: Vec<AuditRow>,
+        head: Checkpoint,
+        supersedes: Option<i64>,
     ) -> Result<bool> {
-        let node = node.to_owned();
         let appended = self.write(move |sql| {
-            if head(sql, &node)?.map(|(seq, _)| seq) != expected_head {
+            if end(sql, &head.node)?.place() != place {
                 return Err(StoreError::Conflict("seq"));
             }
             for row in &rows {
                 if insert(sql, row)? != 1 {
                     return Err(StoreError::Conflict("seq"));
                 }
+            }
+            put_checkpoint(sql, &head)?;
+            if let Some(seq) = supersedes {
+                let delete = "DELETE FROM audit_checkpoint WHERE node = $1 AND seq = $2";
+                sql.execute(delete, values![&head.node, seq])?;
             }
             Ok(())
         });
@@ -149,23 +183,6 @@ impl Store {
         .await
     }
 
-    /// Keeps a signed head.
-    ///
-    /// # Errors
-    /// Of the engine.
-    pub async fn put_checkpoint(&self, c: Checkpoint) -> Result<()> {
-        self.write(move |sql| {
-            sql.execute(
-                "INSERT INTO audit_checkpoint (node, seq, hash, time, sig) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (node, seq) DO UPDATE SET
-                   hash = excluded.hash, time = excluded.time, sig = excluded.sig",
-                values![&c.node, c.seq, &c.hash, &c.time, &c.sig],
-            )?;
-            Ok(())
-        })
-        .await
-    }
-
     /// Signed heads of a node's chain, oldest first.
     ///
     /// # Errors
@@ -177,17 +194,7 @@ impl Store {
                 "SELECT node, seq, hash, time, sig FROM audit_checkpoint WHERE node = $1 ORDER BY seq",
                 values![&node],
             )?;
-            rows.iter()
-                .map(|row| {
-                    Ok(Checkpoint {
-                        node: row.text(0)?,
-                        seq: row.int(1)?,
-                        hash: row.bytes(2)?,
-                        time: row.text(3)?,
-                        sig: row.bytes(4)?,
-                    })
-                })
-                .collect()
+            rows.iter().map(|row| checkpoint(row, 0)).collect()
         })
         .await
     }
@@ -204,14 +211,17 @@ impl Store {
         .await
     }
 
-    /// Removes a chain's rows up to a number; its newest row always stays, for the next one is chained to it. How many
-    /// went.
+    /// Removes a chain's rows up to a number, and the checkpoints before it; the newest row and the newest checkpoint
+    /// always stay, for the next are chained to them. How many rows went.
     ///
     /// # Errors
     /// Of the engine.
     pub async fn prune_audit(&self, node: &str, up_to_seq: i64) -> Result<u64> {
         let node = node.to_owned();
         self.write(move |sql| {
+            let old = "DELETE FROM audit_checkpoint WHERE node = $1 AND seq < $2
+                         AND seq < (SELECT MAX(seq) FROM audit_checkpoint WHERE node = $1)";
+            sql.execute(old, values![&node, up_to_seq])?;
             sql.execute(
                 "DELETE FROM audit WHERE node = $1 AND seq <= $2
                    AND seq < (SELECT MAX(seq) FROM audit WHERE node = $1)",

@@ -36,9 +36,9 @@ use sql::Sql;
 pub use engine::{OnCommit, OnFatal, StoreStatus};
 pub use error::{Result, StoreError};
 pub use model::{
-    ApiKeyRow, Appended, AuditFilter, AuditRow, AuthSession, Checkpoint, ConnectionRow, DeviceKeys,
-    EndSessions, EndedSession, KeptTopic, KeyLogEntry, Message, MetricPlace, MetricQuery, MetricRow,
-    NewAuthSession, NewMessage, NewUser, Refreshed, Role, User, UserChange,
+    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, AuthSession, Checkpoint, ConnectionRow,
+    DeviceKeys, EndSessions, EndedSession, KeptTopic, KeyLogEntry, Message, MetricPlace, MetricQuery,
+    MetricRow, NewAuthSession, NewMessage, NewUser, Refreshed, Role, User, UserChange,
 };
 use options::Target;
 pub use options::{Durability, StoreOptions};

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use common::{Stage, keys, new_user};
-use fanfare_store::{AuditRow, EndSessions, NewAuthSession, Refreshed, Store, StoreError};
+use fanfare_store::{AuditRow, Checkpoint, EndSessions, NewAuthSession, Refreshed, Store, StoreError};
 use tokio::sync::Barrier;
 
 stories!(
@@ -133,9 +133,17 @@ async fn an_audit_chain_has_no_gap_and_no_double(stage: Stage) {
     };
     let (store, _) = race(&stage, move |store, n| async move {
         loop {
-            let head = store.audit_head("n").await.unwrap().map(|(seq, _)| seq);
-            let next = head.unwrap_or(0) + 1;
-            if store.append_audit("n", head, vec![row(next, n), row(next + 1, n)]).await.unwrap() {
+            let end = store.audit_end("n").await.unwrap().place();
+            let next = end.last + 1;
+            let head = Checkpoint {
+                node: "n".to_owned(),
+                seq: next + 1,
+                hash: [0; 32],
+                time: "t".to_owned(),
+                sig: [0; 64],
+            };
+            if store.append_audit(end, vec![row(next, n), row(next + 1, n)], head, end.sealed).await.unwrap()
+            {
                 return;
             }
         }

@@ -8,8 +8,8 @@ mod common;
 
 use common::{Stage, keys, message, new_user};
 use fanfare_store::{
-    ApiKeyRow, Appended, AuditFilter, AuditRow, Checkpoint, ConnectionRow, EndSessions, KeptTopic,
-    MetricPlace, MetricQuery, NewAuthSession, Refreshed, Role, StoreError, UserChange,
+    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, ConnectionRow, EndSessions,
+    KeptTopic, MetricPlace, MetricQuery, NewAuthSession, Refreshed, Role, StoreError, UserChange,
 };
 
 /// Far in the future, milliseconds since 1970.
@@ -301,32 +301,49 @@ fn audit(node: &str, seq: i64, event: &str) -> AuditRow {
     }
 }
 
+/// A signed head.
+fn sealed(node: &str, seq: i64) -> Checkpoint {
+    Checkpoint { node: node.to_owned(), seq, hash: [seq as u8; 32], time: "t".to_owned(), sig: [3; 64] }
+}
+
+fn place(last: i64) -> AuditPlace {
+    AuditPlace { last, sealed: (last > 0).then_some(last) }
+}
+
 async fn audit_rows_follow_their_head(stage: Stage) {
     let store = stage.open().await;
-    assert_eq!(store.audit_head("n1").await.unwrap(), None);
+    assert_eq!(store.audit_end("n1").await.unwrap(), AuditEnd { last: 0, sealed: None });
     let two = vec![audit("n1", 1, "start"), audit("n1", 2, "login")];
-    assert!(!store.append_audit("n1", Some(1), two.clone()).await.unwrap());
-    assert!(store.append_audit("n1", None, two.clone()).await.unwrap());
-    assert!(!store.append_audit("n1", None, two.clone()).await.unwrap(), "the head has moved");
-    assert!(!store.append_audit("n1", Some(1), vec![audit("n1", 2, "x")]).await.unwrap());
-    assert!(store.append_audit("n2", None, vec![audit("n2", 1, "start")]).await.unwrap());
-    // A row that is there already among new ones: none of them is kept.
-    let overlap = vec![audit("n1", 3, "x"), audit("n1", 2, "x")];
-    assert!(!store.append_audit("n1", Some(2), overlap).await.unwrap());
-    assert_eq!(store.audit_head("n1").await.unwrap(), Some((2, [2; 32])));
+    let append = |on: AuditPlace, rows: &[AuditRow], supersedes: Option<i64>| {
+        let last = rows.last().unwrap();
+        store.append_audit(on, rows.to_vec(), sealed(&last.node, last.seq), supersedes)
+    };
+    assert!(!append(place(1), &two, None).await.unwrap());
+    assert!(append(place(0), &two, None).await.unwrap());
+    assert!(!append(place(0), &two, None).await.unwrap(), "the head has moved");
+    assert!(!append(place(1), &[audit("n1", 2, "x")], None).await.unwrap());
+    assert!(append(place(0), &[audit("n2", 1, "start")], None).await.unwrap());
+    // A row that is there already among new ones: none of them is kept, nor their head.
+    let overlap = [audit("n1", 3, "x"), audit("n1", 2, "x")];
+    assert!(!append(place(2), &overlap, Some(2)).await.unwrap());
+    let whole = AuditEnd { last: 2, sealed: Some(sealed("n1", 2)) };
+    assert_eq!(store.audit_end("n1").await.unwrap(), whole);
     assert_eq!(store.audit_rows(Some("n1"), 0, 10, AuditFilter::default()).await.unwrap(), two);
     assert_eq!(store.audit_nodes().await.unwrap(), ["n1", "n2"]);
-    let point =
-        Checkpoint { node: "n1".to_owned(), seq: 2, hash: [2; 32], time: "t".to_owned(), sig: [3; 64] };
-    store.put_checkpoint(point.clone()).await.unwrap();
-    assert_eq!(store.checkpoints("n1").await.unwrap(), [point]);
-    assert_eq!(store.checkpoints("n2").await.unwrap(), []);
+    // Rows without their head, and a head without its rows, are another end.
+    for on in [AuditPlace { last: 2, sealed: None }, AuditPlace { last: 1, sealed: Some(2) }] {
+        assert!(!append(on, &[audit("n1", 3, "x")], None).await.unwrap(), "{on:?}");
+    }
+    assert!(append(place(2), &[audit("n1", 3, "x")], None).await.unwrap());
+    assert!(append(place(3), &[audit("n1", 4, "x")], Some(3)).await.unwrap());
+    assert_eq!(store.checkpoints("n1").await.unwrap(), [sealed("n1", 2), sealed("n1", 4)]);
+    assert_eq!(store.checkpoints("n2").await.unwrap(), [sealed("n2", 1)]);
 }
 
 async fn audit_rows_are_filtered_and_pruned(stage: Stage) {
     let store = stage.open().await;
     let rows = (1..=6).map(|seq| audit("n1", seq, if seq < 4 { "login" } else { "logout" })).collect();
-    assert!(store.append_audit("n1", None, rows).await.unwrap());
+    assert!(store.append_audit(place(0), rows, sealed("n1", 6), None).await.unwrap());
     let seqs = |rows: Vec<AuditRow>| rows.into_iter().map(|row| row.seq).collect::<Vec<_>>();
     let filter = |event: Option<&str>, user: Option<&str>, since: Option<&str>| AuditFilter {
         event: event.map(str::to_owned),
@@ -344,7 +361,9 @@ async fn audit_rows_are_filtered_and_pruned(stage: Stage) {
     assert_eq!(store.prune_audit("n1", 4).await.unwrap(), 4);
     assert_eq!(store.prune_audit("n1", 99).await.unwrap(), 1, "the head stays");
     assert_eq!(seqs(store.audit_rows(None, 0, 9, all).await.unwrap()), [6]);
-    assert!(store.append_audit("n1", Some(6), vec![audit("n1", 7, "x")]).await.unwrap());
+    assert!(store.append_audit(place(6), vec![audit("n1", 7, "x")], sealed("n1", 7), None).await.unwrap());
+    assert_eq!(store.prune_audit("n1", 7).await.unwrap(), 1);
+    assert_eq!(store.checkpoints("n1").await.unwrap(), [sealed("n1", 7)], "those before it go too");
 }
 
 async fn metrics_are_kept_and_pruned(stage: Stage) {

@@ -140,9 +140,10 @@ impl Accounts {
     pub(super) fn let_try(&self, name: &str, from: &Client) -> Result<(), AccountError> {
         self.0.guard.check(name, from.ip, unix_ms()).map_err(|ms| {
             self.0.outcomes.count("delayed");
-            let event =
-                AuditEvent::new("authn_login_lock", Outcome::Denied).by(from).severity(Severity::Warning);
-            self.0.audit.record(event.detail("username", name).detail("retry_after_ms", ms));
+            self.0.audit.refused(from.ip, || {
+                let event = AuditEvent::new("authn_login_lock", Outcome::Denied).by(from);
+                event.severity(Severity::Warning).detail("username", name).detail("retry_after_ms", ms)
+            });
             AccountError::TooOften("too many failed logins; wait before the next", ms)
         })
     }

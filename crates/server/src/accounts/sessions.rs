@@ -142,8 +142,12 @@ impl Accounts {
                 Ok(self.token_for(user, session.id, None, Some(text), ends, now))
             }
             Refreshed::Reused { session_id, user_id } => {
-                let event = AuditEvent::new("authn_token_reuse", Outcome::Denied).severity(Severity::Alert);
-                self.0.audit.record(event.user(&user_id).session(&session_id).by(from));
+                // Whoever holds an old token may send it again and again.
+                self.0.audit.activity(&session_id, || {
+                    let event =
+                        AuditEvent::new("authn_token_reuse", Outcome::Denied).severity(Severity::Alert);
+                    event.user(&user_id).session(&session_id).by(from)
+                });
                 let ended = EndedSession { id: session_id, user_id, ended_at: now };
                 Err((AccountError::Credentials, vec![ended]))
             }

@@ -1,72 +1,110 @@
 //! The audit log: who did what to this server, in a chain nobody can change unseen.
 //!
 //! [`Audit::record`] puts an event into a bounded queue and never waits. One task of the process ([`writer`]) takes
-//! events in batches, numbers them densely, links each to the one before ([`row`]) and appends them in one transaction.
-//! A command beside a running server appends through [`append_now`]; the writer notices that the head has moved and
-//! goes on from there. Every minute, every thousand rows and at the end the writer signs the head ([`seal`]); the signed
-//! head is in the store and on the log, so that a copy of it can leave the machine. [`verify`] judges all of it.
+//! events in batches, numbers them densely, links each to the one before ([`row`]) and appends them, with the signed new
+//! head, in one transaction ([`chain`]). A command beside a running server appends through [`append_now`]; the writer
+//! finds its signed head and continues from there. Every minute, every thousand rows and at the end the head is put on the
+//! log too, so that a copy of it can leave the machine. [`verify`] judges all of it.
 //!
-//! What always holds: an event is in the chain, or counted in an `audit_gap` row that is. No token, password, message
-//! body or query string gets here, and no text from outside reaches a row with control or direction characters in it.
+//! Events that cost their cause nothing ([`Audit::refused`], [`Audit::activity`]) are bounded ([`bounds`]) and have a
+//! queue of their own, so that they never take the place of others.
+//!
+//! What always holds: an event is in the chain, or counted in an `audit_gap` row that is. Nothing is signed that was not
+//! written with the key. No token, password, message body or query string gets here, and no text from outside reaches a
+//! row with control or direction characters in it.
 //!
 //! Source: `security.md` "Audit", research page "Security" section 6; formats in `docs/audit.md`.
 
+mod bounds;
+mod chain;
 mod event;
 pub mod life;
+mod mark;
+mod pruning;
 pub mod row;
 pub mod seal;
 pub mod verify;
 mod writer;
 
+pub use chain::append_now;
 pub use event::{AuditEvent, Outcome, Severity};
+pub use mark::{FILE as AUDIT_HEAD, Mark};
 pub use seal::{Sealer, node_name};
-pub use writer::{Cadence, append_now};
+pub use writer::Cadence;
 
+use crate::admission::{Rate, network};
+use bounds::{Allowance, LeftOut, Why};
 use event::Stamped;
 use fanfare_store::Store;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
-/// Events that may wait for the writer.
+/// Events that may wait for the writer: administration, logins, keys, the server's life.
 const QUEUE: usize = 8192;
+/// Refusals and users' activity that may wait for it.
+const BOUNDED_QUEUE: usize = 4096;
 
 /// Who writes, and how often the chain is sealed and pruned.
 #[derive(Debug)]
 pub struct AuditOptions {
     /// Names this node's chain.
     pub node: String,
-    /// Signs checkpoints.
+    /// Signs heads.
     pub sealer: Sealer,
+    /// Remembers the newest head beside the keys.
+    pub mark: Mark,
     /// How often.
     pub cadence: Cadence,
 }
 
-/// The writer's end of the queue; cheap to clone.
+/// The writer's end of the queues; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Audit {
     orders: mpsc::Sender<Order>,
+    bounded: mpsc::Sender<Box<Stamped>>,
     shared: Arc<Shared>,
 }
 
-/// What the handle and the writer both look at.
-#[derive(Debug, Default)]
+/// What the handle and the writer share.
+#[derive(Debug)]
 struct Shared {
-    /// Events that found the queue full and are in no `audit_gap` row yet.
-    lost: AtomicU64,
-    /// All events that ever found it full.
-    lost_ever: AtomicU64,
+    left_out: LeftOut,
     /// The process is ending: a store that does not answer is not waited for any more.
     closing: AtomicBool,
+    started: Instant,
+    /// By network address.
+    refusals: Allowance<IpAddr>,
+    /// By user, or by the name of an API key.
+    activity: Allowance<String>,
 }
 
-/// What the writer is told.
+impl Shared {
+    fn new() -> Self {
+        let everyone = Rate::new(bounds::REFUSALS_PER_SECOND, bounds::REFUSALS_BURST);
+        Self {
+            left_out: LeftOut::default(),
+            closing: AtomicBool::new(false),
+            started: Instant::now(),
+            refusals: Allowance::new(Rate::per_minute(bounds::REFUSALS_PER_MINUTE), everyone),
+            activity: Allowance::new(Rate::per_minute(bounds::ACTIVITY_PER_MINUTE), None),
+        }
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+}
+
+/// An order to the writer.
 #[derive(Debug)]
 enum Order {
     Record(Box<Stamped>),
     /// Answer when everything before this is in the store.
     Flush(oneshot::Sender<()>),
-    /// As flush, then seal the head and end.
+    /// As flush, then publish the head and end.
     Close(oneshot::Sender<()>),
 }
 
@@ -74,24 +112,47 @@ impl Audit {
     /// Starts the writer on the current runtime.
     pub fn start(store: Store, options: AuditOptions) -> Self {
         let (orders, inbox) = mpsc::channel(QUEUE);
-        let shared = Arc::new(Shared::default());
-        let writer = writer::Writer::new(store, options, inbox, shared.clone());
+        let (bounded, bounded_inbox) = mpsc::channel(BOUNDED_QUEUE);
+        let shared = Arc::new(Shared::new());
+        let writer = writer::Writer::new(store, options, (inbox, bounded_inbox), shared.clone());
         tokio::spawn(writer.run());
-        Self { orders, shared }
+        Self { orders, bounded, shared }
     }
 
-    /// Notes an event. Never waits: with the queue full the event is counted, and the count becomes an `audit_gap` row.
+    /// Records an event that is never left out for others: administration, logins, keys, the server's life. Never waits:
+    /// with the queue full the event is counted, and the count becomes an `audit_gap` row.
     pub fn record(&self, event: AuditEvent) {
         let order = Order::Record(Box::new(event.stamp(crate::node::unix_ms())));
         if self.orders.try_send(order).is_err() {
-            self.shared.lost.fetch_add(1, Ordering::SeqCst);
-            self.shared.lost_ever.fetch_add(1, Ordering::Relaxed);
+            self.shared.left_out.add(Why::Overflow, 1);
         }
     }
 
-    /// Events that found the queue full since the start.
+    /// Records a refusal that costs its cause nothing: a few a minute of one address are written, the rest is counted.
+    pub fn refused(&self, address: IpAddr, event: impl FnOnce() -> AuditEvent) {
+        let allowed = self.shared.refusals.take(network(address), self.shared.now_ns());
+        self.bounded(allowed, Why::Refusals, event);
+    }
+
+    /// Records what a user did that nothing else bounds: so much a minute of one user is written, the rest is counted.
+    pub fn activity(&self, who: &str, event: impl FnOnce() -> AuditEvent) {
+        let allowed = self.shared.activity.take(who.to_owned(), self.shared.now_ns());
+        self.bounded(allowed, Why::Activity, event);
+    }
+
+    fn bounded(&self, allowed: bool, why: Why, event: impl FnOnce() -> AuditEvent) {
+        let sent = allowed && {
+            let event = event().stamp(crate::node::unix_ms());
+            self.bounded.try_send(Box::new(event)).is_ok()
+        };
+        if !sent {
+            self.shared.left_out.add(why, 1);
+        }
+    }
+
+    /// Events since the start that are only counted in `audit_gap` rows.
     pub fn lost(&self) -> u64 {
-        self.shared.lost_ever.load(Ordering::Relaxed)
+        self.shared.left_out.ever()
     }
 
     /// Waits until everything recorded before is in the store.
@@ -102,7 +163,7 @@ impl Audit {
         }
     }
 
-    /// Writes what is queued, seals the head and ends the writer. A store that does not answer is given a few seconds.
+    /// Writes what is queued, publishes the head and ends the writer. A store that does not answer is given a few seconds.
     pub async fn close(&self) {
         self.shared.closing.store(true, Ordering::SeqCst);
         let (tell, told) = oneshot::channel();

@@ -44,6 +44,9 @@ pub fn link(before: &[u8; 32], row: &AuditRow) -> [u8; 32] {
 }
 
 #[cfg(test)]
+pub(super) use tests::sample as sample_in;
+
+#[cfg(test)]
 pub(super) mod tests {
     use super::*;
 

@@ -1,7 +1,9 @@
 //! Checkpoints: the head of a chain, signed by a key that is used for nothing else.
 //!
 //! Whoever can write to the database can build a new chain, but not sign it. The text that is signed is
-//! `PAE("fanfare/v1/audit-checkpoint", node, seq (8 bytes, big-endian), h_seq, time)`. The key is
+//! `PAE("fanfare/v2/audit-checkpoint", node, seq (8 bytes, big-endian), h_seq, time)`. Versions before signed heads signed
+//! every minute only, under `fanfare/v1/audit-checkpoint`: rows may stand behind such a checkpoint, never behind one of
+//! the second kind. The key is
 //! `{data_dir}/keys/audit.key`, the 32-byte seed of an Ed25519 key, readable by the server's user alone; its public half
 //! stands on the log at every start and in `keys/audit.pub`, to be kept elsewhere.
 
@@ -13,7 +15,9 @@ use fanfare_e2ee::{IdentityKey, b64, pae};
 use fanfare_store::Checkpoint;
 use std::path::Path;
 
-const LABEL: &[u8] = b"fanfare/v1/audit-checkpoint";
+const LABEL: &[u8] = b"fanfare/v2/audit-checkpoint";
+/// The label of versions that did not sign every append.
+const OLD_LABEL: &[u8] = b"fanfare/v1/audit-checkpoint";
 /// The key's file, in the folder `keys`.
 const KEY_FILE: &str = "audit.key";
 /// Its public half in base64url, one line.
@@ -53,14 +57,40 @@ impl Sealer {
 
     /// Signs a head.
     pub fn seal(&self, node: &str, seq: i64, hash: [u8; 32], time: String) -> Checkpoint {
-        let sig = self.0.sign(&text(node, seq, &hash, &time)).to_bytes();
+        let sig = self.sign(&text(LABEL, node, seq, &hash, &time));
+        Checkpoint { node: node.to_owned(), seq, hash, time, sig }
+    }
+
+    /// Signs a text that begins with a label of its own.
+    pub(super) fn sign(&self, text: &[u8]) -> [u8; 64] {
+        self.0.sign(text).to_bytes()
+    }
+
+    /// The public half, to judge by.
+    pub(super) fn judge(&self) -> Judge {
+        Judge(IdentityKey::new(*self.0.verifying_key().as_bytes()).ok())
+    }
+
+    /// A checkpoint as versions before signed heads made it.
+    #[cfg(test)]
+    pub(super) fn seal_as_before(&self, node: &str, seq: i64, hash: [u8; 32], time: String) -> Checkpoint {
+        let sig = self.sign(&text(OLD_LABEL, node, seq, &hash, &time));
         Checkpoint { node: node.to_owned(), seq, hash, time, sig }
     }
 }
 
+/// The kinds of checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// The head of an append: nothing of this key's chain stood behind it when it was signed.
+    Head,
+    /// Of a version before signed heads: rows may stand behind it.
+    Checkpoint,
+}
+
 /// The public half, for whoever judges a chain.
 #[derive(Clone, Debug)]
-pub struct Judge(IdentityKey);
+pub struct Judge(Option<IdentityKey>);
 
 impl Judge {
     /// The key of a data folder, if it has one. Makes nothing.
@@ -77,12 +107,22 @@ impl Judge {
     /// A public key in base64url, as in `keys/audit.pub`.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = b64::decode_array::<32>(text.trim()).ok()?;
-        IdentityKey::new(bytes).ok().map(Self)
+        IdentityKey::new(bytes).ok().map(|key| Self(Some(key)))
     }
 
-    /// Whether this key signed the checkpoint.
-    pub fn accepts(&self, c: &Checkpoint) -> bool {
-        fanfare_e2ee::verify(&self.0, &text(&c.node, c.seq, &c.hash, &c.time), &c.sig)
+    /// What kind of checkpoint this is, if this key signed it.
+    pub fn accepts(&self, c: &Checkpoint) -> Option<Sealed> {
+        let signed = |label| self.signed(&text(label, &c.node, c.seq, &c.hash, &c.time), &c.sig);
+        match () {
+            () if signed(LABEL) => Some(Sealed::Head),
+            () if signed(OLD_LABEL) => Some(Sealed::Checkpoint),
+            () => None,
+        }
+    }
+
+    /// Whether this key signed the text.
+    pub(super) fn signed(&self, text: &[u8], sig: &[u8; 64]) -> bool {
+        self.0.as_ref().is_some_and(|key| fanfare_e2ee::verify(key, text, sig))
     }
 }
 
@@ -111,8 +151,8 @@ pub fn existing_node_name(configured: Option<&str>, data_dir: &Path) -> Result<O
     }
 }
 
-fn text(node: &str, seq: i64, hash: &[u8; 32], time: &str) -> Vec<u8> {
-    pae(&[LABEL, node.as_bytes(), &seq.to_be_bytes(), hash, time.as_bytes()])
+fn text(label: &[u8], node: &str, seq: i64, hash: &[u8; 32], time: &str) -> Vec<u8> {
+    pae(&[label, node.as_bytes(), &seq.to_be_bytes(), hash, time.as_bytes()])
 }
 
 #[cfg(test)]
@@ -124,9 +164,11 @@ mod tests {
         let sealer = Sealer::from_seed(&[7; 32]);
         let judge = Judge::parse(&sealer.public()).unwrap();
         let good = sealer.seal("n", 5, [1; 32], "2026-11-21T11:21:00.000Z".into());
-        assert!(judge.accepts(&good));
+        assert_eq!(judge.accepts(&good), Some(Sealed::Head));
+        let before = sealer.seal_as_before("n", 5, [1; 32], String::new());
+        assert_eq!(judge.accepts(&before), Some(Sealed::Checkpoint));
         let other = Judge::parse(&Sealer::from_seed(&[8; 32]).public()).unwrap();
-        assert!(!other.accepts(&good));
+        assert_eq!(other.accepts(&good), None);
         let changes: [fn(&mut Checkpoint); 5] = [
             |c| c.node.push('x'),
             |c| c.seq = 6,
@@ -137,7 +179,7 @@ mod tests {
         for change in changes {
             let mut bad = good.clone();
             change(&mut bad);
-            assert!(!judge.accepts(&bad), "{bad:?}");
+            assert_eq!(judge.accepts(&bad), None, "{bad:?}");
         }
     }
 
@@ -150,9 +192,9 @@ mod tests {
         let again = Sealer::load_or_create(dir.path()).unwrap();
         assert_eq!(sealer.public(), again.public());
         let made = sealer.seal("n", 1, [0; 32], String::new());
-        assert!(Judge::of_folder(dir.path()).unwrap().unwrap().accepts(&made));
+        assert!(Judge::of_folder(dir.path()).unwrap().unwrap().accepts(&made).is_some());
         let published = std::fs::read_to_string(dir.path().join("keys/audit.pub")).unwrap();
-        assert!(Judge::parse(&published).unwrap().accepts(&made));
+        assert!(Judge::parse(&published).unwrap().accepts(&made).is_some());
         let name = node_name(None, dir.path()).unwrap();
         assert_eq!(node_name(None, dir.path()).unwrap(), name);
         assert_eq!(existing_node_name(None, dir.path()).unwrap(), Some(name));

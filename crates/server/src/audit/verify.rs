@@ -1,20 +1,24 @@
 //! Judges a chain: is every row the one that was written, is none missing, is none new?
 //!
 //! Rows are walked in order; each must have the number after the one before and the hash that [`super::row::link`]
-//! gives. A chain whose beginning was pruned starts after the row that one of its `audit_pruned` rows names. Then every
-//! checkpoint is looked at: it must be signed by the key, name a row that is there, and name its hash. What no check of a
-//! chain alone can see (rows cut off the end behind the last checkpoint, or a chain that is gone with all its
-//! checkpoints) is seen with an anchor: a checkpoint that somebody copied from the log.
+//! gives. A chain whose beginning was pruned starts after the row that a believed `audit_pruned` row names
+//! ([`super::pruning`]). Then every checkpoint is looked at: it must be signed by the key, name a row that is there, and
+//! name its hash; and no row may stand behind the newest signed head. What no check of a chain alone can see (a store that
+//! was taken back to an older head with all that came after it) is seen with an anchor: a checkpoint copied from the log,
+//! or the one that the data folder remembers ([`super::mark`]).
 //!
 //! Nothing is written, so that it may be done beside a running server.
 
+use super::mark::Head;
+use super::pruning::{self, PRUNED, Trust};
 use super::row::{GENESIS, link};
-use super::seal::Judge;
+use super::seal::{Judge, Sealed};
+use super::writer::RETENTION;
+use fanfare_e2ee::b64;
 use fanfare_store::{AuditFilter, AuditRow, Checkpoint, Store, StoreError};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// The event that names the last row that was pruned.
-pub(super) const PRUNED: &str = "audit_pruned";
 /// Rows read at a time.
 const PAGE: u32 = 1000;
 /// Looks at a chain that seems broken.
@@ -46,6 +50,8 @@ pub struct Intact {
     pub checkpoints: usize,
     /// Rows up to here are under a verified checkpoint or anchor.
     pub sealed: i64,
+    /// The last row that was pruned on the word of a version that did not sign it; 0 when there is none.
+    pub unsigned_prune: i64,
 }
 
 /// A row's number and hash, known from outside of the store.
@@ -69,13 +75,44 @@ impl std::str::FromStr for Anchor {
     }
 }
 
+/// The checkpoints of a node in a log's lines, text or JSON; with a key only those it signed.
+pub fn anchors_in(log: &str, node: &str, judge: Option<&Judge>) -> Vec<Anchor> {
+    let of_line = |line: &str| {
+        let field = |name: &str| {
+            let (_, rest) =
+                line.split_once(&format!(" {name}=")).or_else(|| line.split_once(&format!("\"{name}\":")))?;
+            match rest.strip_prefix('"') {
+                Some(quoted) => quoted.split('"').next(),
+                None => rest.split([' ', ',', '}']).next(),
+            }
+        };
+        let (seq, hash) = (field("seq")?.parse().ok().filter(|seq| *seq > 0)?, unhex(field("hash")?)?);
+        let sig = b64::decode_array::<64>(field("sig")?).ok()?;
+        let c =
+            Checkpoint { node: field("node")?.to_owned(), seq, hash, time: field("time")?.to_owned(), sig };
+        let is_good = c.node == node && judge.is_none_or(|judge| judge.accepts(&c).is_some());
+        is_good.then_some(Anchor { seq, hash })
+    };
+    log.lines().filter(|line| line.contains("audit checkpoint")).filter_map(of_line).collect()
+}
+
 /// What a chain is judged by.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Against {
     /// The key that signs its checkpoints; without it signatures are not looked at.
     pub judge: Option<Judge>,
     /// Heads known from outside.
     pub anchors: Vec<Anchor>,
+    /// The head that the data folder remembers: at least that far the chain must go, and no row of it is unsigned.
+    pub mark: Option<Anchor>,
+    /// How long a row must have been kept before it may be pruned.
+    pub retention: Duration,
+}
+
+impl Default for Against {
+    fn default() -> Self {
+        Self { judge: None, anchors: Vec::new(), mark: None, retention: RETENTION }
+    }
 }
 
 /// Judges the chain of one node. The outer error is the store's.
@@ -98,18 +135,21 @@ pub async fn verify(
 }
 
 async fn walk(store: &Store, node: &str, against: &Against) -> Result<Result<Intact, Broken>, StoreError> {
-    // Checkpoints are read first: what a running server appends meanwhile must not look like rows without a seal, nor a
-    // seal without rows.
-    let checkpoints = store.checkpoints(node).await?;
+    // One look says where the chain ends; what a running server appends meanwhile is not judged.
+    let end = store.audit_end(node).await?;
+    let newest = end.sealed.as_ref().map_or(0, |c| c.seq);
+    let mut checkpoints = store.checkpoints(node).await?;
+    checkpoints.retain(|c| c.seq < newest);
+    checkpoints.extend(end.sealed);
     let filter = AuditFilter { event: Some(PRUNED.to_owned()), ..AuditFilter::default() };
     let pruned = store.audit_rows(Some(node), i64::MIN, PAGE, filter).await?;
     let mut walk = Walk::new(node, &pruned, &checkpoints, against);
     let mut after = i64::MIN;
-    loop {
+    while after < end.last {
         let page = store.audit_rows(Some(node), after, PAGE, AuditFilter::default()).await?;
         let Some(last) = page.last() else { break };
         after = last.seq;
-        for row in &page {
+        for row in page.iter().filter(|row| row.seq <= end.last) {
             if let Err(broken) = walk.row(row) {
                 return Ok(Err(broken));
             }
@@ -124,20 +164,29 @@ struct Rigour {
     hashes: bool,
     numbers: bool,
     checkpoints: bool,
+    statements: bool,
+    tail: bool,
 }
 
-const ALL: Rigour = Rigour { hashes: true, numbers: true, checkpoints: true };
+const ALL: Rigour = Rigour { hashes: true, numbers: true, checkpoints: true, statements: true, tail: true };
 
 /// A walk along a chain.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     node: &'a str,
     rigour: Rigour,
     against: &'a Against,
-    /// Where the chain may begin: the number of the last row that is gone, and its hash.
-    beginnings: BTreeMap<i64, [u8; 32]>,
+    /// Where the chain may begin: the number of the last row that is gone, its hash, and whether that was signed.
+    beginnings: BTreeMap<i64, ([u8; 32], bool)>,
     /// Checkpoints and anchors by the row they name.
     sealed: BTreeMap<i64, Vec<Seal<'a>>>,
-    head: Option<(i64, [u8; 32])>,
+    /// The newest checkpoint that the key signed.
+    newest: Option<(i64, Sealed)>,
+    /// The last row there may be: nothing may stand behind the newest signed head; behind a checkpoint of a version before
+    /// signed heads it may, as long as the data folder remembers no head of its own.
+    end: Option<i64>,
+    /// The last row that was walked and is under a checkpoint.
+    under_seal: Option<Head>,
+    head: Option<Head>,
     intact: Intact,
 }
 
@@ -147,20 +196,63 @@ enum Seal<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(node: &'a str, pruned: &[AuditRow], checkpoints: &'a [Checkpoint], against: &'a Against) -> Self {
-        let mut beginnings: BTreeMap<_, _> = pruned.iter().filter_map(beginning).collect();
-        beginnings.insert(0, GENESIS);
+    pub(super) fn new(
+        node: &'a str,
+        pruned: &[AuditRow],
+        checkpoints: &'a [Checkpoint],
+        against: &'a Against,
+    ) -> Self {
+        let signed = |c: &Checkpoint| Some((c.seq, against.judge.as_ref()?.accepts(c)?));
+        let newest = checkpoints.iter().rev().find_map(signed);
+        let forged = checkpoints.last().is_some_and(|c| Some(c.seq) != newest.map(|(seq, _)| seq));
+        let end = match newest {
+            // The forged one is where the chain is broken.
+            _ if forged || against.judge.is_none() => None,
+            Some((seq, Sealed::Head)) => Some(seq),
+            Some((seq, Sealed::Checkpoint)) => against.mark.map(|_| seq),
+            None => against.mark.map(|_| 0),
+        };
+        let mut beginnings = BTreeMap::new();
+        for statement in pruned
+            .iter()
+            .filter_map(|row| pruning::read(row, against.judge.as_ref(), against.retention))
+            .filter(|statement| is_believed(&statement.trust, statement.seq, newest))
+        {
+            // A signed statement counts before one that is not.
+            let is_signed = statement.trust == Trust::Signed;
+            let entry = beginnings.entry(statement.last.0).or_insert((statement.last.1, is_signed));
+            if is_signed {
+                *entry = (statement.last.1, true);
+            }
+        }
+        beginnings.insert(0, (GENESIS, true));
         let mut sealed: BTreeMap<i64, Vec<Seal<'a>>> = BTreeMap::new();
         for c in checkpoints {
             sealed.entry(c.seq).or_default().push(Seal::Checkpoint(c));
         }
-        for a in &against.anchors {
+        for a in against.anchors.iter().chain(&against.mark).filter(|a| a.seq > 0) {
             sealed.entry(a.seq).or_default().push(Seal::Anchor(a.hash));
         }
-        Self { node, rigour: ALL, against, beginnings, sealed, head: None, intact: Intact::default() }
+        Self {
+            node,
+            rigour: ALL,
+            against,
+            beginnings,
+            sealed,
+            newest,
+            end,
+            under_seal: None,
+            head: None,
+            intact: Intact::default(),
+        }
     }
 
-    fn row(&mut self, row: &AuditRow) -> Result<(), Broken> {
+    /// The last row that was walked and is under a checkpoint.
+    pub(super) fn under_seal(&self) -> Option<Head> {
+        self.under_seal
+    }
+
+    pub(super) fn row(&mut self, row: &AuditRow) -> Result<(), Broken> {
         if row.node != self.node {
             return Err(broken(row.seq, "belongs to another node's chain"));
         }
@@ -177,13 +269,49 @@ impl<'a> Walk<'a> {
             return Err(broken(seq, why));
         }
         if self.rigour.hashes && link(&before.1, row) != row.hash {
-            return Err(broken(row.seq, "is not the row that was written here"));
+            return Err(self.mislinked(row));
         }
+        if let Some(end) = self.end.filter(|end| self.rigour.tail && row.seq > *end) {
+            return Err(broken(
+                end + 1,
+                format!("was not written by this server, which signed row {end} last"),
+            ));
+        }
+        self.statement(row)?;
         self.head = Some((row.seq, row.hash));
         self.intact.rows += 1;
         self.intact.last = row.seq;
         let seals = self.sealed.remove(&row.seq).unwrap_or_default();
         seals.iter().try_for_each(|seal| self.seal(row.seq, seal, Some(&row.hash)))
+    }
+
+    /// A row that is not linked to the one before. The server continues from the last head it signed, so a row linked to
+    /// that one shows that those between are foreign.
+    fn mislinked(&self, row: &AuditRow) -> Broken {
+        let is_linked = |(seq, hash): &Head| seq + 1 < row.seq && link(hash, row) == row.hash;
+        match self.under_seal.into_iter().chain([(0, GENESIS)]).find(is_linked) {
+            Some((seq, _)) => {
+                let why = "was not written by this server, which continued from row";
+                broken(seq + 1, format!("{why} {seq} with row {}", row.seq))
+            }
+            None => broken(row.seq, "is not the row that was written here"),
+        }
+    }
+
+    /// A row that says that others were pruned must be signed, or be under a checkpoint.
+    fn statement(&self, row: &AuditRow) -> Result<(), Broken> {
+        let judge = self.against.judge.as_ref();
+        if !self.rigour.statements || row.event != PRUNED || judge.is_none() {
+            return Ok(());
+        }
+        match pruning::read(row, judge, self.against.retention).map(|statement| statement.trust) {
+            Some(Trust::Refused(why)) => Err(broken(row.seq, why)),
+            Some(trust) if is_believed(&trust, row.seq, self.newest) => Ok(()),
+            _ => Err(broken(
+                row.seq,
+                "says that rows were pruned, without a signature and under no checkpoint",
+            )),
+        }
     }
 
     /// What the first row is linked to.
@@ -194,9 +322,13 @@ impl<'a> Walk<'a> {
         }
         let gone = row.seq - 1;
         match self.beginnings.get(&gone) {
-            Some(hash) => Ok((gone, *hash)),
+            Some((hash, signed)) => {
+                self.intact.unsigned_prune = if *signed { 0 } else { gone };
+                Ok((gone, *hash))
+            }
             None => {
-                Err(broken(1, format!("is missing, and no row says that those up to {gone} were pruned")))
+                let why = format!("is missing, and no signed row says that those up to {gone} were pruned");
+                Err(broken(1, why))
             }
         }
     }
@@ -210,7 +342,7 @@ impl<'a> Walk<'a> {
             Seal::Checkpoint(c) => {
                 match &self.against.judge {
                     None => return Ok(()),
-                    Some(judge) if judge.accepts(c) => self.intact.checkpoints += 1,
+                    Some(judge) if judge.accepts(c).is_some() => self.intact.checkpoints += 1,
                     Some(_) => {
                         return Err(broken(seq, "has a checkpoint that this key has not signed"));
                     }
@@ -220,8 +352,9 @@ impl<'a> Walk<'a> {
         };
         match hash {
             Some(hash) if hash != named => Err(broken(seq, "is not the row that was sealed")),
-            Some(_) => {
+            Some(hash) => {
                 self.intact.sealed = self.intact.sealed.max(seq);
+                self.under_seal = Some((seq, *hash));
                 Ok(())
             }
             None => Ok(()),
@@ -245,13 +378,16 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What an `audit_pruned` row names. Whether the row itself is genuine shows when the walk comes to it.
-fn beginning(row: &AuditRow) -> Option<(i64, [u8; 32])> {
-    let detail: serde_json::Value = serde_json::from_str(&row.detail).ok()?;
-    Some((detail.get("up_to")?.as_i64()?, unhex(detail.get("hash")?.as_str()?)?))
+/// Whether a statement without a signature may be of a version before signatures: its own row is under a checkpoint.
+fn is_believed(trust: &Trust, seq: i64, newest: Option<(i64, Sealed)>) -> bool {
+    match trust {
+        Trust::Signed => true,
+        Trust::Unsigned => newest.is_some_and(|(sealed, _)| seq <= sealed),
+        Trust::Refused(_) => false,
+    }
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();
     if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;

@@ -1,22 +1,24 @@
-//! The one writer of a process: takes events in batches, links them, appends them, seals and prunes.
+//! The one writer of a process: takes events in batches, appends them to the chain, publishes its head and prunes it.
 //!
-//! Another process (a command) may append to the same chain. Every append names the head it builds on and the store
-//! refuses it when the head is another; the writer then reads what came in between, checks that it is linked to what it
-//! knew, and builds on that. An append whose answer was lost is recognised by finding its own last row as the head.
+//! Events that must not be lost come first; those that are bounded wait for them. Another process (a command) may append to
+//! the same chain: see [`super::chain`].
 
+use super::bounds::Why;
+use super::chain::Chain;
 use super::event::Stamped;
-use super::row::{GENESIS, link};
-use super::seal::Sealer;
+use super::mark::Head;
+use super::pruning::{self, PRUNED};
+use super::verify::{Against, Broken, Walk};
 use super::{AuditEvent, AuditOptions, Order, Outcome, Severity, Shared, event::hex};
 use crate::node::unix_ms;
 use fanfare_dialects::time::rfc3339_ms;
 use fanfare_e2ee::b64;
-use fanfare_store::{AuditFilter, AuditRow, Store, StoreError};
+use fanfare_store::{AuditFilter, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// Rows of one transaction.
 const BATCH: usize = 512;
@@ -28,18 +30,22 @@ const PRUNE_AT_MOST: usize = 20_000;
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How long a store is waited for when the process is ending.
 const LAST_WAIT: Duration = Duration::from_secs(3);
+/// How long rows are kept (the research page, section 6). `verify` believes no statement that pruned earlier.
+pub(super) const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// How often the chain is sealed and pruned.
+/// How often the head is published and old rows are pruned.
 #[derive(Clone, Copy, Debug)]
 pub struct Cadence {
-    /// Time between checkpoints when there are new rows.
+    /// Time between two published heads when there are new rows.
     pub checkpoint_every: Duration,
-    /// New rows that ask for a checkpoint at once.
+    /// New rows that ask for a published head at once.
     pub checkpoint_rows: i64,
     /// How long rows are kept.
     pub retention: Duration,
     /// Time between two looks for rows past it.
     pub prune_every: Duration,
+    /// Time between two rows that count the bounded events left out.
+    pub gap_every: Duration,
 }
 
 /// Of the research page, section 6.
@@ -48,67 +54,82 @@ impl Default for Cadence {
         Self {
             checkpoint_every: Duration::from_secs(60),
             checkpoint_rows: 1000,
-            retention: Duration::from_secs(90 * 24 * 3600),
+            retention: RETENTION,
             prune_every: Duration::from_secs(3600),
+            gap_every: Duration::from_secs(10),
         }
     }
 }
 
-/// The last row of a chain; (0, zeros) of an empty one.
-type Head = (i64, [u8; 32]);
-
 pub(super) struct Writer {
-    store: Store,
-    node: String,
-    sealer: Sealer,
+    chain: Chain,
     cadence: Cadence,
     inbox: mpsc::Receiver<Order>,
+    bounded: mpsc::Receiver<Box<Stamped>>,
     shared: Arc<Shared>,
-    /// The head as last known; `None` before the store was first asked.
-    head: Option<Head>,
-    /// The last row under a checkpoint of this process.
-    sealed: i64,
+    /// The last head that was published.
+    published: i64,
+}
+
+/// What the writer has to do next.
+enum Next {
+    Orders(usize),
+    Bounded,
+    Gap,
+    Publish,
+    Prune,
 }
 
 impl Writer {
     pub(super) fn new(
-        store: Store,
+        store: fanfare_store::Store,
         options: AuditOptions,
-        inbox: mpsc::Receiver<Order>,
+        (inbox, bounded): (mpsc::Receiver<Order>, mpsc::Receiver<Box<Stamped>>),
         shared: Arc<Shared>,
     ) -> Self {
-        let AuditOptions { node, sealer, cadence } = options;
-        Self { store, node, sealer, cadence, inbox, shared, head: None, sealed: 0 }
+        let AuditOptions { node, sealer, mark, cadence } = options;
+        let chain = Chain::new(store, node, sealer, mark);
+        Self { chain, cadence, inbox, bounded, shared, published: 0 }
     }
 
     pub(super) async fn run(mut self) {
-        let first = Instant::now() + self.cadence.checkpoint_every;
-        let mut seal = tokio::time::interval_at(first, self.cadence.checkpoint_every);
-        seal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut prune = tokio::time::interval(self.cadence.prune_every);
-        prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut orders = Vec::with_capacity(BATCH);
+        let mut publish = every(self.cadence.checkpoint_every, self.cadence.checkpoint_every);
+        let mut prune = every(Duration::ZERO, self.cadence.prune_every);
+        let mut gap = every(self.cadence.gap_every, self.cadence.gap_every);
+        let (mut orders, mut bounded) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         loop {
-            tokio::select! {
-                taken = self.inbox.recv_many(&mut orders, BATCH) => {
+            let next = tokio::select! {
+                biased;
+                _ = publish.tick() => Next::Publish,
+                _ = prune.tick() => Next::Prune,
+                _ = gap.tick() => Next::Gap,
+                taken = self.inbox.recv_many(&mut orders, BATCH) => Next::Orders(taken),
+                _ = self.bounded.recv_many(&mut bounded, BATCH) => Next::Bounded,
+            };
+            match next {
+                Next::Orders(taken) => {
                     let closed = self.obey(orders.drain(..)).await;
-                    if let Some(tell) = closed {
-                        self.seal().await;
-                        let _gone = tell.send(());
-                        return;
-                    }
-                    if taken == 0 {
-                        self.seal().await;
+                    if closed.is_some() || taken == 0 {
+                        self.publish().await;
+                        let _gone = closed.map(|tell| tell.send(()));
                         return;
                     }
                 }
-                _ = seal.tick() => self.seal().await,
-                _ = prune.tick() => self.prune().await,
+                Next::Bounded => {
+                    let events: Vec<_> = bounded.drain(..).map(|event| *event).collect();
+                    self.append(&events).await;
+                }
+                Next::Gap => {
+                    let gaps = self.gaps();
+                    self.append(&gaps).await;
+                }
+                Next::Publish => self.publish().await,
+                Next::Prune => self.prune().await,
             }
         }
     }
 
-    /// Appends what was recorded; answers who waits. Says whom to tell when the writer is to end.
+    /// Appends what was recorded; answers those that wait. Returns the sender to notify when the writer is to end.
     async fn obey(&mut self, orders: impl Iterator<Item = Order>) -> Option<oneshot::Sender<()>> {
         let (mut events, mut waiting, mut closed) = (Vec::new(), Vec::new(), None);
         for order in orders {
@@ -118,30 +139,41 @@ impl Writer {
                 Order::Close(tell) => closed = Some(tell),
             }
         }
-        let lost = self.shared.lost.swap(0, Ordering::SeqCst);
-        if lost > 0 {
-            tracing::error!(lost, "audit events came faster than they could be written");
-            events.push(gap(lost).stamp(unix_ms()));
+        if closed.is_some() || !waiting.is_empty() {
+            // What was recorded before the flush: no more than the queue holds.
+            events.extend(
+                std::iter::from_fn(|| self.bounded.try_recv().ok()).take(super::BOUNDED_QUEUE).map(|e| *e),
+            );
         }
-        if !events.is_empty() {
-            self.append(&events).await;
+        if closed.is_some() {
+            events.extend(self.gaps());
         }
+        self.append(&events).await;
         waiting.into_iter().for_each(|tell| {
             let _gone = tell.send(());
         });
-        if self.head.is_some_and(|(seq, _)| seq - self.sealed >= self.cadence.checkpoint_rows) {
-            self.seal().await;
+        if self.chain.known() - self.published >= self.cadence.checkpoint_rows {
+            self.publish().await;
         }
         closed
+    }
+
+    /// A row for each kind of events that were left out.
+    fn gaps(&self) -> Vec<Stamped> {
+        let left_out = self.shared.left_out.take();
+        left_out.map(|(why, count)| gap(why, count).stamp(unix_ms())).collect()
     }
 
     /// Appends until the store has taken it. Only a store that is beyond use, or does not answer while the process
     /// ends, makes it give up.
     async fn append(&mut self, events: &[Stamped]) {
+        if events.is_empty() {
+            return;
+        }
         let mut pause = RETRY.0;
         let mut give_up: Option<Instant> = None;
         loop {
-            let error = match self.try_append(events).await {
+            let error = match self.chain.append(events).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
@@ -150,7 +182,7 @@ impl Writer {
             }
             if error.is_fatal() || give_up.is_some_and(|at| Instant::now() >= at) {
                 tracing::error!(%error, rows = events.len(), "audit events are lost: the store does not take them");
-                self.shared.lost.fetch_add(events.len() as u64, Ordering::SeqCst);
+                self.shared.left_out.add(Why::Overflow, events.len() as u64);
                 return;
             }
             tracing::warn!(%error, "audit events wait for the store");
@@ -159,96 +191,22 @@ impl Writer {
         }
     }
 
-    async fn try_append(&mut self, events: &[Stamped]) -> Result<(), StoreError> {
-        loop {
-            let known = match self.head {
-                Some(head) => head,
-                None => self.read_head().await?,
-            };
-            let rows = chain(&self.node, known, events);
-            let last = rows.last().map_or(known, |row| (row.seq, row.hash));
-            match append_rows(&self.store, &self.node, known, rows).await {
-                Ok(true) => {
-                    self.head = Some(last);
-                    return Ok(());
-                }
-                Ok(false) => self.head = Some(self.follow(known).await?),
-                Err(error) if error.is_fatal() => return Err(error),
-                Err(error) => {
-                    // It may have been committed for all that.
-                    if self.follow(known).await.is_ok_and(|head| head == last) {
-                        self.head = Some(last);
-                        return Ok(());
-                    }
-                    self.head = None;
-                    return Err(error);
-                }
-            }
+    /// Looks whether the chain is as it was left, and puts its head on the log when it has moved.
+    async fn publish(&mut self) {
+        if let Err(error) = self.chain.check().await {
+            tracing::warn!(%error, "the end of the audit chain cannot be looked at now");
+        }
+        if self.chain.known() <= self.published {
+            return;
+        }
+        if let Some(c) = self.chain.publish() {
+            self.published = c.seq;
+            let (hash, sig) = (hex(&c.hash), b64::encode(&c.sig));
+            tracing::info!(node = %c.node, seq = c.seq, hash, time = c.time, sig, "audit checkpoint");
         }
     }
 
-    async fn read_head(&mut self) -> Result<Head, StoreError> {
-        let head = self.store.audit_head(&self.node).await?.unwrap_or((0, GENESIS));
-        self.head = Some(head);
-        if self.sealed == 0 {
-            let last = self.store.checkpoints(&self.node).await?;
-            self.sealed = last.iter().map(|c| c.seq).max().unwrap_or(0).min(head.0);
-        }
-        Ok(head)
-    }
-
-    /// Reads what another process appended after `known` and checks that it is linked to it.
-    async fn follow(&self, known: Head) -> Result<Head, StoreError> {
-        let (mut seq, mut hash) = known;
-        loop {
-            let page = self.store.audit_rows(Some(&self.node), seq, PAGE, AuditFilter::default()).await?;
-            let full = page.len() == PAGE as usize;
-            for row in page {
-                if row.seq != seq + 1 || link(&hash, &row) != row.hash {
-                    tracing::error!(node = %self.node, seq = row.seq, "the audit chain was tampered with");
-                }
-                (seq, hash) = (row.seq, row.hash);
-            }
-            if !full {
-                break;
-            }
-        }
-        if seq == known.0 {
-            // Nothing after it, and yet it is not the head: it was taken away or changed.
-            let head = self.store.audit_head(&self.node).await?.unwrap_or((0, GENESIS));
-            if head != known {
-                tracing::error!(node = %self.node, seq, "the audit chain was tampered with: its head is gone");
-            }
-            return Ok(head);
-        }
-        Ok((seq, hash))
-    }
-
-    /// Signs the head when it has moved, and puts it on the log.
-    async fn seal(&mut self) {
-        if let Err(error) = self.try_seal().await {
-            tracing::warn!(%error, "the audit chain cannot be sealed now");
-        }
-    }
-
-    async fn try_seal(&mut self) -> Result<(), StoreError> {
-        let (seq, hash) = match self.head {
-            Some(known) => self.follow(known).await?,
-            None => self.read_head().await?,
-        };
-        self.head = Some((seq, hash));
-        if seq <= self.sealed {
-            return Ok(());
-        }
-        let checkpoint = self.sealer.seal(&self.node, seq, hash, rfc3339_ms(unix_ms()));
-        let (time, sig) = (checkpoint.time.clone(), b64::encode(&checkpoint.sig));
-        self.store.put_checkpoint(checkpoint).await?;
-        self.sealed = seq;
-        tracing::info!(node = %self.node, seq, hash = hex(&hash), time, sig, "audit checkpoint");
-        Ok(())
-    }
-
-    /// Takes rows past their time away, and says so in the chain first.
+    /// Removes rows past their time, and says so in the chain first.
     async fn prune(&mut self) {
         if let Err(error) = self.try_prune().await {
             tracing::warn!(%error, "old audit rows cannot be pruned now");
@@ -256,64 +214,73 @@ impl Writer {
     }
 
     async fn try_prune(&mut self) -> Result<(), StoreError> {
-        let before = rfc3339_ms(unix_ms().saturating_sub(self.cadence.retention.as_millis() as u64));
-        let (mut seq, mut old, mut looked_at) = (0, None, 0);
+        let at = unix_ms();
+        let before = at.saturating_sub(self.cadence.retention.as_millis() as u64);
+        let last = match self.prunable(&rfc3339_ms(before)).await? {
+            Ok(Some(last)) => last,
+            Ok(None) => return Ok(()),
+            Err(Broken { seq, why }) => {
+                tracing::error!(
+                    node = %self.chain.node, seq,
+                    "the audit chain was tampered with: the row {why}; nothing of it is pruned"
+                );
+                return Ok(());
+            }
+        };
+        let said = pruning::statement(&self.chain.sealer, &self.chain.node, &last, before, at).stamp(at);
+        self.append(&[said]).await;
+        let rows = self.chain.store.prune_audit(&self.chain.node, last.0).await?;
+        tracing::info!(node = %self.chain.node, up_to = last.0, rows, "audit rows past their time are gone");
+        Ok(())
+    }
+
+    /// The last row that is older than `before`, is under a checkpoint of this key, and has only such rows before it.
+    async fn prunable(&self, before: &str) -> Result<Result<Option<Head>, Broken>, StoreError> {
+        let (store, node) = (&self.chain.store, &self.chain.node);
+        let against = Against {
+            judge: Some(self.chain.sealer.judge()),
+            retention: self.cadence.retention,
+            ..Against::default()
+        };
+        let checkpoints = store.checkpoints(node).await?;
+        let filter = AuditFilter { event: Some(PRUNED.to_owned()), ..AuditFilter::default() };
+        let pruned = store.audit_rows(Some(node), 0, PAGE, filter).await?;
+        let mut walk = Walk::new(node, &pruned, &checkpoints, &against);
+        let (mut seq, mut looked_at) = (i64::MIN, 0);
         'pages: while looked_at < PRUNE_AT_MOST {
-            let page = self.store.audit_rows(Some(&self.node), seq, PAGE, AuditFilter::default()).await?;
+            let page = store.audit_rows(Some(node), seq, PAGE, AuditFilter::default()).await?;
             looked_at += page.len();
             let Some(last) = page.last() else { break };
             seq = last.seq;
-            for row in page {
-                if row.ts >= before {
+            for row in &page {
+                if row.ts.as_str() >= before {
                     break 'pages;
                 }
-                old = Some((row.seq, row.hash));
+                if let Err(broken) = walk.row(row) {
+                    return Ok(Err(broken));
+                }
             }
         }
-        let Some((up_to, hash)) = old else { return Ok(()) };
-        self.append(&[pruned(up_to, &hash).stamp(unix_ms())]).await;
-        let rows = self.store.prune_audit(&self.node, up_to).await?;
-        tracing::info!(node = %self.node, up_to, rows, "audit rows past their time are gone");
-        Ok(())
+        Ok(Ok(walk.under_seal()))
     }
 }
 
-fn gap(count: u64) -> AuditEvent {
-    AuditEvent::new("audit_gap", Outcome::Failure).severity(Severity::Alert).detail("count", count)
+/// A timer that is late rather than twice.
+fn every(first: Duration, period: Duration) -> Interval {
+    let mut timer = tokio::time::interval_at(Instant::now() + first, period);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
 }
 
-fn pruned(up_to: i64, hash: &[u8; 32]) -> AuditEvent {
-    AuditEvent::new(super::verify::PRUNED, Outcome::Success).detail("up_to", up_to).detail("hash", hex(hash))
-}
-
-/// The rows of these events on top of a head.
-fn chain(node: &str, (mut seq, mut hash): Head, events: &[Stamped]) -> Vec<AuditRow> {
-    let next = |event: &Stamped| {
-        seq += 1;
-        let mut row = event.row(node, seq);
-        row.hash = link(&hash, &row);
-        hash = row.hash;
-        row
-    };
-    events.iter().map(next).collect()
-}
-
-async fn append_rows(store: &Store, node: &str, on: Head, rows: Vec<AuditRow>) -> Result<bool, StoreError> {
-    store.append_audit(node, (on.0 > 0).then_some(on.0), rows).await
-}
-
-/// Appends one event at once, beside a running server if there is one: what commands do.
-///
-/// # Errors
-/// When the store does not take it.
-pub async fn append_now(store: &Store, node: &str, event: AuditEvent) -> Result<(), StoreError> {
-    let event = [event.stamp(unix_ms())];
-    loop {
-        let head = store.audit_head(node).await?.unwrap_or((0, GENESIS));
-        if append_rows(store, node, head, chain(node, head, &event)).await? {
-            return Ok(());
-        }
+fn gap(why: Why, count: u64) -> AuditEvent {
+    let severity = if why == Why::Overflow { Severity::Alert } else { Severity::Warning };
+    if why == Why::Overflow {
+        tracing::error!(count, "audit events came faster than they could be written");
     }
+    AuditEvent::new("audit_gap", Outcome::Failure)
+        .severity(severity)
+        .reason(why.reason())
+        .detail("count", count)
 }
 
 #[cfg(test)]

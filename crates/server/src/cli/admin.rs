@@ -196,7 +196,9 @@ async fn with_store(
 /// Writes what was done into the audit log, beside a running server if there is one.
 async fn note(config: &Config, store: &Store, event: AuditEvent) -> Result<(), ConfigError> {
     let node = audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;
-    audit::append_now(store, &node, event).await.map_err(broken)
+    let sealer = audit::Sealer::load_or_create(&config.data_dir)?;
+    let mark = audit::Mark::of_folder(&config.data_dir);
+    audit::append_now(store, node, sealer, mark, event).await.map_err(broken)
 }
 
 fn done(action: &str) -> AuditEvent {

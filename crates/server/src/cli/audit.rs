@@ -1,8 +1,9 @@
 //! `fanfare audit`: judges and shows the audit log, beside a running server or without one. Nothing is written.
 
 use super::Settings;
+use crate::audit::Mark;
 use crate::audit::seal::{Judge, existing_node_name};
-use crate::audit::verify::{Against, Anchor, verify};
+use crate::audit::verify::{Against, Anchor, anchors_in, verify};
 use crate::config::{Config, ConfigError};
 use crate::storage;
 use clap::{Args, Subcommand};
@@ -10,6 +11,7 @@ use fanfare_store::{AuditFilter, AuditRow, Store, StoreError};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -47,6 +49,9 @@ pub struct VerifyArgs {
     /// A checkpoint copied from the log (`seq` and `hash`) that the chain must still hold; for this node's chain, or --node.
     #[arg(long, value_name = "SEQ:HASH")]
     pub anchor: Vec<Anchor>,
+    /// A file with log output of the server: the chain must still hold every checkpoint in it that the key signed.
+    #[arg(long, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
     /// The key that signs checkpoints, as keys/audit.pub has it, kept elsewhere; without it, the data folder's.
     #[arg(long, value_name = "KEY", value_parser = public_key)]
     pub public_key: Option<Judge>,
@@ -98,6 +103,13 @@ async fn judge(args: VerifyArgs) -> Result<ExitCode, ConfigError> {
         Some(judge) => Some(judge),
         None => Judge::of_folder(&config.data_dir)?,
     };
+    let mut logs = Vec::new();
+    for file in &args.log {
+        let read = std::fs::read(file);
+        logs.push(
+            read.map_err(|e| ConfigError::key("log", format!("{} cannot be read: {e}", file.display())))?,
+        );
+    }
     let nodes = match &args.node {
         Some(node) => vec![node.clone()],
         None => {
@@ -110,10 +122,14 @@ async fn judge(args: VerifyArgs) -> Result<ExitCode, ConfigError> {
     let mut well = true;
     for node in &nodes {
         let mine = args.node.is_some() || own.as_ref() == Some(node);
-        let against = Against {
-            judge: judge.clone().filter(|_| mine),
-            anchors: args.anchor.iter().copied().filter(|_| mine).collect(),
-        };
+        let judge = judge.clone().filter(|_| mine);
+        let mut anchors: Vec<_> = args.anchor.iter().copied().filter(|_| mine).collect();
+        for log in &logs {
+            anchors.extend(anchors_in(&String::from_utf8_lossy(log), node, judge.as_ref()));
+        }
+        let mark = Mark::of_folder(&config.data_dir).read(node).filter(|_| own.as_ref() == Some(node));
+        let mark = mark.map(|(seq, hash)| Anchor { seq, hash });
+        let against = Against { judge, anchors, mark, ..Against::default() };
         well &= report(&store, node, &against).await.map_err(|e| storage::wrong(&e))?;
     }
     if nodes.is_empty() {
@@ -130,10 +146,23 @@ async fn report(store: &Store, node: &str, against: &Against) -> Result<bool, St
                 Some(_) => format!("{} checkpoints, sealed up to row {}", found.checkpoints, found.sealed),
                 None => "checkpoints not judged: their key is not in this data folder".into(),
             };
-            say(&format!(
+            let mut line = format!(
                 "intact: node {node}: {} rows, {} to {}; {seals}",
                 found.rows, found.first, found.last
-            ));
+            );
+            if found.unsigned_prune > 0 {
+                line.push_str(&format!(
+                    "; the rows up to {} were pruned by a version that did not sign it, which cannot be judged",
+                    found.unsigned_prune
+                ));
+            }
+            if against.judge.is_some() && found.sealed < found.last {
+                line.push_str(&format!(
+                    "; the rows from {} on are of a version that did not sign them, the next start takes them over",
+                    found.sealed + 1
+                ));
+            }
+            say(&line);
             Ok(true)
         }
         Err(bad) => {
@@ -156,7 +185,7 @@ async fn show(store: &Store, args: &TailArgs, filter: AuditFilter) -> Result<(),
     // Where each chain was, before the rows are read: what comes in between is shown, not skipped.
     let mut shown: HashMap<String, i64> = HashMap::new();
     for node in store.audit_nodes().await? {
-        let head = store.audit_head(&node).await?.map_or(0, |(seq, _)| seq);
+        let head = store.audit_end(&node).await?.last;
         shown.insert(node, head);
     }
     let rows = store.audit_tail(filter.clone(), None, args.rows).await?;

@@ -2,7 +2,7 @@
 
 use super::{Settings, archive};
 use crate::audit::seal::node_name;
-use crate::audit::{AuditEvent, Outcome, append_now};
+use crate::audit::{AuditEvent, Mark, Outcome, Sealer, append_now};
 use crate::config::{Config, ConfigError};
 use crate::storage;
 use clap::Args;
@@ -71,7 +71,8 @@ async fn note(config: &Config) -> Result<(), ConfigError> {
     let node = node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;
     let event =
         AuditEvent::new("admin_action", Outcome::Success).detail("action", "backup").detail("by", "command");
-    let noted = append_now(&store, &node, event).await;
+    let sealer = Sealer::load_or_create(&config.data_dir)?;
+    let noted = append_now(&store, node, sealer, Mark::of_folder(&config.data_dir), event).await;
     store.close().await;
     noted.map_err(|e| storage::wrong(&e))
 }

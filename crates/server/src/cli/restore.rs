@@ -5,7 +5,7 @@
 
 use super::{Settings, archive};
 use crate::audit::seal::node_name;
-use crate::audit::{AuditEvent, Outcome, append_now};
+use crate::audit::{AUDIT_HEAD, AuditEvent, Mark, Outcome, Sealer, append_now};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, HALF_RESTORED};
 use crate::node::unix_ms;
@@ -111,8 +111,9 @@ impl Plan {
             return Err(storage::wrong(&error));
         }
         std::fs::rename(&new_keys, self.keys()).map_err(|e| archive::failed(&new_keys, &e))?;
-        // The last life's mark tells of another store.
+        // The last life's mark and the newest head of its audit chain are of another store.
         let _absent = std::fs::remove_file(self.data_dir.join("running"));
+        let _absent = std::fs::remove_file(self.data_dir.join(AUDIT_HEAD));
         archive::sync(&self.data_dir)?;
         std::fs::remove_file(&mark).map_err(|e| archive::failed(&mark, &e))
     }
@@ -142,7 +143,8 @@ async fn note(config: &Config) -> Result<(), ConfigError> {
     let node = node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;
     let event =
         AuditEvent::new("admin_action", Outcome::Success).detail("action", "restore").detail("by", "command");
-    let noted = append_now(&store, &node, event).await;
+    let sealer = Sealer::load_or_create(&config.data_dir)?;
+    let noted = append_now(&store, node, sealer, Mark::of_folder(&config.data_dir), event).await;
     store.close().await;
     noted.map_err(|e| storage::wrong(&e))
 }

@@ -149,9 +149,15 @@ pub(super) fn denied(
     reason: &'static str,
     refusal: Refusal,
 ) -> Problem {
-    if refusal.code == ErrorCode::Forbidden && !matches!(caller, Caller::Anonymous) {
-        let event = AuditEvent::new("authz_fail", Outcome::Denied).by(client).caller(caller).reason(reason);
-        node.audit.record(event);
+    let who = match caller {
+        Caller::User(user) => &*user.user_id,
+        Caller::Server(key) => key.name.as_ref(),
+        Caller::Anonymous => return refusal.into(),
+    };
+    if refusal.code == ErrorCode::Forbidden {
+        let event =
+            || AuditEvent::new("authz_fail", Outcome::Denied).by(client).caller(caller).reason(reason);
+        node.audit.activity(who, event);
     }
     refusal.into()
 }

@@ -159,14 +159,16 @@ impl Driver {
     pub(super) fn note(&self, slot: u32, event: impl FnOnce(&Principal) -> AuditEvent) {
         let conn = &self.conns[slot as usize];
         let Some(login) = &conn.login else { return };
-        let mut event = event(&login.principal);
-        if let Some(permit) = &conn.permit {
-            event = event.ip(permit.address());
-        }
-        if let Some(agent) = &login.facts.user_agent {
-            event = event.agent(agent);
-        }
-        self.node.audit.record(event);
+        self.node.audit.activity(&login.principal.user_id, || {
+            let mut event = event(&login.principal);
+            if let Some(permit) = &conn.permit {
+                event = event.ip(permit.address());
+            }
+            if let Some(agent) = &login.facts.user_agent {
+                event = event.agent(agent);
+            }
+            event
+        });
     }
 
     /// Writes down that a user's socket opened, or that somebody became its user.

@@ -2,10 +2,12 @@
 
 use crate::ops::{Again, administrator, command, intact, refused, rows, said, succeeded};
 use crate::people::{Person, roomy, with_token};
+use crate::support::BINARY;
+use fanfare_store::AuditRow;
 use fanfare_testkit::postgres;
 use fanfare_testkit::raw::Raw;
 use fanfare_testkit::raw_http::Request;
-use fanfare_testkit::server::{PATIENCE, Signal, eventually};
+use fanfare_testkit::server::{PATIENCE, Server, Signal, eventually};
 use rusqlite::Connection;
 use std::path::Path;
 
@@ -115,6 +117,32 @@ fn nobody_fills_the_log_with_refusals() {
 }
 
 #[test]
+fn a_flood_of_refusals_hides_no_administrator_and_is_counted() {
+    let server = roomy(&[("limits.login_per_minute", "2"), ("limits.tickets_per_minute", "2")]);
+    let folder = server.data_dir();
+    let chief = administrator(&server, "chief");
+    let login = serde_json::json!({ "username": "nobody", "password": "not it, no" });
+    let mut limited = 0;
+    while limited < 400 {
+        limited += i32::from(server.post("/auth/login", &login).status == 429);
+    }
+    assert_eq!(chief.get(&server, "/admin/users").status, 200);
+    let counted = eventually("what was left out is counted", PATIENCE, || {
+        let gaps = rows(&folder, &["--event", "audit_gap"]);
+        let left_out: i64 = gaps.iter().filter_map(|row| row["detail"]["count"].as_i64()).sum();
+        (!gaps.is_empty()).then_some((gaps, left_out))
+    });
+    let all = rows(&folder, &[]);
+    let of = |event: &str| all.iter().filter(|row| row["event"] == event).count();
+    assert!(all.iter().any(|row| row["detail"]["action"] == "list_users"), "{all:#?}");
+    let written = of("excess_rate_limit_exceeded");
+    assert!((10..=15).contains(&written), "{written} rows of 400 refusals");
+    let (gaps, left_out) = counted;
+    assert!(gaps.len() <= 3 && left_out > 300 && gaps[0]["reason"] == "refusals", "{gaps:#?}");
+    assert!(server.metric("fanfare_audit_lost_total") >= left_out as f64);
+}
+
+#[test]
 fn who_brings_no_credential_has_not_failed_with_one() {
     let server = roomy(&[("auth.require", "true")]);
     assert_eq!(Request::get("/topics?limit=1").send(server.addr()).status, 401);
@@ -126,6 +154,11 @@ fn who_brings_no_credential_has_not_failed_with_one() {
     let reasons: Vec<_> = failed.iter().map(|row| row["reason"].as_str().unwrap()).collect();
     assert_eq!(reasons, ["api_key"]);
 }
+
+/// A row behind the last, as somebody writes it who has the database only.
+const APPEND: &str =
+    "INSERT INTO audit SELECT node, 11, ts, 'admin_action', outcome, severity, user_id, session, ip,
+    user_agent, request_id, origin, reason, detail, hash FROM audit WHERE seq = 10";
 
 /// What is done to the database, and the first bad row then, of ten rows sealed up to the tenth.
 const TAMPERS: &[(&str, &str, i64)] = &[
@@ -149,6 +182,17 @@ const TAMPERS: &[(&str, &str, i64)] = &[
     ),
     ("truncate", "DELETE FROM audit WHERE seq > 6", 7),
     ("truncate all", "DELETE FROM audit", 1),
+    ("truncate the last row", "DELETE FROM audit WHERE seq > 9", 10),
+    ("append", APPEND, 11),
+    (
+        "append a prune and delete the rest",
+        "INSERT INTO audit SELECT node, 11, ts, 'audit_pruned', outcome, severity, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+             '{\"up_to\":9,\"hash\":\"0000000000000000000000000000000000000000000000000000000000000000\"}', hash
+             FROM audit WHERE seq = 10;
+         DELETE FROM audit WHERE seq < 10",
+        1,
+    ),
+    ("take the checkpoints", "DELETE FROM audit_checkpoint WHERE seq > 8", 9),
     ("forge a checkpoint", "UPDATE audit_checkpoint SET sig = zeroblob(64) WHERE seq = 10", 10),
     ("move a checkpoint", "UPDATE audit_checkpoint SET seq = 9 WHERE seq = 10", 9),
     ("another node's", "UPDATE audit SET node = 'other' WHERE seq = 4", 4),
@@ -253,6 +297,120 @@ fn an_anchor_from_the_log_finds_what_the_store_cannot_show() {
     let verdict = judge(folder.path());
     assert_eq!(verdict.status.code(), Some(1), "{verdict:?}");
     assert!(said(&verdict).contains("seq 9:"));
+}
+
+/// Links a row behind the last of a folder's chain, as it would be without a signature: only the key is missing.
+fn append_linked(folder: &Path, event: &str, detail: &str) {
+    let store = Connection::open(folder.join("fanfare.db")).unwrap();
+    let (node, last, hash): (String, i64, [u8; 32]) = store
+        .query_row("SELECT node, seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    let mut row = AuditRow {
+        node,
+        seq: last + 1,
+        ts: "2026-12-01T00:00:00.000Z".into(),
+        event: event.into(),
+        outcome: "success".into(),
+        severity: "info".into(),
+        user_id: None,
+        session: None,
+        ip: None,
+        user_agent: None,
+        request_id: None,
+        origin: None,
+        reason: None,
+        detail: detail.into(),
+        hash: [0; 32],
+    };
+    row.hash = fanfare_server::audit::row::link(&hash, &row);
+    let insert = "INSERT INTO audit (node, seq, ts, event, outcome, severity, detail, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let values = rusqlite::params![
+        row.node,
+        row.seq,
+        row.ts,
+        row.event,
+        row.outcome,
+        row.severity,
+        row.detail,
+        row.hash
+    ];
+    store.execute(insert, values).unwrap();
+}
+
+#[track_caller]
+fn broken_at(folder: &Path, seq: i64, more: &[&str]) {
+    let verdict = command(folder, &[&["audit", "verify"], more].concat());
+    assert_eq!(verdict.status.code(), Some(1), "{verdict:?}");
+    assert!(said(&verdict).contains(&format!("seq {seq}:")), "{verdict:?}");
+}
+
+#[test]
+fn a_well_linked_prune_erases_nothing_unseen_and_is_never_sealed() {
+    let original = ten_rows();
+    let folder = original.path();
+    let tenth = rows(folder, &[]).pop().unwrap();
+    let detail = format!("{{\"up_to\":10,\"hash\":{}}}", tenth["hash"]);
+    append_linked(folder, "audit_pruned", &detail);
+    broken_at(folder, 11, &[]);
+    let store = Connection::open(folder.join("fanfare.db")).unwrap();
+    store.execute_batch("DELETE FROM audit WHERE seq < 11; DELETE FROM audit_checkpoint").unwrap();
+    drop(store);
+    broken_at(folder, 1, &[]);
+    // The server starts on it, says so, and seals what it writes itself only.
+    let log = life(folder);
+    assert!(log.contains("ERROR") && log.contains("the audit chain was tampered with"), "{log}");
+    broken_at(folder, 1, &[]);
+    let found = rows(folder, &["--event", "audit_tampered"]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+/// Starts a server on a folder and ends it in order; what it logged.
+fn life(folder: &Path) -> String {
+    let mut server = Server::command(BINARY, folder, &[("log.level", "info")]);
+    let log = folder.join("life.log");
+    let out = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+    server.stdout(out.try_clone().unwrap()).stderr(out);
+    Again::run_as_is(server, folder).stop();
+    std::fs::read_to_string(log).unwrap()
+}
+
+#[test]
+fn rows_written_while_the_server_was_away_are_never_sealed() {
+    let original = ten_rows();
+    let folder = original.path();
+    append_linked(folder, "admin_action", "{}");
+    append_linked(folder, "admin_action", "{}");
+    broken_at(folder, 11, &[]);
+    let log = life(folder);
+    assert!(log.contains("rows that this server did not write"), "{log}");
+    broken_at(folder, 11, &[]);
+    let store = Connection::open(folder.join("fanfare.db")).unwrap();
+    let covered: i64 = store
+        .query_row("SELECT COUNT(*) FROM audit_checkpoint WHERE seq IN (11, 12)", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(covered, 0);
+}
+
+#[test]
+fn a_store_taken_back_to_an_older_checkpoint_is_found_by_the_log_and_the_folder() {
+    let original = ten_rows();
+    let folder = original.path();
+    std::fs::copy(folder.join("fanfare.db"), folder.join("older.db")).unwrap();
+    let log = life(folder);
+    succeeded(&command(folder, &["audit", "verify"]));
+    std::fs::copy(folder.join("older.db"), folder.join("fanfare.db")).unwrap();
+    // The folder remembers the newer head; a copy without it is judged by the log.
+    broken_at(folder, 11, &[]);
+    let copied = copy(folder);
+    succeeded(&command(copied.path(), &["audit", "verify"]));
+    std::fs::write(copied.path().join("kept.log"), &log).unwrap();
+    let kept = copied.path().join("kept.log");
+    broken_at(copied.path(), 11, &["--log", kept.to_str().unwrap()]);
+    // A restart says so and continues from the newer head.
+    assert!(life(folder).contains("its newest signed head is gone"));
+    broken_at(folder, 11, &[]);
 }
 
 #[test]

@@ -78,12 +78,19 @@ impl Again {
         Self::run(Server::command(BINARY, data_dir, settings), data_dir)
     }
 
-    /// Runs a command that starts one there.
+    /// Runs a command that starts one there; what it says is dropped.
     #[track_caller]
     pub(crate) fn run(mut command: Command, data_dir: &Path) -> Self {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self::run_as_is(command, data_dir)
+    }
+
+    /// Runs a command that starts one there.
+    #[track_caller]
+    pub(crate) fn run_as_is(mut command: Command, data_dir: &Path) -> Self {
         let address = data_dir.join("address");
         let _old = std::fs::remove_file(&address);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let addr = eventually("the server listens", PATIENCE, || {
             assert_eq!(child.try_wait().unwrap(), None, "it ended");
             std::fs::read_to_string(&address).ok()?.trim().strip_prefix("http://")?.parse().ok()

@@ -10,6 +10,6 @@ mod records;
 pub use accounts::{DeviceKeys, KeyLogEntry, NewUser, Role, User, UserChange};
 pub use logins::{AuthSession, EndSessions, EndedSession, NewAuthSession, Refreshed};
 pub use records::{
-    ApiKeyRow, Appended, AuditFilter, AuditRow, Checkpoint, ConnectionRow, KeptTopic, Message, MetricPlace,
-    MetricQuery, MetricRow, NewMessage,
+    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, ConnectionRow, KeptTopic,
+    Message, MetricPlace, MetricQuery, MetricRow, NewMessage,
 };

@@ -102,6 +102,31 @@ pub struct Checkpoint {
     pub sig: [u8; 64],
 }
 
+/// Where a node's chain ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEnd {
+    /// The newest row's number; 0 of an empty chain.
+    pub last: i64,
+    /// The newest checkpoint.
+    pub sealed: Option<Checkpoint>,
+}
+
+impl AuditEnd {
+    /// The numbers alone.
+    pub fn place(&self) -> AuditPlace {
+        AuditPlace { last: self.last, sealed: self.sealed.as_ref().map(|c| c.seq) }
+    }
+}
+
+/// What an append expects to find at the end of a chain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AuditPlace {
+    /// The newest row's number; 0 of an empty chain.
+    pub last: i64,
+    /// The newest checkpoint's number.
+    pub sealed: Option<i64>,
+}
+
 /// A value of a metric at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricRow {

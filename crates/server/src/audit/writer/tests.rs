@@ -2,9 +2,12 @@
 
 use super::super::seal::{Judge, Sealer};
 use super::super::verify::{Against, Intact, verify};
-use super::super::{Audit, AuditEvent, AuditOptions, Outcome, QUEUE};
+use super::super::{Audit, AuditEvent, AuditOptions, Mark, Outcome, QUEUE, append_now as append_with};
+use super::super::{bounds, row::sample_in};
 use super::*;
-use fanfare_store::StoreOptions;
+use fanfare_store::{Store, StoreOptions};
+use std::net::IpAddr;
+use std::path::Path;
 use tempfile::TempDir;
 
 const NODE: &str = "n1";
@@ -26,8 +29,16 @@ fn sealer() -> Sealer {
 }
 
 fn start(store: &Store, cadence: Cadence) -> Audit {
-    let options = AuditOptions { node: NODE.into(), sealer: sealer(), cadence };
+    begin(store, cadence, Mark::none())
+}
+
+fn begin(store: &Store, cadence: Cadence, mark: Mark) -> Audit {
+    let options = AuditOptions { node: NODE.into(), sealer: sealer(), mark, cadence };
     Audit::start(store.clone(), options)
+}
+
+async fn append_now(store: &Store, node: &str, event: AuditEvent) -> Result<(), StoreError> {
+    append_with(store, node.to_owned(), sealer(), Mark::none(), event).await
 }
 
 fn event(name: &'static str) -> AuditEvent {
@@ -39,9 +50,22 @@ fn intact(found: Result<Result<Intact, super::super::verify::Broken>, StoreError
     found.unwrap().unwrap()
 }
 
+fn against() -> Against {
+    Against { judge: Judge::parse(&sealer().public()), ..Against::default() }
+}
+
 async fn judge(store: &Store) -> Intact {
-    let against = Against { judge: Judge::parse(&sealer().public()), anchors: Vec::new() };
-    intact(verify(store, NODE, &against).await)
+    intact(verify(store, NODE, &against()).await)
+}
+
+/// The first bad row.
+async fn bad(store: &Store) -> i64 {
+    verify(store, NODE, &against()).await.unwrap().expect_err("it is intact").seq
+}
+
+async fn named(store: &Store, event: &str) -> Vec<fanfare_store::AuditRow> {
+    let filter = AuditFilter { event: Some(event.to_owned()), ..AuditFilter::default() };
+    store.audit_tail(filter, None, 1000).await.unwrap()
 }
 
 #[tokio::test]
@@ -107,6 +131,7 @@ async fn what_finds_the_queue_full_becomes_a_gap_row() {
     let filter = AuditFilter { event: Some("audit_gap".into()), ..AuditFilter::default() };
     let gaps = store.audit_tail(filter, None, 10).await.unwrap();
     assert_eq!((gaps.len(), gaps[0].detail.as_str()), (1, "{\"count\":77}"));
+    assert_eq!(gaps[0].reason.as_deref(), Some("overflow"));
     assert_eq!(judge(&store).await.last, QUEUE as i64 + 1);
 }
 
@@ -119,15 +144,203 @@ async fn old_rows_go_and_the_chain_says_so() {
     }
     first.close().await;
     let eager = Cadence { retention: Duration::ZERO, prune_every: Duration::from_millis(100), ..quiet() };
+    let lenient = Against { retention: Duration::ZERO, ..against() };
     let audit = start(&store, eager);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while judge(&store).await.first <= 30 {
+    while intact(verify(&store, NODE, &lenient).await).first <= 30 {
         assert!(Instant::now() < deadline, "nothing was pruned");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     audit.close().await;
-    let found = judge(&store).await;
+    let found = intact(verify(&store, NODE, &lenient).await);
     assert!(found.first > 30 && found.last >= found.first, "{found:?}");
+    assert_eq!(found.unsigned_prune, 0);
+    // The twin: by the retention that is promised nothing of this may be gone.
+    assert!(bad(&store).await > 0);
+}
+
+/// Rows whose time was set back, as somebody does who wants the server to prune them.
+#[tokio::test]
+async fn rows_that_were_changed_are_not_pruned() {
+    let (dir, store) = store().await;
+    let audit = start(&store, quiet());
+    for _ in 0..30 {
+        audit.record(event("x"));
+    }
+    audit.close().await;
+    let file = rusqlite::Connection::open(dir.path().join("a.db")).unwrap();
+    file.execute_batch("UPDATE audit SET ts = '2020-01-01T00:00:00.000Z' WHERE seq < 20").unwrap();
+    let audit = start(&store, Cadence { prune_every: Duration::from_millis(5), ..quiet() });
+    audit.record(event("y"));
+    audit.flush().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    audit.close().await;
+    assert_eq!(named(&store, PRUNED).await, []);
+    assert_eq!((bad(&store).await, store.audit_end(NODE).await.unwrap().last), (1, 31));
+}
+
+/// Puts well-linked rows at the end of the chain without the key; the last of them says that the rest was pruned.
+async fn forge(store: &Store) -> (i64, i64) {
+    let end = store.audit_end(NODE).await.unwrap();
+    let sealed = end.sealed.clone().unwrap();
+    let (mut hash, mut rows) = (sealed.hash, Vec::new());
+    for seq in end.last + 1..=end.last + 3 {
+        let mut row = sample_in(NODE, seq);
+        if seq == end.last + 3 {
+            row.event = PRUNED.into();
+            row.detail = format!("{{\"up_to\":{},\"hash\":\"{}\"}}", end.last, hex(&sealed.hash));
+        }
+        row.hash = super::super::row::link(&hash, &row);
+        hash = row.hash;
+        rows.push(row);
+    }
+    // The head stays what it was: it is put where it is.
+    assert!(store.append_audit(end.place(), rows, sealed, None).await.unwrap());
+    (end.last + 1, end.last + 3)
+}
+
+/// What a server does with rows that it did not write: before its start and under its eyes.
+async fn foreign_rows_are_never_sealed(store: &Store, folder: &Path) {
+    let (from, to) = forge(store).await;
+    assert_eq!(bad(store).await, from);
+    let audit = begin(store, quiet(), Mark::of_folder(folder));
+    audit.record(event("sys_startup"));
+    audit.flush().await;
+    let found = named(store, "audit_tampered").await;
+    let said: serde_json::Value = serde_json::from_str(&found[0].detail).unwrap();
+    assert_eq!((found.len(), &said), (1, &serde_json::json!({ "from": from, "to": to })));
+    assert_eq!(bad(store).await, from, "it is still found, and no head covers it");
+    let (second, _) = forge(store).await;
+    audit.record(event("x"));
+    audit.close().await;
+    assert_eq!(named(store, "audit_tampered").await.len(), 2);
+    assert_eq!(bad(store).await, from);
+    let sealed: Vec<_> = store.checkpoints(NODE).await.unwrap().iter().map(|c| c.seq).collect();
+    assert!(!sealed.iter().any(|seq| (from..=to).contains(seq) || *seq == second), "{sealed:?}");
+    // Deleted as the forged row says: what is left is still no chain.
+    store.prune_audit(NODE, to - 1).await.unwrap();
+    assert_eq!(bad(store).await, 1);
+}
+
+#[tokio::test]
+async fn foreign_rows_are_never_sealed_on_sqlite() {
+    let (dir, store) = store().await;
+    let audit = start(&store, quiet());
+    for _ in 0..5 {
+        audit.record(event("x"));
+    }
+    audit.close().await;
+    foreign_rows_are_never_sealed(&store, dir.path()).await;
+}
+
+#[tokio::test]
+async fn a_store_taken_back_to_an_older_head_is_not_continued_there() {
+    let (dir, store) = store().await;
+    let mark = Mark::of_folder(dir.path());
+    let audit = begin(&store, quiet(), mark.clone());
+    audit.record(event("x"));
+    audit.close().await;
+    // A head of a command stays in the store.
+    append_now(&store, NODE, event("command")).await.unwrap();
+    let audit = begin(&store, quiet(), mark.clone());
+    for _ in 0..8 {
+        audit.record(event("x"));
+    }
+    audit.close().await;
+    assert_eq!(judge(&store).await.sealed, 10);
+    let file = rusqlite::Connection::open(dir.path().join("a.db")).unwrap();
+    let cut = "DELETE FROM audit WHERE seq > 2; DELETE FROM audit_checkpoint WHERE seq > 2";
+    file.execute_batch(cut).unwrap();
+    assert_eq!(judge(&store).await.last, 2, "the store alone cannot show it");
+    let audit = begin(&store, quiet(), mark.clone());
+    audit.record(event("sys_startup"));
+    audit.close().await;
+    let found = named(&store, "audit_tampered").await;
+    assert_eq!((found.len(), found[0].seq), (1, 11), "{found:?}");
+    assert_eq!(bad(&store).await, 3);
+    // Under the eyes of a running server it is found without the file.
+    let audit = start(&store, quiet());
+    audit.record(event("x"));
+    audit.flush().await;
+    file.execute_batch("DELETE FROM audit WHERE seq > 11; DELETE FROM audit_checkpoint WHERE seq > 11")
+        .unwrap();
+    audit.record(event("x"));
+    audit.close().await;
+    assert_eq!(named(&store, "audit_tampered").await.len(), 2);
+}
+
+/// A chain as the version before left it: a checkpoint under the old label, rows behind it.
+#[tokio::test]
+async fn a_chain_of_the_version_before_is_taken_over_once() {
+    let (dir, store) = store().await;
+    let mark = Mark::of_folder(dir.path());
+    let first = start(&store, quiet());
+    for _ in 0..6 {
+        first.record(event("x"));
+    }
+    first.close().await;
+    let row = store.audit_rows(Some(NODE), 3, 1, AuditFilter::default()).await.unwrap().remove(0);
+    let old = sealer().seal_as_before(NODE, row.seq, row.hash, "t".into());
+    let file = rusqlite::Connection::open(dir.path().join("a.db")).unwrap();
+    file.execute("DELETE FROM audit_checkpoint", []).unwrap();
+    let insert = "INSERT INTO audit_checkpoint (node, seq, hash, time, sig) VALUES (?1, ?2, ?3, ?4, ?5)";
+    file.execute(insert, (NODE, old.seq, old.hash, &old.time, old.sig)).unwrap();
+    let found = judge(&store).await;
+    assert_eq!((found.last, found.sealed), (6, 4));
+    let audit = begin(&store, quiet(), mark.clone());
+    audit.record(event("sys_startup"));
+    audit.close().await;
+    assert_eq!(judge(&store).await.sealed, 7);
+    assert_eq!(named(&store, "audit_tampered").await, []);
+    // The same state once more is no chain of before: the folder remembers better.
+    file.execute_batch("DELETE FROM audit_checkpoint WHERE seq > 4; DELETE FROM audit WHERE seq > 6")
+        .unwrap();
+    let audit = begin(&store, quiet(), mark);
+    audit.record(event("sys_startup"));
+    audit.close().await;
+    assert_eq!(named(&store, "audit_tampered").await.len(), 1, "its head is gone");
+    assert_eq!(bad(&store).await, 7);
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_takes_nothing_from_administrators() {
+    let (_dir, store) = store().await;
+    let audit = start(&store, Cadence { gap_every: Duration::from_millis(50), ..quiet() });
+    let refusal = || event("excess_rate_limit_exceeded").agent(&"x".repeat(300));
+    // Nothing is awaited, so the writer does not run: the queues are as full as they get.
+    let one: IpAddr = [192, 0, 2, 1].into();
+    (0..100_000).for_each(|_| audit.refused(one, refusal));
+    (0..50_000_u32).for_each(|n| audit.refused(IpAddr::from(n.to_be_bytes()), refusal));
+    (0..50_000).for_each(|_| audit.activity("u", || event("server_command")));
+    audit.record(event("admin_action"));
+    audit.flush().await;
+    assert_eq!(named(&store, "admin_action").await.len(), 1);
+    let refused = named(&store, "excess_rate_limit_exceeded").await;
+    let of_one = refused.len();
+    assert!(of_one <= bounds::REFUSALS_BURST as usize, "{of_one} rows");
+    assert_eq!(named(&store, "server_command").await.len(), bounds::ACTIVITY_PER_MINUTE as usize);
+    audit.close().await;
+    let counted = |reason: &str, gaps: &[fanfare_store::AuditRow]| -> u64 {
+        let of = gaps.iter().filter(|row| row.reason.as_deref() == Some(reason));
+        of.map(|row| {
+            serde_json::from_str::<serde_json::Value>(&row.detail).unwrap()["count"].as_u64().unwrap()
+        })
+        .sum()
+    };
+    let gaps = named(&store, "audit_gap").await;
+    assert_eq!(counted("refusals", &gaps) + of_one as u64, 150_000);
+    assert_eq!(counted("activity", &gaps), 50_000 - u64::from(bounds::ACTIVITY_PER_MINUTE));
+    assert_eq!(counted("overflow", &gaps), 0);
+    assert!(gaps.len() <= 10, "{} rows that count", gaps.len());
+    let bytes: usize = store
+        .audit_rows(Some(NODE), 0, 10_000, AuditFilter::default())
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| super::super::row::bytes(row).len() + 32)
+        .sum();
+    assert!(bytes < 1_000_000, "{bytes} bytes for 200 000 refusals");
+    judge(&store).await;
 }
 
 #[tokio::test]
@@ -149,6 +362,14 @@ async fn time_asks_for_a_checkpoint_only_when_there_are_new_rows() {
     }
     audit.close().await;
     assert_eq!(store.checkpoints(NODE).await.unwrap().len(), 2);
+    // A head that was not published gives way to the next.
+    let audit = start(&store, quiet());
+    for _ in 0..3 {
+        audit.record(event("x"));
+        audit.flush().await;
+    }
+    audit.close().await;
+    assert_eq!(store.checkpoints(NODE).await.unwrap().len(), 3);
 }
 
 /// The same story on PostgreSQL, where there is one.
@@ -157,15 +378,14 @@ async fn the_chain_holds_on_postgres() {
     let Some(url) = fanfare_testkit::postgres::database() else { return };
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::new(url, dir.path())).await.unwrap();
-    let options = AuditOptions { node: NODE.to_owned(), sealer: sealer(), cadence: quiet() };
-    let audit = Audit::start(store.clone(), options);
+    let audit = start(&store, quiet());
     for _ in 0..600 {
         audit.record(event("x").agent("ü\u{1}"));
     }
     append_now(&store, NODE, event("command")).await.unwrap();
     audit.record(event("x"));
     audit.close().await;
-    let against = Against { judge: Judge::parse(&sealer().public()), anchors: Vec::new() };
-    let found = intact(verify(&store, NODE, &against).await);
+    let found = judge(&store).await;
     assert_eq!((found.rows, found.sealed), (602, 602));
+    foreign_rows_are_never_sealed(&store, dir.path()).await;
 }

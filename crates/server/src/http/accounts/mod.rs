@@ -90,8 +90,10 @@ fn end(node: &Node, who: &Principal, ended: &[EndedSession]) {
 fn pass(node: &Node, gate: Gate, client: &Client) -> Result<(), Problem> {
     node.accounts.limits().pass(gate, client.ip).map_err(|ms| {
         node.metrics.refused_by(gate.name());
-        let event = AuditEvent::new("excess_rate_limit_exceeded", Outcome::Denied).by(client);
-        node.audit.record(event.detail("limit", gate.name()));
+        node.note_refusal(client.ip, || {
+            let event = AuditEvent::new("excess_rate_limit_exceeded", Outcome::Denied).by(client);
+            event.detail("limit", gate.name())
+        });
         let why = match gate {
             Gate::Login => "more logins from this address than limits.login_per_minute allows",
             Gate::Register => "more registrations from this address than limits.register_per_minute allows",
