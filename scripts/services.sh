@@ -108,6 +108,48 @@ service_postgres() {
     return 1
 }
 
+# service_pgbouncer NAME ADDRESS MODE: a PgBouncer in pool mode MODE before the database at ADDRESS (postgres://USER@HOST:PORT/NAME
+# as service_postgres gives it), reached over loopback; PGBOUNCER_URL is its address. 1 when it is not installed.
+service_pgbouncer() {
+    local name=$1 mode=$3 dir=$SERVICES_DIR/$1 bin user host port database attempt
+    bin=$(command -v pgbouncer || command -v /usr/sbin/pgbouncer) || { echo "PgBouncer is not installed" >&2; return 1; }
+    [[ $2 =~ ^postgres(ql)?://([^:@/]+)@([^:/]+):([0-9]+)/([^?]+) ]] || { echo "PgBouncer: $2 is no address it can use" >&2; return 1; }
+    user=${BASH_REMATCH[2]} host=${BASH_REMATCH[3]} database=${BASH_REMATCH[5]}
+    mkdir "$dir"
+    printf '"%s" ""\n' "$user" >"$dir/users.txt"
+    local -a as=()
+    if [ "$(id -u)" -eq 0 ]; then
+        chmod 711 "$SERVICES_DIR"
+        as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+    fi
+    local upstream=${BASH_REMATCH[4]}
+    for attempt in 1 2 3; do
+        port=$(free_port)
+        cat >"$dir/pgbouncer.ini" <<INI
+[databases]
+$database = host=$host port=$upstream dbname=$database user=$user
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $port
+unix_socket_dir =
+auth_type = trust
+auth_file = $dir/users.txt
+pool_mode = $mode
+default_pool_size = 20
+INI
+        if [ "$(id -u)" -eq 0 ]; then chown -R postgres: "$dir"; fi
+        service_start "$name" "${as[@]}" "$bin" "$dir/pgbouncer.ini"
+        if service_await "$name" 20 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"; then
+            # Read by the script that sources this file.
+            # shellcheck disable=SC2034
+            PGBOUNCER_URL=postgres://$user@127.0.0.1:$port/$database
+            return 0
+        fi
+        service_stop "$name" 5 || true
+    done
+    return 1
+}
+
 # services_end: all that still runs, then the folder.
 services_end() {
     [ "$BASHPID" = "$SERVICES_OWNER" ] || return 0

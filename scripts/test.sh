@@ -97,6 +97,9 @@ postgres() {
 say "PostgreSQL"
 if postgres; then
     echo "the store's tests run on SQLite and on PostgreSQL"
+    if ! command -v pgbouncer >/dev/null && ! [ -x /usr/sbin/pgbouncer ] && ! apt_install pgbouncer; then
+        left_out+=("PgBouncer: it cannot be found or installed; no test ran behind a pooler")
+    fi
 else
     left_out+=("PostgreSQL: it cannot be found, installed or started; every test of the store ran on SQLite alone")
 fi

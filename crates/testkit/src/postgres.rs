@@ -27,9 +27,50 @@ fn server() -> Option<&'static Server> {
 }
 
 fn start() -> Option<Server> {
-    let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scripts");
     let script = "source ./services.sh; services_begin; service_postgres postgres fsync=off || exit 1; \
                   echo \"$POSTGRES_URL\"; read -r _";
+    let (url, script) = scripted(script);
+    url.map(|url| Server { url, _script: Some(script) })
+}
+
+/// A PgBouncer before a database; it ends with the value.
+#[derive(Debug)]
+pub struct Pooler {
+    /// The database's address through it.
+    pub url: String,
+    script: Child,
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        // The end of its standard input ends the script, and that the service.
+        drop(self.script.stdin.take());
+        let _ended = self.script.wait();
+    }
+}
+
+/// A PgBouncer in this pool mode before a database of [`database`]; `None`, said loudly, where there is none.
+///
+/// # Panics
+/// When there is no bash.
+pub fn pooler(url: &str, mode: &str) -> Option<Pooler> {
+    let script = format!(
+        "source ./services.sh; services_begin; service_pgbouncer pgbouncer '{url}' {mode} || exit 1; \
+         echo \"$PGBOUNCER_URL\"; read -r _"
+    );
+    let (url, script) = scripted(&script);
+    match url {
+        Some(url) => Some(Pooler { url, script }),
+        None => {
+            left_out("no PgBouncer (the package pgbouncer has one)");
+            None
+        }
+    }
+}
+
+/// Runs a script that starts a service, says its address and waits for the end of its input.
+fn scripted(script: &str) -> (Option<String>, Child) {
+    let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scripts");
     let mut child = Command::new("bash")
         .args(["-c", script])
         .current_dir(scripts)
@@ -40,11 +81,11 @@ fn start() -> Option<Server> {
     let mut url = String::new();
     let output = child.stdout.take().expect("a pipe");
     BufReader::new(output).read_line(&mut url).expect("the script's output");
-    if url.trim().is_empty() {
+    let url = Some(url.trim().to_owned()).filter(|url| !url.is_empty());
+    if url.is_none() {
         child.wait().expect("a child");
-        return None;
     }
-    Some(Server { url: url.trim().to_owned(), _script: Some(child) })
+    (url, child)
 }
 
 /// A connection to a database; it lives as long as the runtime.

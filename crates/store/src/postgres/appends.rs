@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::connect;
-use super::errors::{from_postgres, is_about_data, is_transient};
+use super::errors::{from_postgres, is_about_data, is_stale, is_transient};
 use crate::closed;
 use crate::engine::{Health, OnCommit};
 use crate::error::{Result, StoreError};
@@ -154,8 +154,8 @@ impl Appender {
             if is_about_data(&error) {
                 return Ok(one_by_one(&client, messages).await);
             }
-            if client.is_closed() {
-                drop(Object::take(client));
+            if client.is_closed() || is_stale(&error) {
+                connect::discard(&self.pool, client);
             } else if !is_transient(&error) {
                 return Err(last);
             }

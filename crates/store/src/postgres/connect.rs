@@ -1,73 +1,34 @@
-//! Reaching PostgreSQL: the address, TLS, the pool, and how long to try.
+//! Reaching PostgreSQL: the pool, the first connection, how long to try, and when a connection is given up.
 //!
-//! `sslmode` decides about TLS as its owner wrote it: absent, `disable` or `prefer` mean none, `require`, `verify-ca` and
-//! `verify-full` mean TLS with the server's certificate and name checked, against `sslrootcert` if given, else against the
-//! system's roots. There is no mode that encrypts without checking: it would only look safe.
+//! A start asks before it sets anything: a server without the TLS that `sslmode` asks for and a pooler that shares
+//! connections between transactions are refused at once, for trying again cures neither. What a pooled connection keeps
+//! (settings, prepared statements) is the session's, so a session must be ours alone.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Config, NoTls};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-use super::errors::from_postgres;
+use super::address::{ATTEMPT, Address};
+use super::errors::{from_postgres, is_refused_tls};
 use crate::error::{Result, StoreError};
 use crate::options::Durability;
 
 /// How long a start waits for a server that does not answer.
 const START: Duration = Duration::from_secs(30);
-/// How long one attempt may take.
-const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a free connection.
 const WAIT: Duration = Duration::from_secs(5);
 /// Longest pause between attempts.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Transactions of two connections that are compared to find a pooler.
+const ROUNDS: usize = 4;
 /// Oldest server: 13, as older ones get no fixes any more.
 const OLDEST: i32 = 130_000;
 /// A statement that runs longer is a fault: nothing here takes seconds. A stuck lock must not hold a connection.
 const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
                        SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning";
 
-/// An address taken apart.
-pub(crate) struct Address {
-    config: Config,
-    tls: Option<MakeRustlsConnect>,
-    /// Host and port, for messages.
-    pub(crate) shown: String,
-}
-
 impl Address {
-    pub(crate) fn parse(url: &str) -> Result<Self> {
-        let wrong = |text: String| StoreError::Misconfigured(format!("store.url: {text}"));
-        let (rest, query) = url.split_once('?').unwrap_or((url, ""));
-        let (mut mode, mut roots, mut kept) = ("disable", None, Vec::new());
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("sslmode", value)) => mode = value,
-                Some(("sslrootcert", value)) => roots = Some(value),
-                _ => kept.push(pair),
-            }
-        }
-        // The library's own text may quote the address, and with it a password.
-        let mut config: Config = format!("{rest}?{}", kept.join("&")).parse().map_err(|_| {
-            wrong("not an address of PostgreSQL (postgres://USER:PASSWORD@HOST:PORT/DATABASE)".to_owned())
-        })?;
-        let tls = match mode {
-            "disable" | "allow" | "prefer" => None,
-            "require" | "verify-ca" | "verify-full" => Some(tls(roots).map_err(wrong)?),
-            other => return Err(wrong(format!("sslmode={other} is none of disable, require, verify-full"))),
-        };
-        config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        config.application_name("fanfare").connect_timeout(ATTEMPT).tcp_user_timeout(2 * ATTEMPT);
-        let shown = shown(&config);
-        Ok(Self { config, tls, shown })
-    }
-
     /// A pool of connections that each keep what `durability` asks for.
     pub(crate) fn pool(&self, size: usize, durability: Durability) -> Result<Pool> {
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -102,44 +63,6 @@ const fn synchronous(durability: Durability) -> &'static str {
     }
 }
 
-fn shown(config: &Config) -> String {
-    use tokio_postgres::config::Host;
-    let hosts = config.get_hosts().iter().map(|host| match host {
-        Host::Tcp(name) => name.clone(),
-        Host::Unix(path) => path.display().to_string(),
-    });
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    format!("{}:{port}", hosts.collect::<Vec<_>>().join(","))
-}
-
-fn tls(roots: Option<&str>) -> std::result::Result<MakeRustlsConnect, String> {
-    let mut store = RootCertStore::empty();
-    match roots {
-        Some(path) => {
-            let read = |error| format!("sslrootcert {path} cannot be read: {error}");
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| read(error.to_string()))? {
-                let certificate = certificate.map_err(|error| read(error.to_string()))?;
-                store.add(certificate).map_err(|error| read(error.to_string()))?;
-            }
-        }
-        None => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if store.is_empty() {
-        return Err(
-            "sslmode asks for TLS and there is no root certificate (sslrootcert=FILE names one)".to_owned()
-        );
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(store)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
-}
-
 /// A connection from the pool.
 pub(crate) async fn take(pool: &Pool) -> Result<Object> {
     use deadpool_postgres::PoolError;
@@ -152,11 +75,40 @@ pub(crate) async fn take(pool: &Pool) -> Result<Object> {
     })
 }
 
+/// Gives up a connection and the idle ones of its pool: what happened to it (a failover, a migration, a restart of the
+/// server) has happened to them.
+pub(crate) fn discard(pool: &Pool, client: Object) {
+    drop(Object::take(client));
+    pool.retain(|_, _| false);
+}
+
+/// Whether the server takes writes. A pooled connection that does not is given up, and a new one is asked.
+pub(crate) async fn look(pool: &Pool) -> Result<()> {
+    for _ in 0..2 {
+        let client = take(pool).await?;
+        let said = client.simple_query("SHOW transaction_read_only").await;
+        match said.map_err(|error| from_postgres(&error)) {
+            Ok(said) if first_value(&said) != Some("on") => return Ok(()),
+            Ok(_) => discard(pool, client),
+            Err(error) => {
+                discard(pool, client);
+                return Err(error);
+            }
+        }
+    }
+    Err(StoreError::Unavailable("PostgreSQL takes no writes".to_owned()))
+}
+
 /// The first connection: tries until [`START`] is over, but not what trying again cannot cure.
-pub(crate) async fn first(pool: &Pool, shown: &str) -> Result<Object> {
+pub(crate) async fn first(address: &Address, pool: &Pool) -> Result<Object> {
     let (begun, mut pause) = (Instant::now(), Duration::from_millis(100));
+    let shown = &address.shown;
     loop {
-        let error = match take(pool).await {
+        let taken = match address.must_be_ours().await {
+            Ok(()) => take(pool).await,
+            Err(error) => Err(error),
+        };
+        let error = match taken {
             Ok(client) => return suitable(client).await,
             Err(StoreError::Unavailable(text)) => text,
             Err(other) => return Err(other),
@@ -170,6 +122,77 @@ pub(crate) async fn first(pool: &Pool, shown: &str) -> Result<Object> {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE);
     }
+}
+
+impl Address {
+    /// Refuses, before anything is set, a server that has not the TLS asked for and a pooler whose connections are not
+    /// sessions of our own.
+    async fn must_be_ours(&self) -> Result<()> {
+        let asked = async {
+            let one = self.connect().await?;
+            // No room for a second connection says nothing about a pooler.
+            let Ok(two) = self.connect().await else { return Ok(false) };
+            are_shared(&one, &two).await
+        };
+        match tokio::time::timeout(2 * ATTEMPT, asked).await {
+            Ok(Ok(false)) => Ok(()),
+            Ok(Ok(true)) => Err(StoreError::Misconfigured(format!(
+                "store.url: {} is a pooler that shares a connection between transactions of several clients (PgBouncer's \
+                 pool_mode transaction or statement): use pool_mode=session, or PostgreSQL's own address",
+                self.shown
+            ))),
+            Ok(Err(error)) if is_refused_tls(&error) => Err(StoreError::Misconfigured(format!(
+                "store.url: sslmode={} asks for TLS, and {} does not serve it as asked ({})",
+                self.mode,
+                self.shown,
+                super::errors::describe(&error)
+            ))),
+            Ok(Err(error)) => Err(from_postgres(&error)),
+            Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned())),
+        }
+    }
+
+    /// A connection without settings of ours; it ends with the client.
+    async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+        Ok(match &self.tls {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await?;
+                tokio::spawn(connection);
+                client
+            }
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                tokio::spawn(connection);
+                client
+            }
+        })
+    }
+}
+
+/// Whether transactions of two connections run on the same server process, or those of one connection on several.
+async fn are_shared(one: &Client, two: &Client) -> Result<bool, tokio_postgres::Error> {
+    let mut seen: Option<String> = None;
+    for _ in 0..ROUNDS {
+        let (first, second) = (process(one).await?, process(two).await?);
+        if first == second || seen.as_ref().is_some_and(|seen| *seen != first) {
+            return Ok(true);
+        }
+        seen = Some(first);
+    }
+    Ok(false)
+}
+
+/// The server's process behind a connection. Asked without a prepared statement, which not every pooler knows.
+async fn process(client: &Client) -> Result<String, tokio_postgres::Error> {
+    let said = client.simple_query("SELECT pg_backend_pid()").await?;
+    Ok(first_value(&said).unwrap_or_default().to_owned())
+}
+
+fn first_value(said: &[SimpleQueryMessage]) -> Option<&str> {
+    said.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    })
 }
 
 /// Refuses a server that is too old or cannot hold all texts; says when it was told not to be careful.

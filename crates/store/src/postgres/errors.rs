@@ -27,8 +27,38 @@ pub(crate) fn from_postgres(error: &tokio_postgres::Error) -> StoreError {
     }
 }
 
+/// The connection is of no use any more although the server answers: it takes no writes after a failover (25006), its
+/// plans are older than the tables (0A000), its prepared statements are gone (26000), or the server is ending or starting
+/// (57P01, 57P02, 57P03). Nothing was done; a new connection may do better.
+pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {
+    const STALE: [SqlState; 6] = [
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+        SqlState::FEATURE_NOT_SUPPORTED,
+        SqlState::INVALID_SQL_STATEMENT_NAME,
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+    ];
+    error.code().is_some_and(|code| STALE.contains(code))
+}
+
+/// TLS was asked for and the server has none, or a certificate that is not believed. A handshake that broke off is neither.
+pub(crate) fn is_refused_tls(error: &tokio_postgres::Error) -> bool {
+    if !error.to_string().starts_with("error performing TLS handshake") {
+        return false;
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return io.kind() == std::io::ErrorKind::InvalidData;
+        }
+        cause = inner.source();
+    }
+    true
+}
+
 /// The error with its causes; the library's own text leaves them out.
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -2,8 +2,10 @@
 //!
 //! PostgreSQL has its own group commit, so each unit is its own transaction; only appends of messages are gathered here
 //! (`appends`). A server that is lost shows in the status and is asked again, with growing pauses and for ever; meanwhile
-//! callers hear `Unavailable`.
+//! callers get `Unavailable`. A connection that a failover, a migration or a restart has left behind is given up with the
+//! idle ones of its pool, and the unit of work is run again on a new one.
 
+mod address;
 mod appends;
 mod connect;
 pub(crate) mod dump;
@@ -29,7 +31,8 @@ use crate::options::StoreOptions;
 use appends::Appends;
 use session::Kind;
 
-pub(crate) use connect::{Address, first};
+pub(crate) use address::Address;
+pub(crate) use connect::first;
 pub(crate) use errors::from_postgres;
 
 /// How often a server that works is looked at, and the longest pause between tries for one that is lost.
@@ -51,7 +54,7 @@ impl Postgres {
     pub(crate) async fn open(url: &str, options: &StoreOptions) -> Result<Self> {
         let address = Address::parse(url)?;
         let pool = address.pool(options.pool.max(1), options.durability)?;
-        let mut client = first(&pool, &address.shown).await?;
+        let mut client = first(&address, &pool).await?;
         schema::up(&mut client).await?;
         drop(client);
         let batches = address.pool(Appends::CONNECTIONS, options.durability)?;
@@ -128,11 +131,7 @@ async fn watch(pool: Pool, health: Arc<Health>) {
     let mut pause = LOOK;
     loop {
         tokio::time::sleep(pause).await;
-        let asked = async {
-            let client = connect::take(&pool).await?;
-            client.simple_query("SELECT 1").await.map(drop).map_err(|error| from_postgres(&error))
-        };
-        match asked.await {
+        match connect::look(&pool).await {
             Ok(()) => {
                 health.well();
                 pause = LOOK;

@@ -14,7 +14,7 @@ const LOCK: i64 = 0x0066_616e_6661_7265;
 pub(crate) async fn connect(url: &str) -> Result<Object> {
     let address = Address::parse(url)?;
     let pool = address.pool(1, Durability::PowerSafe)?;
-    first(&pool, &address.shown).await
+    first(&address, &pool).await
 }
 
 /// What the database has.

@@ -2,8 +2,8 @@
 //!
 //! Units are plain closures; they run on tokio's blocking threads and wait there for each answer. A unit that writes has
 //! its own transaction, begun together with its first statement (one round trip less). It is run again when it lost
-//! against another transaction, or when its connection was gone before the commit was sent. When the answer to a commit is
-//! lost nobody knows whether it happened: the caller hears `Unavailable`.
+//! against another transaction, or when its connection was gone or stale before the commit was sent. When the answer to a
+//! commit is lost nobody knows whether it happened: the caller gets `Unavailable`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
 
 use super::connect;
-use super::errors::{from_postgres, is_transient};
+use super::errors::{from_postgres, is_stale, is_transient};
 use super::values::read_row;
 use crate::engine::Unit;
 use crate::error::{Result, StoreError};
@@ -43,7 +43,7 @@ pub(crate) fn run(handle: &Handle, pool: &Pool, unit: &mut dyn Unit, kind: Kind)
     let mut last = crate::closed();
     for _ in 0..ATTEMPTS {
         let client = handle.block_on(connect::take(pool))?;
-        match attempt(handle.clone(), client, unit, kind) {
+        match attempt(handle.clone(), pool, client, unit, kind) {
             Attempt::Done(result) => return result,
             Attempt::Again(error) => last = error,
         }
@@ -51,8 +51,8 @@ pub(crate) fn run(handle: &Handle, pool: &Pool, unit: &mut dyn Unit, kind: Kind)
     Err(last)
 }
 
-fn attempt(handle: Handle, client: Object, unit: &mut dyn Unit, kind: Kind) -> Attempt {
-    let mut session = Session { client: Some(client), handle, kind, begun: false, again: None };
+fn attempt(handle: Handle, pool: &Pool, client: Object, unit: &mut dyn Unit, kind: Kind) -> Attempt {
+    let mut session = Session { client: Some(client), pool, handle, kind, begun: false, again: None };
     let kept = unit.run(&mut session);
     if !kept {
         session.undo();
@@ -61,9 +61,10 @@ fn attempt(handle: Handle, client: Object, unit: &mut dyn Unit, kind: Kind) -> A
     Attempt::Done(session.commit())
 }
 
-struct Session {
+struct Session<'a> {
     /// None once the connection cannot be used again.
     client: Option<Object>,
+    pool: &'a Pool,
     handle: Handle,
     kind: Kind,
     begun: bool,
@@ -71,7 +72,7 @@ struct Session {
     again: Option<StoreError>,
 }
 
-impl Session {
+impl Session<'_> {
     /// Runs `ask` with the connection and waits for its answer. A connection that is lost or silent is given up.
     fn wait<T>(&mut self, ask: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>) -> Result<T> {
         let client = self.client.take().ok_or_else(lost)?;
@@ -88,12 +89,12 @@ impl Session {
             }
         };
         let known = from_postgres(&error);
-        let gone = error.is_closed() || client.is_closed();
+        let gone = error.is_closed() || client.is_closed() || is_stale(&error);
         if gone || is_transient(&error) {
             self.again = Some(known.clone());
         }
         if gone {
-            drop(Object::take(client));
+            connect::discard(self.pool, client);
         } else {
             self.client = Some(client);
         }
@@ -143,7 +144,7 @@ fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
-impl Sql for Session {
+impl Sql for Session<'_> {
     fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>> {
         storable(values)?;
         let begins = self.begins();
