@@ -138,6 +138,21 @@ mod tests {
         }
     }
 
+    /// Issue 10, entry 1: a member whose name a parser could give a meaning is like any other, and depth is bounded.
+    #[test]
+    fn claims_have_no_magic_names_and_a_bound_of_depth() {
+        let claims = |text: &str| Jws::parse(&token("{}", text)).unwrap().claims();
+        let magic = "$serde_json::private::RawValue";
+        let read = claims(&format!(r#"{{"sub":{{"{magic}":"\"ann\""}}}}"#)).unwrap();
+        assert_eq!((super::text(&read, "sub"), read["sub"][magic].as_str()), (None, Some("\"ann\"")));
+        let read = claims(&format!(r#"{{"{magic}":"{{\"sub\":\"ann\"}}"}}"#)).unwrap();
+        assert!(!read.contains_key("sub"));
+        let deep = |n: usize| format!(r#"{{"x":{}1{}}}"#, "[".repeat(n), "]".repeat(n));
+        assert!(
+            claims(&deep(100)).is_some() && claims(&deep(129)).is_none() && claims(&deep(2900)).is_none()
+        );
+    }
+
     #[test]
     fn times_are_seconds_of_four_digit_years() {
         let read = |text: &str| {

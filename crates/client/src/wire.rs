@@ -223,6 +223,28 @@ mod tests {
         assert_eq!((event.payload.get(), event.offset), (r#"{"b":1, "a":1.0}"#, 18));
     }
 
+    /// Issue 10, entry 1: a hostile server's frame has no magic names, and its depth overflows nothing.
+    #[test]
+    fn a_hostile_servers_frame_is_read_as_it_stands() {
+        let frame = |payload: &str, id: &str| {
+            format!(
+                r#"{{"type":"event","topic":"t","id":{id},"offset":1e1,"payload":{payload},"timestamp":"x","client_id":null}}"#
+            )
+        };
+        let magic = r#"{"$serde_json::private::RawValue":"\"inj\""}"#;
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        for payload in [magic, &deep] {
+            let text = frame(payload, "\"i\"");
+            let event: Event = fanfare_json::from_str(&text).unwrap();
+            assert_eq!((event.payload.get(), event.offset), (payload, 10));
+        }
+        assert!(fanfare_json::from_str::<Event>(&frame("1", magic)).is_err());
+        let user = format!(r#"{{"id":{magic},"username":"a"}}"#);
+        let user: User = fanfare_json::from_str(&user).unwrap();
+        assert!(user.id.is_object());
+        assert!(fanfare_json::from_str::<User>(&format!(r#"{{"id":{deep},"username":"a"}}"#)).is_err());
+    }
+
     #[test]
     fn foreign_request_ids_answer_nothing() {
         let head: Head<'_> = fanfare_json::from_str(r#"{"request_id":"7","type":"ack"}"#).unwrap();

@@ -7,7 +7,7 @@ use crate::method::{AsyncMethod, Either, EitherMethod, Example, Method, Position
 use crate::panics::{Caught, guard};
 use crate::params::{Bound, ParamSpec};
 use crate::schema::{STRICT, SchemaError, Scope, Shape, Violation, published, schema_of};
-use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::model::{ErrorCode, Refusal, TokenUse};
 use serde::Serialize;
 use serde_json::Value;
 use std::future::Future;
@@ -124,6 +124,7 @@ pub(crate) struct Entry {
     /// As published.
     pub result_schema: Value,
     pub example: Example,
+    token_use: Option<TokenUse>,
     params: ParamSpec,
     result: Shape,
     handler: Box<dyn Handler>,
@@ -135,6 +136,7 @@ impl Entry {
             name: M::NAME,
             summary: M::SUMMARY,
             access: M::ACCESS,
+            token_use: M::TOKEN,
             positional: M::POSITIONAL,
             params_schema: schema_of::<M::Params<'static>>(false),
             result_schema: schema_of::<M::Result>(true),
@@ -148,6 +150,7 @@ impl Entry {
             name: M::NAME,
             summary: M::SUMMARY,
             access: M::ACCESS,
+            token_use: None,
             positional: Positional::InOrder,
             params_schema: schema_of::<M::Params>(false),
             result_schema: schema_of::<M::Result>(true),
@@ -161,6 +164,7 @@ impl Entry {
             name: M::NAME,
             summary: M::SUMMARY,
             access: M::ACCESS,
+            token_use: None,
             positional: Positional::InOrder,
             params_schema: schema_of::<M::Params<'static>>(false),
             result_schema: schema_of::<M::Result>(true),
@@ -169,11 +173,21 @@ impl Entry {
         described.with(Box::new(EitherWay(method)))
     }
 
+    /// Checks the params, which needs no caller.
+    pub(crate) fn bind<'a>(&'a self, params: Option<&'a str>) -> Result<Bound<'a>, Failure> {
+        self.params.bind(params)
+    }
+
+    /// What the param `token` is for, if that is verified before the call.
+    pub(crate) fn token_use(&self) -> Option<TokenUse> {
+        self.token_use
+    }
+
     /// Checks, runs, checks: on failure nothing stays appended.
     pub(crate) fn run(
         &self,
         caller: &mut dyn Caller,
-        params: Option<&str>,
+        params: Result<Bound<'_>, Failure>,
         out: &mut Vec<u8>,
     ) -> Result<Ran, Failure> {
         self.access.check(caller)?;
@@ -186,10 +200,10 @@ impl Entry {
     fn run_admitted(
         &self,
         caller: &mut dyn Caller,
-        params: Option<&str>,
+        params: Result<Bound<'_>, Failure>,
         out: &mut Vec<u8>,
     ) -> Result<Ran, Failure> {
-        let params = self.params.bind(params)?;
+        let params = params?;
         let mark = out.len();
         let ran = self.settle(guard(|| self.handler.run(caller, &params, out)));
         let ran = ran.and_then(|ran| match ran {
@@ -241,6 +255,7 @@ struct Described {
     name: &'static str,
     summary: &'static str,
     access: Access,
+    token_use: Option<TokenUse>,
     positional: Positional,
     params_schema: Value,
     result_schema: Value,
@@ -249,9 +264,11 @@ struct Described {
 
 impl Described {
     fn with(self, handler: Box<dyn Handler>) -> Result<Entry, SchemaError> {
-        let Self { name, summary, access, positional, params_schema, result_schema, example } = self;
+        let Self { name, summary, access, token_use, positional, params_schema, result_schema, example } =
+            self;
         let shape = Shape::compile(&params_schema, &format!("{name} params"))?;
-        let params = ParamSpec::new(shape, positional, params_schema.get(STRICT).is_some());
+        let params =
+            ParamSpec::new(shape, positional, params_schema.get(STRICT).is_some(), token_use.is_some());
         let params = params.map_err(|why| SchemaError { at: name.into(), why: why.into() })?;
         let result = Shape::compile(&result_schema, &format!("{name} result"))?;
         Ok(Entry {
@@ -262,6 +279,7 @@ impl Described {
             params_schema: published(&params_schema),
             result_schema: published(&result_schema),
             example,
+            token_use,
             params,
             result,
             handler,

@@ -1,7 +1,7 @@
 //! The registry of methods: what a client can call by name, over JSON-RPC and as typed server commands.
 //!
 //! ```text
-//! text ─ jsonrpc::parse ─ dispatch ─ access ─ params: bind, check ─ Method::call ─ check result ─ text
+//! text ─ jsonrpc::parse ─ Calls: params bound and checked ─ run: access ─ Method::call ─ check result ─ text
 //!                                                                └ AsyncMethod ─ Pending ─ run elsewhere ─ text
 //! ```
 //!
@@ -30,7 +30,7 @@ pub use caller::{
     Caller, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, ServerFacts, SessionGrant,
     SessionView, TopicPage, TopicQuery, TopicRow, Who,
 };
-pub use dispatch::{Outcome, dispatch};
+pub use dispatch::{Calls, Outcome, dispatch};
 pub use failure::Failure;
 pub use method::{AsyncMethod, Either, EitherMethod, Example, Method, Positional};
 pub use pending::Pending;

@@ -3,7 +3,7 @@
 use crate::access::Access;
 use crate::caller::{Caller, Who};
 use crate::schema::Violation;
-use fanfare_core::model::Refusal;
+use fanfare_core::model::{Refusal, TokenUse};
 use schemars::JsonSchema;
 use serde::de::{Deserialize, DeserializeOwned};
 use serde::ser::Serialize;
@@ -24,6 +24,8 @@ pub trait Method: Send + Sync + 'static {
     const SUMMARY: &'static str;
     /// Who may call it.
     const ACCESS: Access = Access::ANYONE;
+    /// What its param `token` is for, if it has one that must be verified before the call.
+    const TOKEN: Option<TokenUse> = None;
     /// How positional params are read.
     const POSITIONAL: Positional = Positional::InOrder;
 

@@ -9,6 +9,8 @@ use crate::schema::{Kind, Shape, Violation, elements, members, push_member};
 use fanfare_dialects::jsonrpc::{MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH, facts, is_flat_and_plain};
 use std::borrow::Cow;
 
+/// The name of the param that is verified before the call.
+const TOKEN: &str = "token";
 /// Levels around the params: the request object.
 const OUTER: usize = 1;
 
@@ -19,15 +21,32 @@ pub(crate) struct ParamSpec {
     /// Refuse members that are there twice.
     strict: bool,
     has_opaque: bool,
+    /// The index of the param `token`, where that must be verified before the call.
+    token: Option<usize>,
 }
 
 /// Params that fit: an object, and which of its members are values though they are `null`.
 pub(crate) struct Bound<'a> {
     json: Cow<'a, str>,
     spec: &'a ParamSpec,
+    has_token: bool,
 }
 
 impl Bound<'_> {
+    /// The token to verify before the call.
+    pub(crate) fn token(&self) -> Option<Cow<'_, str>> {
+        let mut token = None;
+        if self.has_token {
+            let _ = members(&self.json, |name, value| {
+                if name == TOKEN {
+                    token = fanfare_json::string(value).ok().flatten();
+                }
+                Ok::<(), ()>(())
+            });
+        }
+        token
+    }
+
     /// The params as their type.
     pub(crate) fn read<'p, T: serde::Deserialize<'p>>(&'p self) -> Result<T, fanfare_json::Error> {
         fanfare_json::from_str_keeping(&self.json, &|name| self.spec.keeps_null(name))
@@ -36,7 +55,12 @@ impl Bound<'_> {
 
 impl ParamSpec {
     /// For an object's shape that lists all its members; else what is wrong with it.
-    pub(crate) fn new(shape: Shape, positional: Positional, strict: bool) -> Result<Self, &'static str> {
+    pub(crate) fn new(
+        shape: Shape,
+        positional: Positional,
+        strict: bool,
+        takes_token: bool,
+    ) -> Result<Self, &'static str> {
         let Kind::Object { fields, rest } = &shape.kind else { return Err("params must be an object") };
         if rest.is_some() {
             return Err("params must refuse unknown members: add #[serde(deny_unknown_fields)]");
@@ -46,7 +70,11 @@ impl ParamSpec {
             return Err("positional params that are taken together need exactly one param, an array");
         }
         let has_opaque = fields.iter().any(|f| f.opaque);
-        Ok(Self { shape, positional, strict, has_opaque })
+        let token = fields.iter().position(|f| f.name == TOKEN).filter(|_| takes_token);
+        if takes_token && token.is_none() {
+            return Err("a method with a token to verify needs a param of that name");
+        }
+        Ok(Self { shape, positional, strict, has_opaque, token })
     }
 
     fn fields(&self) -> &[crate::schema::Field] {
@@ -63,24 +91,26 @@ impl ParamSpec {
 
     /// The params as an object that fits.
     pub(crate) fn bind<'a>(&'a self, sent: Option<&'a str>) -> Result<Bound<'a>, Failure> {
-        Ok(Bound { json: self.named_and_checked(sent)?, spec: self })
+        let (json, seen) = self.named_and_checked(sent)?;
+        Ok(Bound { json, spec: self, has_token: self.token.is_some_and(|at| seen & 1 << at != 0) })
     }
 
-    fn named_and_checked<'a>(&self, sent: Option<&'a str>) -> Result<Cow<'a, str>, Failure> {
+    /// The object, and a bit for each param that is there.
+    fn named_and_checked<'a>(&self, sent: Option<&'a str>) -> Result<(Cow<'a, str>, u64), Failure> {
         let sent = sent.unwrap_or("{}");
         if !is_flat_and_plain(sent, OUTER) {
             self.judge_text(sent)?;
         }
         let named = if sent.starts_with('[') { Cow::Owned(self.named(sent)?) } else { Cow::Borrowed(sent) };
         let mut twice = Vec::new();
-        self.shape.check_params(&named, &mut twice)?;
+        let seen = self.shape.check_params(&named, &mut twice)?;
         match twice.pop() {
             None => {
                 drop(twice);
-                Ok(named)
+                Ok((named, seen))
             }
             Some(_) if self.strict => Err(Failure::Parse),
-            Some(_) => Ok(Cow::Owned(last_ones(&named))),
+            Some(_) => Ok((Cow::Owned(last_ones(&named)), seen)),
         }
     }
 

@@ -114,7 +114,7 @@ impl Registry {
         let method = format!("server.{}", if command == "server_info" { "info" } else { command });
         let entry =
             self.entry(&method).filter(|e| command_name(e.name) == Some(command)).ok_or_else(unknown)?;
-        match entry.run(caller, params.map(Raw::get), out) {
+        match entry.run(caller, entry.bind(params.map(Raw::get)), out) {
             Ok(Ran::Done) => Ok(()),
             // Commands answer in order and at once; one that waits is a method only.
             Ok(Ran::Later(_)) => Err(unknown()),
@@ -133,7 +133,8 @@ impl Registry {
         params: Option<Raw<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        match self.entry(method).ok_or(Failure::UnknownMethod)?.run(caller, params.map(Raw::get), out)? {
+        let entry = self.entry(method).ok_or(Failure::UnknownMethod)?;
+        match entry.run(caller, entry.bind(params.map(Raw::get)), out)? {
             Ran::Done => Ok(()),
             Ran::Later(_) => Err(Failure::UnknownMethod),
         }

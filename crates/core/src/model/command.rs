@@ -39,6 +39,28 @@ pub enum Command<'a> {
     Ping,
 }
 
+/// What a token in a command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenUse {
+    /// To log in.
+    Login,
+    /// To open a topic.
+    Topic,
+}
+
+impl Command<'_> {
+    /// The token that must be verified before the command is carried out.
+    pub fn token(&self) -> Option<(TokenUse, &str)> {
+        match self {
+            Self::Authenticate { token } => Some((TokenUse::Login, token)),
+            Self::Subscribe(Subscribe { token, .. }) | Self::Publish(Publish { token, .. }) => {
+                token.as_deref().map(|token| (TokenUse::Topic, token))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// `subscribe` of a topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subscribe<'a> {

@@ -6,7 +6,7 @@ mod topic;
 
 pub use command::{
     Command, FeedPosition, FeedSubscribed, Publish, Reply, Since, Subscribe, SubscribeFeed, Subscribed,
-    Unsubscribe,
+    TokenUse, Unsubscribe,
 };
 pub use error::{ErrorCode, Refusal};
 pub use topic::{Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef};

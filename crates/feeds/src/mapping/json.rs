@@ -121,6 +121,24 @@ mod tests {
         assert!(check(quoted.as_bytes()).is_ok(), "brackets in a string are not depth");
     }
 
+    /// Issue 10, entry 1: a record with the name that a parser gave a meaning is a record like any other.
+    #[test]
+    fn no_member_has_a_magic_name() {
+        let record = r#"{"$serde_json::private::RawValue":"{\"a\":1}"}"#;
+        assert_eq!(check(record.as_bytes()), Ok(record));
+        assert_eq!(Pointer::parse("/a").unwrap().scalar(record), None);
+        let inside = Pointer::parse("/$serde_json::private::RawValue").unwrap().scalar(record);
+        assert_eq!(inside.as_deref(), Some(r#"{"a":1}"#));
+    }
+
+    /// A pointer of many steps into a record of many levels: neither recurses.
+    #[test]
+    fn a_pointer_goes_as_deep_as_a_record_may() {
+        let record = format!("{}7{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        assert_eq!(Pointer::parse(&"/0".repeat(MAX_DEPTH)).unwrap().scalar(&record).as_deref(), Some("7"));
+        assert_eq!(Pointer::parse(&"/0".repeat(100_000)).unwrap().scalar(&record), None);
+    }
+
     #[test]
     fn pointers_reach_scalars() {
         let json = r#"{"a":{"b":[10,"x\u00e9",true,null,{}]},"s/l":{"t~":1.50},"a2":1,"a2":2,"":7,"t~1":8}"#;

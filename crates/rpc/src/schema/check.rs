@@ -44,7 +44,9 @@ impl Shape {
             Kind::Text { .. } => self.text(json, scope),
             Kind::Array { items, min, max } => array(json, items, *min, *max, scope),
             Kind::Tuple(shapes) => tuple(json, shapes, scope),
-            Kind::Object { fields, rest } => object(json, fields, rest.as_deref(), scope, &mut Vec::new()),
+            Kind::Object { fields, rest } => {
+                object(json, fields, rest.as_deref(), scope, &mut Vec::new()).map(|_seen| ())
+            }
             Kind::Either(shapes) => {
                 let mut first = None;
                 for shape in shapes {
@@ -59,14 +61,15 @@ impl Shape {
     }
 
     /// Like [`Self::check`] for params, where a member that is there twice is allowed: the names of such are added to `twice`.
+    /// Returns a bit for each listed member that is there.
     pub(crate) fn check_params<'a>(
         &self,
         json: &'a str,
         twice: &mut Vec<Cow<'a, str>>,
-    ) -> Result<(), Violation> {
+    ) -> Result<u64, Violation> {
         match &self.kind {
             Kind::Object { fields, rest } => object(json, fields, rest.as_deref(), &Scope::Root, twice),
-            _ => self.check(json, &Scope::Root),
+            _ => self.check(json, &Scope::Root).map(|()| 0),
         }
     }
 
@@ -197,7 +200,7 @@ fn object<'a>(
     rest: Option<&Shape>,
     scope: &Scope<'_>,
     twice: &mut Vec<Cow<'a, str>>,
-) -> Result<(), Violation> {
+) -> Result<u64, Violation> {
     if !json.starts_with('{') {
         return Err(scope.violation("type=object", json, "must be an object"));
     }
@@ -221,7 +224,7 @@ fn object<'a>(
         Ok(())
     })?;
     match fields.iter().enumerate().find(|(at, f)| f.required && seen & (1 << at) == 0) {
-        None => Ok(()),
+        None => Ok(seen),
         Some((_, field)) => Err(Violation::required(&Scope::Member(scope, &field.name).name())),
     }
 }

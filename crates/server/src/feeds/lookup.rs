@@ -46,9 +46,13 @@ mod tests {
             (r#"[true,null]"#, "/1", "null", true),
             ("5", "", "5", true),
             ("5", "/a", "5", false),
+            (r#"{"$serde_json::private::RawValue":"{\"a\":1}"}"#, "/a", "1", false),
         ] {
             let got = JsonLookup::default().is_one_of(3, &record(data), pointer, &[allowed.into()]);
             assert_eq!(got, want, "{data} {pointer}");
         }
+        // Deeper than the parser goes: nothing there can be named, and nothing overflows.
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(!JsonLookup::default().is_one_of(0, &record(&deep), &"/0".repeat(100_000), &["1".into()]));
     }
 }

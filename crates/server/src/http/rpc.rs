@@ -9,7 +9,7 @@ use crate::methods::PostCaller;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use fanfare_rpc::{Outcome, dispatch};
+use fanfare_rpc::{Calls, Outcome};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -36,10 +36,10 @@ pub(super) async fn call(
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let mut out = Vec::new();
-    let wanted = credentials::of_jsonrpc(&text);
-    let verified = credentials::verify(&node.identity, wanted).await;
+    let calls = Calls::read(&node.registry, &text, node.config.limits.rpc_batch);
+    let verified = credentials::verify(&node.identity, calls.tokens()).await;
     let mut caller = PostCaller { node, by: &by, client: &client, verified };
-    let outcome = dispatch(&node.registry, &mut caller, &text, node.config.limits.rpc_batch, &mut out);
+    let outcome = calls.run(&node.registry, &mut caller, &mut out);
     let answer = match outcome {
         Outcome::Answered => Some(out),
         Outcome::Silent => None,

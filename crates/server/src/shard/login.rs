@@ -1,10 +1,10 @@
 //! Logging in on an open connection, and what a login means for it.
 //!
-//! A frame that carries a token is set aside, nothing behind it is looked at, and its tokens are verified on the runtime; then
+//! A frame whose command has a token is set aside, nothing behind it is looked at, and its tokens are verified on the runtime; then
 //! the frame runs as any other, with the outcomes in [`Driver::verified`]. So answers keep the order of the frames and no
 //! shard waits for the store.
 
-use super::conn::{Language, Phase, Rare};
+use super::conn::{Phase, Rare};
 use super::post::{NewSession, ToShard};
 use super::{Driver, conn_interest};
 use crate::access::Principal;
@@ -29,10 +29,9 @@ pub(super) struct Authenticated {
 }
 
 impl Driver {
-    /// Sets a frame aside when it carries a token; says whether it did.
-    pub(super) fn set_aside(&mut self, slot: u32, text: &str) -> bool {
-        let jsonrpc = self.conns[slot as usize].language == Language::JsonRpc;
-        let wanted = if jsonrpc { credentials::of_jsonrpc(text) } else { credentials::of_typed(text) };
+    /// Sets a frame aside when the outcome of one of its tokens is not known yet; returns whether it did.
+    pub(super) fn set_aside(&mut self, slot: u32, text: &str, mut wanted: Wanted) -> bool {
+        wanted.retain(|(token_use, token)| !self.verified.knows(*token_use, token));
         if wanted.is_empty() || self.draining {
             return false;
         }

@@ -148,13 +148,11 @@ impl Driver {
         if let Err(wait) = self.take_tokens(slot, text.len()) {
             return self.refuse_rate(slot, text, wait);
         }
-        if !self.set_aside(slot, text) {
-            self.carry_out(slot, text);
-        }
+        self.carry_out(slot, text);
         self.conns[slot as usize].is_open()
     }
 
-    /// Runs a text in the connection's language.
+    /// Runs a text in the connection's language, or sets it aside until its tokens are verified.
     pub(super) fn carry_out(&mut self, slot: u32, text: &str) {
         match self.conns[slot as usize].language {
             Language::JsonRpc => self.on_rpc(slot, text),
@@ -164,6 +162,12 @@ impl Driver {
 
     fn on_typed(&mut self, slot: u32, text: &str) {
         let request = typed::decode(text);
+        if let Ok(command) = &request.command
+            && let Some((token_use, token)) = command.token()
+            && self.set_aside(slot, text, vec![(token_use, token.to_owned())])
+        {
+            return;
+        }
         let kind = request.command.as_ref().map_or(CommandKind::Other, CommandKind::of);
         let result = match request.command {
             Ok(Command::SubscribeFeed(mut order)) if order.since.is_some() => {

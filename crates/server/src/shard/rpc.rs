@@ -12,8 +12,8 @@ use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, Su
 use fanfare_core::session::{Attach, Opened};
 use fanfare_dialects::jsonrpc::{self, Incoming};
 use fanfare_rpc::{
-    Caller, Either, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts,
-    SessionGrant, SessionView, TopicPage, TopicQuery, dispatch,
+    Caller, Calls, Either, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts,
+    SessionGrant, SessionView, TopicPage, TopicQuery,
 };
 use fanfare_ws::{OpCode, encode};
 use std::net::Ipv4Addr;
@@ -58,10 +58,14 @@ impl Driver {
             return;
         }
         let node = self.node.clone();
+        let calls = Calls::read(&node.registry, text, node.config.limits.rpc_batch);
+        if self.set_aside(slot, text, calls.tokens()) {
+            return;
+        }
         let mut answer = std::mem::take(&mut self.answer);
         answer.clear();
         let mut caller = SocketCaller { driver: self, slot };
-        let outcome = dispatch(&node.registry, &mut caller, text, node.config.limits.rpc_batch, &mut answer);
+        let outcome = calls.run(&node.registry, &mut caller, &mut answer);
         match outcome {
             Outcome::Answered => self.put_answer(&answer),
             Outcome::Silent => {}

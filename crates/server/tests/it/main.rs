@@ -27,6 +27,7 @@ mod keys;
 mod limits;
 mod liveness;
 mod login;
+mod members;
 mod memory;
 mod ops;
 mod pair;

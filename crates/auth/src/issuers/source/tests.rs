@@ -224,3 +224,18 @@ async fn without_a_kid_there_must_be_no_choice() {
     let (two, _) = served(&["a", "b"]);
     assert_eq!(two.find(None, Kind::EdDsa).await.map(|keys| keys.len()), Ok(0));
 }
+
+/// Issue 10, entry 1: in an issuer's document a name that a parser could give a meaning is like any other, and depth is bounded.
+#[test]
+fn a_key_set_has_no_magic_names_and_a_bound_of_depth() {
+    let good = String::from_utf8(set(&["a"]).to_vec()).unwrap();
+    assert_eq!(super::parse(good.as_bytes()).unwrap().len(), 1);
+    let keys = serde_json::from_str::<serde_json::Value>(&good).unwrap()["keys"].to_string();
+    let magic = json!({ "keys": { "$serde_json::private::RawValue": keys } }).to_string();
+    assert!(super::parse(magic.as_bytes()).is_none());
+    let magic = json!({ "keys": [{ "$serde_json::private::RawValue": good }] }).to_string();
+    assert!(super::parse(magic.as_bytes()).unwrap().is_empty());
+    let deep = |n: usize| format!(r#"{{"keys":[],"x":{}1{}}}"#, "[".repeat(n), "]".repeat(n));
+    assert!(super::parse(deep(100).as_bytes()).is_some());
+    assert!(super::parse(deep(100_000).as_bytes()).is_none());
+}

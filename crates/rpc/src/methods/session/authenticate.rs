@@ -2,7 +2,7 @@
 
 use super::{Granted, granted_example};
 use crate::{Access, Caller, Example, Method};
-use fanfare_core::model::Refusal;
+use fanfare_core::model::{Refusal, TokenUse};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -22,6 +22,7 @@ impl Method for Authenticate {
     const NAME: &'static str = "session.authenticate";
     const SUMMARY: &'static str = "Logs in with an access token; the session gets a new code and token";
     const ACCESS: Access = Access::OPEN.on_connection();
+    const TOKEN: Option<TokenUse> = Some(TokenUse::Login);
     type Params<'a> = Params;
     type Result = Granted;
 

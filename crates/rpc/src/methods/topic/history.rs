@@ -3,7 +3,7 @@
 use super::{DEFAULT_LIMIT, MAX_LIMIT, TopicName, TopicToken};
 use crate::methods::json as raw;
 use crate::{Caller, Example, HistoryEvent, HistoryQuery, Method};
-use fanfare_core::model::Refusal;
+use fanfare_core::model::{Refusal, TokenUse};
 use fanfare_dialects::time::rfc3339_ms;
 use fanfare_json::RawBuf;
 use schemars::JsonSchema;
@@ -65,6 +65,7 @@ impl From<HistoryEvent> for Event {
 impl Method for History {
     const NAME: &'static str = "topic.history";
     const SUMMARY: &'static str = "Events a topic's history holds, a page at a time";
+    const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
     type Params<'a> = Params<'a>;
     type Result = Page;
 

@@ -3,7 +3,7 @@
 use super::{ClientName, TopicName, TopicToken};
 use crate::methods::unexpected;
 use crate::{Caller, Example, Method, Violation};
-use fanfare_core::model::{Command, Publish as Order, Refusal, Reply};
+use fanfare_core::model::{Command, Publish as Order, Refusal, Reply, TokenUse};
 use fanfare_json::Raw;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -64,6 +64,7 @@ pub(crate) struct Published {
 impl Method for Publish {
     const NAME: &'static str = "topic.publish";
     const SUMMARY: &'static str = "Sends a payload to everyone who hears a topic";
+    const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
     type Params<'a> = Params<'a>;
     type Result = Published;
 

@@ -3,7 +3,7 @@
 use super::{ClientName, TopicName, TopicToken};
 use crate::methods::unexpected;
 use crate::{Access, Caller, Example, Method};
-use fanfare_core::model::{Command, Refusal, Reply, Since, SinceEpoch, Subscribe as Order};
+use fanfare_core::model::{Command, Refusal, Reply, Since, SinceEpoch, Subscribe as Order, TokenUse};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -55,6 +55,7 @@ impl Method for Subscribe {
     const SUMMARY: &'static str =
         "Hears a topic from now on, or from a position; events come as `topic.event`";
     const ACCESS: Access = Access::ANYONE.on_connection();
+    const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
     type Params<'a> = Params<'a>;
     type Result = Subscribed;
 
