@@ -1,6 +1,8 @@
 //! Which passwords are taken (OWASP ASVS 5.0 6.2): long enough, not among the commonest, not the username. No rules about
 //! kinds of characters, no trimming, no truncation.
 
+use super::normal::normal;
+
 /// Most characters.
 pub const MAX_LENGTH: usize = 128;
 
@@ -33,11 +35,12 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Judges a new password. Characters are Unicode scalar values.
+    /// Judges a new password by its normal form, which is what is hashed. Characters are Unicode scalar values.
     ///
     /// # Errors
     /// See [`Weakness`].
     pub fn check(&self, password: &str, username: &str) -> Result<(), Weakness> {
+        let password = normal(password);
         let length = password.chars().take(MAX_LENGTH + 1).count();
         if length < usize::from(self.min_length) {
             return Err(Weakness::TooShort(self.min_length));
@@ -98,6 +101,11 @@ mod tests {
         assert_eq!(POLICY.check("xkq 9ü!", "alice"), short);
         assert_eq!(POLICY.check("ßäöüßäöü", "alice"), Ok(()));
         assert_eq!(POLICY.check(&"🦊".repeat(128), "alice"), Ok(()));
+        assert_eq!(
+            POLICY.check(&"e\u{301}".repeat(7), "alice"),
+            short,
+            "as it is hashed, not as it is typed"
+        );
         assert_eq!(POLICY.check(&"x".repeat(129), "alice"), Err(Weakness::TooLong));
         assert_eq!(Policy { min_length: 15 }.check("Tr0ub4dor&3-abc", "alice"), Ok(()));
         assert_eq!(Policy { min_length: 15 }.check("Tr0ub4dor&3-ab", "alice"), Err(Weakness::TooShort(15)));
