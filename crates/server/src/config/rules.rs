@@ -113,6 +113,9 @@ impl Loaded {
                 "no topics.rules: anyone may subscribe, only API keys and admins publish, create and delete topics".into(),
             );
         }
+        for key in config.trimmed_secrets() {
+            notices.push(format!("{key}: the line end behind the secret is not taken as a part of it"));
+        }
         for pattern in config.topic_rules().left_open() {
             notices.push(format!(
                 "topics.rules: names that `{pattern}` gives to one user fall back to the default for all others; add a \
@@ -120,6 +123,20 @@ impl Loaded {
             ));
         }
         notices
+    }
+}
+
+impl Config {
+    /// Where a secret came with a line end, which was taken off.
+    fn trimmed_secrets(&self) -> Vec<String> {
+        let auth = &self.auth;
+        let own = auth.jwt_secret.as_ref().filter(|secret| secret.was_trimmed());
+        let issuers = auth.issuers.iter().filter(|issuer| {
+            let secret = issuer.hmac_secret.as_ref();
+            secret.is_some_and(super::secret::Secret::was_trimmed)
+        });
+        let issuers = issuers.map(|issuer| format!("auth.issuers (hmac_secret of `{}`)", issuer.name.0));
+        own.map(|_| "auth.jwt_secret".to_owned()).into_iter().chain(issuers).collect()
     }
 }
 

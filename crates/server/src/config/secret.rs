@@ -11,14 +11,23 @@ use std::fmt;
 /// Least length of a key in bytes (`accounts-and-messages.md`, RFC 7518 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// A key of at least [`MIN_SECRET_BYTES`] bytes; `Debug` does not show it.
+/// A key of at least [`MIN_SECRET_BYTES`] bytes; `Debug` does not show it. Line ends behind it are not part of it: a secret that
+/// was read from a file often brings one.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    was_trimmed: bool,
+}
 
 impl Secret {
     /// The key.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether a line end was taken off.
+    pub const fn was_trimmed(&self) -> bool {
+        self.was_trimmed
     }
 }
 
@@ -36,7 +45,8 @@ impl Setting for Secret {
     }
 
     fn read(node: &Node) -> Result<Self, Fault> {
-        let text = text_of(node, "a text")?;
+        let given = text_of(node, "a text")?;
+        let text = given.trim_end_matches(['\r', '\n']);
         if text.len() < MIN_SECRET_BYTES {
             let have = text.len();
             let what = format!(
@@ -44,11 +54,11 @@ impl Setting for Secret {
             );
             return Err(Fault::new(what));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self { text: text.to_owned(), was_trimmed: text.len() < given.len() })
     }
 
     fn show(&self) -> Option<Node> {
-        Some(Node::text(&self.0))
+        Some(Node::text(&self.text))
     }
 }
 
@@ -161,6 +171,18 @@ mod tests {
         assert!(fault.what.contains("32") && !fault.what.contains("hunter2"));
         let secret = Secret::read(&Node::text("0123456789abcdef0123456789abcdef")).unwrap();
         assert_eq!(format!("{secret:?}"), "***");
+    }
+
+    #[test]
+    fn line_ends_behind_a_secret_are_no_part_of_it() {
+        let plain = "0123456789abcdef 123456789abcdef";
+        for (end, trimmed) in [("", false), ("\n", true), ("\r\n", true), ("\n\n", true)] {
+            let secret = Secret::read(&Node::text(&format!("{plain}{end}"))).unwrap();
+            assert_eq!((secret.expose(), secret.was_trimmed()), (plain, trimmed), "{end:?}");
+        }
+        let inner = format!(" {plain}\n{plain} ");
+        assert_eq!(Secret::read(&Node::text(&inner)).unwrap().expose(), inner, "nothing else is taken off");
+        assert!(Secret::read(&Node::text(&format!("{}\n", &plain[1..]))).is_err(), "31 bytes");
     }
 
     #[test]

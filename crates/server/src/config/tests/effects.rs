@@ -78,3 +78,20 @@ fn notices_tell_what_does_not_act_and_what_is_open() {
         );
     }
 }
+
+#[test]
+fn a_line_end_behind_a_secret_is_noticed() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let plain = Config::load(&sources(&[("JWT_SECRET", secret)], &[])).unwrap();
+    assert_eq!(plain.notices(), Vec::<String>::new());
+    let issuers = format!(r#"[{{"name":"shop","issuer":"i","audience":"a","hmac_secret":"{secret}\n"}}]"#);
+    let with_end = format!("{secret}\r\n");
+    let env = [("JWT_SECRET", with_end.as_str()), ("FANFARE__AUTH__ISSUERS", issuers.as_str())];
+    let loaded = Config::load(&sources(&env, &[])).unwrap();
+    let notices = loaded.notices();
+    assert_eq!(notices.len(), 2, "{notices:?}");
+    assert!(notices[0].starts_with("auth.jwt_secret: ") && notices[1].contains("`shop`"), "{notices:?}");
+    assert!(notices.iter().all(|notice| !notice.contains(secret)));
+    let key = |loaded: &Loaded| loaded.config.auth.jwt_secret.as_ref().unwrap().expose().to_owned();
+    assert_eq!(key(&loaded), key(&plain));
+}
