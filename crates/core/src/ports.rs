@@ -175,7 +175,8 @@ impl Info<'_> {
                 "the access token ends soon; send a new one in an auth frame to stay connected"
             }
             Info::SubscriptionExpired { .. } => {
-                "the subscription token has ended and the subscription with it; subscribe again with a new one"
+                "the subscription token or the right to this topic has ended, and the subscription with it; \
+                 subscribe again with a new one"
             }
             Info::FeedLag { raised: true, .. } => "the feed lags behind its source",
             Info::FeedLag { raised: false, .. } => "the feed has caught up with its source",

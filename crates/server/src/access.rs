@@ -44,6 +44,10 @@ pub struct IssuerIdentity {
     pub name: Arc<str>,
     /// The claim that names the user there.
     pub claim: Arc<str>,
+    /// When the token was made, in seconds since 1970, if it says so.
+    pub issued_at_s: Option<u64>,
+    /// The SHA-256 of what is signed of the token: the name under which it is ended.
+    pub token: [u8; 32],
 }
 
 /// An API key that was presented.
@@ -328,7 +332,12 @@ mod tests {
             session_id: "s".into(),
             device_id: None,
             expires_at_ms: 10,
-            issuer: issuer.map(|(name, claim)| IssuerIdentity { name: name.into(), claim: claim.into() }),
+            issuer: issuer.map(|(name, claim)| IssuerIdentity {
+                name: name.into(),
+                claim: claim.into(),
+                issued_at_s: None,
+                token: [0; 32],
+            }),
         }))
     }
 

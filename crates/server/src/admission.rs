@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -165,20 +166,44 @@ impl Rate {
     }
 }
 
-/// Buckets by address, bounded: full buckets are forgotten first.
+/// Buckets by key, bounded: full buckets are forgotten first.
 #[derive(Debug)]
-pub struct AddressBuckets {
+pub struct Buckets<K> {
     rate: Option<Rate>,
-    full_at: Mutex<HashMap<IpAddr, u64>>,
+    full_at: Mutex<HashMap<K, u64>>,
 }
 
-/// Addresses with a bucket that is not full, at most.
-const MAX_ADDRESSES: usize = 100_000;
+/// Keys with a bucket that is not full, at most.
+const MAX_KEYS: usize = 100_000;
+
+impl<K: Eq + Hash> Buckets<K> {
+    /// No bucket yet; without a rate nothing is ever refused.
+    pub fn new(rate: Option<Rate>) -> Self {
+        Self { rate, full_at: Mutex::default() }
+    }
+
+    /// Takes one unit of a key.
+    ///
+    /// # Errors
+    /// Milliseconds until it would be there.
+    pub fn take(&self, key: K, now_ns: u64) -> Result<(), u64> {
+        let Some(rate) = self.rate else { return Ok(()) };
+        let mut all = self.full_at.lock();
+        if all.len() >= MAX_KEYS {
+            all.retain(|_, full_at| *full_at > now_ns);
+        }
+        rate.take(all.entry(key).or_default(), 1, now_ns)
+    }
+}
+
+/// Buckets by network: an IPv4 address, an IPv6 /64.
+#[derive(Debug)]
+pub struct AddressBuckets(Buckets<IpAddr>);
 
 impl AddressBuckets {
     /// No bucket yet; without a rate nothing is ever refused.
     pub fn new(rate: Option<Rate>) -> Self {
-        Self { rate, full_at: Mutex::default() }
+        Self(Buckets::new(rate))
     }
 
     /// Takes one unit of an address.
@@ -186,12 +211,7 @@ impl AddressBuckets {
     /// # Errors
     /// Milliseconds until it would be there.
     pub fn take(&self, address: IpAddr, now_ns: u64) -> Result<(), u64> {
-        let Some(rate) = self.rate else { return Ok(()) };
-        let mut all = self.full_at.lock();
-        if all.len() >= MAX_ADDRESSES {
-            all.retain(|_, full_at| *full_at > now_ns);
-        }
-        rate.take(all.entry(network(address)).or_default(), 1, now_ns)
+        self.0.take(network(address), now_ns)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Longer than most: it is the list of all that is shared, each with its few lines of access, and nothing else.
 
-use crate::access::{Access, Caller, Principal};
+use crate::access::{Access, Caller, IssuerIdentity, Principal};
 use crate::accounts::Accounts;
 use crate::admission::{AddressBuckets, Admission, Rate};
 use crate::audit::{Audit, AuditEvent, Outcome};
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::connections_log::ConnectionsLog;
 use crate::encoders;
 use crate::identity::{Identity, Take, Users};
-use crate::shard::{Bell, ToShard};
+use crate::shard::{Bell, Driver, ToShard};
 use crate::telemetry::metrics::{Metrics, ShardMetrics};
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{ConnAddr, Inbox, Post};
@@ -21,7 +21,7 @@ use fanfare_core::session::{
 };
 use fanfare_core::topics::{Published, Publishing, TopicOptions, Topics, TopicsConfig};
 use fanfare_rpc::Registry;
-use fanfare_store::{EndedSession, Store};
+use fanfare_store::{ChangedUser, EndedSession, Store};
 use fanfare_ws::Limits as FrameLimits;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -115,11 +115,13 @@ pub struct Services {
 struct Logins {
     /// Whom a session belongs to, for when it is resumed without a credential.
     by_session: Mutex<HashMap<SessionCode, Arc<Principal>>>,
-    /// Logins that ended, and when: a connection that was on its way then must not stay.
+    /// Logins and issuers' tokens that ended, and when: a connection that was on its way then must not stay.
     ended: Mutex<HashMap<String, u64>>,
+    /// Users whose role or lock was changed, as they are now, and when that was noticed: for connections on their way.
+    changed: Mutex<HashMap<String, (ChangedUser, u64)>>,
 }
 
-/// How long an ended login is remembered for connections on their way, in milliseconds.
+/// How long an ended login or a changed user is remembered for connections on their way, in milliseconds.
 const ENDED_MS: u64 = 60_000;
 
 /// What is known once the listener is bound.
@@ -366,15 +368,59 @@ impl Node {
         }
     }
 
-    /// Whether a login ended a moment ago.
-    pub(crate) fn has_ended(&self, session_id: &str) -> bool {
-        self.logins.ended.lock().contains_key(session_id)
+    /// Ends a token of an issuer and, as its users have no logins here, all connections and sessions of the user.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the store cannot be asked.
+    pub(crate) async fn end_token(&self, who: &Principal, issuer: &IssuerIdentity) -> Result<(), Refusal> {
+        self.identity.end_token(&issuer.token, who.expires_at_ms).await?;
+        self.logins.ended.lock().insert(fanfare_e2ee::b64::encode(&issuer.token), unix_ms());
+        self.end_user(&who.user_id);
+        Ok(())
+    }
+
+    /// A user's role or lock was changed: open connections follow.
+    pub(crate) fn user_changed(&self, user: ChangedUser) {
+        let (id, role, disabled) = (user.id.clone(), user.role, user.disabled);
+        self.logins.changed.lock().insert(id.clone(), (user, unix_ms()));
+        if disabled {
+            self.end_user(&id);
+            return;
+        }
+        self.identity.forget(|p| *p.user_id == *id);
+        for addr in self.users.connections(&id, None) {
+            let change = move |driver: &mut Driver| driver.change_role(addr, role);
+            self.post(usize::from(addr.shard()), ToShard::Task(Box::new(change)));
+        }
+    }
+
+    /// The principal with the role the user has now, if that was changed a moment ago.
+    pub(crate) fn present(&self, principal: Arc<Principal>) -> Arc<Principal> {
+        let changed = self.logins.changed.lock();
+        match changed.get(&*principal.user_id) {
+            Some((user, _)) if user.role != principal.role && principal.issuer.is_none() => {
+                Arc::new(Principal { role: user.role, ..(*principal).clone() })
+            }
+            _ => principal,
+        }
+    }
+
+    /// Whether what a principal stands on ended a moment ago: the login, the issuer's token, or the user.
+    pub(crate) fn has_ended(&self, principal: &Principal) -> bool {
+        let ended = self.logins.ended.lock();
+        let is_ended = match &principal.issuer {
+            Some(issuer) => ended.contains_key(&fanfare_e2ee::b64::encode(&issuer.token)),
+            None => ended.contains_key(&*principal.session_id),
+        };
+        drop(ended);
+        is_ended || self.logins.changed.lock().get(&*principal.user_id).is_some_and(|(user, _)| user.disabled)
     }
 
     /// Forgets logins of sessions that are gone, and users who have left.
     pub(crate) fn sweep_logins(&self, now_ms: u64) {
         self.users.sweep(now_ms, self.now().ns);
         self.logins.ended.lock().retain(|_, at| now_ms < *at + ENDED_MS);
+        self.logins.changed.lock().retain(|_, (_, at)| now_ms < *at + ENDED_MS);
         self.logins.by_session.lock().retain(|code, _| self.sessions.info(*code, now_ms).is_some());
     }
 

@@ -2,8 +2,28 @@
 
 use crate::Store;
 use crate::error::{Result, StoreError};
-use crate::model::{DeviceKeys, KeyLogEntry};
+use crate::logins::{end_of_user, holds};
+use crate::model::{DeviceKeys, KeyLogEntry, KeysPut, Proven};
 use crate::sql::{Sql, values};
+
+/// Changes of keys that a user may make within [`WINDOW_MS`] (`accounts-and-messages.md` "Keys"). The first key is no change.
+const MAX_CHANGES: u32 = 10;
+/// An hour.
+const WINDOW_MS: i64 = 3_600_000;
+
+/// When a user may change keys again; `None` if at once.
+fn again_at(sql: &mut dyn Sql, user_id: &str, now: i64) -> Result<Option<i64>> {
+    let row = sql.one(
+        "SELECT COUNT(*), MIN(at) FROM (
+           SELECT at FROM key_log WHERE user_id = $1 AND n > 1 AND at > $2 ORDER BY n DESC LIMIT $3) AS recent",
+        values![user_id, now.saturating_sub(WINDOW_MS), MAX_CHANGES],
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    if row.int(0)? < MAX_CHANGES.into() {
+        return Ok(None);
+    }
+    Ok(row.maybe_int(1)?.map(|oldest| oldest.saturating_add(WINDOW_MS)))
+}
 
 /// Puts keys and their log entry into the unit. The log is dense: an entry that is not the next is a conflict.
 pub(crate) fn put(sql: &mut dyn Sql, user_id: &str, keys: &DeviceKeys, entry: &KeyLogEntry) -> Result<()> {
@@ -71,19 +91,20 @@ impl Store {
         .await
     }
 
-    /// A user's key log, oldest first.
+    /// The newest entries of a user's key log below the entry `before`, in rising order of `n`; at most `limit`.
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn key_log(&self, user_id: &str) -> Result<Vec<KeyLogEntry>> {
-        let user_id = user_id.to_owned();
+    pub async fn key_log(&self, user_id: &str, before: Option<i64>, limit: u32) -> Result<Vec<KeyLogEntry>> {
+        let (user_id, before) = (user_id.to_owned(), before.unwrap_or(i64::MAX));
         self.read(move |sql| {
             let rows = sql.query(
                 "SELECT n, action, device_id, ik, ek, binding, prev_hash, rotation, at FROM key_log
-                 WHERE user_id = $1 ORDER BY n",
-                values![&user_id],
+                 WHERE user_id = $1 AND n < $2 ORDER BY n DESC LIMIT $3",
+                values![&user_id, before, limit],
             )?;
             rows.iter()
+                .rev()
                 .map(|row| {
                     Ok(KeyLogEntry {
                         n: row.int(0)?,
@@ -102,12 +123,34 @@ impl Store {
         .await
     }
 
-    /// Puts or replaces a device's keys, with the next entry of the user's log.
+    /// Puts or replaces a device's keys, with the next entry of the user's log. `replaces`: with another identity key, which
+    /// ends all logins of the user but the one of `proven`.
     ///
     /// # Errors
     /// `Conflict("n")` when the entry is not the next one, `Conflict("public_key")` when a key belongs to another device.
-    pub async fn put_keys(&self, user_id: &str, keys: DeviceKeys, entry: KeyLogEntry) -> Result<()> {
+    pub async fn put_keys(
+        &self,
+        user_id: &str,
+        proven: Proven,
+        keys: DeviceKeys,
+        entry: KeyLogEntry,
+        replaces: bool,
+    ) -> Result<KeysPut> {
         let user_id = user_id.to_owned();
-        self.write(move |sql| put(sql, &user_id, &keys, &entry)).await
+        self.write(move |sql| {
+            if !holds(sql, &user_id, &proven)? {
+                return Ok(KeysPut::Unproven);
+            }
+            if let Some(again_at) = again_at(sql, &user_id, entry.at)? {
+                return Ok(KeysPut::TooOften { again_at });
+            }
+            put(sql, &user_id, &keys, &entry)?;
+            if !replaces {
+                return Ok(KeysPut::Done(Vec::new()));
+            }
+            let kept = proven.session_id.as_deref();
+            end_of_user(sql, &user_id, kept, "key_replaced", entry.at).map(KeysPut::Done)
+        })
+        .await
     }
 }

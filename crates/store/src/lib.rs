@@ -36,9 +36,10 @@ use sql::Sql;
 pub use engine::{OnCommit, OnFatal, StoreStatus};
 pub use error::{Result, StoreError};
 pub use model::{
-    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, AuthSession, Checkpoint, ConnectionRow,
-    DeviceKeys, EndSessions, EndedSession, KeptTopic, KeyLogEntry, Message, MetricPlace, MetricQuery,
-    MetricRow, NewAuthSession, NewMessage, NewUser, Refreshed, Role, User, UserChange,
+    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, AuthSession, ChangedUser, Checkpoint,
+    ConnectionRow, DeviceKeys, EndSessions, EndedSession, KeptTopic, KeyLogEntry, KeysPut, LoginProof,
+    Message, MetricPlace, MetricQuery, MetricRow, NewAuthSession, NewMessage, NewUser, ProfileChange, Proven,
+    Refreshed, Role, User,
 };
 use options::Target;
 pub use options::{Durability, StoreOptions};

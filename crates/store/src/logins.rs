@@ -2,11 +2,17 @@
 //!
 //! A login is live while it is neither ended nor expired and its user neither disabled nor deleted. Refresh tokens are
 //! kept as hashes, used ones too: using one again ends the login.
+//!
+//! Password, key and lock of a user decide who may log in. Whatever changes one of them, and whatever relies on one, first
+//! takes the lock of the user's row ([`holds`]) and ends or makes logins in the same transaction. So a login whose proof is
+//! out of date is never stored after the change, and one stored before it is ended by it.
 
 use crate::Store;
 use crate::error::Result;
 use crate::migrate::clock;
-use crate::model::{AuthSession, EndSessions, EndedSession, NewAuthSession, Refreshed, User};
+use crate::model::{
+    AuthSession, EndSessions, EndedSession, LoginProof, NewAuthSession, Proven, Refreshed, User,
+};
 use crate::sql::{Row, Sql, values};
 use crate::users::read_user;
 
@@ -51,6 +57,56 @@ fn read_ended(rows: &[Row]) -> Result<Vec<EndedSession>> {
         .collect()
 }
 
+/// Whether what a change relies on holds. The user's row stays locked until the unit ends: an update that changes nothing
+/// is the one lock that both engines know.
+pub(crate) fn holds(sql: &mut dyn Sql, user_id: &str, proven: &Proven) -> Result<bool> {
+    let locked = sql.execute(
+        "UPDATE users SET disabled = disabled WHERE id = $1 AND disabled = 0 AND deleted_at IS NULL
+           AND COALESCE(password, '') = COALESCE($2, password, '')",
+        values![user_id, &proven.password],
+    )?;
+    let Some(session) = proven.session_id.as_ref().filter(|_| locked == 1) else { return Ok(locked == 1) };
+    let live =
+        "SELECT 1 FROM auth_sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $3";
+    Ok(sql.one(live, values![session, user_id, clock()])?.is_some())
+}
+
+/// Whether a user may log in with what was checked; a hash that is to be replaced is. The user's row stays locked.
+fn admits(sql: &mut dyn Sql, user_id: &str, proof: &LoginProof) -> Result<bool> {
+    match proof {
+        LoginProof::Password { stored, replacement } => {
+            let locked = sql.execute(
+                "UPDATE users SET password = $1
+                 WHERE id = $2 AND password = $3 AND disabled = 0 AND deleted_at IS NULL",
+                values![replacement.as_ref().unwrap_or(stored), user_id, stored],
+            )?;
+            Ok(locked == 1)
+        }
+        LoginProof::Key { device_id, ik } => {
+            let present = "SELECT 1 FROM user_keys WHERE user_id = $1 AND device_id = $2 AND ik = $3";
+            Ok(holds(sql, user_id, &Proven::default())?
+                && sql.one(present, values![user_id, device_id, ik])?.is_some())
+        }
+    }
+}
+
+/// Ends all logins of a user but one.
+pub(crate) fn end_of_user(
+    sql: &mut dyn Sql,
+    user_id: &str,
+    except: Option<&str>,
+    reason: &str,
+    now: i64,
+) -> Result<Vec<EndedSession>> {
+    let rows = sql.query(
+        "UPDATE auth_sessions SET ended_at = $1, end_reason = $2
+         WHERE user_id = $3 AND ended_at IS NULL AND id <> COALESCE($4, '')
+         RETURNING id, user_id, ended_at",
+        values![now, reason, user_id, except.map(str::to_owned)],
+    )?;
+    read_ended(&rows)
+}
+
 fn rotate(sql: &mut dyn Sql, old: &[u8; 32], new: &[u8; 32], now: i64, expires_at: i64) -> Result<Refreshed> {
     let used = sql.one(
         "UPDATE refresh_tokens SET used_at = $1 WHERE hash = $2 AND used_at IS NULL AND expires_at > $1
@@ -84,21 +140,24 @@ fn rotate(sql: &mut dyn Sql, old: &[u8; 32], new: &[u8; 32], now: i64, expires_a
 }
 
 impl Store {
-    /// Keeps a login and its first refresh token.
+    /// Stores a login and its first refresh token, if what was checked still holds; false if it does not.
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn open_auth_session(&self, s: NewAuthSession) -> Result<()> {
+    pub async fn open_auth_session(&self, s: NewAuthSession, proof: LoginProof) -> Result<bool> {
         self.write(move |sql| {
+            if !admits(sql, &s.user_id, &proof)? {
+                return Ok(false);
+            }
             sql.execute(
                 "INSERT INTO auth_sessions (id, user_id, created_at, last_seen, expires_at, ip, user_agent, method)
                  VALUES ($1, $2, $3, $3, $4, $5, $6, $7)",
                 values![&s.id, &s.user_id, s.created_at, s.expires_at, &s.ip, &s.user_agent, &s.method],
             )?;
-            match &s.refresh {
-                Some((hash, expires_at)) => insert_refresh(sql, &s.id, hash, *expires_at),
-                None => Ok(()),
+            if let Some((hash, expires_at)) = &s.refresh {
+                insert_refresh(sql, &s.id, hash, *expires_at)?;
             }
+            Ok(true)
         })
         .await
     }
@@ -150,20 +209,16 @@ impl Store {
         };
         let reason = reason.to_owned();
         self.write(move |sql| {
-            let rows = match &id {
-                Some(id) => sql.query(
-                    "UPDATE auth_sessions SET ended_at = $1, end_reason = $2
-                     WHERE id = $3 AND ended_at IS NULL AND user_id = COALESCE($4, user_id)
-                     RETURNING id, user_id, ended_at",
-                    values![now, &reason, id, &user_id],
-                )?,
-                None => sql.query(
-                    "UPDATE auth_sessions SET ended_at = $1, end_reason = $2
-                     WHERE user_id = $3 AND ended_at IS NULL AND id <> COALESCE($4, '')
-                     RETURNING id, user_id, ended_at",
-                    values![now, &reason, &user_id, &except],
-                )?,
+            let Some(id) = &id else {
+                let user_id = user_id.as_deref().unwrap_or_default();
+                return end_of_user(sql, user_id, except.as_deref(), &reason, now);
             };
+            let rows = sql.query(
+                "UPDATE auth_sessions SET ended_at = $1, end_reason = $2
+                 WHERE id = $3 AND ended_at IS NULL AND user_id = COALESCE($4, user_id)
+                 RETURNING id, user_id, ended_at",
+                values![now, &reason, id, &user_id],
+            )?;
             read_ended(&rows)
         })
         .await
@@ -215,5 +270,21 @@ impl Store {
         expires_at: i64,
     ) -> Result<Refreshed> {
         self.write(move |sql| rotate(sql, &old_hash, &new_hash, now, expires_at)).await
+    }
+
+    /// The user whose refresh token this is, used or not.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn refresh_owner(&self, hash: [u8; 32]) -> Result<Option<String>> {
+        self.read(move |sql| {
+            let row = sql.one(
+                "SELECT s.user_id FROM refresh_tokens r JOIN auth_sessions s ON s.id = r.session_id
+                 WHERE r.hash = $1",
+                values![&hash],
+            )?;
+            row.map(|row| row.text(0)).transpose()
+        })
+        .await
     }
 }

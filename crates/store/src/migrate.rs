@@ -28,6 +28,7 @@ pub(crate) struct Migration {
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "base", text: include_str!("migrations/0001_base.sql") },
     Migration { version: 2, name: "messages", text: include_str!("migrations/0002_messages.sql") },
+    Migration { version: 3, name: "changed_users", text: include_str!("migrations/0003_changed_users.sql") },
 ];
 
 /// The table of steps, in the words of the texts.

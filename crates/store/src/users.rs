@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use crate::error::{Result, StoreError};
-use crate::model::{NewUser, Role, User, UserChange};
+use crate::logins::{end_of_user, holds};
+use crate::model::{ChangedUser, EndedSession, NewUser, ProfileChange, Proven, Role, User};
 use crate::sql::{Row, Sql, values};
 use crate::{Store, keys};
 
@@ -113,56 +114,142 @@ impl Store {
         .await
     }
 
-    /// Changes a user; false when there is none.
+    /// Changes a user's profile; false when what the change relies on does not hold.
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn change_user(&self, id: &str, change: UserChange) -> Result<bool> {
+    pub async fn change_profile(&self, id: &str, proven: Proven, change: ProfileChange) -> Result<bool> {
         let id = id.to_owned();
         self.write(move |sql| {
+            if !holds(sql, &id, &proven)? {
+                return Ok(false);
+            }
             let (name, email) = (&change.display_name, &change.email);
-            let changed = sql.execute(
+            sql.execute(
                 "UPDATE users SET
-                   password = CASE WHEN $1 = 1 THEN $2 ELSE password END,
-                   display_name = CASE WHEN $3 = 1 THEN $4 ELSE display_name END,
-                   email = CASE WHEN $5 = 1 THEN $6 ELSE email END,
-                   role = CASE WHEN $7 = 1 THEN $8 ELSE role END,
-                   disabled = CASE WHEN $9 = 1 THEN $10 ELSE disabled END
-                 WHERE id = $11 AND deleted_at IS NULL",
+                   display_name = CASE WHEN $1 = 1 THEN $2 ELSE display_name END,
+                   email = CASE WHEN $3 = 1 THEN $4 ELSE email END
+                 WHERE id = $5",
                 values![
-                    change.password.is_some(),
-                    &change.password,
                     name.is_some(),
                     name.as_ref().and_then(Option::as_deref),
                     email.is_some(),
                     email.as_ref().and_then(Option::as_deref),
-                    change.role.is_some(),
-                    change.role.map(Role::as_str),
-                    change.disabled.is_some(),
-                    change.disabled.unwrap_or_default(),
                     &id,
                 ],
+            )?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Changes a user's password to a new hash and ends all logins but the one of `proven`, which are returned; `None` when
+    /// what the change relies on does not hold.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn change_password(
+        &self,
+        id: &str,
+        proven: Proven,
+        hash: String,
+        now: i64,
+    ) -> Result<Option<Vec<EndedSession>>> {
+        let id = id.to_owned();
+        self.write(move |sql| {
+            if !holds(sql, &id, &proven)? {
+                return Ok(None);
+            }
+            sql.execute("UPDATE users SET password = $1 WHERE id = $2", values![&hash, &id])?;
+            end_of_user(sql, &id, proven.session_id.as_deref(), "password_changed", now).map(Some)
+        })
+        .await
+    }
+
+    /// Gives a user a role; false when there is none.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn set_role(&self, id: &str, role: Role, now: i64) -> Result<bool> {
+        let id = id.to_owned();
+        self.write(move |sql| {
+            let changed = sql.execute(
+                "UPDATE users SET role = $1, changed_at = $2 WHERE id = $3 AND deleted_at IS NULL",
+                values![role.as_str(), now, &id],
             )?;
             Ok(changed == 1)
         })
         .await
     }
 
-    /// Deletes a user: the name stays taken, password, keys, address and display name go. Logins are not ended by this.
-    /// False when there is none.
+    /// Locks a user out, which ends all logins, or lets them in again; the logins that ended, `None` when there is no such
+    /// user.
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn delete_user(&self, id: &str, now: i64) -> Result<bool> {
+    pub async fn set_disabled(
+        &self,
+        id: &str,
+        disabled: bool,
+        now: i64,
+    ) -> Result<Option<Vec<EndedSession>>> {
         let id = id.to_owned();
         self.write(move |sql| {
             let changed = sql.execute(
-                "UPDATE users SET password = NULL, display_name = NULL, email = NULL, disabled = 1, deleted_at = $1
-                 WHERE id = $2 AND deleted_at IS NULL",
+                "UPDATE users SET disabled = $1, changed_at = $2 WHERE id = $3 AND deleted_at IS NULL",
+                values![disabled, now, &id],
+            )?;
+            match (changed, disabled) {
+                (1, true) => end_of_user(sql, &id, None, "disabled", now).map(Some),
+                (1, false) => Ok(Some(Vec::new())),
+                _ => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// Users whose role or lock was changed at this time or later, whoever changed it.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn changed_users(&self, since: i64) -> Result<Vec<ChangedUser>> {
+        self.read(move |sql| {
+            let rows = sql.query(
+                "SELECT id, role, disabled, changed_at FROM users WHERE changed_at >= $1 ORDER BY changed_at, id",
+                values![since],
+            )?;
+            rows.iter()
+                .map(|row| {
+                    Ok(ChangedUser {
+                        id: row.text(0)?,
+                        role: Role::stored(&row.text(1)?)?,
+                        disabled: row.boolean(2)?,
+                        changed_at: row.int(3)?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Deletes a user: the name stays taken; password, keys, address, display name and all logins go. The logins that ended;
+    /// `None` when what the deletion relies on does not hold.
+    ///
+    /// # Errors
+    /// Of the engine.
+    pub async fn delete_user(&self, id: &str, proven: Proven, now: i64) -> Result<Option<Vec<EndedSession>>> {
+        let id = id.to_owned();
+        self.write(move |sql| {
+            if !holds(sql, &id, &proven)? {
+                return Ok(None);
+            }
+            sql.execute(
+                "UPDATE users SET password = NULL, display_name = NULL, email = NULL, disabled = 1, deleted_at = $1,
+                   changed_at = $1 WHERE id = $2",
                 values![now, &id],
             )?;
             sql.execute("DELETE FROM user_keys WHERE user_id = $1", values![&id])?;
-            Ok(changed == 1)
+            end_of_user(sql, &id, None, "deleted", now).map(Some)
         })
         .await
     }

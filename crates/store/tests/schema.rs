@@ -30,6 +30,7 @@ const TABLES: &[(&str, &[&str], &str)] = &[
             "issuer text?",
             "created_at int",
             "deleted_at int?",
+            "changed_at int?",
         ],
         "id",
     ),
@@ -156,6 +157,7 @@ const INDEXES: &[&str] = &[
     "metrics name at",
     "audit ts",
     "messages to_user position",
+    "users changed_at",
 ];
 
 /// What a database says of itself, in one form for both engines.
@@ -300,12 +302,11 @@ async fn statements_fit_every_column(stage: Stage) {
     let mut new = common::new_user("wide");
     new.created_at = i64::MAX;
     let user = store.create_user(new).await.unwrap();
-    let change = fanfare_store::UserChange {
+    let change = fanfare_store::ProfileChange {
         display_name: Some(Some(long.clone())),
         email: Some(Some(String::new())),
-        ..Default::default()
     };
-    store.change_user(&user.id, change).await.unwrap();
+    assert!(store.change_profile(&user.id, Default::default(), change).await.unwrap());
     let found = store.user(&user.id).await.unwrap().unwrap();
     assert_eq!((found.display_name.as_ref(), found.email.as_deref()), (Some(&long), Some("")));
     assert_eq!(found.created_at, i64::MAX);

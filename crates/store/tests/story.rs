@@ -9,7 +9,8 @@ mod common;
 use common::{Stage, keys, message, new_user};
 use fanfare_store::{
     ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, ConnectionRow, EndSessions,
-    KeptTopic, MetricPlace, MetricQuery, NewAuthSession, Refreshed, Role, StoreError, UserChange,
+    KeptTopic, KeysPut, LoginProof, MetricPlace, MetricQuery, NewAuthSession, ProfileChange, Proven,
+    Refreshed, Role, Store, StoreError,
 };
 
 /// Far in the future, milliseconds since 1970.
@@ -20,7 +21,12 @@ stories!(
     a_name_or_key_that_is_taken_changes_nothing,
     issuer_users_are_made_at_first_sight,
     keys_and_their_log_go_together,
+    keys_change_ten_times_an_hour,
+    a_replaced_key_ends_the_other_logins,
     logins_live_and_end,
+    a_login_is_stored_only_if_its_proof_still_holds,
+    a_change_is_made_only_if_its_proof_still_holds,
+    a_changed_role_or_lock_is_found,
     locked_out_users_have_no_logins,
     a_used_refresh_token_ends_its_login,
     one_time_keys_work_once_across_restarts,
@@ -49,6 +55,21 @@ fn login(id: &str, user_id: &str, refresh: Option<[u8; 32]>) -> NewAuthSession {
     }
 }
 
+/// Opens a login that was checked against the password of [`new_user`].
+async fn open(store: &Store, login: NewAuthSession) {
+    assert!(store.open_auth_session(login, by("$argon2id$x")).await.unwrap());
+}
+
+/// A password whose hash is the one given.
+fn by(stored: &str) -> LoginProof {
+    LoginProof::Password { stored: stored.to_owned(), replacement: None }
+}
+
+/// A change that relies on a login.
+fn with(session: &str) -> Proven {
+    Proven { session_id: Some(session.to_owned()), password: None }
+}
+
 async fn users_are_made_found_changed_and_deleted(stage: Stage) {
     let store = stage.open().await;
     let made = store.create_user(new_user("alice")).await.unwrap();
@@ -57,22 +78,26 @@ async fn users_are_made_found_changed_and_deleted(stage: Stage) {
     assert_eq!(store.user_by_name("alice").await.unwrap().as_ref(), Some(&made));
     assert_eq!(store.user_by_name("Alice").await.unwrap(), None);
 
-    let change = UserChange {
-        password: Some("$new".to_owned()),
+    let nothing = Proven::default;
+    let change = ProfileChange {
         display_name: Some(Some("Ålice \u{1f600}".to_owned())),
         email: Some(Some("a@example.org".to_owned())),
-        role: Some(Role::Admin),
-        disabled: Some(true),
     };
-    assert!(store.change_user(&made.id, change).await.unwrap());
+    assert!(store.change_profile(&made.id, nothing(), change).await.unwrap());
+    let emptied = ProfileChange { display_name: Some(None), ..ProfileChange::default() };
+    let ended = store.change_password(&made.id, nothing(), "$new".to_owned(), 1_500).await.unwrap();
+    assert_eq!(ended, Some(vec![]));
+    assert!(store.set_role(&made.id, Role::Admin, 1_500).await.unwrap());
+    assert_eq!(store.set_disabled(&made.id, true, 1_600).await.unwrap(), Some(vec![]));
     let changed = store.user(&made.id).await.unwrap().unwrap();
     assert_eq!(changed.display_name.as_deref(), Some("Ålice \u{1f600}"));
     assert_eq!(
         (changed.role, changed.disabled, changed.password.as_deref()),
         (Role::Admin, true, Some("$new"))
     );
-    let emptied = UserChange { display_name: Some(None), ..UserChange::default() };
-    assert!(store.change_user(&made.id, emptied).await.unwrap());
+    assert!(!store.change_profile(&made.id, nothing(), emptied.clone()).await.unwrap(), "locked out");
+    assert_eq!(store.set_disabled(&made.id, false, 1_700).await.unwrap(), Some(vec![]));
+    assert!(store.change_profile(&made.id, nothing(), emptied.clone()).await.unwrap());
     let changed = store.user(&made.id).await.unwrap().unwrap();
     assert_eq!((changed.display_name, changed.email.as_deref()), (None, Some("a@example.org")));
 
@@ -84,9 +109,12 @@ async fn users_are_made_found_changed_and_deleted(stage: Stage) {
     assert_eq!(names(store.users(Some("b_1"), 9).await.unwrap()), ["bob", "carol"]);
     assert_eq!(store.count_users().await.unwrap(), 5);
 
-    assert!(store.delete_user(&made.id, 2_000).await.unwrap());
-    assert!(!store.delete_user(&made.id, 2_001).await.unwrap());
-    assert!(!store.change_user(&made.id, UserChange::default()).await.unwrap());
+    assert_eq!(store.delete_user(&made.id, nothing(), 2_000).await.unwrap(), Some(vec![]));
+    assert_eq!(store.delete_user(&made.id, nothing(), 2_001).await.unwrap(), None);
+    assert!(!store.change_profile(&made.id, nothing(), emptied).await.unwrap());
+    assert_eq!(store.change_password(&made.id, nothing(), "$x".to_owned(), 2_002).await.unwrap(), None);
+    assert!(!store.set_role(&made.id, Role::User, 2_003).await.unwrap());
+    assert_eq!(store.set_disabled(&made.id, false, 2_004).await.unwrap(), None, "a deleted user stays out");
     assert_eq!(store.user(&made.id).await.unwrap(), None);
     assert_eq!(store.user_by_name("alice").await.unwrap(), None);
     assert_eq!(store.count_users().await.unwrap(), 4);
@@ -104,7 +132,7 @@ async fn a_name_or_key_that_is_taken_changes_nothing(stage: Stage) {
     same_ek.keys.as_mut().unwrap().0.ek = keys(1, 1).0.ek;
     assert_eq!(store.create_user(same_ek).await, Err(StoreError::Conflict("public_key")));
     store.create_user(with_keys("bob", 4)).await.unwrap();
-    assert!(store.delete_user(&alice.id, 9).await.unwrap());
+    store.delete_user(&alice.id, Proven::default(), 9).await.unwrap().unwrap();
     assert_eq!(store.device_keys(&alice.id).await.unwrap(), []);
 }
 
@@ -114,7 +142,7 @@ async fn issuer_users_are_made_at_first_sight(stage: Stage) {
     assert_eq!((made.issuer.as_deref(), made.password.as_deref()), (Some("app"), None));
     assert_eq!(store.ensure_issuer_user("app:Ann 1", 6).await.unwrap(), made);
     assert!(matches!(store.ensure_issuer_user("ann", 6).await, Err(StoreError::Misconfigured(_))));
-    store.delete_user(&made.id, 7).await.unwrap();
+    store.delete_user(&made.id, Proven::default(), 7).await.unwrap().unwrap();
     assert_eq!(store.ensure_issuer_user("app:Ann 1", 8).await, Err(StoreError::Conflict("username")));
 }
 
@@ -122,38 +150,94 @@ async fn keys_and_their_log_go_together(stage: Stage) {
     let store = stage.open().await;
     let alice = store.create_user(new_user("alice")).await.unwrap();
     let bob = store.create_user(new_user("bob")).await.unwrap();
+    let put = |user: &str, (keys, entry)| {
+        let (store, user) = (store.clone(), user.to_owned());
+        async move { store.put_keys(&user, Proven::default(), keys, entry, true).await }
+    };
+    let log = |user: &str| {
+        let (store, user) = (store.clone(), user.to_owned());
+        async move { store.key_log(&user, None, 9).await.unwrap() }
+    };
     let (first, entry) = keys(1, 1);
-    store.put_keys(&alice.id, first.clone(), entry.clone()).await.unwrap();
+    assert_eq!(put(&alice.id, keys(1, 1)).await, Ok(KeysPut::Done(vec![])));
     assert_eq!(store.device_keys(&alice.id).await.unwrap(), std::slice::from_ref(&first));
     let (second, next) = keys(2, 2);
-    let (_, far) = keys(2, 3);
-    assert_eq!(store.put_keys(&alice.id, second.clone(), far).await, Err(StoreError::Conflict("n")));
-    assert_eq!(
-        store.put_keys(&alice.id, second.clone(), entry.clone()).await,
-        Err(StoreError::Conflict("n"))
-    );
-    assert_eq!(
-        store.put_keys(&bob.id, first, entry.clone()).await,
-        Err(StoreError::Conflict("public_key")),
-        "a key of somebody else"
-    );
-    assert_eq!(store.key_log(&bob.id).await.unwrap(), []);
-    store.put_keys(&alice.id, second.clone(), next.clone()).await.unwrap();
+    assert_eq!(put(&alice.id, (second.clone(), keys(2, 3).1)).await, Err(StoreError::Conflict("n")));
+    assert_eq!(put(&alice.id, (second.clone(), entry.clone())).await, Err(StoreError::Conflict("n")));
+    assert_eq!(put(&bob.id, keys(1, 1)).await, Err(StoreError::Conflict("public_key")), "another's");
+    assert_eq!(log(&bob.id).await, []);
+    put(&alice.id, keys(2, 2)).await.unwrap();
     assert_eq!(store.device_keys(&alice.id).await.unwrap(), [second]);
-    assert_eq!(store.key_log(&alice.id).await.unwrap(), [entry, next]);
-    let (unknown, entry) = keys(9, 1);
-    assert!(matches!(store.put_keys("nobody", unknown, entry).await, Err(StoreError::Invalid(_))));
+    assert_eq!(log(&alice.id).await, [entry, next]);
+    assert_eq!(put("nobody", keys(9, 1)).await, Ok(KeysPut::Unproven));
+}
+
+async fn keys_change_ten_times_an_hour(stage: Stage) {
+    const HOUR: i64 = 3_600_000;
+    let store = stage.open().await;
+    let user = fanfare_store::NewUser { keys: Some(keys(1, 1)), ..new_user("alice") };
+    let alice = store.create_user(user).await.unwrap();
+    let put = |n: i64, at: i64| {
+        let (store, id) = (store.clone(), alice.id.clone());
+        let (keys, entry) = keys(n as u8, n);
+        let entry = fanfare_store::KeyLogEntry { at, ..entry };
+        async move { store.put_keys(&id, Proven::default(), keys, entry, false).await.unwrap() }
+    };
+    for n in 2..=11 {
+        assert_eq!(put(n, 1_000 * n).await, KeysPut::Done(vec![]), "{n}: the first key is no change");
+    }
+    for _ in 0..3 {
+        let again_at = 2_000 + HOUR;
+        assert_eq!(
+            put(12, again_at - 1).await,
+            KeysPut::TooOften { again_at },
+            "a refused one does not count"
+        );
+    }
+    assert_eq!(put(12, 2_000 + HOUR).await, KeysPut::Done(vec![]));
+    assert_eq!(put(13, 2_001 + HOUR).await, KeysPut::TooOften { again_at: 3_000 + HOUR });
+    assert_eq!(put(13, 3_000 + HOUR).await, KeysPut::Done(vec![]));
+    let page = async |before| {
+        let log = store.key_log(&alice.id, before, 5).await.unwrap();
+        log.into_iter().map(|entry| entry.n).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, [9, 10, 11, 12, 13]);
+    assert_eq!(page(Some(9)).await, [4, 5, 6, 7, 8]);
+    assert_eq!(page(Some(4)).await, [1, 2, 3]);
+    assert_eq!(page(Some(1)).await, [0; 0]);
+}
+
+async fn a_replaced_key_ends_the_other_logins(stage: Stage) {
+    let store = stage.open().await;
+    let alice = store.create_user(new_user("alice")).await.unwrap();
+    let bob = store.create_user(new_user("bob")).await.unwrap();
+    for id in ["a", "b", "c"] {
+        open(&store, login(id, &alice.id, None)).await;
+    }
+    open(&store, login("d", &bob.id, None)).await;
+    let put = |n: i64, replaces| {
+        let (store, id, (keys, entry)) = (store.clone(), alice.id.clone(), keys(n as u8, n));
+        async move { store.put_keys(&id, with("b"), keys, entry, replaces).await.unwrap() }
+    };
+    assert_eq!(put(1, false).await, KeysPut::Done(vec![]), "the first replaces none");
+    let KeysPut::Done(ended) = put(2, true).await else { panic!("refused") };
+    let mut ended: Vec<_> = ended.into_iter().map(|login| login.id).collect();
+    ended.sort();
+    assert_eq!(ended, ["a", "c"]);
+    assert!(
+        store.auth_session("b").await.unwrap().is_some() && store.auth_session("d").await.unwrap().is_some()
+    );
 }
 
 async fn logins_live_and_end(stage: Stage) {
     let store = stage.open().await;
     let alice = store.create_user(new_user("alice")).await.unwrap();
     for id in ["a", "b", "c"] {
-        store.open_auth_session(login(id, &alice.id, None)).await.unwrap();
+        open(&store, login(id, &alice.id, None)).await;
     }
     let mut old = login("old", &alice.id, None);
     old.expires_at = 2_000;
-    store.open_auth_session(old).await.unwrap();
+    open(&store, old).await;
     assert_eq!(store.auth_session("old").await.unwrap(), None, "expired");
     let (session, user) = store.auth_session("a").await.unwrap().unwrap();
     assert_eq!((session.last_seen, session.ip.as_deref(), user), (1_000, Some("192.0.2.1"), alice.clone()));
@@ -180,27 +264,119 @@ async fn logins_live_and_end(stage: Stage) {
     assert_eq!(since, ["a", "c", "old"]);
     assert_eq!(store.ended_since(13).await.unwrap(), []);
     let stranger = login("z", "nobody", None);
-    assert!(matches!(store.open_auth_session(stranger).await, Err(StoreError::Invalid(_))));
+    assert!(!store.open_auth_session(stranger, by("$argon2id$x")).await.unwrap());
+}
+
+async fn a_login_is_stored_only_if_its_proof_still_holds(stage: Stage) {
+    let store = stage.open().await;
+    let user = fanfare_store::NewUser { keys: Some(keys(1, 1)), ..new_user("alice") };
+    let alice = store.create_user(user).await.unwrap();
+    let attempt = |id: &str, proof: LoginProof| {
+        let (store, login) = (store.clone(), login(id, &alice.id, Some([id.as_bytes()[0]; 32])));
+        async move {
+            let (id, stored) = (login.id.clone(), store.open_auth_session(login, proof).await.unwrap());
+            assert_eq!(store.auth_session(&id).await.unwrap().is_some(), stored);
+            stored
+        }
+    };
+    let by_key = |byte: u8| LoginProof::Key { device_id: "main".to_owned(), ik: [byte; 32] };
+    assert!(attempt("a", by("$argon2id$x")).await && attempt("b", by_key(1)).await, "the twin");
+    // The parameters of the hash are out of date: it is replaced with the login, never after a change of the password.
+    let replace = |stored: &str, new: &str| LoginProof::Password {
+        stored: stored.to_owned(),
+        replacement: Some(new.to_owned()),
+    };
+    assert!(attempt("c", replace("$argon2id$x", "$argon2id$y")).await);
+    assert!(!attempt("d", by("$argon2id$x")).await, "checked before it was replaced: it is checked again");
+    store.change_password(&alice.id, with("c"), "$new".to_owned(), 9).await.unwrap().unwrap();
+    assert!(!attempt("e", by("$argon2id$y")).await, "the password was changed");
+    assert!(!attempt("f", replace("$argon2id$y", "$argon2id$z")).await);
+    let stored = store.user(&alice.id).await.unwrap().unwrap().password;
+    assert_eq!(stored.as_deref(), Some("$new"), "and the new one stays");
+    assert!(attempt("g", by_key(1)).await, "a key is not the password");
+    let (second, next) = keys(2, 2);
+    store.put_keys(&alice.id, Proven::default(), second, next, true).await.unwrap();
+    assert!(!attempt("h", by_key(1)).await, "the key was replaced");
+    assert!(attempt("i", by_key(2)).await);
+    store.set_disabled(&alice.id, true, 10).await.unwrap().unwrap();
+    assert!(!attempt("j", by("$new")).await && !attempt("k", by_key(2)).await, "locked out");
+    store.set_disabled(&alice.id, false, 11).await.unwrap().unwrap();
+    assert!(attempt("l", by("$new")).await);
+    store.delete_user(&alice.id, with("l"), 12).await.unwrap().unwrap();
+    assert!(!attempt("m", by("$new")).await && !attempt("n", by_key(2)).await, "deleted");
+    let late = store.rotate_refresh([b'l'; 32], [7; 32], 13, LATER).await.unwrap();
+    assert_eq!(late, Refreshed::Unknown, "a refresh that was on its way renews nothing");
+}
+
+async fn a_change_is_made_only_if_its_proof_still_holds(stage: Stage) {
+    let store = stage.open().await;
+    let alice = store.create_user(new_user("alice")).await.unwrap();
+    let bob = store.create_user(new_user("bob")).await.unwrap();
+    for (id, user) in [("a", &alice), ("b", &alice), ("c", &bob)] {
+        open(&store, login(id, &user.id, None)).await;
+    }
+    let end = EndSessions::One { id: "b", user_id: None };
+    store.end_auth_sessions(end, "logout", 5).await.unwrap();
+    let password = |stored: &str| Proven { session_id: None, password: Some(stored.to_owned()) };
+    let email = || ProfileChange { email: Some(Some("a@b".to_owned())), ..ProfileChange::default() };
+    for proven in [with("b"), with("c"), with("x"), password("$old"), password("")] {
+        let id = &alice.id;
+        assert!(!store.change_profile(id, proven.clone(), email()).await.unwrap(), "{proven:?}");
+        assert_eq!(store.change_password(id, proven.clone(), "$n".to_owned(), 6).await.unwrap(), None);
+        assert_eq!(store.delete_user(id, proven.clone(), 6).await.unwrap(), None);
+        let (first, entry) = keys(1, 1);
+        assert_eq!(store.put_keys(id, proven, first, entry, true).await.unwrap(), KeysPut::Unproven);
+    }
+    let found = store.user(&alice.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&alice), "nothing was changed");
+    assert!(store.auth_session("a").await.unwrap().is_some());
+    let good = Proven { session_id: Some("a".to_owned()), password: alice.password.clone() };
+    assert!(store.change_profile(&alice.id, good.clone(), email()).await.unwrap(), "the twin");
+    assert_eq!(store.delete_user(&alice.id, good, 7).await.unwrap().map(|ended| ended.len()), Some(1));
+}
+
+async fn a_changed_role_or_lock_is_found(stage: Stage) {
+    let store = stage.open().await;
+    let alice = store.create_user(new_user("alice")).await.unwrap();
+    let bob = store.create_user(new_user("bob")).await.unwrap();
+    store.create_user(new_user("carol")).await.unwrap();
+    assert_eq!(store.changed_users(0).await.unwrap(), [], "a new user is no change");
+    store.set_role(&alice.id, Role::Admin, 10).await.unwrap();
+    store.set_disabled(&bob.id, true, 20).await.unwrap();
+    let changed = async |since| {
+        let users = store.changed_users(since).await.unwrap();
+        users.into_iter().map(|user| (user.id, user.role, user.disabled, user.changed_at)).collect::<Vec<_>>()
+    };
+    let (admin, locked) =
+        ((alice.id.clone(), Role::Admin, false, 10), (bob.id.clone(), Role::User, true, 20));
+    assert_eq!(changed(0).await, [admin, locked.clone()]);
+    assert_eq!(changed(11).await, [locked]);
+    store.delete_user(&alice.id, Proven::default(), 30).await.unwrap();
+    assert_eq!(changed(30).await, [(alice.id, Role::Admin, true, 30)]);
 }
 
 async fn locked_out_users_have_no_logins(stage: Stage) {
     let store = stage.open().await;
     let alice = store.create_user(new_user("alice")).await.unwrap();
-    store.open_auth_session(login("a", &alice.id, None)).await.unwrap();
-    let disable = |to| UserChange { disabled: Some(to), ..UserChange::default() };
-    store.change_user(&alice.id, disable(true)).await.unwrap();
+    open(&store, login("a", &alice.id, None)).await;
+    let ended = store.set_disabled(&alice.id, true, 8).await.unwrap().unwrap();
+    assert_eq!((ended.len(), ended[0].id.as_str()), (1, "a"));
     assert_eq!(store.auth_session("a").await.unwrap(), None);
     assert_eq!(store.auth_sessions(&alice.id).await.unwrap(), []);
-    store.change_user(&alice.id, disable(false)).await.unwrap();
-    assert!(store.auth_session("a").await.unwrap().is_some());
-    store.delete_user(&alice.id, 9).await.unwrap();
-    assert_eq!(store.auth_session("a").await.unwrap(), None);
+    store.set_disabled(&alice.id, false, 9).await.unwrap().unwrap();
+    assert_eq!(store.auth_session("a").await.unwrap(), None, "it ended; it does not come back");
+    open(&store, login("b", &alice.id, None)).await;
+    let ended = store.delete_user(&alice.id, Proven::default(), 10).await.unwrap().unwrap();
+    assert_eq!(ended.len(), 1);
+    assert_eq!(store.auth_session("b").await.unwrap(), None);
 }
 
 async fn a_used_refresh_token_ends_its_login(stage: Stage) {
     let store = stage.open().await;
     let alice = store.create_user(new_user("alice")).await.unwrap();
-    store.open_auth_session(login("a", &alice.id, Some([1; 32]))).await.unwrap();
+    open(&store, login("a", &alice.id, Some([1; 32]))).await;
+    assert_eq!(store.refresh_owner([1; 32]).await.unwrap().as_ref(), Some(&alice.id));
+    assert_eq!(store.refresh_owner([9; 32]).await.unwrap(), None);
     assert_eq!(store.rotate_refresh([9; 32], [2; 32], 50, LATER).await.unwrap(), Refreshed::Unknown);
     let rotated = store.rotate_refresh([1; 32], [2; 32], 50, LATER).await.unwrap();
     assert!(matches!(rotated, Refreshed::Rotated(session, user) if session.id == "a" && user == alice));
@@ -483,7 +659,7 @@ async fn the_sweep_takes_only_what_is_over(stage: Stage) {
     let store = stage.open().await;
     let alice = store.create_user(new_user("alice")).await.unwrap();
     for (id, byte) in [("a", 1), ("b", 2)] {
-        store.open_auth_session(login(id, &alice.id, Some([byte; 32]))).await.unwrap();
+        open(&store, login(id, &alice.id, Some([byte; 32]))).await;
     }
     store.use_once("ticket", b"old", 1, DAY).await.unwrap();
     store.use_once("ticket", b"new", 1, 90 * DAY).await.unwrap();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Stage, keys, message, new_user, on_sqlite};
 use fanfare_store::{
-    Durability, NewUser, Role, Store, StoreError, StoreOptions, UserChange, backup, migrate,
+    Durability, NewUser, ProfileChange, Role, Store, StoreError, StoreOptions, backup, migrate,
 };
 
 stories!(
@@ -60,8 +60,8 @@ async fn a_backup_beside_a_writer_is_restored_elsewhere(stage: Stage) {
     let store = stage.open().await;
     let user = NewUser { keys: Some(keys(1, 1)), role: Role::Admin, ..new_user("alice") };
     let alice = store.create_user(user).await.unwrap();
-    let name = UserChange { display_name: Some(Some("\"Å\"\n".to_owned())), ..UserChange::default() };
-    store.change_user(&alice.id, name).await.unwrap();
+    let name = ProfileChange { display_name: Some(Some("\"Å\"\n".to_owned())), ..Default::default() };
+    assert!(store.change_profile(&alice.id, Default::default(), name).await.unwrap());
     store.put_metrics(1, "n", vec![("m".to_owned(), 0.1), ("i".to_owned(), f64::INFINITY)]).await.unwrap();
     let writer = {
         let store = store.clone();
@@ -93,7 +93,7 @@ async fn a_backup_beside_a_writer_is_restored_elsewhere(stage: Stage) {
     let restored = other.open().await;
     assert_eq!(restored.user(&alice.id).await.unwrap(), store.user(&alice.id).await.unwrap());
     assert_eq!(restored.device_keys(&alice.id).await.unwrap(), [keys(1, 1).0]);
-    assert_eq!(restored.key_log(&alice.id).await.unwrap(), [keys(1, 1).1]);
+    assert_eq!(restored.key_log(&alice.id, None, 9).await.unwrap(), [keys(1, 1).1]);
     let metrics = || common::metrics(None, None, 9);
     assert_eq!(restored.metrics(metrics()).await.unwrap(), store.metrics(metrics()).await.unwrap());
     let kept = restored.count_messages().await.unwrap();
@@ -174,7 +174,12 @@ async fn a_sqlite_file_is_copied_before_it_is_migrated() {
         store.create_user(new_user("alice")).await.unwrap();
         store.close().await;
         // As a program that knew only the first step left it.
-        run(&stage, "DROP TABLE messages; DELETE FROM schema_migrations WHERE version > 1").await;
+        run(
+            &stage,
+            "DROP TABLE messages; DROP INDEX users_changed; ALTER TABLE users DROP COLUMN changed_at;
+             DELETE FROM schema_migrations WHERE version > 1",
+        )
+        .await;
         let store = stage.open().await;
         store.append_message(message("m")).await.unwrap();
         assert!(store.user_by_name("alice").await.unwrap().is_some());

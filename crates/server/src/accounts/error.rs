@@ -17,6 +17,10 @@ pub enum AccountError {
     Credentials,
     /// Known, but may not.
     Forbidden(&'static str),
+    /// The password that is to confirm a change is wrong, or missing where the login alone is no proof.
+    Unproven(&'static str),
+    /// What was proved held when it was checked and not when the change was to be stored.
+    Outdated,
     /// There is no such thing, or not for the caller.
     NotFound(&'static str),
     /// Contradicts what is there.

@@ -4,6 +4,9 @@
 //! binding is the identity key's signature over both, under this server's id and the user's name. Every change is an entry
 //! of the user's log, chained by hashes. A new identity key signed by the one before is a rotation; one that is not is loud:
 //! clients warn.
+//!
+//! Keys log in, so a stolen access token must not be enough to set them: a first key, or another identity key that the one
+//! before did not sign, needs the password or a new login ([`super::proof`]). Another identity key ends all other logins.
 
 use super::{AccountError, Accounts};
 use crate::access::Principal;
@@ -11,10 +14,12 @@ use crate::audit::Severity;
 use crate::http::client::Client;
 use crate::node::unix_ms;
 use fanfare_e2ee::{EncryptionKey, IdentityKey, KeyError, NO_PREVIOUS};
-use fanfare_store::{DeviceKeys, KeyLogEntry, User};
+use fanfare_store::{DeviceKeys, EndedSession, KeyLogEntry, KeysPut, User};
 
 /// The device of whoever names none.
 const MAIN: &str = "main";
+/// Entries of a log that are shown at once (`accounts-and-messages.md`).
+const LOG_PAGE: u32 = 50;
 
 /// Keys as somebody gave them, decoded.
 #[derive(Debug)]
@@ -46,8 +51,19 @@ pub struct Directory {
     pub username: String,
     /// The devices in use.
     pub devices: Vec<DeviceKeys>,
-    /// All changes, from the first.
+    /// The newest changes, or those before an entry, in their order.
     pub log: Vec<KeyLogEntry>,
+}
+
+/// A change of keys that was made.
+#[derive(Debug)]
+pub struct PutKeys {
+    /// What changed; `None`: these were the keys.
+    pub changed: Option<KeyChanged>,
+    /// Logins that ended for it.
+    pub ended: Vec<EndedSession>,
+    /// The keys now.
+    pub directory: Directory,
 }
 
 /// A change of keys, for those who have a message in common with the user (`accounts-and-messages.md`, `key_changed`).
@@ -108,23 +124,26 @@ impl Accounts {
         Ok(DeviceKeys { device_id, ik: keys.ik, ek: keys.ek, key_binding: keys.key_binding, created_at: now })
     }
 
-    /// Gives the caller keys, or other ones: what changed, if anything, and what there is now.
+    /// Gives the caller keys, or other ones. `current` is the password, if it was given.
     ///
     /// # Errors
-    /// A key that is weak or another's, a signature that does not hold, a change meanwhile.
+    /// A key that is weak or another's, a signature that does not hold, no proof, a change meanwhile, too many changes.
     pub async fn put_keys(
         &self,
         who: &Principal,
         keys: NewKeys,
+        current: Option<String>,
         from: &Client,
-    ) -> Result<(Option<KeyChanged>, Directory), AccountError> {
+    ) -> Result<PutKeys, AccountError> {
         let now = unix_ms() as i64;
         let before = self.0.store.device_keys(&who.user_id).await?.into_iter().next();
         if before.as_ref().is_some_and(|before| keys.are(before)) {
             // A repeat, perhaps after a lost reply: nothing changes, and the log does not grow.
-            return Ok((None, self.directory_of(self.me(who).await?).await?));
+            self.prove_change(who, current, false, from).await?;
+            let directory = self.directory_of(self.me(who).await?, None).await?;
+            return Ok(PutKeys { changed: None, ended: Vec::new(), directory });
         }
-        let last = self.0.store.key_log(&who.user_id).await?.pop();
+        let last = self.0.store.key_log(&who.user_id, None, 1).await?.pop();
         let (device, entry) = match (&before, last) {
             (Some(before), Some(last)) => self.next_keys(&who.username, before, &last, &keys, now)?,
             (_, last) => {
@@ -135,19 +154,42 @@ impl Accounts {
                 (device, entry)
             }
         };
-        let signed = entry.action != "replace";
-        let n = entry.n;
-        let action = entry.action.clone();
-        self.0.store.put_keys(&who.user_id, device.clone(), entry).await?;
-        let severity = if signed { Severity::Info } else { Severity::Warning };
+        let needs_proof = matches!(entry.action.as_str(), "add" | "replace");
+        let proven = self.prove_change(who, current, needs_proof, from).await?;
+        let replaces = before.as_ref().is_some_and(|before| before.ik != device.ik);
+        let put =
+            self.0.store.put_keys(&who.user_id, proven, device.clone(), entry.clone(), replaces).await?;
+        let ended = match put {
+            KeysPut::Done(ended) => ended,
+            KeysPut::Unproven => return Err(AccountError::Outdated),
+            KeysPut::TooOften { again_at } => {
+                let wait = again_at.saturating_sub(unix_ms() as i64).max(1).unsigned_abs();
+                return Err(AccountError::TooOften("keys change at most ten times an hour", wait));
+            }
+        };
+        let changed = self.note_change(who, device, &entry, ended.len(), from);
+        let directory = self.directory_of(self.me(who).await?, None).await?;
+        Ok(PutKeys { changed: Some(changed), ended, directory })
+    }
+
+    /// Writes a change into the audit log.
+    fn note_change(
+        &self,
+        who: &Principal,
+        keys: DeviceKeys,
+        entry: &KeyLogEntry,
+        ended: usize,
+        from: &Client,
+    ) -> KeyChanged {
+        let signed_by_previous = entry.action != "replace";
+        let severity = if signed_by_previous { Severity::Info } else { Severity::Warning };
         let event = self.event("key_changed", who, from).severity(severity);
-        self.0.audit.record(event.detail("action", action).detail("n", n));
-        if device.key_binding.is_none() {
+        let event = event.detail("action", entry.action.as_str()).detail("n", entry.n);
+        self.0.audit.record(event.detail("sessions_ended", ended));
+        if keys.key_binding.is_none() {
             self.0.audit.record(self.event("key_binding_missing", who, from));
         }
-        let changed =
-            KeyChanged { user: who.username.to_string(), keys: device, n, signed_by_previous: signed };
-        Ok((Some(changed), self.directory_of(self.me(who).await?).await?))
+        KeyChanged { user: who.username.to_string(), keys, n: entry.n, signed_by_previous }
     }
 
     /// Keys in the place of others.
@@ -190,13 +232,13 @@ impl Accounts {
         Ok((device, entry))
     }
 
-    /// The keys of a user by name.
+    /// The keys of a user by name, with the log's newest entries, or those below the entry `before`.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn directory(&self, name: &str) -> Result<Directory, AccountError> {
+    pub async fn directory(&self, name: &str, before: Option<i64>) -> Result<Directory, AccountError> {
         let user = self.find(name).await?;
-        self.directory_of(user).await
+        self.directory_of(user, before).await
     }
 
     fn log_text(&self, username: &str, entry: &KeyLogEntry) -> Vec<u8> {
@@ -217,9 +259,9 @@ impl Accounts {
         fanfare_e2ee::key_log_hash(&self.log_text(username, entry), entry.rotation.as_ref())
     }
 
-    async fn directory_of(&self, user: User) -> Result<Directory, AccountError> {
+    async fn directory_of(&self, user: User, before: Option<i64>) -> Result<Directory, AccountError> {
         let devices = self.0.store.device_keys(&user.id).await?;
-        let log = self.0.store.key_log(&user.id).await?;
+        let log = self.0.store.key_log(&user.id, before, LOG_PAGE).await?;
         Ok(Directory { username: user.username, devices, log })
     }
 }

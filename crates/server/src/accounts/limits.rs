@@ -1,6 +1,8 @@
-//! How often an address may log in, register and ask for tickets (`limits.login_per_minute` and its like).
+//! How often an address may log in, register and ask for tickets (`limits.login_per_minute` and its like), and how often a
+//! user may refresh a login and change the account.
 
-use crate::admission::{AddressBuckets, Rate};
+use super::{AccountError, Accounts};
+use crate::admission::{AddressBuckets, Buckets, Rate};
 use crate::config;
 use std::net::IpAddr;
 use std::time::Instant;
@@ -27,13 +29,39 @@ impl Gate {
     }
 }
 
-/// The buckets of all gates, by address; a full minute's worth may come at once.
+/// Refreshes of one user a minute, over all logins: one login needs one in a quarter of an hour.
+const REFRESHES_PER_MINUTE: u32 = 60;
+/// Changes of the profile and of the password together, of one user a minute: each is a row of the audit log.
+const CHANGES_PER_MINUTE: u32 = 30;
+
+/// What a user does to the own account, with a limit of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserGate {
+    /// `POST /auth/refresh`.
+    Refresh,
+    /// `PATCH /users/me` and `PUT /users/me/password`.
+    Change,
+}
+
+impl UserGate {
+    /// The name in metrics and audit.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Change => "account_change",
+        }
+    }
+}
+
+/// The buckets of all gates, by address or user; a full minute's worth may come at once.
 #[derive(Debug)]
 pub struct Limits {
     started: Instant,
     login: AddressBuckets,
     register: AddressBuckets,
     ticket: AddressBuckets,
+    refresh: Buckets<String>,
+    change: Buckets<String>,
 }
 
 impl Limits {
@@ -45,6 +73,8 @@ impl Limits {
             login: buckets(limits.login_per_minute),
             register: buckets(limits.register_per_minute),
             ticket: buckets(limits.tickets_per_minute),
+            refresh: Buckets::new(Rate::per_minute(REFRESHES_PER_MINUTE)),
+            change: Buckets::new(Rate::per_minute(CHANGES_PER_MINUTE)),
         }
     }
 
@@ -58,7 +88,35 @@ impl Limits {
             Gate::Register => &self.register,
             Gate::Ticket => &self.ticket,
         };
-        // From 1 s on: a bucket that was never used is full at 0.
-        buckets.take(address, self.started.elapsed().as_nanos() as u64 + 1_000_000_000)
+        buckets.take(address, self.now_ns())
+    }
+
+    fn pass_user(&self, gate: UserGate, user_id: &str) -> Result<(), u64> {
+        let buckets = match gate {
+            UserGate::Refresh => &self.refresh,
+            UserGate::Change => &self.change,
+        };
+        buckets.take(user_id.to_owned(), self.now_ns())
+    }
+
+    /// From 1 s on: a bucket that was never used is full at 0.
+    fn now_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64 + 1_000_000_000
+    }
+}
+
+impl Accounts {
+    /// Takes one out of a user's bucket.
+    ///
+    /// # Errors
+    /// `TooOften`.
+    pub fn bound(&self, gate: UserGate, user_id: &str) -> Result<(), AccountError> {
+        self.limits().pass_user(gate, user_id).map_err(|ms| {
+            let why = match gate {
+                UserGate::Refresh => "more refreshes of this user than 60 a minute",
+                UserGate::Change => "more changes of this account than 30 a minute",
+            };
+            AccountError::TooOften(why, ms)
+        })
     }
 }

@@ -4,7 +4,7 @@
 //! is verified against a constant hash, a signature against a constant key. A challenge is burnt in the store before the
 //! signature is looked at: one attempt each, also across restarts.
 
-use super::sessions::{Granted, Method};
+use super::sessions::Granted;
 use super::{AccountError, Accounts};
 use crate::audit::{AuditEvent, Outcome, Severity};
 use crate::http::client::Client;
@@ -12,7 +12,7 @@ use crate::node::unix_ms;
 use fanfare_auth::challenge::{Challenge, ChallengeError};
 use fanfare_auth::username::{self, NameError};
 use fanfare_e2ee::IdentityKey;
-use fanfare_store::{User, UserChange};
+use fanfare_store::LoginProof;
 
 /// The answer to a challenge.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub struct Proof {
     /// Ed25519 over the challenge's text.
     pub signature: [u8; 64],
 }
+
+/// How often a password is checked in one login. It is checked again when the stored hash changed before the login was stored:
+/// by another login that replaced a hash of old parameters, or by a change of the password.
+const ATTEMPTS: usize = 3;
 
 /// The key that stands for unknown users: the base point of Ed25519 (RFC 8032 5.1). Who signs for it gains nothing, for
 /// without an account nothing is granted; verifying costs what it costs with any key.
@@ -56,24 +60,25 @@ impl Accounts {
     ) -> Result<Granted, AccountError> {
         let name = name_of(username)?;
         self.let_try(&name, from)?;
-        let user = self.0.store.user_by_name(&name).await?;
-        let hash = user.as_ref().and_then(|user| user.password.clone());
-        let verified = self.0.hasher.verify(password.clone(), hash).await?;
-        let Some(user) = user.filter(|user| verified.ok && !user.disabled) else {
-            return Err(self.failed(&name, "password", from));
-        };
-        if verified.rehash {
-            self.rehash(&user, password).await?;
+        for _ in 0..ATTEMPTS {
+            let user = self.0.store.user_by_name(&name).await?;
+            let hash = user.as_ref().and_then(|user| user.password.clone());
+            let verified = self.0.hasher.verify(password.clone(), hash.clone()).await?;
+            let Some((user, stored)) = user.zip(hash).filter(|(user, _)| verified.ok && !user.disabled)
+            else {
+                return Err(self.failed(&name, "password", from));
+            };
+            let replacement = match verified.rehash {
+                true => Some(self.0.hasher.hash(password.clone()).await?),
+                false => None,
+            };
+            let proof = LoginProof::Password { stored, replacement };
+            if let Some(granted) = self.grant(user, proof, from).await? {
+                self.succeeded(&name, from);
+                return Ok(granted);
+            }
         }
-        self.succeeded(&name, from);
-        self.grant(user, Method::Password, from).await
-    }
-
-    async fn rehash(&self, user: &User, password: String) -> Result<(), AccountError> {
-        let new = self.0.hasher.hash(password).await?;
-        let change = UserChange { password: Some(new), ..UserChange::default() };
-        self.0.store.change_user(&user.id, change).await?;
-        Ok(())
+        Err(AccountError::Busy)
     }
 
     /// A challenge for any well-formed name, whether somebody has it or not.
@@ -122,8 +127,12 @@ impl Accounts {
         }
         match (user, device) {
             (Some(user), Some(device)) if proven && !user.disabled => {
+                let proof = LoginProof::Key { device_id: device.device_id, ik: device.ik };
+                let granted = self.grant(user, proof, from).await?;
+                // The key was replaced meanwhile; its challenge is burnt.
+                let granted = granted.ok_or_else(|| self.failed(&name, "signature", from))?;
                 self.succeeded(&name, from);
-                self.grant(user, Method::Key(device.device_id), from).await
+                Ok(granted)
             }
             _ => Err(self.failed(&name, if asked { "signature" } else { "no_challenge_or_signature" }, from)),
         }

@@ -16,14 +16,15 @@ mod keys;
 mod limits;
 mod login;
 mod profile;
+mod proof;
 mod register;
 mod sessions;
 mod tickets;
 
 pub use api_keys::{KeyTrouble, delete_api_key, list_api_keys, make_api_key};
 pub use error::AccountError;
-pub use keys::{Directory, KeyChanged, NewKeys};
-pub use limits::{Gate, Limits};
+pub use keys::{Directory, KeyChanged, NewKeys, PutKeys};
+pub use limits::{Gate, Limits, UserGate};
 pub use login::Proof;
 pub use profile::{Patch, Profile};
 pub use register::{Registered, Registration, generated_password, name_for_new};

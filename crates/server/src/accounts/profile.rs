@@ -5,7 +5,7 @@ use crate::access::Principal;
 use crate::audit::{AuditEvent, Outcome};
 use crate::http::client::Client;
 use crate::node::unix_ms;
-use fanfare_store::{EndedSession, User, UserChange};
+use fanfare_store::{EndedSession, ProfileChange, User};
 
 /// Longest name to show, in characters.
 const MAX_DISPLAY_NAME: usize = 64;
@@ -34,7 +34,7 @@ impl Accounts {
     /// Changes the caller's password; ends their other logins.
     ///
     /// # Errors
-    /// A weak new password; `Forbidden` for a wrong current one and for users without one.
+    /// A weak new password; `Unproven` for a wrong current one and for users without one.
     pub async fn change_password(
         &self,
         who: &Principal,
@@ -43,44 +43,25 @@ impl Accounts {
         from: &Client,
     ) -> Result<Vec<EndedSession>, AccountError> {
         self.check_password("new", &new, &who.username)?;
-        self.confirm(who, current, from).await?;
+        let stored = self.confirm(who, current, from).await?;
         let hash = self.0.hasher.hash(new).await?;
-        let change = UserChange { password: Some(hash), ..UserChange::default() };
-        self.0.store.change_user(&who.user_id, change).await?;
-        let ended = self.end_others(&who.user_id, Some(&who.session_id), "password_changed").await?;
+        let proven = self.relies_on(who, Some(stored));
+        let ended = self.0.store.change_password(&who.user_id, proven, hash, unix_ms() as i64).await?;
+        let ended = ended.ok_or(AccountError::Outdated)?;
         self.0.audit.record(self.event("password_changed", who, from).detail("sessions_ended", ended.len()));
         Ok(ended)
     }
 
-    /// Checks the caller's password once more.
+    /// Changes the caller's profile; what it is then. A changed address needs proof, as whoever has it may once be taken for
+    /// the account's owner.
     ///
     /// # Errors
-    /// `Forbidden` for a wrong one, and where there is none here; `TooOften` after failures.
-    pub async fn confirm(&self, who: &Principal, current: String, from: &Client) -> Result<(), AccountError> {
-        if who.issuer.is_some() {
-            return Err(AccountError::Forbidden("this user logs in elsewhere and has no password here"));
-        }
-        self.let_try(&who.username, from)?;
-        let user = self.me(who).await?;
-        if user.password.is_none() {
-            return Err(AccountError::Forbidden("this user logs in by key and has no password"));
-        }
-        if !self.0.hasher.verify(current, user.password).await?.ok {
-            self.failed(&who.username, "current_password", from);
-            return Err(AccountError::Forbidden("current is not your password"));
-        }
-        self.succeeded(&who.username, from);
-        Ok(())
-    }
-
-    /// Changes the caller's profile; what it is then.
-    ///
-    /// # Errors
-    /// A field that breaks a rule.
+    /// A field that breaks a rule; `Unproven`.
     pub async fn change_profile(
         &self,
         who: &Principal,
         patch: Patch,
+        current: Option<String>,
         from: &Client,
     ) -> Result<Profile, AccountError> {
         if let Some(Some(name)) = &patch.display_name {
@@ -89,11 +70,18 @@ impl Accounts {
         if let Some(Some(email)) = &patch.email {
             check_email(email)?;
         }
-        if patch.display_name.is_some() || patch.email.is_some() {
-            let change =
-                UserChange { display_name: patch.display_name, email: patch.email, ..UserChange::default() };
-            self.0.store.change_user(&who.user_id, change).await?;
-            self.0.audit.record(self.event("user_updated", who, from));
+        let moves = match &patch.email {
+            Some(email) => *email != self.me(who).await?.email,
+            None => false,
+        };
+        let proven = self.prove_change(who, current, moves, from).await?;
+        if patch.display_name.is_some() || moves {
+            let email = patch.email.filter(|_| moves);
+            let change = ProfileChange { display_name: patch.display_name, email };
+            if !self.0.store.change_profile(&who.user_id, proven, change).await? {
+                return Err(AccountError::Outdated);
+            }
+            self.0.audit.record(self.event("user_updated", who, from).detail("email", moves));
         }
         Ok(Profile { user: self.me(who).await?, whole: true })
     }
@@ -101,10 +89,16 @@ impl Accounts {
     /// Deletes the caller: what they are called is never given again, what they wrote stays.
     ///
     /// # Errors
-    /// The store.
-    pub async fn delete_me(&self, who: &Principal, from: &Client) -> Result<Vec<EndedSession>, AccountError> {
-        let ended = self.end_others(&who.user_id, None, "deleted").await?;
-        self.0.store.delete_user(&who.user_id, unix_ms() as i64).await?;
+    /// `Unproven`; the store.
+    pub async fn delete_me(
+        &self,
+        who: &Principal,
+        current: Option<String>,
+        from: &Client,
+    ) -> Result<Vec<EndedSession>, AccountError> {
+        let proven = self.prove_change(who, current, true, from).await?;
+        let ended = self.0.store.delete_user(&who.user_id, proven, unix_ms() as i64).await?;
+        let ended = ended.ok_or(AccountError::Outdated)?;
         self.0.audit.record(self.event("user_deleted", who, from).detail("username", &*who.username));
         Ok(ended)
     }

@@ -4,28 +4,22 @@
 //! long as its access token, because signing another challenge costs nothing. An access token is good only while its
 //! login's row lives.
 
-use super::{AccountError, Accounts};
+use super::{AccountError, Accounts, UserGate};
 use crate::access::Principal;
 use crate::audit::{AuditEvent, Outcome, Severity};
 use crate::http::client::Client;
 use crate::node::unix_ms;
 use fanfare_auth::refresh;
 use fanfare_auth::token::{Claims, TokenError};
-use fanfare_store::{AuthSession, EndSessions, EndedSession, NewAuthSession, Refreshed, StoreError, User};
+use fanfare_store::{
+    AuthSession, EndSessions, EndedSession, LoginProof, NewAuthSession, Refreshed, StoreError, User,
+};
 
 /// How long a refresh token is good.
 const REFRESH_DAYS: i64 = 30;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Characters of a user agent that are kept.
 const MAX_AGENT: usize = 256;
-
-/// How somebody logged in.
-#[derive(Debug)]
-pub(super) enum Method {
-    Password,
-    /// With the key of this device.
-    Key(String),
-}
 
 /// What a login got.
 #[derive(Debug)]
@@ -52,22 +46,22 @@ pub struct SessionRow {
 }
 
 impl Accounts {
-    /// Opens a login and makes its tokens.
+    /// Opens a login and makes its tokens; `None` when what was checked no longer holds.
     pub(super) async fn grant(
         &self,
         user: User,
-        method: Method,
+        proof: LoginProof,
         from: &Client,
-    ) -> Result<Granted, AccountError> {
+    ) -> Result<Option<Granted>, AccountError> {
         let now = unix_ms() as i64;
         let life = self.0.access_ttl.as_millis() as i64;
-        let (word, device, refresh, ends) = match method {
-            Method::Password => {
+        let (word, device, refresh, ends) = match &proof {
+            LoginProof::Password { .. } => {
                 let (text, hash) = refresh::new();
                 let ends = now + REFRESH_DAYS * DAY_MS;
                 ("password", None, Some((text, (hash, ends))), ends)
             }
-            Method::Key(device) => ("key", Some(device), None, now + life),
+            LoginProof::Key { device_id, .. } => ("key", Some(device_id.clone()), None, now + life),
         };
         let id = random_id()?;
         let (refresh_token, refresh) = refresh.unzip();
@@ -81,12 +75,14 @@ impl Accounts {
             method: word.into(),
             refresh,
         };
-        self.0.store.open_auth_session(row).await?;
+        if !self.0.store.open_auth_session(row, proof).await? {
+            return Ok(None);
+        }
         self.0.outcomes.count("success");
         let event = |name| AuditEvent::new(name, Outcome::Success).user(&user.id).session(&id).by(from);
         self.0.audit.record(event("authn_login_success").detail("method", word));
         self.0.audit.record(event("session_created"));
-        Ok(self.token_for(user, id, device, refresh_token, ends, now))
+        Ok(Some(self.token_for(user, id, device, refresh_token, ends, now)))
     }
 
     fn token_for(
@@ -123,7 +119,7 @@ impl Accounts {
     /// Renews a login's tokens. A refresh token that was used before ends the login it belongs to: somebody else has it.
     ///
     /// # Errors
-    /// `Credentials` with the logins that ended for it.
+    /// `Credentials` with the logins that ended for it; `TooOften`, and the token is not used.
     pub async fn refresh(
         &self,
         token: &str,
@@ -132,6 +128,9 @@ impl Accounts {
         let fail = |error: AccountError| (error, Vec::new());
         let now = unix_ms() as i64;
         let Some(old) = refresh::hash(token) else { return Err(fail(AccountError::Credentials)) };
+        if let Some(owner) = self.0.store.refresh_owner(old).await.map_err(|e| fail(e.into()))? {
+            self.bound(UserGate::Refresh, &owner).map_err(fail)?;
+        }
         let (text, new) = refresh::new();
         let ends = now + REFRESH_DAYS * DAY_MS;
         match self.0.store.rotate_refresh(old, new, now, ends).await.map_err(|e| fail(e.into()))? {
@@ -225,17 +224,6 @@ impl Accounts {
         let event = AuditEvent::new("authn_token_revoked", Outcome::Success).user(&who.user_id).session(id);
         self.0.audit.record(event.by(from));
         Ok(ended)
-    }
-
-    /// Ends all logins of a user but one.
-    pub(super) async fn end_others(
-        &self,
-        user_id: &str,
-        except: Option<&str>,
-        reason: &str,
-    ) -> Result<Vec<EndedSession>, AccountError> {
-        let which = EndSessions::OfUser { user_id, except };
-        Ok(self.0.store.end_auth_sessions(which, reason, unix_ms() as i64).await?)
     }
 }
 

@@ -1,7 +1,8 @@
 //! One-time tickets for sockets of pages: a browser cannot send a header with an upgrade.
 //!
 //! A ticket carries, sealed, who it stands for and the one origin it is good for. Spending burns it in the store before
-//! anything else is decided; the login behind it must still live then.
+//! anything else is decided; the login behind it must still live then, or the issuer's token it was fetched with
+//! (`Identity::ticket` checks that).
 
 use super::{AccountError, Accounts};
 use crate::access::{IssuerIdentity, Principal};
@@ -34,8 +35,11 @@ struct Subject {
     d: Option<String>,
     e: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    i: Option<(String, String)>,
+    i: Option<Issued>,
 }
+
+/// The issuer's name, its claim, and what the token is ended under.
+type Issued = (String, String, [u8; 32]);
 
 impl Accounts {
     /// Makes a ticket for sockets from `origin`, or without one for sockets that have none; and when it expires.
@@ -54,7 +58,7 @@ impl Accounts {
             s: who.session_id.to_string(),
             d: who.device_id.as_deref().map(str::to_owned),
             e: who.expires_at_ms,
-            i: who.issuer.as_ref().map(|i| (i.name.to_string(), i.claim.to_string())),
+            i: who.issuer.as_ref().map(|i| (i.name.to_string(), i.claim.to_string(), i.token)),
         };
         let subject = serde_json::to_string(&subject).unwrap_or_default();
         let expires_at_ms = unix_ms() + LIFE_MS;
@@ -86,7 +90,7 @@ impl Accounts {
             return Err(TicketRefused::Invalid);
         }
         let user = match subject.i {
-            // An issuer's token has no login here; what may have changed is the user.
+            // An issuer's token has no login here.
             Some(_) => self.0.store.user(&subject.u).await.map_err(TicketRefused::Store)?,
             None => {
                 let live = self.0.store.auth_session(&subject.s).await.map_err(TicketRefused::Store)?;
@@ -102,7 +106,13 @@ impl Accounts {
             session_id: subject.s.into(),
             device_id: subject.d.map(Into::into),
             expires_at_ms: subject.e,
-            issuer: subject.i.map(|(name, claim)| IssuerIdentity { name: name.into(), claim: claim.into() }),
+            issuer: subject.i.map(|(name, claim, token)| IssuerIdentity {
+                name: name.into(),
+                claim: claim.into(),
+                // A ticket opens sockets, and nothing there asks how old a token is.
+                issued_at_s: None,
+                token,
+            }),
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::node::unix_ms;
 use clap::{Args, Subcommand, ValueEnum};
 use fanfare_auth::password::Hasher;
 use fanfare_dialects::time::rfc3339_ms;
-use fanfare_store::{NewUser, Role, Store, StoreError, UserChange};
+use fanfare_store::{NewUser, Role, Store, StoreError};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -236,8 +236,7 @@ async fn set_role(store: &Store, name: &str, role: RoleWord) -> Result<Said, Con
     let Some(user) = store.user_by_name(&name).await.map_err(broken)? else {
         return Err(plain(format!("NAME: there is no user named `{name}`")));
     };
-    let change = UserChange { role: Some(role.into()), ..UserChange::default() };
-    store.change_user(&user.id, change).await.map_err(broken)?;
+    store.set_role(&user.id, role.into(), unix_ms() as i64).await.map_err(broken)?;
     let word = Role::from(role).as_str();
     let event = done("set_role").detail("target", user.id).detail("role", word);
     let note = format!("`{name}` has the role {word} now\n");

@@ -177,12 +177,12 @@ mod tests {
     fn line_ends_behind_a_secret_are_no_part_of_it() {
         let plain = "0123456789abcdef 123456789abcdef";
         for (end, trimmed) in [("", false), ("\n", true), ("\r\n", true), ("\n\n", true)] {
-            let secret = Secret::read(&Node::text(&format!("{plain}{end}"))).unwrap();
+            let secret = Secret::read(&Node::text(format!("{plain}{end}"))).unwrap();
             assert_eq!((secret.expose(), secret.was_trimmed()), (plain, trimmed), "{end:?}");
         }
         let inner = format!(" {plain}\n{plain} ");
         assert_eq!(Secret::read(&Node::text(&inner)).unwrap().expose(), inner, "nothing else is taken off");
-        assert!(Secret::read(&Node::text(&format!("{}\n", &plain[1..]))).is_err(), "31 bytes");
+        assert!(Secret::read(&Node::text(format!("{}\n", &plain[1..]))).is_err(), "31 bytes");
     }
 
     #[test]

@@ -106,21 +106,22 @@ impl Identity {
 
     async fn issuers_user(&self, token: &str, now: u64) -> Result<Arc<Principal>, Refusal> {
         let login = self.issuers.login(token, now / 1000).await.map_err(issuer_refusal)?;
-        let is_ended = self.store.is_used(ENDED, &mark(token), now as i64).await;
-        if is_ended.map_err(|e| unavailable(&e))? {
-            return Err(unauthorized("this login has ended: log in again"));
-        }
+        let identity = IssuerIdentity {
+            name: login.issuer.as_str().into(),
+            claim: login.claim.as_str().into(),
+            issued_at_s: login.iat,
+            token: mark(token),
+        };
+        self.refuse_ended(&identity, now).await?;
         let made = self.store.ensure_issuer_user(&login.username, now as i64).await;
         let user = made.map_err(|error| match error {
             // Deleted here: the name is not given again.
-            StoreError::Conflict(_) => unauthorized("this login has ended: log in again"),
+            StoreError::Conflict(_) => ended(),
             error => unavailable(&error),
         })?;
         if user.disabled {
-            return Err(unauthorized("this login has ended: log in again"));
+            return Err(ended());
         }
-        let identity =
-            IssuerIdentity { name: login.issuer.as_str().into(), claim: login.claim.as_str().into() };
         Ok(Arc::new(Principal {
             user_id: user.id.into(),
             username: user.username.into(),
@@ -133,14 +134,21 @@ impl Identity {
         }))
     }
 
-    /// Ends a token of an issuer for good: it is refused until it would have ended by itself, after a restart too.
+    /// Ends a token of an issuer for good: it and the tickets fetched with it are refused until it would have ended by itself,
+    /// after a restart too.
     ///
     /// # Errors
     /// `UNAVAILABLE` when the store cannot be asked.
-    pub async fn end_token(&self, token: &str, expires_at_ms: u64) -> Result<(), Refusal> {
+    pub async fn end_token(&self, token: &[u8; 32], expires_at_ms: u64) -> Result<(), Refusal> {
         let (now, ends) = (unix_ms() as i64, i64::try_from(expires_at_ms).unwrap_or(i64::MAX));
-        self.store.use_once(ENDED, &mark(token), now, ends).await.map_err(|e| unavailable(&e))?;
+        self.store.use_once(ENDED, token, now, ends).await.map_err(|e| unavailable(&e))?;
         Ok(())
+    }
+
+    /// Refuses an issuer's token that was ended.
+    async fn refuse_ended(&self, issuer: &IssuerIdentity, now: u64) -> Result<(), Refusal> {
+        let is_ended = self.store.is_used(ENDED, &issuer.token, now as i64).await;
+        if is_ended.map_err(|e| unavailable(&e))? { Err(ended()) } else { Ok(()) }
     }
 
     /// Who a one-time ticket stands for; afterwards it is used.
@@ -148,13 +156,18 @@ impl Identity {
     /// # Errors
     /// As [`Identity::bearer`].
     pub async fn ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Arc<Principal>, Refusal> {
-        let spent = self.accounts.spend_ticket(ticket, origin, unix_ms()).await;
-        spent.map(Arc::new).map_err(|refused| match refused {
+        let now = unix_ms();
+        let spent = self.accounts.spend_ticket(ticket, origin, now).await;
+        let principal = spent.map_err(|refused| match refused {
             TicketRefused::Store(error) => unavailable(&error),
             TicketRefused::Invalid => {
                 unauthorized("the ticket is not valid: it is good once, for 30 s, and for one origin")
             }
-        })
+        })?;
+        if let Some(issuer) = &principal.issuer {
+            self.refuse_ended(issuer, now).await?;
+        }
+        Ok(Arc::new(principal))
     }
 
     /// What an API key may do.
@@ -206,9 +219,11 @@ impl Identity {
     /// # Errors
     /// `UNAUTHORIZED` when it has ended.
     pub(crate) async fn still(&self, principal: &Principal) -> Result<Arc<Principal>, Refusal> {
-        let ended = || unauthorized("this login has ended: log in again");
-        let user = match principal.issuer {
-            Some(_) => self.store.user(&principal.user_id).await.map_err(|e| unavailable(&e))?,
+        let user = match &principal.issuer {
+            Some(issuer) => {
+                self.refuse_ended(issuer, unix_ms()).await?;
+                self.store.user(&principal.user_id).await.map_err(|e| unavailable(&e))?
+            }
             None => {
                 let live = self.store.auth_session(&principal.session_id).await;
                 live.map_err(|e| unavailable(&e))?.map(|(_, user)| user)
@@ -278,6 +293,10 @@ fn scope_of(name: &str) -> Option<Scope> {
         "admin" => Scope::Admin,
         _ => return None,
     })
+}
+
+fn ended() -> Refusal {
+    unauthorized("this login has ended: log in again")
 }
 
 fn unauthorized(why: &'static str) -> Refusal {

@@ -1,8 +1,11 @@
-//! Ends the connections of logins that ended elsewhere: by a command beside this server, or on another node.
+//! Applies to open connections what was changed elsewhere, by a command beside this server or on another node: logins that
+//! ended, roles and locks of users.
 //!
-//! What this process ends acts at once ([`Node::end_sessions`]); here the store is asked twice a second for the rest.
+//! What this process does itself acts at once ([`Node::end_sessions`], [`Node::user_changed`]); here the store is asked twice a
+//! second for the rest.
 
 use crate::node::{Node, unix_ms};
+use fanfare_store::ChangedUser;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,16 +23,27 @@ pub(crate) async fn watch(node: Arc<Node>) {
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known: HashMap<String, i64> = HashMap::new();
+    let mut changed: HashMap<String, ChangedUser> = HashMap::new();
     let mut since = unix_ms() as i64;
     for look in 0_u64.. {
         every.tick().await;
         let now = unix_ms() as i64;
         // A store that does not answer is told by its own health; the next look goes back to where this one began.
-        if let Ok(ended) = node.store.ended_since(since - OVERLAP_MS).await {
+        let found = (
+            node.store.ended_since(since - OVERLAP_MS).await,
+            node.store.changed_users(since - OVERLAP_MS).await,
+        );
+        if let (Ok(ended), Ok(users)) = found {
             let fresh: Vec<_> =
                 ended.into_iter().filter(|e| known.insert(e.id.clone(), e.ended_at).is_none()).collect();
             node.end_sessions(&fresh);
+            for user in users {
+                if changed.insert(user.id.clone(), user.clone()).is_none_or(|before| before != user) {
+                    node.user_changed(user);
+                }
+            }
             known.retain(|_, at| *at >= now - 3 * OVERLAP_MS);
+            changed.retain(|_, user| user.changed_at >= now - 3 * OVERLAP_MS);
             since = now;
         }
         if look % WRITE_SEEN == WRITE_SEEN - 1 {

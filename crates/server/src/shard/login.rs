@@ -7,7 +7,7 @@
 use super::conn::{Phase, Rare};
 use super::post::{NewSession, ToShard};
 use super::{Driver, conn_interest};
-use crate::access::Principal;
+use crate::access::{Caller, Principal};
 use crate::audit::{AuditEvent, Outcome};
 use crate::credentials::{self, Verified, Wanted};
 use crate::identity::Take;
@@ -15,7 +15,7 @@ use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_core::ports::Info;
 use fanfare_core::session::{Opened, SessionCode};
-use fanfare_store::ConnectionRow;
+use fanfare_store::{ConnectionRow, Role};
 use std::sync::Arc;
 
 /// How long before the end of a token its client is told, in milliseconds (`accounts-and-messages.md` "Login").
@@ -77,11 +77,12 @@ impl Driver {
             let why = "auth frames are for /ws and /rpc; connect anew with the newer token";
             return Err(Refusal::new(ErrorCode::InvalidMessageType, why).field("type"));
         }
-        if self.node.has_ended(&principal.session_id) {
+        if self.node.has_ended(&principal) {
             return Err(
                 Refusal::new(ErrorCode::Unauthorized, "this login has ended: log in again").field("token")
             );
         }
+        let principal = self.node.present(principal);
         match &self.conns[slot as usize].login {
             Some(login) => {
                 let own = &login.principal;
@@ -125,9 +126,6 @@ impl Driver {
                 opened
             }
         };
-        node.remember(opened.code, &principal);
-        login.place(addr);
-        login.facts.connected_at_ms = now;
         let conn = &mut self.conns[slot as usize];
         login.facts.user_agent = conn.rare().agent.take();
         conn.rare().authenticate_by = None;
@@ -136,6 +134,7 @@ impl Driver {
             permit.authenticated();
         }
         conn.login = Some(login);
+        self.seat(slot, addr, Some(opened.code));
         self.note_open(slot);
         Ok(Authenticated { principal, session_code: opened.code.to_string(), resume_token: opened.token })
     }
@@ -267,19 +266,46 @@ impl Driver {
         self.hub.reply(slot, &out, 1, &mut self.sockets);
     }
 
-    /// Who is logged in on a new connection takes their place; a login that ended on the way ends it.
+    /// Counts a connection that has a user among the user's. What ended or changed while it was on its way is applied: whatever
+    /// comes later finds it there.
     pub(super) fn seat(&mut self, slot: u32, addr: ConnAddr, code: Option<SessionCode>) {
         let node = self.node.clone();
         let now = self.now.ms;
         let Some(login) = self.conns[slot as usize].login.as_mut() else { return };
         login.place(addr);
         login.facts.connected_at_ms = now;
+        login.principal = node.present(login.principal.clone());
         if let Some(code) = code {
             node.remember(code, &login.principal);
         }
-        if node.has_ended(&login.principal.session_id) {
+        if node.has_ended(&login.principal) {
             self.hub.close_after(slot, None, 4401, "session ended", &mut self.sockets);
             self.watch(slot, conn_interest::READ, true);
+        }
+    }
+
+    /// Gives a connection's user another role, and ends the subscriptions that it does not allow.
+    pub(crate) fn change_role(&mut self, addr: ConnAddr, role: Role) {
+        let Some(slot) = self.hub.slot_of(addr) else { return };
+        let conn = &mut self.conns[slot as usize];
+        let Some(login) = conn.login.as_mut() else { return };
+        // Users of an issuer have no role here.
+        if login.principal.role == role || login.principal.issuer.is_some() {
+            return;
+        }
+        login.principal = Arc::new(Principal { role, ..(*login.principal).clone() });
+        let (caller, code) = (conn.caller(), conn.session);
+        let grants = conn.rare.as_ref().map(|rare| &rare.grants[..]).unwrap_or_default();
+        let is_granted = |topic: &str| grants.iter().any(|(known, _)| **known == *topic);
+        let is_open =
+            |topic: &str| is_granted(topic) || self.node.access.subscribe(topic, &caller, None).is_ok();
+        let closed: Vec<String> =
+            self.hub.subscriptions(slot).filter(|topic| !is_open(topic)).map(str::to_owned).collect();
+        if let (Some(code), Caller::User(principal)) = (code, &caller) {
+            self.node.remember(code, principal);
+        }
+        for topic in closed {
+            self.end_subscription(slot, &topic);
         }
     }
 }

@@ -81,12 +81,15 @@ impl Driver {
 
 #[cfg(test)]
 mod tests {
+    use crate::access::{IssuerIdentity, Principal};
     use crate::config::{Config, StoreUrl};
     use crate::data_dir::DataDir;
+    use crate::identity::Login;
     use crate::node::{Node, unix_ms};
     use crate::serve::start_services;
     use crate::shard::{Bell, Driver, NewConn, NewSession, Speaks, ToShard};
     use fanfare_core::session::SessionCode;
+    use fanfare_store::{ChangedUser, Role};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
@@ -113,6 +116,11 @@ mod tests {
     }
 
     fn connect(node: &Arc<Node>, speaks: Speaks) -> (SessionCode, TcpStream) {
+        arrive(node, speaks, None)
+    }
+
+    /// A connection whose upgrade was let in, with this user if any, reaches its shard.
+    fn arrive(node: &Arc<Node>, speaks: Speaks, login: Option<Box<Login>>) -> (SessionCode, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -136,7 +144,7 @@ mod tests {
             deflate: false,
             compress: false,
             session,
-            login: None,
+            login,
             agent: None,
             permit,
         };
@@ -180,6 +188,56 @@ mod tests {
         let gone = node.sessions.open(None, unix_ms()).unwrap();
         assert!(!node.send_to_session(gone.code, "1".into()), "a session without a connection");
         typed.write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();
+        node.post(0, ToShard::Finish);
+    }
+
+    fn zoe(token: u8, role: Role) -> Arc<Principal> {
+        let issuer = IssuerIdentity {
+            name: "shop".into(),
+            claim: "zoe".into(),
+            issued_at_s: None,
+            token: [token; 32],
+        };
+        Arc::new(Principal {
+            user_id: "u".into(),
+            username: "shop:zoe".into(),
+            role,
+            session_id: "shop:zoe".into(),
+            device_id: None,
+            expires_at_ms: unix_ms() + 60_000,
+            issuer: (token > 0).then_some(issuer),
+        })
+    }
+
+    /// Whether a user who was let in is still there once on the shard.
+    fn stays(node: &Arc<Node>, login: Box<Login>) -> bool {
+        let (code, mut client) = arrive(node, Speaks::Typed, Some(login));
+        assert!(frame(&mut client).contains(&code.to_string()));
+        client.write_all(&[0x81, 0x8f, 0, 0, 0, 0]).unwrap();
+        client.write_all(br#"{"type":"ping"}"#).unwrap();
+        let mut head = [0; 1];
+        client.read_exact(&mut head).unwrap();
+        head[0] == 0x81
+    }
+
+    /// What ends while an upgrade is on its way ends that connection too.
+    #[test]
+    fn an_upgrade_on_its_way_does_not_outlive_what_let_it_in() {
+        let node = node();
+        let enter = |principal: Arc<Principal>| node.users.enter(principal).unwrap();
+        let (gone, kept) = (enter(zoe(1, Role::User)), enter(zoe(2, Role::User)));
+        let issuer = gone.principal.issuer.clone().unwrap();
+        node.runtime.block_on(node.end_token(&gone.principal, &issuer)).unwrap();
+        assert!(!stays(&node, gone) && stays(&node, kept), "a logout ends one token");
+        let changed = |role, disabled| ChangedUser { id: "u".into(), role, disabled, changed_at: 1 };
+        let locked = enter(zoe(2, Role::User));
+        node.user_changed(changed(Role::User, true));
+        assert!(!stays(&node, locked), "locked out");
+        node.user_changed(changed(Role::User, false));
+        assert!(stays(&node, enter(zoe(2, Role::User))), "let in again");
+        let demoted = enter(zoe(0, Role::Admin));
+        node.user_changed(changed(Role::User, false));
+        assert_eq!(node.present(demoted.principal.clone()).role, Role::User);
         node.post(0, ToShard::Finish);
     }
 }

@@ -282,7 +282,7 @@ fn a_new_password_ends_the_other_sessions() {
     let change = |current: &str, new: &str| {
         ann.ask(&server, send("PUT", "/users/me/password", &json!({ "current": current, "new": new })))
     };
-    refused(&change("wrong", new), 403, "forbidden", None);
+    refused(&change("wrong", new), 403, "forbidden", Some("current"));
     refused(&change(PASSWORD, "short"), 400, "invalid_field", Some("new"));
     refused(&change(PASSWORD, "ann"), 400, "invalid_field", Some("new"));
     let missing = ann.ask(&server, send("PUT", "/users/me/password", &json!({ "new": new })));

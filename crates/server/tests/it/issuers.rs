@@ -125,3 +125,46 @@ fn a_token_that_logged_out_is_dead_after_a_restart_too() {
     assert_eq!(ask(second.addr, "GET", "/auth/me", &token), 401);
     assert_eq!(ask(second.addr, "GET", "/auth/me", &other), 200);
 }
+
+#[test]
+fn a_ticket_ends_with_the_token_it_was_fetched_with() {
+    let server = shop();
+    let (token, other) = (signed(&claims("zoe")), {
+        let mut other = claims("zoe");
+        other["exp"] = json!(now_s() + 601);
+        signed(&other)
+    });
+    let ticket = |token: &str| {
+        let made = with_token(send("POST", "/auth/ws-ticket", &json!({})), token).send(server.addr());
+        format!("/ws?ticket={}", made.json()["ticket"].as_str().unwrap())
+    };
+    let (gone, kept) = (ticket(&token), ticket(&other));
+    assert_eq!(with_token(bare("POST", "/auth/logout"), &token).send(server.addr()).status, 204);
+    assert_eq!(Request::upgrade(&gone).send(server.addr()).status, 401);
+    assert_eq!(Request::upgrade(&kept).send(server.addr()).status, 101, "another token of the user lives");
+}
+
+#[test]
+fn a_deletion_takes_a_token_of_the_last_minute() {
+    let server = shop();
+    let at = |who: &str, iat: Option<u64>| {
+        let mut claims = claims(who);
+        claims.as_object_mut().unwrap().remove("iat");
+        if let Some(iat) = iat {
+            claims["iat"] = json!(iat);
+        }
+        signed(&claims)
+    };
+    let delete =
+        |token: &str, body: &Value| with_token(send("DELETE", "/users/me", body), token).send(server.addr());
+    for (token, body) in [
+        (at("zoe", None), json!({})),
+        (at("zoe", Some(now_s() - 70)), json!({})),
+        (at("zoe", Some(now_s())), json!({ "current": PASSWORD })),
+    ] {
+        let answer = delete(&token, &body);
+        assert_eq!((answer.status, answer.problem().as_str()), (403, "forbidden"), "{answer:?}");
+        assert_eq!(answer.json()["errors"][0]["field"], "current");
+    }
+    assert_eq!(delete(&at("zoe", Some(now_s())), &json!({})).status, 204);
+}

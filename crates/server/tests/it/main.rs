@@ -35,6 +35,7 @@ mod people;
 mod postgres;
 mod process;
 mod shutdown;
+mod step_up;
 mod store;
 mod strangers;
 mod support;

@@ -101,19 +101,57 @@ impl fmt::Debug for NewUser {
     }
 }
 
-/// What changes in a user; `None` leaves a field as it is, `Some(None)` empties it.
-#[derive(Clone, Default)]
-pub struct UserChange {
-    /// New PHC string.
-    pub password: Option<String>,
+/// A change of a user's profile; `None` leaves a field as it is, `Some(None)` empties it.
+#[derive(Debug, Clone, Default)]
+pub struct ProfileChange {
     /// New display name.
     pub display_name: Option<Option<String>>,
     /// New address.
     pub email: Option<Option<String>>,
-    /// New role.
-    pub role: Option<Role>,
-    /// Locked out or not.
-    pub disabled: Option<bool>,
+}
+
+/// What a user's change of the own account relies on: checked again in the transaction that makes it. The user must always be
+/// neither locked out nor deleted.
+#[derive(Clone, Default)]
+pub struct Proven {
+    /// This login of the user must be live; none for an issuer's user.
+    pub session_id: Option<String>,
+    /// This must be the stored hash: the password that was given fits it.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Proven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| "…");
+        f.debug_struct("Proven").field("session_id", &self.session_id).field("password", &password).finish()
+    }
+}
+
+/// The outcome of a change of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeysPut {
+    /// The keys are stored; these logins have ended.
+    Done(Vec<super::EndedSession>),
+    /// What the change relies on no longer holds. Nothing was changed.
+    Unproven,
+    /// The user has made as many changes within an hour as are allowed. Nothing was changed.
+    TooOften {
+        /// When the next one is allowed, milliseconds since 1970.
+        again_at: i64,
+    },
+}
+
+/// A user whose role or lock was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedUser {
+    /// Which.
+    pub id: String,
+    /// The role now.
+    pub role: Role,
+    /// Locked out or deleted.
+    pub disabled: bool,
+    /// When, milliseconds since 1970.
+    pub changed_at: i64,
 }
 
 /// The public keys of a user's device.

@@ -1,5 +1,7 @@
 //! Logins and what becomes of them.
 
+use std::fmt;
+
 use super::User;
 
 /// A login.
@@ -42,6 +44,34 @@ pub struct NewAuthSession {
     pub method: String,
     /// SHA-256 of the first refresh token, and when that ends.
     pub refresh: Option<([u8; 32], i64)>,
+}
+
+/// What was checked when a user logged in. The login is stored only if it still holds in the same transaction.
+#[derive(Clone)]
+pub enum LoginProof {
+    /// A password.
+    Password {
+        /// The hash it fits: it must be the stored one.
+        stored: String,
+        /// The hash to store in its place, of the same password.
+        replacement: Option<String>,
+    },
+    /// A signature by this identity key: it must be the device's.
+    Key {
+        /// The device.
+        device_id: String,
+        /// The identity key.
+        ik: [u8; 32],
+    },
+}
+
+impl fmt::Debug for LoginProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password { .. } => "Password",
+            Self::Key { .. } => "Key",
+        })
+    }
 }
 
 /// Which logins end.

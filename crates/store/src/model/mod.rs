@@ -7,8 +7,10 @@ mod accounts;
 mod logins;
 mod records;
 
-pub use accounts::{DeviceKeys, KeyLogEntry, NewUser, Role, User, UserChange};
-pub use logins::{AuthSession, EndSessions, EndedSession, NewAuthSession, Refreshed};
+pub use accounts::{
+    ChangedUser, DeviceKeys, KeyLogEntry, KeysPut, NewUser, ProfileChange, Proven, Role, User,
+};
+pub use logins::{AuthSession, EndSessions, EndedSession, LoginProof, NewAuthSession, Refreshed};
 pub use records::{
     ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, ConnectionRow, KeptTopic,
     Message, MetricPlace, MetricQuery, MetricRow, NewMessage,

@@ -1,5 +1,6 @@
 //! `GET /users/{name}`, `GET /users/{name}/keys`.
 
+use super::super::body::{Params, offset};
 use super::super::{Http, Problem};
 use super::answer;
 use crate::access::Caller;
@@ -11,8 +12,8 @@ use axum::response::Response;
 use fanfare_dialects::time::rfc3339_ms;
 use fanfare_e2ee::{KeyKind, b64, kid};
 use fanfare_store::{DeviceKeys, KeyLogEntry};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// What is shown of a user.
 #[derive(Serialize, ToSchema)]
@@ -73,7 +74,7 @@ pub(super) struct KeysAnswer {
     username: String,
     /// The devices in use; none for a user without keys.
     devices: Vec<Device>,
-    /// Every change, from the first; each holds the hash of the one before.
+    /// The newest 50 changes, or those below `before`, in their order; each holds the hash of the one before.
     log: Vec<LogEntry>,
 }
 
@@ -159,9 +160,18 @@ impl From<Directory> for KeysAnswer {
     }
 }
 
+/// Which part of a key log.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LogParams {
+    /// Only entries with a smaller `n`: the least `n` of the page before. An empty log is the end.
+    #[param(value_type = Option<u64>, minimum = 0)]
+    before: Option<String>,
+}
+
 /// Shows the public keys of a user and the log of their changes.
 #[utoipa::path(get, path = "/users/{name}/keys", tag = "Directory", operation_id = "showKeys",
-    params(("name" = String, Path, description = "The user's name", example = "alice")), responses(
+    params(("name" = String, Path, description = "The user's name", example = "alice"), LogParams), responses(
     (status = 200, description = "The keys", body = KeysAnswer),
     (status = 403, description = "An API key may not"),
     (status = 404, description = "No such user")))]
@@ -169,8 +179,10 @@ pub(super) async fn keys(
     State(http): State<Http>,
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
+    Params(params): Params<LogParams>,
 ) -> Result<Response, Problem> {
     caller.principal()?;
-    let found = http.node.accounts.directory(&name(path)).await?;
+    let before = offset("before", params.before.as_deref())?.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+    let found = http.node.accounts.directory(&name(path), before).await?;
     Ok(answer(StatusCode::OK, &KeysAnswer::from(found)))
 }

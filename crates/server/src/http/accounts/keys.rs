@@ -33,15 +33,19 @@ pub(super) struct NewKeysBody {
     /// The identity key before's signature over the log's new entry; without it contacts are warned loudly.
     #[schema(min_length = 86, max_length = 88)]
     rotation: Option<String>,
+    /// Your password. Without it or a `rotation`, a first or another `public_key` takes a login of the last 60 s.
+    current: Option<String>,
 }
 
-/// Gives you keys, or other ones: signed by the key before (`rotation`), with the same identity key, or loudly.
+/// Gives you keys, or other ones: signed by the key before (`rotation`), with the same identity key, or loudly. Another identity
+/// key ends your other logins and closes their sockets.
 #[utoipa::path(put, path = "/users/me/keys", tag = "Directory", operation_id = "putKeys", request_body = NewKeysBody, responses(
     (status = 200, description = "Your keys now", body = KeysAnswer),
     (status = 400, description = "A field is wrong: `invalid_field`, `weak_key`, `bad_signature`"),
-    (status = 403, description = "An API key has no keys"),
+    (status = 403, description = "Nothing proves that it is you: `current` is wrong, or missing and the login is old; or an API key has no keys"),
     (status = 409, description = "A key is another user's, or the keys were changed meanwhile"),
-    (status = 413, description = "The body is over 16 KiB")))]
+    (status = 413, description = "The body is over 16 KiB"),
+    (status = 429, description = "More than ten changes within an hour, or too many failures")))]
 pub(super) async fn put(
     State(http): State<Http>,
     client: Client,
@@ -50,9 +54,10 @@ pub(super) async fn put(
     content: Body,
 ) -> Result<Response, Problem> {
     let who = caller.principal()?;
-    let members = ["public_key", "x25519_public_key", "device_id", "key_binding", "rotation"];
+    let members = ["public_key", "x25519_public_key", "device_id", "key_binding", "rotation", "current"];
     let (mut fields, _) = Fields::read(&http.node, &headers, content, &members).await?;
-    let keys = register::keys(&mut fields)?;
-    let (_changed, now) = http.node.accounts.put_keys(who, keys, &client).await?;
-    Ok(answer(StatusCode::OK, &KeysAnswer::from(now)))
+    let (keys, current) = (register::keys(&mut fields)?, fields.optional("current")?);
+    let put = http.node.accounts.put_keys(who, keys, current, &client).await?;
+    http.node.end_sessions(&put.ended);
+    Ok(answer(StatusCode::OK, &KeysAnswer::from(put.directory)))
 }

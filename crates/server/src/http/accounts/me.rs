@@ -3,9 +3,9 @@
 use super::super::{Http, Problem};
 use super::directory::UserCard;
 use super::fields::Fields;
-use super::{answer, done};
+use super::{answer, done, pass_user};
 use crate::access::Caller;
-use crate::accounts::Patch;
+use crate::accounts::{Patch, UserGate};
 use crate::http::client::Client;
 use axum::body::Body;
 use axum::extract::State;
@@ -24,13 +24,16 @@ pub(super) struct ProfilePatch {
     /// Shown to yourself and to admins; never verified in this version.
     #[schema(format = "email", max_length = 254, example = "alice@example.org")]
     email: Option<String>,
+    /// Your password. Without it, another `email` takes a login of the last 60 s.
+    current: Option<String>,
 }
 
 /// Changes your profile.
 #[utoipa::path(patch, path = "/users/me", tag = "Accounts", operation_id = "changeProfile", request_body = ProfilePatch, responses(
     (status = 200, description = "Your profile now", body = UserCard),
-    (status = 403, description = "An API key has no profile"),
-    (status = 413, description = "The body is over 16 KiB")))]
+    (status = 403, description = "Nothing proves that it is you: `current` is wrong, or missing and the login is old; or an API key has no profile"),
+    (status = 413, description = "The body is over 16 KiB"),
+    (status = 429, description = "More than 30 changes a minute, or too many failures")))]
 pub(super) async fn change(
     State(http): State<Http>,
     client: Client,
@@ -39,13 +42,16 @@ pub(super) async fn change(
     content: Body,
 ) -> Result<Response, Problem> {
     let who = caller.principal()?;
-    let (mut fields, _) = Fields::read(&http.node, &headers, content, &["display_name", "email"]).await?;
+    pass_user(&http.node, UserGate::Change, who, &client)?;
+    let members = ["display_name", "email", "current"];
+    let (mut fields, _) = Fields::read(&http.node, &headers, content, &members).await?;
     let patch = Patch { display_name: fields.patch("display_name")?, email: fields.patch("email")? };
-    let profile = http.node.accounts.change_profile(who, patch, &client).await?;
+    let current = fields.optional("current")?;
+    let profile = http.node.accounts.change_profile(who, patch, current, &client).await?;
     Ok(answer(StatusCode::OK, &UserCard::from(profile)))
 }
 
-/// What confirms a deletion. An empty body will do: the token says who asks.
+/// What confirms a deletion. An empty body will do within 60 s after a login.
 #[derive(Deserialize, ToSchema)]
 #[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
 pub(super) struct Confirmation {
@@ -56,7 +62,7 @@ pub(super) struct Confirmation {
 /// Deletes your account: logins end, sockets close, the name is never given again.
 #[utoipa::path(delete, path = "/users/me", tag = "Accounts", operation_id = "deleteMe", request_body = Option<Confirmation>, responses(
     (status = 204, description = "Gone"),
-    (status = 403, description = "current is not your password, or an API key has no account"),
+    (status = 403, description = "Nothing proves that it is you: `current` is wrong, or missing and the login is old; or an API key has no account"),
     (status = 429, description = "Too many failures")))]
 pub(super) async fn delete(
     State(http): State<Http>,
@@ -67,10 +73,8 @@ pub(super) async fn delete(
 ) -> Result<Response, Problem> {
     let who = caller.principal()?;
     let mut fields = Fields::read_optional(&http.node, &headers, content, &["current"]).await?;
-    if let Some(current) = fields.optional("current")? {
-        http.node.accounts.confirm(who, current, &client).await?;
-    }
-    let ended = http.node.accounts.delete_me(who, &client).await?;
+    let current = fields.optional("current")?;
+    let ended = http.node.accounts.delete_me(who, current, &client).await?;
     super::end(&http.node, who, &ended);
     Ok(done())
 }

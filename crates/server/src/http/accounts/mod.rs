@@ -18,7 +18,7 @@ mod tokens;
 use super::client::Client;
 use super::{Http, Problem};
 use crate::access::Principal;
-use crate::accounts::Gate;
+use crate::accounts::{Gate, UserGate};
 use crate::audit::{AuditEvent, Outcome};
 use crate::node::Node;
 use axum::http::{StatusCode, header};
@@ -81,6 +81,24 @@ fn end(node: &Node, who: &Principal, ended: &[EndedSession]) {
     if who.issuer.is_some() {
         node.end_user(&who.user_id);
     }
+}
+
+/// Lets a user's request through its gate.
+///
+/// # Errors
+/// 429 with `Retry-After`.
+fn pass_user(node: &Node, gate: UserGate, who: &Principal, client: &Client) -> Result<(), Problem> {
+    let passed = node.accounts.bound(gate, &who.user_id);
+    passed.inspect_err(|_| refused_user(node, gate, client)).map_err(Problem::from)
+}
+
+/// Counts a request of a user that came too often.
+fn refused_user(node: &Node, gate: UserGate, client: &Client) {
+    node.metrics.refused_by(gate.name());
+    node.note_refusal(client.ip, || {
+        let event = AuditEvent::new("excess_rate_limit_exceeded", Outcome::Denied).by(client);
+        event.detail("limit", gate.name())
+    });
 }
 
 /// Lets a request through its gate.

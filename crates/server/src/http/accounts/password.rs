@@ -1,9 +1,10 @@
 //! `PUT /users/me/password`.
 
 use super::super::{Http, Problem};
-use super::done;
 use super::fields::Fields;
+use super::{done, pass_user};
 use crate::access::Caller;
+use crate::accounts::UserGate;
 use crate::http::client::Client;
 use axum::body::Body;
 use axum::extract::State;
@@ -29,7 +30,7 @@ pub(super) struct PasswordChange {
     (status = 400, description = "A field is wrong, or the new password is weak"),
     (status = 403, description = "The present password is wrong, or there is none here"),
     (status = 413, description = "The body is over 16 KiB"),
-    (status = 429, description = "Too many failures"),
+    (status = 429, description = "More than 30 changes a minute, or too many failures"),
     (status = 503, description = "Too many passwords at once, or the store does not answer")))]
 pub(super) async fn change(
     State(http): State<Http>,
@@ -39,6 +40,7 @@ pub(super) async fn change(
     content: Body,
 ) -> Result<Response, Problem> {
     let who = caller.principal()?;
+    pass_user(&http.node, UserGate::Change, who, &client)?;
     let (mut fields, _) = Fields::read(&http.node, &headers, content, &["current", "new"]).await?;
     let (current, new) = (fields.text("current")?, fields.text("new")?);
     let ended = http.node.accounts.change_password(who, current, new, &client).await?;

@@ -21,6 +21,11 @@ impl From<AccountError> for Problem {
             }
             AccountError::Credentials => credentials(),
             AccountError::Forbidden(why) => Refusal::new(ErrorCode::Forbidden, why).into(),
+            AccountError::Unproven(why) => Refusal::new(ErrorCode::Forbidden, why).field("current").into(),
+            AccountError::Outdated => {
+                let why = "this login has ended, or the password was changed meanwhile: log in again";
+                Refusal::new(ErrorCode::Unauthorized, why).into()
+            }
             AccountError::NotFound(why) => Refusal::new(ErrorCode::NotFound, why).into(),
             AccountError::Conflict(why) => Refusal::new(ErrorCode::Conflict, why).into(),
             AccountError::TooOften(why, ms) => {

@@ -2,10 +2,10 @@
 
 use super::super::{Http, Problem};
 use super::fields::Fields;
-use super::{answer, done};
+use super::{answer, done, refused_user};
 use crate::access::Caller;
-use crate::accounts::Granted;
-use crate::http::client::{self, Client, Presented};
+use crate::accounts::{AccountError, Granted, UserGate};
+use crate::http::client::Client;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -65,7 +65,8 @@ pub(super) struct Refresh {
 #[utoipa::path(post, path = "/auth/refresh", tag = "Accounts", operation_id = "refresh", request_body = Refresh, responses(
     (status = 200, description = "New tokens", body = TokenAnswer),
     (status = 401, description = "`invalid_credentials`: unknown, expired or used"),
-    (status = 413, description = "The body is over 16 KiB")))]
+    (status = 413, description = "The body is over 16 KiB"),
+    (status = 429, description = "More than 60 refreshes of this user a minute; the token was not used")))]
 pub(super) async fn refresh(
     State(http): State<Http>,
     client: Client,
@@ -78,6 +79,9 @@ pub(super) async fn refresh(
     match node.accounts.refresh(&token, &client).await {
         Ok(granted) => Ok(answer(StatusCode::OK, &TokenAnswer::from(granted))),
         Err((error, ended)) => {
+            if matches!(error, AccountError::TooOften(..)) {
+                refused_user(node, UserGate::Refresh, &client);
+            }
             node.end_sessions(&ended);
             Err(error.into())
         }
@@ -92,16 +96,13 @@ pub(super) async fn logout(
     State(http): State<Http>,
     client: Client,
     caller: Caller,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let who = caller.principal()?;
-    if who.issuer.is_some()
-        && let Presented::Bearer(token) = client::presented(&headers)?
-    {
-        http.node.identity.end_token(token, who.expires_at_ms).await?;
+    if let Some(issuer) = &who.issuer {
+        http.node.end_token(who, issuer).await?;
     }
     let ended = http.node.accounts.logout(who, &client).await?;
-    super::end(&http.node, who, &ended);
+    http.node.end_sessions(&ended);
     Ok(done())
 }
 

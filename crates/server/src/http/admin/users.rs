@@ -7,7 +7,7 @@ use crate::node::unix_ms;
 use axum::extract::State;
 use axum::http::StatusCode;
 use fanfare_dialects::time::rfc3339_ms;
-use fanfare_store::{EndSessions, Role, Store, StoreError, User, UserChange};
+use fanfare_store::{ChangedUser, Role, Store, StoreError, User};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -148,11 +148,6 @@ pub(super) async fn disable(
         return Err(Problem::new(StatusCode::CONFLICT, "conflict", why));
     }
     let user = switch(&admin, "disable_user", user, true).await?;
-    let all = EndSessions::OfUser { user_id: &user.id, except: None };
-    let ended = store.end_auth_sessions(all, "disabled", unix_ms() as i64).await.map_err(unavailable)?;
-    http.node.end_sessions(&ended);
-    // Users of an issuer have no logins in the store.
-    http.node.end_user(&user.id);
     Ok(Json(user.into()))
 }
 
@@ -194,13 +189,17 @@ async fn switch(
     mut user: User,
     disabled: bool,
 ) -> Result<User, Problem> {
-    let change = UserChange { disabled: Some(disabled), ..UserChange::default() };
-    if !admin.http.node.store.change_user(&user.id, change).await.map_err(unavailable)? {
+    let (node, now) = (&admin.http.node, unix_ms() as i64);
+    let Some(ended) = node.store.set_disabled(&user.id, disabled, now).await.map_err(unavailable)? else {
         admin.failed(action, "not_found", |event| event.detail("target", user.id.as_str()));
         return Err(no_such_user());
-    }
+    };
     admin.did(action, |event| event.detail("target", user.id.as_str()));
     user.disabled = disabled;
+    node.end_sessions(&ended);
+    // Users of an issuer have no logins in the store; their connections end with the user's lock.
+    let (id, role) = (user.id.clone(), user.role);
+    node.user_changed(ChangedUser { id, role, disabled, changed_at: now });
     Ok(user)
 }
 
