@@ -8,7 +8,7 @@
 //! the key and [`super::verify`] finds the place.
 //!
 //! A chain of a version before signed heads ends with rows that no checkpoint covers. They are taken over once, if they are
-//! linked to the last checkpoint: before this data folder ever published a head.
+//! linked to the last checkpoint: before this data folder ever remembered a head.
 
 use super::event::{AuditEvent, Outcome, Severity, Stamped};
 use super::mark::{Head, Mark};
@@ -40,6 +40,8 @@ pub(super) struct Chain {
     replaceable: Option<i64>,
     /// The head of an append that failed: nobody knows whether it was committed.
     in_doubt: Option<Head>,
+    /// The data folder remembers a head of this chain.
+    is_marked: bool,
     /// Findings that are in no row yet.
     findings: Vec<Stamped>,
 }
@@ -57,6 +59,7 @@ impl Chain {
             place: AuditPlace::default(),
             replaceable: None,
             in_doubt: None,
+            is_marked: false,
             findings: Vec::new(),
         }
     }
@@ -92,6 +95,11 @@ impl Chain {
             (self.signed, self.replaceable) = (Some(seal), Some(last.0));
             self.in_doubt = None;
             self.findings.clear();
+            if !self.is_marked {
+                // From the first append on this folder holds no chain of a version before.
+                self.mark.write(&self.node, last);
+                self.is_marked = true;
+            }
             return Ok(());
         }
     }
@@ -130,6 +138,7 @@ impl Chain {
     async fn look(&mut self) -> Result<Head, StoreError> {
         // In this order: what is remembered is never newer than what is in the store.
         let remembered = self.mark.read(&self.node);
+        self.is_marked |= remembered.is_some();
         let known = self.head.or(remembered);
         let end = self.store.audit_end(&self.node).await?;
         let place = end.place();

@@ -282,6 +282,22 @@ fn every_way_to_tamper_is_found_on_postgres_too() {
 }
 
 #[test]
+fn a_store_taken_back_on_postgres_is_found_by_the_folder_and_the_anchor() {
+    let Some(url) = postgres::database() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("data");
+    ten_rows_in(&folder, Some(&url));
+    let set = format!("store.url={url}");
+    let last = rows(&folder, &["--set", &set]).pop().unwrap();
+    let anchor = format!("{}:{}", last["seq"], last["hash"].as_str().unwrap());
+    postgres::run(&url, "DELETE FROM audit WHERE seq > 8; DELETE FROM audit_checkpoint WHERE seq > 8");
+    broken_at(&folder, 9, &["--set", &set]);
+    std::fs::remove_file(folder.join("audit.head")).unwrap();
+    succeeded(&command(&folder, &["audit", "verify", "--set", &set]));
+    broken_at(&folder, 9, &["--set", &set, "--anchor", &anchor]);
+}
+
+#[test]
 fn an_anchor_from_the_log_finds_what_the_store_cannot_show() {
     let folder = ten_rows();
     let last = rows(folder.path(), &[]).pop().unwrap();

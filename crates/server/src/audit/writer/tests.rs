@@ -242,6 +242,7 @@ async fn a_store_taken_back_to_an_older_head_is_not_continued_there() {
     audit.close().await;
     // A head of a command stays in the store.
     append_now(&store, NODE, event("command")).await.unwrap();
+    assert_eq!(mark.read(NODE).unwrap().0, 1);
     let audit = begin(&store, quiet(), mark.clone());
     for _ in 0..8 {
         audit.record(event("x"));
@@ -300,6 +301,28 @@ async fn a_chain_of_the_version_before_is_taken_over_once() {
     audit.close().await;
     assert_eq!(named(&store, "audit_tampered").await.len(), 1, "its head is gone");
     assert_eq!(bad(&store).await, 7);
+}
+
+/// A first life that is cut short is remembered too: without its checkpoints the chain is no chain of before.
+#[tokio::test]
+async fn a_folder_remembers_the_first_head_at_once() {
+    let (dir, store) = store().await;
+    let mark = Mark::of_folder(dir.path());
+    append_with(&store, NODE.to_owned(), sealer(), mark.clone(), event("command")).await.unwrap();
+    assert_eq!(mark.read(NODE).unwrap().0, 1);
+    append_with(&store, NODE.to_owned(), sealer(), mark.clone(), event("command")).await.unwrap();
+    let file = rusqlite::Connection::open(dir.path().join("a.db")).unwrap();
+    file.execute_batch("DELETE FROM audit_checkpoint").unwrap();
+    let audit = begin(&store, quiet(), mark);
+    audit.record(event("sys_startup"));
+    audit.close().await;
+    assert_eq!(
+        named(&store, "audit_tampered").await.len(),
+        2,
+        "the head is gone, and row 2 is foreign without it"
+    );
+    // The row that the server wrote next is not linked to row 2.
+    assert_eq!(bad(&store).await, 3);
 }
 
 #[tokio::test]
