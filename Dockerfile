@@ -3,7 +3,7 @@
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates make musl-tools \
+    && apt-get install --yes --no-install-recommends ca-certificates g++ make musl-tools \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 RUN rustup target add "$(uname -m)-unknown-linux-musl"

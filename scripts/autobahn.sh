@@ -34,17 +34,19 @@ python27() {
     return 1
 }
 
-if [[ ! -x $wstest ]]; then
+if [[ ! -x $wstest ]] || ! cmp --silent autobahn/requirements.txt "$cache/as-locked"; then
     if ! python=$(python27); then
         echo "autobahn: no Python 2.7, which the suite needs. Install one with 'pyenv install 2.7.18', or name one in PYTHON27." >&2
         exit 77
     fi
     echo "autobahn: making the suite's environment in $cache (once, about two minutes, needs a C compiler)"
+    rm -rf "$cache"
     mkdir -p "$cache"
     if ! { python3 -m venv "$cache/ab" \
-        && "$cache/ab/bin/pip" install --quiet 'virtualenv==20.21.1' \
+        && "$cache/ab/bin/pip" install --quiet --requirement autobahn/requirements-virtualenv.txt \
         && "$cache/ab/bin/virtualenv" --quiet -p "$python" "$cache/ab27" \
-        && "$cache/ab27/bin/pip" install --quiet 'autobahntestsuite==25.10.1'; } >"$cache/setup.log" 2>&1; then
+        && "$cache/ab27/bin/pip" install --quiet --requirement autobahn/requirements.txt \
+        && cp autobahn/requirements.txt "$cache/as-locked"; } >"$cache/setup.log" 2>&1; then
         echo "autobahn: the suite could not be installed; the end of $cache/setup.log:" >&2
         tail -5 "$cache/setup.log" >&2
         exit 77

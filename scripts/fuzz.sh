@@ -48,6 +48,9 @@ dictionary() {
 # corpus TARGET: the committed inputs by name, for an order that does not depend on the file system.
 corpus() { find "fuzz/corpus/$1" -type f 2>/dev/null | LC_ALL=C sort | paste -sd, -; }
 
+# cargo-fuzz has no --locked.
+cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null ||
+    die "fuzz/Cargo.lock does not fit the crates: cargo metadata --manifest-path fuzz/Cargo.toml mends it; commit it"
 say "building the fuzz targets"
 cargo fuzz build --sanitizer none || { printf '0 passed, 1 failed\n'; exit 1; }
 passed=0

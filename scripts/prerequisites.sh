@@ -25,4 +25,8 @@ if ! command -v cc >/dev/null; then
     lacks "a C compiler and linker (cc)" \
         "Debian, Ubuntu: apt install build-essential · Fedora: dnf install gcc · macOS: xcode-select --install"
 fi
+if ! command -v c++ >/dev/null; then
+    lacks "a C++ compiler (c++), which Kafka's library is built with" \
+        "Debian, Ubuntu: apt install build-essential · Fedora: dnf install gcc-c++ · macOS: xcode-select --install"
+fi
 exit "$missing"

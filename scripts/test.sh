@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # What a stranger runs: finds or installs what it needs, runs every ring of tests, ends with the counts alone on the last
 # line ("N passed, N failed"). A suite that cannot run here is named before it, loudly; it is never counted as passed.
-# Flow: each suite is a command whose output goes to the terminal and to a log; its counts are read from that log.
+# Flow: each suite is a command whose output goes to a log; its counts are read from that log. The suites in which other people's
+# programs ask the built binary, and no time is measured, run beside `cargo test` at a lower priority (`beside`); their output is
+# shown when they are done. The others run one after another and show theirs as it comes.
 #
 #   scripts/test.sh        the same inputs in every run and on every machine: seeds and numbers of examples are fixed
 #   scripts/test.sh soak   the long variants, from new seeds: FANFARE_SOAK=1 tells the tests
@@ -21,6 +23,7 @@ case ${1:-} in
 esac
 
 services_begin
+trap '[ "$BASHPID" != "$SERVICES_OWNER" ] || stop_beside; services_end' EXIT
 logs=$SERVICES_DIR/logs
 mkdir "$logs"
 
@@ -40,14 +43,19 @@ counts() {
         END { printf "%d %d\n", p, f }'
 }
 
-# suite NAME COMMAND…: runs it and adds its counts. Exit 77 means "cannot run here". A command that prints no counts is
-# one test; one that fails without naming a failed test is one failure.
-suite() {
-    local name=$1 log status=0 p f
+# run_suite NAME COMMAND…: its output in the suite's log, its exit status in NAME.status.
+run_suite() {
+    local name=$1 status=0
     shift
-    log=$logs/$name
-    say "$name"
-    "$@" 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+    "$@" 2>&1 | tee "$logs/$name" || status=${PIPESTATUS[0]}
+    echo "$status" >"$logs/$name.status"
+}
+
+# count NAME: adds what a finished suite printed. Exit 77 means "cannot run here". A command that prints no counts is one
+# test; one that fails without naming a failed test is one failure.
+count() {
+    local name=$1 log=$logs/$1 status p f
+    status=$(cat "$log.status" 2>/dev/null || echo 1)
     if [ "$status" -eq 77 ]; then
         left_out+=("$name: $(tail -n 1 "$log" | sed 's/^!! //')")
         return 0
@@ -58,6 +66,50 @@ suite() {
     passed=$((passed + p))
     failed=$((failed + f))
     if [ "$f" -gt 0 ]; then failures+=("$name ($f)"); fi
+}
+
+# suite NAME COMMAND…: runs it and adds its counts.
+suite() {
+    local begun=$SECONDS
+    say "$1"
+    run_suite "$@"
+    count "$1"
+    say "$1 took $((SECONDS - begun)) s"
+}
+
+# beside NAME…: runs what beside_NAME does, one after another, in the background at a lower priority. It is a process group of
+# its own, so that all of it ends when this script does.
+beside=()
+beside_pid=
+stop_beside() { [ -z "$beside_pid" ] || kill -TERM -- "-$beside_pid" 2>/dev/null || true; }
+beside() {
+    beside=("$@")
+    set -m
+    (
+        set +m
+        trap - EXIT INT TERM
+        renice -n 10 "$BASHPID" >/dev/null 2>&1 || true
+        for name in "$@"; do
+            begun=$SECONDS
+            run_suite "$name" "beside_$name" >/dev/null
+            echo "$((SECONDS - begun))" >"$logs/$name.took"
+        done
+    ) </dev/null &
+    beside_pid=$!
+    set +m
+}
+
+# joined: waits for them, shows what they printed and adds their counts.
+joined() {
+    local name
+    wait "$beside_pid" || true
+    beside_pid=
+    for name in "${beside[@]}"; do
+        say "$name, which ran beside"
+        cat "$logs/$name"
+        count "$name"
+        say "$name took $(cat "$logs/$name.took") s"
+    done
 }
 
 # Not pulled in by plain `cargo test`: they need the release binary or tools that are not Rust's.
@@ -118,15 +170,22 @@ if [ -z "${TEST_KAFKA_BROKERS:-}" ]; then
         left_out+=("feeds against a real Kafka: ${why:-the broker does not start}")
     fi
 fi
-suite cargo-test rust_tests
-suite first-minute scripts/first-minute.sh
-suite fuzz scripts/fuzz.sh "$fuzz"
-suite autobahn autobahn
-if [ -f tests/browser/run.mjs ]; then suite browser browser; fi
+
 # Whatever else judges the built binary from outside has a `run` in its folder and reads FANFARE_BIN.
+judges=(fuzz)
+beside_fuzz() { scripts/fuzz.sh "$fuzz"; }
 for run in tests/*/run; do
-    if [ -x "$run" ]; then suite "$(basename "$(dirname "$run")")" "$run"; fi
+    name=$(basename "$(dirname "$run")")
+    eval "beside_$name() { '$run'; }"
+    judges+=("$name")
 done
+say "beside: ${judges[*]}"
+beside "${judges[@]}"
+suite cargo-test rust_tests
+joined
+suite first-minute scripts/first-minute.sh
+suite autobahn autobahn
+suite browser browser
 
 printf '\n'
 for name in "${left_out[@]}"; do warn "LEFT OUT $name"; done

@@ -97,7 +97,7 @@ pub(super) struct AuditQuery {
     /// Only rows that concern this user: the name, or the id.
     user: Option<String>,
     /// Only rows from this time on: RFC 3339 in UTC, or milliseconds since 1970.
-    #[param(format = DateTime)]
+    #[param(value_type = Option<super::Moment>, inline)]
     since: Option<String>,
 }
 

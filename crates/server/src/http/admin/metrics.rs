@@ -47,7 +47,7 @@ pub(super) struct SampleQuery {
     /// A metric's name, with labels for one series or without for all of them.
     name: Option<String>,
     /// Only from this time on: RFC 3339 in UTC, or milliseconds since 1970.
-    #[param(format = DateTime)]
+    #[param(value_type = Option<super::Moment>, inline)]
     since: Option<String>,
     /// Items of the page: 1 to 100, 50 unless given; more is clamped.
     #[param(value_type = Option<u64>, minimum = 1)]

@@ -83,6 +83,16 @@ fn unavailable(error: StoreError) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
 }
 
+/// What [`moment`] reads, for the documents; no pattern says how many days a month has.
+#[derive(utoipa::ToSchema)]
+#[schema(
+    value_type = String,
+    example = "2026-11-21T11:21:00Z",
+    pattern = r"^([0-9]{1,15}|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,18})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))$"
+)]
+#[allow(dead_code, reason = "the schema of a parameter that is read by hand for its exact errors")]
+struct Moment(String);
+
 /// A moment given as RFC 3339 in UTC or as milliseconds since 1970.
 fn moment(name: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem> {
     let Some(text) = text else { return Ok(None) };

@@ -57,6 +57,7 @@ pub(super) fn finish(mut document: Value) -> Value {
             operation["security"] = usual(path, method);
         }
         plain_integers(operation);
+        no_null_body(operation);
         refusals::complete(path, method, operation);
         examples::complete(operation, &document);
     }
@@ -116,6 +117,20 @@ fn plain_integers(operation: &mut Value) {
         if let Some(schema) = parameter["schema"].as_object_mut() {
             schema.remove("format");
             not_null(schema);
+        }
+    }
+}
+
+/// A body that may be left out is there or not; it is not null.
+fn no_null_body(operation: &mut Value) {
+    let media = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut);
+    for media in media.into_iter().flat_map(|content| content.values_mut()) {
+        let given = media["schema"]
+            .get("oneOf")
+            .and_then(Value::as_array)
+            .map(|all| all.iter().filter(|one| one["type"] != "null"));
+        if let Some(one) = given.and_then(|mut given| given.next()).cloned() {
+            media["schema"] = one;
         }
     }
 }
