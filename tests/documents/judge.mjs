@@ -11,11 +11,16 @@ const base = `http://${process.env.FANFARE_ADDRESS}`;
 const require = createRequire(import.meta.url);
 const METHODS = new Set(["get", "put", "post", "delete", "options", "head", "patch", "trace"]);
 
-async function document(path) {
+const DOCUMENTS = new Map();
+
+// Each is fetched once and at the beginning: a kept connection may be closed while a judge takes its time.
+for (const path of ["/openapi.json", "/asyncapi.json", "/openrpc.json"]) {
   const answer = await fetch(base + path);
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  return answer.json();
+  DOCUMENTS.set(path, await answer.text());
 }
+
+const document = async (path) => JSON.parse(DOCUMENTS.get(path));
 
 function follow(root, node) {
   if (typeof node?.$ref !== "string") return node;
