@@ -1,5 +1,6 @@
 //! Who gets in: caps on connections, and the token buckets of connections and addresses.
 
+pub(crate) use fanfare_core::model::network;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -73,7 +74,7 @@ impl Admission {
         let permit = Permit { admission: self.clone(), address: address.to_canonical(), unauthenticated };
         if self.max_per_ip > 0 {
             let mut all = self.by_address.lock();
-            let count = all.entry(permit.address).or_default();
+            let count = all.entry(network(permit.address)).or_default();
             *count += 1;
             if *count as usize > self.max_per_ip {
                 drop(all); // the permit takes it back
@@ -107,10 +108,10 @@ impl Drop for Permit {
         }
         if admission.max_per_ip > 0 {
             let mut all = admission.by_address.lock();
-            if let Some(count) = all.get_mut(&self.address) {
+            if let Some(count) = all.get_mut(&network(self.address)) {
                 *count -= 1;
                 if *count == 0 {
-                    all.remove(&self.address);
+                    all.remove(&network(self.address));
                 }
             }
         }
@@ -215,14 +216,6 @@ impl AddressBuckets {
     }
 }
 
-/// IPv6 addresses count with their /64, which is what one subscriber gets.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +244,19 @@ mod tests {
         assert_eq!(rate.take(&mut full_at, 1, now), Err(20_000));
         assert_eq!(rate.take(&mut full_at, 1, now + 20_000_000_000), Ok(()));
         assert_eq!(Rate::per_minute(0), None);
+    }
+
+    #[test]
+    fn an_ipv6_network_shares_one_cap() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let a = Admission::new(10, 2, 1);
+        let _first = a.enter(ip("2001:db8::1"), false).unwrap();
+        let second = a.enter(ip("2001:db8::2"), false).unwrap();
+        assert_eq!(a.enter(ip("2001:db8::3:4"), false).unwrap_err(), Full::Address);
+        let _other = a.enter(ip("2001:db8:0:1::1"), false).unwrap();
+        assert_eq!(second.address(), ip("2001:db8::2"), "the address itself is kept for the log");
+        drop(second);
+        assert!(a.enter(ip("2001:db8::5"), false).is_ok());
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Node {
     pub(crate) message_rate: Option<Rate>,
     pub(crate) byte_rate: Option<Rate>,
     pub(crate) message_buckets: AddressBuckets,
+    /// Refused origins that were logged.
+    pub(crate) refused_origins: crate::http::RefusedOrigins,
     pub(crate) runtime: tokio::runtime::Handle,
     started: Instant,
     id: u64,
@@ -133,6 +135,8 @@ pub struct Bound {
     pub origins: Vec<String>,
     /// The public origin's host.
     pub public_host: String,
+    /// This machine's name, in lower case.
+    pub machine: String,
 }
 
 impl std::fmt::Debug for Node {
@@ -188,6 +192,7 @@ impl Node {
             ticks: ticks(&config),
             message_rate: l.messages().map(Rate::from),
             byte_rate: Rate::new(l.bytes_per_second.len() as u64, l.bytes_per_second.len() as u64),
+            refused_origins: crate::http::RefusedOrigins::default(),
             message_buckets: AddressBuckets::new(l.messages_per_ip().map(Rate::from)),
             store: services.store,
             accounts: services.accounts,
@@ -238,6 +243,7 @@ impl Node {
         let bound = Bound {
             address,
             public_host: self.config.public_origin(address).host().to_owned(),
+            machine: rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase(),
             origins: self.config.origins(address).iter().map(|o| o.as_str().to_owned()).collect(),
         };
         let _first = self.bound.set(bound);
@@ -303,7 +309,7 @@ impl Node {
     /// Resumes a session for a client at `address`. Guesses are slowed; every reason to refuse answers alike.
     ///
     /// # Errors
-    /// `UNAUTHORIZED`, or `RATE_LIMITED` after too many guesses.
+    /// `UNAUTHORIZED`, or `RATE_LIMITED` after too many guesses for a token that does not unseal.
     pub(crate) fn resume(
         &self,
         code: &str,
@@ -312,12 +318,15 @@ impl Node {
         address: IpAddr,
         now_ms: u64,
     ) -> Result<Resumed, Refusal> {
-        if let Err(wait) = self.guard.check(address, now_ms) {
-            self.metrics.refused_by("resume");
-            let why = "too many failed resumes from this address";
-            return Err(Refusal::new(ErrorCode::RateLimited, why).retry_after(wait));
-        }
         self.sessions.resume(Resume { code, token, user }, now_ms).map_err(|refused| {
+            // A token of ours is tried first: neighbours behind one address must not lock each other out.
+            if !refused.unsealed
+                && let Err(wait) = self.guard.check(address, now_ms)
+            {
+                self.metrics.refused_by("resume");
+                let why = "too many failed resumes from this address";
+                return Refusal::new(ErrorCode::RateLimited, why).retry_after(wait);
+            }
             if refused.counted {
                 self.guard.failed(address, now_ms);
                 let event = || AuditEvent::new("resume_fail", Outcome::Failure).ip(address);

@@ -12,7 +12,7 @@ use crate::connections_log::ConnectionsLog;
 use crate::data_dir::DataDir;
 use crate::http::{self, Listener};
 use crate::identity::Identity;
-use crate::listen::{self, Service};
+use crate::listen::{self, Bounds, Places, Service};
 use crate::node::{Node, Services, unix_ms};
 use crate::shard::{Bell, Driver, ToShard};
 use crate::storage::{self, Commits};
@@ -32,6 +32,10 @@ use tokio::time::Instant;
 
 /// Descriptors beside those of connections.
 const SPARE_DESCRIPTORS: u64 = 64;
+/// HTTP connections at a time beyond those that became sockets, at most, and however few files may be open.
+const HTTP_PLACES: (usize, usize) = (256, 20_000);
+/// HTTP connections at a time on `server.ops_listen`.
+const OPS_PLACES: usize = 256;
 /// Sessions looked at in one sweep.
 const SWEEP_SESSIONS: usize = 10_000;
 /// The status of a process that was told twice to stop.
@@ -53,7 +57,7 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
     let config = loaded.config;
     logs::start(&config.log);
     notices.iter().for_each(|notice| tracing::warn!("{notice}"));
-    raise_file_limit(config.limits.max_connections as u64);
+    let files = raise_file_limit(config.limits.max_connections as u64);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(usize::from(u8::MAX));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.min(4))
@@ -61,7 +65,7 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
         .enable_all()
         .build()
         .map_err(|e| ConfigError::key("limits.max_connections", format!("the runtime cannot start: {e}")))?;
-    runtime.block_on(run(config, &data, &key, threads))
+    runtime.block_on(run(config, &data, &key, threads, files))
 }
 
 async fn run(
@@ -69,6 +73,7 @@ async fn run(
     data: &DataDir,
     session_key: &[u8; 32],
     shards: usize,
+    files: Option<u64>,
 ) -> Result<ExitCode, ConfigError> {
     let no_descriptor =
         |e: std::io::Error| ConfigError::key("limits.max_connections", format!("no descriptor left: {e}"));
@@ -89,7 +94,9 @@ async fn run(
         Some(at) => Some(ops_listener(&at.to_string()).await?),
         None => None,
     };
-    let header_timeout = config.server.header_timeout;
+    let bounds = Bounds::from(&config);
+    let places = http_places(&config, files);
+    let ops_places = Places::new(OPS_PLACES, 0, Vec::new());
     let shutdown_timeout = config.server.shutdown_timeout;
     let runtime = tokio::runtime::Handle::current();
     let commits = Arc::new(Commits::default());
@@ -109,22 +116,27 @@ async fn run(
         "Closed connections left out of the store",
         move || rows.lost(),
     );
+    let (evicting, dropping) = (places.clone(), places.clone());
+    let help = "HTTP connections closed while they waited, because another one needed their place";
+    node.metrics.watch_counter("fanfare_http_connections_evicted", help, move || evicting.evicted());
+    let help = "HTTP connections for which there was no place, not even for probes";
+    node.metrics.watch_counter("fanfare_http_connections_dropped", help, move || dropping.dropped());
     restore_topics(&node).await?;
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
     crate::feeds::start(&node)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };
     let mut serving = tokio::task::JoinSet::new();
     let mut redirect_from = None;
-    let plain = |routes| Service { routes, header_timeout, tls: None };
+    let plain = |routes, places| Service { routes, bounds, places, tls: None };
     let acceptor = tls.as_ref().map(Tls::acceptor);
-    let service = Service { tls: acceptor, ..plain(http::router(node.clone(), public)) };
+    let service = Service { tls: acceptor, ..plain(http::router(node.clone(), public), places.clone()) };
     serving.spawn(listen::serve(listener, service));
     if let Some(redirecting) = redirecting {
         redirect_from = redirecting.local_addr().ok();
-        serving.spawn(listen::serve(redirecting, plain(http::redirects(node.clone()))));
+        serving.spawn(listen::serve(redirecting, plain(http::redirects(node.clone()), places)));
     }
     if let Some(ops) = ops {
-        serving.spawn(listen::serve(ops, plain(http::router(node.clone(), Listener::Ops))));
+        serving.spawn(listen::serve(ops, plain(http::router(node.clone(), Listener::Ops), ops_places)));
     }
     serving.spawn(renewal);
     serving.spawn(sweep(node.clone()));
@@ -310,8 +322,17 @@ async fn stop(node: &Arc<Node>, ended: Vec<oneshot::Receiver<()>>, timeout: Dura
     ExitCode::SUCCESS
 }
 
-/// Raises the soft limit of open files to the hard one; warns when that is too low.
-fn raise_file_limit(connections: u64) {
+/// The places of HTTP connections: as many as open files allow beside sockets, within [`HTTP_PLACES`].
+fn http_places(config: &Config, files: Option<u64>) -> Arc<Places> {
+    let (least, most) = HTTP_PLACES;
+    let others = config.limits.max_connections + listen::RESERVE + SPARE_DESCRIPTORS as usize;
+    let beside = files.map_or(most, |files| (files as usize).saturating_sub(others));
+    let exempt = config.server.trusted_proxies.iter().map(|network| network.0).collect();
+    Places::new(beside.clamp(least, most), config.limits.http_connections_per_ip, exempt)
+}
+
+/// Raises the soft limit of open files to the hard one; warns when that is too low. Answers the limit, if there is one.
+fn raise_file_limit(connections: u64) -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let now = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
@@ -322,4 +343,5 @@ fn raise_file_limit(connections: u64) {
             "the limit of open files is below limits.max_connections; raise it with: ulimit -n {wanted}"
         );
     }
+    now
 }

@@ -2,6 +2,7 @@
 
 mod command;
 mod error;
+mod network;
 mod topic;
 
 pub use command::{
@@ -9,4 +10,5 @@ pub use command::{
     TokenUse, Unsubscribe,
 };
 pub use error::{ErrorCode, Refusal};
+pub use network::network;
 pub use topic::{Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef};

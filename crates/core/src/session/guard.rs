@@ -1,9 +1,11 @@
-//! How often an address may fail to resume (`protocol.md` 6 "Sessions": five a minute, then 429).
+//! How often an address may fail to resume (`protocol.md` 6 "Sessions": five a minute, then 429 for tokens that do not
+//! unseal).
 //!
 //! Two maps of bounded size hold the last failures per address. When the newer is full or older than the window, it
 //! becomes the older and the one before is dropped: nothing of the last minute is forgotten unless more addresses than
 //! [`MAX_ADDRESSES`] fail within it.
 
+use crate::model::network;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,19 +26,19 @@ pub struct ResumeGuard(Mutex<Maps>);
 
 #[derive(Default)]
 struct Maps {
-    newer: HashMap<u128, Failures>,
-    older: HashMap<u128, Failures>,
+    newer: HashMap<IpAddr, Failures>,
+    older: HashMap<IpAddr, Failures>,
     newer_since: u64,
 }
 
 impl ResumeGuard {
-    /// Asks before a resume is tried.
+    /// Whether an address may present another token that does not unseal.
     ///
     /// # Errors
     /// Milliseconds until the address may try again.
     pub fn check(&self, address: IpAddr, now: u64) -> Result<(), u64> {
         let maps = self.0.lock();
-        let key = key(address);
+        let key = network(address);
         let Some(failures) = maps.newer.get(&key).or_else(|| maps.older.get(&key)) else { return Ok(()) };
         let oldest = failures.iter().copied().min().unwrap_or(0);
         match (oldest + WINDOW_MS).checked_sub(now) {
@@ -48,7 +50,7 @@ impl ResumeGuard {
     /// Notes a failure that counts ([`super::ResumeRefused::counted`]).
     pub fn failed(&self, address: IpAddr, now: u64) {
         let mut maps = self.0.lock();
-        let key = key(address);
+        let key = network(address);
         let known = maps.older.remove(&key);
         let full = maps.newer.len() >= MAX_ADDRESSES && !maps.newer.contains_key(&key);
         if full || now.saturating_sub(maps.newer_since) >= WINDOW_MS {
@@ -60,13 +62,6 @@ impl ResumeGuard {
         if let Some(oldest) = failures.iter_mut().min() {
             *oldest = now.max(1);
         }
-    }
-}
-
-fn key(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
     }
 }
 

@@ -67,10 +67,11 @@ impl Sessions {
     /// # Errors
     /// One kind for wrong, unknown, expired and stale, so that they answer alike.
     pub fn resume(&self, ask: Resume<'_>, now: u64) -> Result<Resumed, ResumeRefused> {
-        const GUESS: ResumeRefused = ResumeRefused { counted: true, revoked: None };
-        const GONE: ResumeRefused = ResumeRefused { counted: false, revoked: None };
+        const GUESS: ResumeRefused = ResumeRefused { counted: true, unsealed: true, revoked: None };
+        const GONE: ResumeRefused = ResumeRefused { counted: false, ..GUESS };
         let mut buffer = Vec::new();
-        let claims = self.sealer.open(ask.token, &mut buffer).ok_or(GUESS)?;
+        let claims =
+            self.sealer.open(ask.token, &mut buffer).ok_or(ResumeRefused { unsealed: false, ..GUESS })?;
         if SessionCode::parse(ask.code) != Some(claims.code) {
             return Err(GUESS);
         }
@@ -93,7 +94,7 @@ impl Sessions {
             let revoked = session.conn;
             shard.remove(code);
             self.len.fetch_sub(1, Ordering::Relaxed);
-            return Err(ResumeRefused { counted: true, revoked });
+            return Err(ResumeRefused { revoked, ..GUESS });
         };
         session.confirmed = presented;
         session.count = next;

@@ -11,8 +11,9 @@ const LIMITS: SessionLimits =
     SessionLimits { ttl_ms: 86_400_000, detached_ttl_ms: 120_000, max: 1_000_000, max_data_bytes: 65_536 };
 const T0: u64 = 1_700_000_000_000;
 const KEY: [u8; 32] = [7; 32];
-const GUESS: ResumeRefused = ResumeRefused { counted: true, revoked: None };
-const GONE: ResumeRefused = ResumeRefused { counted: false, revoked: None };
+const GUESS: ResumeRefused = ResumeRefused { counted: true, unsealed: true, revoked: None };
+const FOREIGN: ResumeRefused = ResumeRefused { unsealed: false, ..GUESS };
+const GONE: ResumeRefused = ResumeRefused { counted: false, ..GUESS };
 
 fn sessions() -> Sessions {
     Sessions::new(LIMITS, &KEY)
@@ -58,9 +59,9 @@ fn guesses_are_refused_alike_and_hurt_nobody() {
         format!("{}{}", &one.token[..one.token.len() - 1], if one.token.ends_with('A') { 'B' } else { 'A' });
     let unknown = Resume { code: "no-such-1", token: &one.token, user: None };
     assert_eq!(s.resume(unknown, T0).unwrap_err(), GUESS);
-    assert_eq!(resume(&s, one.code, &wrong, T0).unwrap_err(), GUESS);
+    assert_eq!(resume(&s, one.code, &wrong, T0).unwrap_err(), FOREIGN);
     assert_eq!(resume(&s, two.code, &one.token, T0).unwrap_err(), GUESS);
-    assert_eq!(resume(&s, one.code, "", T0).unwrap_err(), GUESS);
+    assert_eq!(resume(&s, one.code, "", T0).unwrap_err(), FOREIGN);
     assert!(resume(&s, one.code, &one.token, T0).is_ok());
 }
 
@@ -96,7 +97,7 @@ fn the_previous_token_is_good_for_half_a_minute() {
     let retry = resume(&s, o.code, &o.token, T0 + 59_999).map(|r| (r, retry)).unwrap();
     assert!(retry.0.generation.count > retry.1.generation.count, "each answer is newer");
     let late = resume(&s, o.code, &o.token, T0 + 59_999 + 30_000).unwrap_err();
-    assert_eq!(late, ResumeRefused { counted: true, revoked: Some(ConnAddr(1)) });
+    assert_eq!(late, ResumeRefused { revoked: Some(ConnAddr(1)), ..GUESS });
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn an_older_token_ends_the_session() {
     let second = resume(&s, first.code, &first.token, T0 + 1).unwrap();
     let third = resume(&s, first.code, &second.token, T0 + 2).unwrap();
     let refused = resume(&s, first.code, &first.token, T0 + 3).unwrap_err();
-    assert_eq!(refused, ResumeRefused { counted: true, revoked: Some(ConnAddr(9)) });
+    assert_eq!(refused, ResumeRefused { revoked: Some(ConnAddr(9)), ..GUESS });
     assert_eq!(resume(&s, first.code, &third.token, T0 + 4).unwrap_err(), GONE);
     assert_eq!((s.state(first.code, T0 + 4), s.len()), (SessionState::Unknown, 0));
 }

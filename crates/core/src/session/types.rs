@@ -60,6 +60,8 @@ pub struct ResumeRefused {
     /// Whether it counts as a guess for the [`super::ResumeGuard`]: not for a token this server sealed for a session that
     /// is gone.
     pub counted: bool,
+    /// Whether this server sealed the token. Such a token is never refused unread, however many guesses its address has made.
+    pub unsealed: bool,
     /// A token of an older generation ended the session; this was its socket, to be closed with 4401.
     pub revoked: Option<ConnAddr>,
 }

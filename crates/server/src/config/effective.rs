@@ -59,10 +59,11 @@ impl Config {
         Origin::of(if self.serves_tls() { "https" } else { "http" }, &host, bound.port())
     }
 
-    /// The origins whose pages may connect: `server.cors_origins` and the public one. The request's own address counts
-    /// beside them (`protocol.md` 5).
+    /// The listed origins whose pages may connect: `server.cors_origins` and the public one. The request's own address
+    /// counts beside them (`protocol.md` 5), and in development those of this machine
+    /// ([`CorsOrigins::any_local`](super::origin::CorsOrigins)).
     pub fn origins(&self, bound: SocketAddr) -> Vec<Origin> {
-        let mut origins = self.server.cors_origins.clone();
+        let mut origins = self.server.cors_origins.list.clone();
         let public = self.public_origin(bound);
         if !origins.contains(&public) {
             origins.push(public);

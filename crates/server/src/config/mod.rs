@@ -35,7 +35,7 @@ pub use engines::{FilesUrl, RedisUrl, SecretUrl, StoreUrl};
 pub use error::{ConfigError, Fault, Source};
 pub use feature::Feature;
 pub use hosts::{BrokerAddr, Host, HostPort, Network};
-pub use origin::{Origin, WebOrigin};
+pub use origin::{CorsOrigins, Origin, WebOrigin};
 pub use secret::{KeyHash, MIN_SECRET_BYTES, Properties, Secret};
 pub use sections::access::{ApiKey, Auth, Direct, Issuer, IssuerName, PasswordLength, Pem, WebUrl};
 pub use sections::durable::{Files, Sketch, Store, Webhooks};

@@ -46,11 +46,6 @@ impl Origin {
         Ok(Self(format!("{scheme}://{shown}")))
     }
 
-    /// An origin that is known to be right.
-    pub(super) fn known(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
     /// The origin of a listener.
     pub(super) fn of(scheme: &str, host: &Host, port: u16) -> Self {
         let default = if scheme == "https" { 443 } else { 80 };
@@ -82,6 +77,48 @@ impl fmt::Display for Origin {
     }
 }
 text_setting!(Origin, "origin", Origin::parse);
+
+/// Origin of a front end on the developer's own machine, as the seeds have it.
+const DEVELOPMENT_ORIGIN: &str = "http://localhost:3000";
+
+/// The origins whose pages may connect (`server.cors_origins`).
+#[derive(Clone, Debug, Default)]
+pub struct CorsOrigins {
+    /// The listed ones.
+    pub list: Vec<Origin>,
+    /// Whether all origins of this machine are admitted beside them: in development while the key is not set.
+    pub any_local: bool,
+}
+
+/// By the list, which is all that is shown and written: a default that is written down and read back is equal to it.
+impl PartialEq for CorsOrigins {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl CorsOrigins {
+    /// The default in development.
+    pub(super) fn development() -> Self {
+        Self { list: vec![Origin(DEVELOPMENT_ORIGIN.to_owned())], any_local: true }
+    }
+}
+
+impl Setting for CorsOrigins {
+    const FORM: Form = <Vec<Origin>>::FORM;
+
+    fn shape() -> Cow<'static, str> {
+        <Vec<Origin>>::shape()
+    }
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        Ok(Self { list: Setting::read(node)?, any_local: false })
+    }
+
+    fn show(&self) -> Option<Node> {
+        self.list.show()
+    }
+}
 
 /// The server's own origin: `http` or `https`.
 #[derive(Clone, Debug, PartialEq, Eq)]

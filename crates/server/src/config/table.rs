@@ -12,7 +12,7 @@ pub enum Form {
     Text,
     /// `true`, `false` or a whole number.
     Plain,
-    /// Comma-separated texts, or a JSON list.
+    /// Comma-separated texts (`[::1]:9092,[::2]:9092` too), or a JSON list.
     List,
     /// JSON only.
     Json,
@@ -213,7 +213,8 @@ impl KeyInfo {
             }
             Form::Text => Ok(Node::text(text)),
             Form::Plain => Ok(plain(text)),
-            Form::List if text.trim_start().starts_with('[') => json(text),
+            // A bracket begins a JSON list, or an item that is an IPv6 address with its port.
+            Form::List if text.trim_start().starts_with('[') && !begins_with_ipv6(text) => json(text),
             Form::List => Ok(Node::new(Data::List(items(text)))),
             Form::Json => json(text),
         }
@@ -226,6 +227,12 @@ fn plain(text: &str) -> Node {
         "false" => Node::new(Data::Bool(false)),
         other => other.parse().map_or_else(|_| Node::text(text), |number| Node::new(Data::Int(number))),
     }
+}
+
+/// Whether a list's first item is an IPv6 address in brackets.
+fn begins_with_ipv6(text: &str) -> bool {
+    let bracketed = text.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    bracketed.is_some_and(|(inside, _)| inside.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 fn items(text: &str) -> Vec<Node> {

@@ -22,7 +22,18 @@ pub(super) async fn json_text(
     body: Body,
     max: usize,
 ) -> Result<String, Problem> {
-    if !is_json(headers) {
+    text_of(node, headers, body, max, &[]).await
+}
+
+/// As [`json_text`], where the media types `also` are taken beside JSON's own.
+pub(super) async fn text_of(
+    node: &Node,
+    headers: &HeaderMap,
+    body: Body,
+    max: usize,
+    also: &[&str],
+) -> Result<String, Problem> {
+    if !is_json(headers) && !also.iter().any(|kind| has_media_type(headers, kind)) {
         let detail = "send the body as application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
     }
@@ -52,11 +63,21 @@ fn too_large(max: usize) -> Problem {
     Refusal::new(ErrorCode::MessageTooLarge, format!("the body is larger than {max} bytes")).into()
 }
 
+/// The media type of a body, in lower case and without parameters: neither case nor parameters matter to what it is
+/// (RFC 9110 section 8.3.1).
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(text.split(';').next()?.trim().to_ascii_lowercase())
+}
+
+fn has_media_type(headers: &HeaderMap, kind: &str) -> bool {
+    media_type(headers).as_deref() == Some(kind)
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
-        || (kind.starts_with("application/") && kind.ends_with("+json"))
+    media_type(headers).is_some_and(|kind| {
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    })
 }
 
 /// Query parameters; a query that cannot be read is a problem like any other.

@@ -91,10 +91,7 @@ pub(super) fn presented(headers: &HeaderMap) -> Result<Presented<'_>, Problem> {
         (_, Some(None)) => Err(bad_credential("the API key is not valid")),
         (Some(_), Some(Some(key))) => Ok(Presented::Both(key)),
         (None, Some(Some(key))) => Ok(Presented::Key(key)),
-        (Some(value), None) => match bearer_of(value) {
-            Some(token) => Ok(Presented::Bearer(token)),
-            None => Err(bad_credential("send Authorization: Bearer and a token")),
-        },
+        (Some(value), None) => bearer_of(value).map(Presented::Bearer),
     }
 }
 
@@ -108,11 +105,16 @@ fn only<'a>(mut all: impl Iterator<Item = &'a HeaderValue>) -> Result<Option<&'a
 }
 
 /// The token of `Bearer token` (RFC 6750 section 2.1; the scheme has no case).
-fn bearer_of(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let token = token.trim();
-    let fits = !token.is_empty() && token.len() <= MAX_CREDENTIAL_BYTES;
-    (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
+fn bearer_of(value: &HeaderValue) -> Result<&str, Problem> {
+    let parts = value.to_str().ok().and_then(|text| text.split_once(' '));
+    let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
+    match token {
+        Some(token) if token.len() > MAX_CREDENTIAL_BYTES => {
+            Err(bad_credential("the bearer token is longer than 8192 bytes, which no token may be"))
+        }
+        Some(token) if !token.is_empty() => Ok(token),
+        _ => Err(bad_credential("send Authorization: Bearer and a token")),
+    }
 }
 
 pub(super) fn two_credentials() -> Problem {

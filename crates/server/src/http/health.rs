@@ -3,8 +3,9 @@
 use super::Http;
 use super::problem::Problem;
 use crate::access::Caller;
+use crate::telemetry::exposition::{self, Format};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fanfare_core::topics::TopicInfo;
 use fanfare_feeds::{FeedsStatus, Health};
@@ -109,12 +110,16 @@ pub(super) async fn readyz(State(http): State<Http>) -> Result<&'static str, Pro
     Ok("ready\n")
 }
 
-/// The metrics in Prometheus' text format.
-#[utoipa::path(get, path = "/metrics", tag = "Observability", operation_id = "metrics", responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text")))]
-pub(super) async fn metrics(State(http): State<Http>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The metrics in Prometheus' text format, or in OpenMetrics where `Accept` asks for it.
+#[utoipa::path(get, path = "/metrics", tag = "Observability", operation_id = "metrics", responses(
+    (status = 200, description = "The metrics", content((String = "text/plain"), (String = "application/openmetrics-text")))))]
+pub(super) async fn metrics(State(http): State<Http>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::preferred(accept);
+    let kind = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
     match http.node.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Ok(text) if format == Format::Classic => (kind, exposition::classic(&text)).into_response(),
+        Ok(text) => (kind, text).into_response(),
         Err(error) => {
             tracing::error!(%error, "metrics cannot be written");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics cannot be written")

@@ -1,9 +1,10 @@
 //! What every request goes through: its id, the drain, the origin, safe headers, metrics and one log line.
 
 use super::client::{self, Client};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::{client_address, origin};
 use crate::access::Caller;
+use crate::listen::Overflow;
 use crate::node::Node;
 use crate::tls::OverTls;
 use axum::extract::{MatchedPath, Request, State};
@@ -18,8 +19,12 @@ use std::time::Instant;
 /// The header of the correlation id.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
-/// Longest request target.
-const MAX_TARGET_BYTES: usize = 4096;
+/// Longest request target, in every place that looks at one.
+const MAX_TARGET_BYTES: usize = 8 * 1024;
+/// Bytes of a request's head.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Header fields of a request.
+const MAX_FIELDS: usize = 64;
 
 /// The id of a request: the client's if it is well formed, else a new one.
 #[derive(Clone, Debug)]
@@ -49,12 +54,18 @@ pub(super) async fn every_request(
     let asked_by = client_address(&node, &request);
     let over_tls = request.extensions().get::<OverTls>().is_some();
     let secret = request.uri().path().starts_with("/auth");
+    let socket_methods = socket_methods(request.uri().path());
     request.extensions_mut().insert(id.clone());
     let sender = Client::of(&request, asked_by, &id);
     request.extensions_mut().insert(sender);
     let (route, mut response) = answer(&node, request, next, allowed.as_ref()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         write_problem(&mut response, &problem, &id, method == Method::HEAD);
+    }
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(methods) = socket_methods
+    {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
     }
     let status = response.status().as_u16();
     if secret {
@@ -75,32 +86,8 @@ async fn answer(
 ) -> (String, Response) {
     // Counted before the drain is looked at, so that the drain waits for whoever passed it.
     let _in_flight = node.begin_request();
-    let path = request.uri().path();
-    let probe = matches!(path, "/livez" | "/readyz");
-    if node.is_draining() && !probe {
-        let problem =
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "server_shutdown", "the server is shutting down");
-        return ("(draining)".into(), Problem { retry_after_ms: Some(1000), ..problem }.into_response());
-    }
-    if request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1 {
-        // RFC 9112 section 3.2
-        let detail = "an HTTP/1.1 request names its Host once";
-        return (
-            "(no host)".into(),
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_field", detail).into_response(),
-        );
-    }
-    if request.uri().to_string().len() > MAX_TARGET_BYTES {
-        let detail = "the request's target is longer than 4096 bytes";
-        return (
-            "(too long)".into(),
-            Problem::new(StatusCode::URI_TOO_LONG, "invalid_field", detail).into_response(),
-        );
-    }
-    if request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-    {
-        return ("(preflight)".into(), origin::preflight(allowed.is_some()));
+    if let Some((route, response)) = gate(node, &request, allowed) {
+        return (route.into(), response);
     }
     match admit(node, request.uri().path(), is_upgrade(&request), request.headers()).await {
         Ok(caller) => request.extensions_mut().insert(caller),
@@ -125,6 +112,92 @@ async fn answer(
         .into_response()
     });
     (route, response)
+}
+
+/// What is answered before the route and the caller are looked at, with its name as a route.
+fn gate(node: &Node, request: &Request, allowed: Option<&HeaderValue>) -> Option<(&'static str, Response)> {
+    let refused = |route, problem: Problem| Some((route, problem.into_response()));
+    if let Err(problem) = overflow(node, request) {
+        return refused("(overflow)", problem);
+    }
+    let probe = matches!(request.uri().path(), "/livez" | "/readyz");
+    if node.is_draining() && !probe {
+        let problem =
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "server_shutdown", "the server is shutting down");
+        return refused("(draining)", Problem { retry_after_ms: Some(1000), ..problem });
+    }
+    if let Some((route, problem)) = head_fault(request) {
+        return refused(route, problem);
+    }
+    let asks = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() == Method::OPTIONS && asks {
+        if allowed.is_none() {
+            origin::note_refused(node, request);
+        }
+        return Some(("(preflight)", origin::preflight(allowed.is_some())));
+    }
+    if origin::is_mutating(request.method())
+        && let Err(problem) = origin::check(node, request)
+    {
+        return refused("(origin)", problem);
+    }
+    is_upgrade_by_other_method(request).then(|| refused("(upgrade)", problem::no_such_method())).flatten()
+}
+
+/// Refuses what is no probe on a connection for which there was only a place of the reserve.
+fn overflow(node: &Node, request: &Request) -> Result<(), Problem> {
+    let Some(overflow) = request.extensions().get::<Overflow>() else { return Ok(()) };
+    if matches!(request.uri().path(), "/livez" | "/readyz" | "/health" | "/metrics") {
+        return Ok(());
+    }
+    let (status, scope, detail) = match overflow {
+        Overflow::Full => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "http_connections",
+            "all places for HTTP connections are taken; only probes are served",
+        ),
+        Overflow::Address => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "http_connections_per_ip",
+            "limits.http_connections_per_ip is reached; only probes are served",
+        ),
+    };
+    node.metrics.refused_by(scope);
+    Err(Problem { retry_after_ms: Some(5000), ..Problem::new(status, "limit_exceeded", detail) })
+}
+
+/// What is wrong with a head: it has bounds, and one Host. The route of metrics goes with the problem.
+pub(super) fn head_fault<B>(request: &http::Request<B>) -> Option<(&'static str, Problem)> {
+    let wrong = |status, detail: String| Problem::new(status, "invalid_field", detail);
+    let headers = request.headers();
+    let target = request.uri().to_string().len();
+    if target > MAX_TARGET_BYTES {
+        let detail = format!("the request's target is longer than {MAX_TARGET_BYTES} bytes");
+        return Some(("(too long)", wrong(StatusCode::URI_TOO_LONG, detail)));
+    }
+    // As they are written: `name: value` and a line's end.
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if headers.len() > MAX_FIELDS || target + bytes > MAX_HEAD_BYTES {
+        let detail = format!("the request's head has more than {MAX_FIELDS} lines or {MAX_HEAD_BYTES} bytes");
+        return Some(("(too long)", wrong(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)));
+    }
+    if request.version() == Version::HTTP_11 && headers.get_all(header::HOST).iter().count() != 1 {
+        // RFC 9112 section 3.2
+        let detail = "an HTTP/1.1 request names its Host once";
+        return Some(("(no host)", wrong(StatusCode::BAD_REQUEST, detail.into())));
+    }
+    None
+}
+
+/// Whether a socket is asked for by another method than GET: by `HEAD`, which the router takes for `GET`, or by any method
+/// with an upgrade.
+fn is_upgrade_by_other_method(request: &Request) -> bool {
+    if socket_methods(request.uri().path()).is_none() || request.method() == Method::GET {
+        return false;
+    }
+    let mut upgrades = request.headers().get_all(header::UPGRADE).iter().filter_map(|v| v.to_str().ok());
+    let asks = upgrades.any(|v| v.split(',').any(|one| one.trim().eq_ignore_ascii_case("websocket")));
+    asks || request.method() == Method::HEAD
 }
 
 /// Refuses a request for its credential, unless its path does not take its method at all: then that is what it is told.
@@ -171,9 +244,16 @@ pub(super) fn is_login(path: &str) -> bool {
 }
 
 fn is_upgrade(request: &Request) -> bool {
-    let path = request.uri().path();
-    let socket = path == "/ws" || path.starts_with("/ws/") || path == "/rpc";
-    socket && request.method() == Method::GET
+    socket_methods(request.uri().path()).is_some() && request.method() == Method::GET
+}
+
+/// The methods that the path of a socket takes; `None` for any other path.
+fn socket_methods(path: &str) -> Option<&'static str> {
+    match path {
+        "/rpc" => Some("GET, POST"),
+        "/ws" => Some("GET"),
+        _ => path.starts_with("/ws/").then_some("GET"),
+    }
 }
 
 pub(super) fn write_problem(response: &mut Response, problem: &Problem, id: &RequestId, head: bool) {

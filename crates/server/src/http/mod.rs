@@ -23,6 +23,7 @@ mod topics;
 mod upgrade;
 
 pub use client::Client;
+pub(crate) use origin::RefusedOrigins;
 pub use problem::{Problem, ProblemBody};
 pub use redirect::redirects;
 
@@ -119,7 +120,6 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
         .layer(from_fn_with_state(node, layer::every_request))
 }
 
-/// The client's address: the peer's, or behind trusted proxies the rightmost hop that is not one of them.
 /// The address of a hop; some proxies write its port too.
 fn hop_address(hop: &str) -> Option<IpAddr> {
     let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
@@ -127,6 +127,7 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
     hop.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
+/// The client's address: the peer's, or behind trusted proxies the rightmost hop that is not one of them.
 fn client_address<B>(node: &Node, request: &http::Request<B>) -> IpAddr {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let mut address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |p| p.0.ip().to_canonical());
@@ -134,7 +135,9 @@ fn client_address<B>(node: &Node, request: &http::Request<B>) -> IpAddr {
         return address;
     }
     let hops = request.headers().get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
-    let hops: Vec<&str> = hops.flat_map(|v| v.split(',')).map(str::trim).collect();
+    // RFC 9110 section 5.6.1.2: a recipient ignores empty elements of a list.
+    let hops: Vec<&str> =
+        hops.flat_map(|v| v.split(',')).map(str::trim).filter(|hop| !hop.is_empty()).collect();
     for hop in hops.iter().rev() {
         let Some(ip) = hop_address(hop) else { break };
         address = ip.to_canonical();

@@ -1,22 +1,37 @@
 //! Which pages may talk to this server (`protocol.md` 5, `security.md`).
 //!
-//! The same rule serves CORS and the upgrade: an exact match with `server.cors_origins` or the public origin, or the
-//! server's own address as the page has it, when that is `localhost` or an IP address.
+//! One rule serves CORS, upgrades, requests that change something, and tickets: a match with `server.cors_origins` or
+//! the public origin; the server's own address as the page has it, when that is `localhost` or an IP address; in development,
+//! while `server.cors_origins` is not set, any origin of this machine. Origins are compared in their normal form.
 
+use super::client::Client;
+use super::problem::Problem;
+use crate::audit::{AuditEvent, Outcome};
+use crate::config::Origin;
 use crate::node::Node;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// The hosts of this machine that development admits (`configuration.md`), beside its own name.
+const LOCAL_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+/// A refused origin is logged once in this time.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+/// Refused origins that are logged in [`WARN_EVERY`]; strangers choose them.
+const MAX_WARNED: usize = 16;
 
 /// The request's origin, if it has one that may.
 pub(super) fn allowed(node: &Node, headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get(header::ORIGIN)?;
-    let origin = value.to_str().ok()?;
-    may(node, origin, headers.get(header::HOST).and_then(|h| h.to_str().ok())).then(|| value.clone())
+    may_connect(node, headers, value.to_str().ok()?).then(|| value.clone())
 }
 
-/// Whether an upgrade may go on: no origin (not a browser's page), or one that may.
-pub(super) fn permits_upgrade(node: &Node, headers: &HeaderMap) -> bool {
+/// Whether a request may continue: it has no origin (not a browser's page), or one that may.
+fn permits(node: &Node, headers: &HeaderMap) -> bool {
     let mut all = headers.get_all(header::ORIGIN).iter();
     match (all.next(), all.next()) {
         (None, _) => true,
@@ -25,18 +40,55 @@ pub(super) fn permits_upgrade(node: &Node, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether pages of `origin` may connect by the address this request came to.
-pub(super) fn may_connect(node: &Node, headers: &HeaderMap, origin: &str) -> bool {
-    may(node, origin, headers.get(header::HOST).and_then(|h| h.to_str().ok()))
+/// Refuses an upgrade, or a request that changes something, for the page it comes from. A browser sends such requests
+/// without a preflight when they look like a form's, and to a name that resolves to this server (DNS rebinding) always.
+pub(super) fn check(node: &Node, request: &Request) -> Result<(), Problem> {
+    if permits(node, request.headers()) {
+        return Ok(());
+    }
+    note_refused(node, request);
+    let detail = "pages of this origin may not connect; add it to server.cors_origins";
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
 
-fn may(node: &Node, origin: &str, host: Option<&str>) -> bool {
-    let Some(bound) = node.bound() else { return false };
-    if bound.origins.iter().any(|o| o == origin) {
+/// Whether a request of this method may change something.
+pub(super) fn is_mutating(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+}
+
+/// Logs a refused origin, and writes it to the audit log.
+pub(super) fn note_refused(node: &Node, request: &Request) {
+    let Some(client) = request.extensions().get::<Client>() else { return };
+    node.note_refusal(client.ip, || AuditEvent::new("origin_denied", Outcome::Denied).by(client));
+    let origin = client.origin.as_deref().unwrap_or_default();
+    if node.refused_origins.is_due(origin, Instant::now()) {
+        tracing::warn!(
+            origin,
+            client = %client.ip,
+            "a page of this origin was refused; to admit it, add it to server.cors_origins"
+        );
+    }
+}
+
+/// Whether pages of `origin` may connect by the address this request came to.
+pub(super) fn may_connect(node: &Node, headers: &HeaderMap, origin: &str) -> bool {
+    let (Some(bound), Ok(origin)) = (node.bound(), Origin::parse(origin)) else { return false };
+    if bound.origins.iter().any(|listed| listed == origin.as_str()) {
         return true;
     }
-    let scheme = if node.config.serves_tls() { "https://" } else { "http://" };
-    host.is_some_and(|host| is_local(host) && origin.strip_prefix(scheme) == Some(host))
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| is_local(host));
+    let scheme = if node.config.serves_tls() { "https" } else { "http" };
+    if host.is_some_and(|host| Origin::parse(&format!("{scheme}://{host}")).is_ok_and(|own| own == origin)) {
+        return true;
+    }
+    let is_web = matches!(origin.scheme(), "http" | "https");
+    let is_here = LOCAL_HOSTS.contains(&origin.host()) || origin.host() == bound.machine;
+    node.config.server.cors_origins.any_local && is_web && is_here
+}
+
+/// An origin in its normal form; what is none, as it is.
+pub(super) fn normal(origin: &str) -> Cow<'_, str> {
+    Origin::parse(origin).map_or(origin.into(), |origin| origin.as_str().to_owned().into())
 }
 
 /// Whether a Host names this machine by `localhost` or an address: a name could be somebody else's (DNS rebinding).
@@ -46,7 +98,24 @@ fn is_local(host: &str) -> bool {
         _ => host,
     };
     let bare = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
-    name == "localhost" || bare.parse::<IpAddr>().is_ok()
+    name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+}
+
+/// The refused origins that were logged within [`WARN_EVERY`], at most [`MAX_WARNED`].
+#[derive(Debug, Default)]
+pub(crate) struct RefusedOrigins(Mutex<Vec<(String, Instant)>>);
+
+impl RefusedOrigins {
+    /// Whether a refusal of this origin is to be logged now; if so, it counts as logged.
+    fn is_due(&self, origin: &str, now: Instant) -> bool {
+        let mut logged = self.0.lock();
+        logged.retain(|(_, at)| now.duration_since(*at) < WARN_EVERY);
+        let due = logged.len() < MAX_WARNED && !logged.iter().any(|(known, _)| known == origin);
+        if due {
+            logged.push((origin.to_owned(), now));
+        }
+        due
+    }
 }
 
 /// The answer to a preflight request.
@@ -65,15 +134,26 @@ pub(super) fn preflight(permitted: bool) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::is_local;
+    use super::*;
 
     #[test]
     fn only_addresses_and_localhost_are_local() {
-        for host in ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:80", "[::1]", "10.0.0.7"] {
+        for host in ["localhost", "LocalHost:8080", "127.0.0.1:1", "[::1]:80", "[::1]", "10.0.0.7"] {
             assert!(is_local(host), "{host}");
         }
         for host in ["example.com", "localhost.evil.example:80", "127.0.0.1.nip.example", ""] {
             assert!(!is_local(host), "{host}");
         }
+    }
+
+    #[test]
+    fn each_refused_origin_is_logged_once_a_minute_and_not_more_than_a_few() {
+        let (refused, start) = (RefusedOrigins::default(), Instant::now());
+        assert!(refused.is_due("http://a", start) && refused.is_due("http://b", start));
+        assert!(!refused.is_due("http://a", start + WARN_EVERY / 2));
+        assert!(refused.is_due("http://a", start + WARN_EVERY));
+        let later = start + 3 * WARN_EVERY;
+        let logged = (0..1000).filter(|n| refused.is_due(&format!("http://{n}"), later)).count();
+        assert_eq!(logged, MAX_WARNED);
     }
 }

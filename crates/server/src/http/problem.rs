@@ -155,6 +155,11 @@ pub(super) async fn not_found() -> Problem {
 
 /// The route exists, the method does not. The router adds `Allow`.
 pub(super) async fn method_not_allowed() -> Problem {
+    no_such_method()
+}
+
+/// As [`method_not_allowed`], where the layer decides.
+pub(super) fn no_such_method() -> Problem {
     let detail = "this path does not take this method; Allow lists those it takes";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

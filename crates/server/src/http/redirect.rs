@@ -31,11 +31,17 @@ async fn redirect(State(node): State<Arc<Node>>, request: Request) -> Response {
         let origin = node.config.public_origin(bound.address);
         HeaderValue::try_from(format!("{}{}", origin.as_str(), without_credentials(request.uri()))).ok()
     });
-    let mut response = match location {
-        Some(location) => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response(),
-        None => {
-            let detail = "this port only redirects; send the request to the https:// address";
-            let problem = Problem::new(StatusCode::FORBIDDEN, "https_required", detail);
+    let refused = || {
+        let detail = "this port only redirects; send the request to the https:// address";
+        Problem::new(StatusCode::FORBIDDEN, "https_required", detail)
+    };
+    let answer = match layer::head_fault(&request) {
+        Some((_, problem)) => Err(problem),
+        None => location.ok_or_else(refused),
+    };
+    let mut response = match answer {
+        Ok(location) => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response(),
+        Err(problem) => {
             let mut response = problem.clone().into_response();
             layer::write_problem(&mut response, &problem, &id, request.method() == Method::HEAD);
             response

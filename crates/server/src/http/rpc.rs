@@ -15,6 +15,8 @@ use tokio::sync::Semaphore;
 
 /// How long the methods of a request may take.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Media types of JSON-RPC over HTTP, from its drafts, that clients send instead of JSON's.
+const MEDIA_TYPES: [&str; 2] = ["application/json-rpc", "application/jsonrequest"];
 /// Methods of one batch that run at a time.
 const MAX_RUNNING: usize = 16;
 
@@ -33,8 +35,8 @@ pub(super) async fn call(
     let node = &http.node;
     let (parts, content) = request.into_parts();
     node.take_message(client.ip, &by)?;
-    let text =
-        body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
+    let max = node.config.limits.max_message_bytes.len();
+    let text = body::text_of(node, &parts.headers, content, max, &MEDIA_TYPES).await?;
     let mut out = Vec::new();
     let calls = Calls::read(&node.registry, &text, node.config.limits.rpc_batch);
     let verified = credentials::verify(&node.identity, calls.tokens()).await;

@@ -10,7 +10,6 @@ use super::problem::Problem;
 use super::{Http, client_address, origin};
 use crate::access::Principal;
 use crate::admission::{Full, Permit};
-use crate::audit::{AuditEvent, Outcome};
 use crate::identity::Login;
 use crate::node::{Node, unix_ms};
 use crate::shard::{NewConn, NewSession, Speaks, ToShard};
@@ -137,14 +136,7 @@ impl Endpoint {
 async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> Result<Response, Problem> {
     check_form(&request)?;
     let accepted = shake_hands(node, &request, endpoint.protocols())?;
-    if !origin::permits_upgrade(node, request.headers()) {
-        if let Some(client) = request.extensions().get::<Client>() {
-            let event = || AuditEvent::new("origin_denied", Outcome::Denied).by(client);
-            node.note_refusal(client.ip, event);
-        }
-        let detail = "pages of this origin may not connect; add it to server.cors_origins";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
-    }
+    origin::check(node, &request)?;
     let address = client_address(node, &request);
     let query = Query::of(&request)?;
     let principal = credential(node, request.headers(), &query).await;
@@ -322,8 +314,8 @@ async fn credential(
         (Some(_), Some(_)) => Err(client::two_credentials()),
         (Some(token), None) => Ok(Some(node.identity.bearer(token).await?)),
         (None, Some(ticket)) => {
-            let origin = headers.get(header::ORIGIN).and_then(|o| o.to_str().ok());
-            Ok(Some(node.identity.ticket(ticket, origin).await?))
+            let origin = headers.get(header::ORIGIN).and_then(|o| o.to_str().ok()).map(origin::normal);
+            Ok(Some(node.identity.ticket(ticket, origin.as_deref()).await?))
         }
     }
 }

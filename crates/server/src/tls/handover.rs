@@ -1,5 +1,6 @@
 //! Out of HTTP: the bare socket of an upgraded connection, with or without TLS, and what was read ahead.
 
+use crate::listen::Socket;
 use crate::shard::decrypted;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -7,7 +8,7 @@ use rustls::ServerConnection;
 use std::io;
 use std::net::TcpStream;
 
-type Encrypted = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+type Encrypted = tokio_rustls::server::TlsStream<Socket>;
 
 /// A socket that leaves HTTP.
 #[derive(Debug)]
@@ -25,9 +26,9 @@ pub(crate) struct Handover {
 /// # Errors
 /// When the runtime or the session does not give it up.
 pub(crate) fn handover(upgraded: Upgraded) -> io::Result<Handover> {
-    let upgraded = match upgraded.downcast::<TokioIo<tokio::net::TcpStream>>() {
+    let upgraded = match upgraded.downcast::<TokioIo<Socket>>() {
         Ok(parts) => {
-            let stream = parts.io.into_inner().into_std()?;
+            let stream = parts.io.into_inner().into_inner().into_std()?;
             return Ok(Handover { stream, tls: None, early: parts.read_buf.to_vec() });
         }
         Err(upgraded) => upgraded,
@@ -39,5 +40,5 @@ pub(crate) fn handover(upgraded: Upgraded) -> io::Result<Handover> {
     let mut session = Box::new(session);
     let mut early = parts.read_buf.to_vec();
     decrypted(&mut session, &mut early)?;
-    Ok(Handover { stream: stream.into_std()?, tls: Some(session), early })
+    Ok(Handover { stream: stream.into_inner().into_std()?, tls: Some(session), early })
 }

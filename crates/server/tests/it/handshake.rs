@@ -1,6 +1,7 @@
 //! The opening handshake: what is refused, how, and before what (RFC 6455 section 4.2, `protocol.md` 5).
 
 use crate::support::{must_fail, start};
+use fanfare_testkit::client::Client;
 use fanfare_testkit::raw::{Frame, Raw, Stream};
 use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::{PATIENCE, Server};
@@ -106,7 +107,11 @@ fn origins_are_judged_before_the_upgrade() {
         ("https://app.example.evil.example", "localhost", 403),
         ("http://app.example", "localhost", 403),
         ("https://app.example:444", "localhost", 403),
-        ("https://APP.example", "localhost", 403),
+        ("https://APP.example", "localhost", 101),
+        ("https://app.example:443", "localhost", 101),
+        ("http://localhost:80", "localhost", 101),
+        ("http://localhost", "LOCALHOST:80", 101),
+        ("https://app.example:80", "localhost", 403),
         ("null", "localhost", 403),
         ("http://localhost:3000", "localhost", 403),
         ("http://evil.example", "evil.example", 403),
@@ -130,6 +135,33 @@ fn the_default_origin_counts_in_development_only() {
 }
 
 #[test]
+fn development_admits_the_pages_of_this_machine_while_no_origins_are_set() {
+    let machine = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+    let own = format!("http://{machine}:5173");
+    let local =
+        ["http://localhost:5173", "https://localhost", "http://127.0.0.1:1", "https://[::1]:8443", &own];
+    let foreign = [
+        "http://evil.example",
+        "http://localhost.evil.example",
+        "http://127.0.0.2:1",
+        "ftp://localhost",
+        "null",
+    ];
+    let development = start(&[]);
+    let set = start(&[("server.cors_origins", "http://localhost:3000")]);
+    let production = start(&[("environment", "production")]);
+    for origin in local {
+        // By whatever name the page reached the server.
+        assert_eq!(origin_answer(&development, origin, "rebound.example"), 101, "{origin}");
+        assert_eq!(origin_answer(&set, origin, "rebound.example"), 403, "{origin} where others are listed");
+        assert_eq!(origin_answer(&production, origin, "rebound.example"), 403, "{origin} in production");
+    }
+    for origin in foreign {
+        assert_eq!(origin_answer(&development, origin, "rebound.example"), 403, "{origin}");
+    }
+}
+
+#[test]
 fn heads_are_bounded() {
     let server = start(&[]);
     let mut many = upgrade();
@@ -141,7 +173,7 @@ fn heads_are_bounded() {
         let answer = request.send(server.addr());
         assert_eq!(answer.status, 431, "{what}: {answer:?}");
     }
-    let answer = Request::upgrade(&format!("/ws?x={}", "y".repeat(5000))).send(server.addr());
+    let answer = Request::upgrade(&format!("/ws?x={}", "y".repeat(8200))).send(server.addr());
     assert_eq!(answer.status, 414, "{answer:?}");
     assert_eq!(answer.problem(), "invalid_field");
 }
@@ -210,6 +242,22 @@ fn credentials_that_are_not_good_are_refused_before_the_upgrade() {
     }
     assert!(bodies[3] == bodies[4] && bodies[4] == bodies[5], "what was wrong with a resume is not told");
     server.await_connections(0);
+}
+
+#[test]
+fn a_token_of_ours_resumes_whatever_its_address_has_guessed() {
+    let server = start(&[]);
+    let (_socket, welcome) = Client::greeted(server.addr());
+    let text = |name: &str| welcome[name].as_str().unwrap().to_owned();
+    let (code, token) = (text("session_code"), text("resume_token"));
+    let resume = |code: &str, token: &str| {
+        Request::upgrade(&format!("/ws?session={code}&resume={token}")).send(server.addr()).status
+    };
+    assert_eq!([(); 5].map(|()| resume("happy-panda-42", "nonsense")), [401; 5]);
+    assert_eq!(resume("happy-panda-42", "nonsense"), 429);
+    assert_eq!(resume("happy-panda-42", &token), 401, "a token that unseals is tried, and refused as ever");
+    assert_eq!(resume(&code, &token), 101);
+    assert_eq!(resume(&code, "nonsense"), 429);
 }
 
 /// Writes `bytes`, then nothing; says how long the server bears it.

@@ -40,6 +40,12 @@ fn the_client_is_the_rightmost_hop_that_is_not_trusted() {
     assert_eq!(knock(1, &["198.51.100.1, fd00::1"]), 429);
     assert_eq!(knock(1, &["198.51.100.2"]), 101, "another client by the same proxy");
     assert_eq!(knock(1, &["2001:db8::1"]), 101);
+    // Empty elements count for nothing (RFC 9110 section 5.6.1.2).
+    assert_eq!(knock(1, &["198.51.100.1, "]), 429);
+    assert_eq!(knock(1, &["198.51.100.1,,10.1.2.3,"]), 429);
+    assert_eq!(knock(1, &["198.51.100.1", ""]), 429);
+    assert_eq!(knock(1, &["2001:db8::2"]), 429, "an IPv6 /64 counts as one");
+    assert_eq!(knock(1, &["2001:db8:0:1::2"]), 101);
     // Nobody the server trusts: what it forwards counts for nothing.
     assert_eq!(knock(9, &["198.51.100.77"]), 101);
     assert_eq!(knock(9, &["198.51.100.78"]), 429);

@@ -8,8 +8,10 @@ settings! {
     pub struct Limits in "limits", cx: {
         /// Open connections of the whole server; one more is refused with 503.
         max_connections: usize = 10_000; unit "connections"; env "MAX_CLIENTS"; positive,
-        /// Open connections of one address; one more is refused with 429. 0 is off.
+        /// Open connections of one address; one more is refused with 429. An IPv6 /64 counts as one address. 0 is off.
         max_connections_per_ip: usize = 0; unit "connections",
+        /// HTTP connections of one address that are open at a time; sockets no longer count once they are upgraded. On one more, only probes are served and anything else is refused with 429. An IPv6 /64 counts as one address; addresses of `server.trusted_proxies` are exempt. 0 is off.
+        http_connections_per_ip: usize = 4096; unit "connections",
         /// Open connections of one user. 0 is off.
         max_connections_per_user: usize = 0; unit "connections"; with Feature::Accounts,
         /// Open connections that have yet to log in, where `auth.require` asks for it.

@@ -3,14 +3,11 @@
 use crate::config::engines::RedisUrl;
 use crate::config::group::settings;
 use crate::config::hosts::{Host, HostPort, Network};
-use crate::config::origin::{Origin, WebOrigin};
+use crate::config::origin::{CorsOrigins, WebOrigin};
 use crate::config::words::{Environment, LogFormat, LogLevel};
 use crate::config::{ByteSize, Feature};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Origin of a front end on the developer's own machine, as the seeds have it.
-const DEVELOPMENT_ORIGIN: &str = "http://localhost:3000";
 
 settings! {
     /// Settings that stand before the first section.
@@ -29,8 +26,8 @@ settings! {
         host: Host = Host::Ip([0, 0, 0, 0].into()); env "HOST",
         /// Port to listen on. 0 picks a free one, which is printed and written to `{data_dir}/address`.
         port: u16 = 8080; env "PORT",
-        /// Origins whose pages may connect, exactly as browsers send them. The server's own is always among them.
-        cors_origins: Vec<Origin> = cx.pick(vec![Origin::known(DEVELOPMENT_ORIGIN)], Vec::new());
+        /// Origins whose pages may connect and send requests that change something. The server's own is always among them. In development, while this is not set, so is every `http` or `https` origin on `localhost`, `127.0.0.1`, `[::1]` and this machine's host name, whatever its port.
+        cors_origins: CorsOrigins = cx.pick(CorsOrigins::development(), CorsOrigins::default());
             env "CORS_ORIGIN"; varies "`[\"http://localhost:3000\"]` in development, empty in production",
         /// The origin users reach the server under, when that is not the listener's own (behind a proxy, or a DNS name).
         public_origin: Option<WebOrigin> = None; varies "the listener's own; `0.0.0.0` becomes `localhost`",

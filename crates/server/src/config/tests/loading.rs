@@ -8,7 +8,7 @@ fn the_defaults_are_the_contracts() {
     let seconds = Duration::from_secs;
     assert_eq!(config.server.port, 8080);
     assert_eq!(config.server.host.to_string(), "0.0.0.0");
-    assert_eq!(config.server.cors_origins[0].as_str(), "http://localhost:3000");
+    assert_eq!(config.server.cors_origins.list[0].as_str(), "http://localhost:3000");
     assert_eq!((config.log.level, config.log.format), (LogLevel::Debug, LogFormat::Pretty));
     assert_eq!((config.ws.ping_interval, config.ws.read_timeout), (seconds(54), seconds(60)));
     assert_eq!((config.limits.max_connections, config.limits.queue_messages), (10_000, 256));
@@ -27,7 +27,7 @@ fn the_defaults_are_the_contracts() {
 #[test]
 fn production_changes_its_defaults_only() {
     let config = set(&["environment=production"]).unwrap();
-    assert!(config.server.cors_origins.is_empty());
+    assert!(config.server.cors_origins.list.is_empty());
     assert_eq!(config.log.format, LogFormat::Json);
     assert!(!config.auth.allow_query_token && !config.feeds.demo && !config.webhooks.allow_private);
     let own = [
@@ -39,7 +39,7 @@ fn production_changes_its_defaults_only() {
     let config = set(&own).unwrap();
     assert_eq!(config.log.format, LogFormat::Pretty);
     assert!(config.auth.allow_query_token);
-    assert_eq!(config.server.cors_origins[0].as_str(), "http://localhost:3000");
+    assert_eq!(config.server.cors_origins.list[0].as_str(), "http://localhost:3000");
 }
 
 #[test]
@@ -109,6 +109,24 @@ fn the_seeds_variables_set_their_keys() {
 }
 
 #[test]
+fn a_list_may_begin_with_an_ipv6_address() {
+    for (text, want) in [
+        ("[::1]:9092", &["[::1]:9092"][..]),
+        ("[::1]:9092,b:1", &["[::1]:9092", "b:1"]),
+        (" [2001:db8::7], [::2]:3", &["[2001:db8::7]:9092", "[::2]:3"]),
+        ("[\"[::1]:9092\", \"b\"]", &["[::1]:9092", "b:9092"]),
+        ("[]", &[]),
+    ] {
+        let brokers = env(&[("KAFKA_BROKERS", text)]).unwrap().kafka.brokers;
+        assert_eq!(brokers.iter().map(ToString::to_string).collect::<Vec<_>>(), want, "{text}");
+    }
+    for broken in ["[", "[a", "[a]:1", "[\"a\", ]"] {
+        let error = env(&[("KAFKA_BROKERS", broken)]).unwrap_err().to_string();
+        assert!(error.starts_with("KAFKA_BROKERS") && error.contains("JSON"), "{error}");
+    }
+}
+
+#[test]
 fn every_key_has_its_variable() {
     for key in keys() {
         let name = key.variable();
@@ -136,7 +154,7 @@ fn flags_take_what_callers_write() {
         "server.public_origin=",
     ])
     .unwrap();
-    assert_eq!(config.server.cors_origins.len(), 2);
+    assert_eq!(config.server.cors_origins.list.len(), 2);
     assert_eq!(config.limits.queue_bytes, ByteSize::mib(32));
     assert_eq!(config.server.host.to_string(), "127.0.0.1");
     assert!(!config.feeds.demo && config.server.public_origin.is_none());

@@ -6,6 +6,7 @@ use super::{answer_text, pass};
 use crate::access::Caller;
 use crate::accounts::Gate;
 use crate::http::client::Client;
+use crate::http::origin;
 use crate::http::repeat::{self, Answer};
 use axum::body::Body;
 use axum::extract::State;
@@ -54,11 +55,12 @@ pub(super) async fn ticket(
     pass(node, Gate::Ticket, &client)?;
     let mut fields = Fields::read_optional(node, &headers, content, &["origin"]).await?;
     let asked = fields.optional("origin")?;
-    if asked.as_deref().is_some_and(|origin| !super::super::origin::may_connect(node, &headers, origin)) {
+    if asked.as_deref().is_some_and(|origin| !origin::may_connect(node, &headers, origin)) {
         let why = "origin is that of a page that may connect here: list it in server.cors_origins";
         return Err(Problem::invalid("origin", why));
     }
-    let origin = asked.as_deref().or(client.origin.as_deref());
+    let origin = asked.as_deref().or(client.origin.as_deref()).map(origin::normal);
+    let origin = origin.as_deref();
     let key = repeat::key(&headers)?.map(|key| format!("ticket {} {key}", who.user_id));
     let body = origin.unwrap_or_default();
     let made = http.repeats.once(key, body, crate::node::unix_ms(), || {

@@ -112,11 +112,12 @@ fn rfc3339(text: &str) -> Option<u64> {
     }
     let at = text.len().checked_sub("+00:00".len())?;
     let (local, offset) = text.split_at_checked(at)?;
-    let (hours, minutes) = offset[1..].split_once(':')?;
+    let (sign, offset) = offset.split_at_checked(1)?;
+    let (hours, minutes) = offset.split_once(':')?;
     let ms = (number(hours).filter(|h| *h < 24)? * 60 + number(minutes).filter(|m| *m < 60)?) * 60_000;
-    let utc = match offset.as_bytes()[0] {
-        b'+' => in_utc(local)? - ms,
-        b'-' => in_utc(local)? + ms,
+    let utc = match sign {
+        "+" => in_utc(local)? - ms,
+        "-" => in_utc(local)? + ms,
         _ => return None,
     };
     Some(utc.max(0).unsigned_abs())
@@ -187,6 +188,12 @@ mod tests {
             "1970-01-01T00:00:00+24:00",
             "1970-01-01T00:00:00 00:00",
             "ü:00",
+            "1970-01-01T00:00:00é1:00",
+            "é01:00",
+            "é",
+            "€00:00",
+            "1970-01-01T00:00:00.é1Z",
+            "1970-01-01T00:00:00.12éZ",
         ] {
             assert_eq!(rfc3339(bad), None, "{bad}");
         }

@@ -1,4 +1,14 @@
 //! The accept loop: TCP connections, with TLS or without, to HTTP, with timers and limits of our own.
+//!
+//! Everything a peer can drag out has a bound: the handshake, a request's head (`server.header_timeout`, also between two requests)
+//! and body, what is written ([`socket`]), bodies that nobody read ([`unread`]), the number of connections ([`places`]).
+
+mod places;
+mod socket;
+mod unread;
+
+pub use places::{Overflow, Places, RESERVE};
+pub(crate) use socket::Socket;
 
 use crate::config::{Config, ConfigError, Host};
 use crate::tls::OverTls;
@@ -6,30 +16,32 @@ use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use places::Place;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tower::Service as _;
+use unread::Unread;
 
 /// Connections the kernel queues while we are busy.
 const BACKLOG: u32 = 4096;
-/// HTTP connections at a time beyond those that became sockets.
-const MAX_HTTP: usize = 20_000;
-/// Bytes of a request's head.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Header fields of a request.
-const MAX_HEADERS: usize = 64;
+/// Bytes of a request's head that are read. Heads are bounded more tightly where the refusal can have a body
+/// (`http/layer.rs`); beyond this the library answers 431 without one.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// Header fields of a request that are read; as above.
+const MAX_FIELDS: usize = 128;
 /// Pause after the kernel refused to give us a connection (no descriptor left, usually).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// A refusal that goes on is told this often.
-const TELL_EVERY: Duration = Duration::from_secs(5);
-
-/// A TLS handshake is done by then.
+/// A refusal that continues is logged this often.
+const LOG_EVERY: Duration = Duration::from_secs(5);
+/// The longest TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// The longest wait for the head of a request on a place of the reserve.
+const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Binds a listener of `server.host`; `key` names the setting that `port` comes from.
 ///
@@ -98,10 +110,30 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 pub struct Service {
     /// The routes.
     pub routes: Router,
-    /// Longest time for a request's head.
-    pub header_timeout: Duration,
+    /// What bounds its connections.
+    pub bounds: Bounds,
+    /// Its connections' places; listeners may share them.
+    pub places: Arc<Places>,
     /// Handshakes come first, where this is set.
     pub tls: Option<TlsAcceptor>,
+}
+
+/// The longest times of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// For a request's head.
+    pub header: Duration,
+    /// For a request's body.
+    pub body: Duration,
+    /// Without progress of a write.
+    pub write: Duration,
+}
+
+impl From<&Config> for Bounds {
+    fn from(config: &Config) -> Self {
+        let server = &config.server;
+        Self { header: server.header_timeout, body: server.body_timeout, write: config.ws.write_timeout }
+    }
 }
 
 impl std::fmt::Debug for Service {
@@ -112,77 +144,114 @@ impl std::fmt::Debug for Service {
 
 /// Serves a listener until the task is dropped.
 pub async fn serve(listener: TcpListener, service: Service) {
-    let places = Arc::new(Semaphore::new(MAX_HTTP));
-    let mut told: Option<Instant> = None;
+    let mut refusals = Occasionally::default();
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+                if refusals.is_due() {
                     tracing::warn!(%error, "connections cannot be accepted");
-                    told = Some(Instant::now());
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            drop(stream); // beyond any use; the client sees a reset
-            continue;
+        let Some(place) = service.places.enter(peer.ip()) else {
+            if refusals.is_due() {
+                tracing::warn!("all places for HTTP connections are taken, those for probes too");
+            }
+            continue; // beyond any use; the client sees a reset
         };
-        let service = service.clone();
+        let place = Arc::new(place);
+        let connection = begin(stream, peer, service.clone(), place.clone());
         tokio::spawn(async move {
-            begin(stream, peer, service).await;
-            drop(place);
+            tokio::select! {
+                () = place.evicted() => {}
+                () = connection => {}
+            }
         });
     }
 }
 
+/// Whether something that repeats is to be logged.
+#[derive(Default)]
+struct Occasionally(Option<Instant>);
+
+impl Occasionally {
+    fn is_due(&mut self) -> bool {
+        let due = self.0.is_none_or(|at| at.elapsed() >= LOG_EVERY);
+        if due {
+            self.0 = Some(Instant::now());
+        }
+        due
+    }
+}
+
 /// From an accepted connection to its first byte of HTTP.
-async fn begin(stream: TcpStream, peer: SocketAddr, service: Service) {
+async fn begin(stream: TcpStream, peer: SocketAddr, mut service: Service, place: Arc<Place>) {
     // Without this small frames wait for acknowledgements of the ones before.
     let _best_effort = stream.set_nodelay(true);
+    if place.overflow.is_some() {
+        service.bounds.header = service.bounds.header.min(PROBE_WITHIN);
+    }
+    let header = service.bounds.header;
+    let socket = Socket::new(stream, place.clone(), service.bounds.write);
     let Some(acceptor) = &service.tls else {
-        // The header timer of HTTP does not cover a peer that never says a word.
-        let spoke = tokio::time::timeout(service.header_timeout, stream.readable()).await;
+        // The header timer of HTTP does not cover a peer that never sends a byte.
+        let spoke = tokio::time::timeout(header, socket.readable()).await;
         if matches!(spoke, Ok(Ok(()))) {
-            serve_connection(stream, peer, service).await;
+            serve_connection(socket, peer, service, place).await;
         }
         return;
     };
-    let shaken = tokio::time::timeout(HANDSHAKE_WITHIN, Box::pin(acceptor.accept(stream))).await;
+    let shaken = tokio::time::timeout(HANDSHAKE_WITHIN, Box::pin(acceptor.accept(socket))).await;
     let mut stream = match shaken {
         Ok(Ok(stream)) => Box::new(stream),
         Ok(Err(error)) => return tracing::debug!(%error, client = %peer.ip(), "no TLS handshake"),
         Err(_late) => return tracing::debug!(client = %peer.ip(), "no TLS handshake in time"),
     };
-    let spoke = tokio::time::timeout(service.header_timeout, stream.fill_buf()).await;
+    let spoke = tokio::time::timeout(header, stream.fill_buf()).await;
     if matches!(spoke, Ok(Ok([_, ..]))) {
-        serve_connection(stream, peer, service).await;
+        serve_connection(stream, peer, service, place).await;
     }
 }
 
-async fn serve_connection<S>(stream: S, peer: SocketAddr, service: Service)
+async fn serve_connection<S>(stream: S, peer: SocketAddr, service: Service, place: Arc<Place>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (over_tls, header_timeout) = (service.tls.is_some(), service.header_timeout);
-    let service = tower::ServiceBuilder::new()
-        .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            if over_tls {
-                request.extensions_mut().insert(OverTls);
-            }
-            request.map(axum::body::Body::new)
-        })
-        .service(service.routes);
+    let (over_tls, bounds, overflow) = (service.tls.is_some(), service.bounds, place.overflow);
+    let mut routes = service.routes;
+    let answer = tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        place.serve();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(ConnectInfo(peer));
+        if over_tls {
+            parts.extensions.insert(OverTls);
+        }
+        if let Some(overflow) = overflow {
+            parts.extensions.insert(overflow);
+        }
+        let (unread, lent) = Unread::lend(&parts.headers, body);
+        let answer = routes.call(http::Request::from_parts(parts, axum::body::Body::new(lent)));
+        let place = place.clone();
+        async move {
+            let mut response = answer.await?;
+            unread.settle(&mut response, bounds.body);
+            place.answered();
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_headers(MAX_HEADERS)
+        .header_read_timeout(bounds.header)
+        .max_headers(MAX_FIELDS)
         .max_buf_size(MAX_HEAD_BYTES)
-        .half_close(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        // A client may close its side after the request and still read the answer.
+        .half_close(true)
+        // A place of the reserve serves one request.
+        .keep_alive(overflow.is_none())
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(answer))
         .with_upgrades();
     if let Err(error) = connection.await {
         tracing::trace!(%error, "an HTTP connection ended early");
