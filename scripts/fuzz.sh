@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs every fuzz target; ends with the counts, exit 77 when there is no way to fuzz here.
 #
-#   scripts/fuzz.sh fixed     FUZZ_RUNS inputs each (200000) made from FUZZ_SEED (1) and the committed corpus: the same inputs in
-#                             every run and on every machine, so this can pass or fail a change
+#   scripts/fuzz.sh fixed     FUZZ_RUNS inputs each (200000) made from FUZZ_SEED (1) and the committed corpus: the same work in every
+#                             run and on every machine. The corpus is tried whole; mutations follow coverage, which differs a
+#                             little from run to run where a target has hash maps or draws a secret
 #   scripts/fuzz.sh explore   FUZZ_SECONDS each (60) from a new seed, which it names
 #
 # On stable Rust: RUSTC_BOOTSTRAP lets cargo-fuzz pass its flags, and no sanitizer is needed as the code has no unsafe.

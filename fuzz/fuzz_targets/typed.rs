@@ -2,6 +2,7 @@
 //!
 //! What is not JSON is `INVALID_JSON` or a parse error; what is borrowed is a piece of the input; what is written back is
 //! JSON that says what was read. Tests beside the decoders name the exact answers; here it is any text.
+//! dictionary: json
 #![no_main]
 
 use fanfare_core::model::{Command, ErrorCode, EventId, EventMeta, EventView, Publish, Refusal, Reply};

@@ -4,7 +4,7 @@ use super::{Generation, SessionCode};
 pub use crate::hub::ConnAddr;
 
 /// What sessions may cost (`session.*` of the configuration). Times are milliseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SessionLimits {
     /// How long a session with data or a user lives without a socket: `session.ttl`.
     pub ttl_ms: u64,
