@@ -167,24 +167,32 @@ fn overflow(node: &Node, request: &Request) -> Result<(), Problem> {
 }
 
 /// What is wrong with a head: it has bounds, and one Host. The route of metrics goes with the problem.
-pub(super) fn head_fault<B>(request: &http::Request<B>) -> Option<(&'static str, Problem)> {
-    let wrong = |status, detail: String| Problem::new(status, "invalid_field", detail);
+fn head_fault(request: &Request) -> Option<(&'static str, Problem)> {
+    if let Some(problem) = too_long(request) {
+        return Some(("(too long)", problem));
+    }
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    // RFC 9112 section 3.2
+    (request.version() == Version::HTTP_11 && hosts != 1).then(|| {
+        let detail = "an HTTP/1.1 request names its Host once";
+        ("(no host)", Problem::new(StatusCode::BAD_REQUEST, "invalid_field", detail))
+    })
+}
+
+/// Refuses a target or a head beyond its bound.
+pub(super) fn too_long<B>(request: &http::Request<B>) -> Option<Problem> {
+    let refused = |status, detail: String| Some(Problem::new(status, "invalid_field", detail));
     let headers = request.headers();
     let target = request.uri().to_string().len();
     if target > MAX_TARGET_BYTES {
         let detail = format!("the request's target is longer than {MAX_TARGET_BYTES} bytes");
-        return Some(("(too long)", wrong(StatusCode::URI_TOO_LONG, detail)));
+        return refused(StatusCode::URI_TOO_LONG, detail);
     }
     // As they are written: `name: value` and a line's end.
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if headers.len() > MAX_FIELDS || target + bytes > MAX_HEAD_BYTES {
         let detail = format!("the request's head has more than {MAX_FIELDS} lines or {MAX_HEAD_BYTES} bytes");
-        return Some(("(too long)", wrong(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)));
-    }
-    if request.version() == Version::HTTP_11 && headers.get_all(header::HOST).iter().count() != 1 {
-        // RFC 9112 section 3.2
-        let detail = "an HTTP/1.1 request names its Host once";
-        return Some(("(no host)", wrong(StatusCode::BAD_REQUEST, detail.into())));
+        return refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail);
     }
     None
 }

@@ -35,8 +35,8 @@ async fn redirect(State(node): State<Arc<Node>>, request: Request) -> Response {
         let detail = "this port only redirects; send the request to the https:// address";
         Problem::new(StatusCode::FORBIDDEN, "https_required", detail)
     };
-    let answer = match layer::head_fault(&request) {
-        Some((_, problem)) => Err(problem),
+    let answer = match layer::too_long(&request) {
+        Some(problem) => Err(problem),
         None => location.ok_or_else(refused),
     };
     let mut response = match answer {
