@@ -3,7 +3,7 @@
 //! `Broker` gives topics their order and history, `Encoder` turns deliveries into bytes, `Wire` is a socket that never
 //! blocks. Implementations live in `crates/brokers`, `crates/dialects` with `crates/ws`, and `crates/server`.
 
-use crate::model::{Epoch, EventMeta, EventView, Refusal};
+use crate::model::{Epoch, EventMeta, EventView, Refusal, Requester};
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -25,6 +25,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Takes back the log of a topic whose last subscriber left; it is kept for its `ttl_ms`.
     fn park(&self, topic: &str, log: Box<dyn TopicLog>, now_ms: u64);
+
+    /// Forgets the log of a topic that is not live. Says whether one was kept that could still have come back.
+    fn forget(&self, topic: &str, now_ms: u64) -> bool;
 
     /// Forgets what is past its time. Called about once a second.
     fn sweep(&self, now_ms: u64);
@@ -64,8 +67,10 @@ pub struct NewEvent<'a> {
     pub payload: &'a str,
     /// What subscribers see as `client_id`.
     pub client_id: &'a str,
-    /// Repeats answer the first.
+    /// Repeats of the same publisher answer the first.
     pub idempotency_key: Option<&'a str>,
+    /// Whose event it is: a key of another publisher is another key.
+    pub publisher: Requester<'a>,
     /// Subscriptions it goes to; remembered with the idempotency key.
     pub delivered: u64,
     /// Milliseconds since 1970.

@@ -15,6 +15,14 @@ pub trait Caller {
     /// Whether `auth.require` is on and nobody has authenticated here.
     fn must_authenticate(&self) -> bool;
 
+    /// Called for every call of a batch but the first, which its message stands for; an error refuses the call.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` where the caller may not send so many.
+    fn admit(&mut self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// Called before a method runs; an error refuses the call.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! From a text to its answer.
 
 use crate::caller::Caller;
-use crate::entry::{Entry, Later, Ran};
+use crate::entry::{Entry, Ran};
 use crate::failure::Failure;
 use crate::params::Bound;
 use crate::pending::{Pending, PendingCall};
 use crate::registry::Registry;
+use crate::room::{REFUSAL_BYTES, Room};
 use fanfare_core::model::TokenUse;
 use fanfare_dialects::jsonrpc::{self, Fault, Request};
 use fanfare_json::Raw;
@@ -87,16 +88,23 @@ impl<'a> Calls<'a> {
         tokens
     }
 
-    /// Runs them. The answer, one JSON text, is appended to `out`. Methods that wait do not hold up others: they come back as
+    /// Runs them. The answer, one JSON text of at most about `max_bytes`, is appended to `out`: a result that does not fit is
+    /// refused, and the calls of the batch behind it are refused without being carried out. Methods that wait do not hold up others: they come back as
     /// [`Outcome::Pending`].
-    pub fn run(self, registry: &Registry, caller: &mut dyn Caller, out: &mut Vec<u8>) -> Outcome {
+    pub fn run(self, caller: &mut dyn Caller, max_bytes: usize, out: &mut Vec<u8>) -> Outcome {
         match self.0 {
-            Incoming::One(one) => match element(registry, caller, one, out) {
-                Part::Answered => Outcome::Answered,
-                Part::Silent => Outcome::Silent,
-                Part::Later(call) => Outcome::Pending(Pending::one(call)),
-            },
-            Incoming::Batch(calls) => batch(registry, caller, calls, out),
+            Incoming::One(one) => {
+                let mut room = Room::new(max_bytes);
+                match element(caller, one, &mut room, out) {
+                    Part::Answered => Outcome::Answered,
+                    Part::Silent => Outcome::Silent,
+                    Part::Later(call) => Outcome::Pending(Pending::one(call, room)),
+                }
+            }
+            Incoming::Batch(calls) => {
+                let refusals = calls.iter().map(refusal_bytes).sum();
+                batch(caller, calls, Room::for_batch(max_bytes, refusals), out)
+            }
         }
     }
 }
@@ -109,27 +117,37 @@ pub fn dispatch(
     max_batch: usize,
     out: &mut Vec<u8>,
 ) -> Outcome {
-    Calls::read(registry, text, max_batch).run(registry, caller, out)
+    Calls::read(registry, text, max_batch).run(caller, usize::MAX, out)
 }
 
-fn batch(
-    registry: &Registry,
-    caller: &mut dyn Caller,
-    requests: Vec<Element<'_>>,
-    out: &mut Vec<u8>,
-) -> Outcome {
+/// What the refusal of an element takes of the answer at most.
+fn refusal_bytes(element: &Element<'_>) -> usize {
+    let id = match element {
+        Ok(call) => call.id,
+        Err(fault) => fault.id,
+    };
+    REFUSAL_BYTES + id.map_or(0, |id| id.get().len())
+}
+
+fn batch(caller: &mut dyn Caller, requests: Vec<Element<'_>>, mut room: Room, out: &mut Vec<u8>) -> Outcome {
     let mark = out.len();
     let mut calls = vec![];
     out.push(b'[');
-    for request in requests {
-        match element(registry, caller, request, out) {
+    for (at, request) in requests.into_iter().enumerate() {
+        let admitted =
+            if at == 0 { Ok(()) } else { caller.admit().map_err(Failure::from).and_then(|()| room.check()) };
+        let part = match admitted {
+            Ok(()) => element(caller, request, &mut room, out),
+            Err(failure) => refuse_element(out, request, &failure),
+        };
+        match part {
             Part::Answered => out.push(b','),
             Part::Silent => {}
             Part::Later(call) => calls.push(call),
         }
     }
     if !calls.is_empty() {
-        return Outcome::Pending(Pending::batch(out.split_off(mark), calls));
+        return Outcome::Pending(Pending::batch(out.split_off(mark), calls, room));
     }
     if out.len() == mark + 1 {
         out.truncate(mark);
@@ -151,33 +169,34 @@ enum Part {
     Later(PendingCall),
 }
 
-fn element(registry: &Registry, caller: &mut dyn Caller, element: Element<'_>, out: &mut Vec<u8>) -> Part {
+fn element(caller: &mut dyn Caller, element: Element<'_>, room: &mut Room, out: &mut Vec<u8>) -> Part {
     match element {
         Err(fault) => {
             jsonrpc::fault(out, fault);
             Part::Answered
         }
-        Ok(call) => run(registry, caller, call, out),
+        Ok(call) => run(caller, call, room, out),
     }
 }
 
-fn run(registry: &Registry, caller: &mut dyn Caller, call: Call<'_>, out: &mut Vec<u8>) -> Part {
+fn run(caller: &mut dyn Caller, call: Call<'_>, room: &mut Room, out: &mut Vec<u8>) -> Part {
     let (mark, id) = (out.len(), call.id);
     let Some((entry, params)) = call.method else {
         return refuse(out, mark, id, &Failure::UnknownMethod);
     };
-    let started = registry.observer().map(|_| Instant::now());
+    let started = entry.meter.as_ref().map(|_| Instant::now());
     jsonrpc::open_result(out, id);
     let ran = entry.run(caller, params, out);
-    if let (Some(observer), Some(started), false) =
-        (registry.observer(), started, matches!(ran, Ok(Ran::Later(_))))
-    {
-        observer.ended(entry.name, started.elapsed(), ran.as_ref().err().map(Failure::number));
+    if let (Some(meter), Some(started), false) = (&entry.meter, started, matches!(ran, Ok(Ran::Later(_)))) {
+        meter.ended(started.elapsed(), ran.as_ref().err().map(Failure::number));
     }
     match ran {
         Ok(Ran::Done) if id.is_some() => {
             jsonrpc::close_result(out);
-            Part::Answered
+            match room.take(out.len() - mark) {
+                Ok(()) => Part::Answered,
+                Err(failure) => refuse(out, mark, id, &failure),
+            }
         }
         Ok(Ran::Done) => {
             out.truncate(mark);
@@ -185,18 +204,20 @@ fn run(registry: &Registry, caller: &mut dyn Caller, call: Call<'_>, out: &mut V
         }
         Ok(Ran::Later(call)) => {
             out.truncate(mark);
-            Part::Later(pending(registry, id, entry, call))
+            Part::Later(PendingCall { id: id.map(Raw::to_buf), entry: entry.clone(), call })
         }
         Err(failure) => refuse(out, mark, id, &failure),
     }
 }
 
-fn pending(registry: &Registry, id: Option<Raw<'_>>, entry: &Arc<Entry>, call: Later) -> PendingCall {
-    PendingCall {
-        id: id.map(Raw::to_buf),
-        entry: entry.clone(),
-        observer: registry.observer().cloned(),
-        call,
+/// Refuses an element of a batch before it is looked at further.
+fn refuse_element(out: &mut Vec<u8>, element: Element<'_>, failure: &Failure) -> Part {
+    match element {
+        Ok(call) => refuse(out, out.len(), call.id, failure),
+        Err(fault) => {
+            failure.encode(out, fault.id);
+            Part::Answered
+        }
     }
 }
 

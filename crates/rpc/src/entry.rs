@@ -6,6 +6,7 @@ use crate::failure::{Failure, internal};
 use crate::method::{AsyncMethod, Either, EitherMethod, Example, Method, Positional};
 use crate::panics::{Caught, guard};
 use crate::params::{Bound, ParamSpec};
+use crate::registry::Meter;
 use crate::schema::{STRICT, SchemaError, Scope, Shape, Violation, published, schema_of};
 use fanfare_core::model::{ErrorCode, Refusal, TokenUse};
 use serde::Serialize;
@@ -124,6 +125,8 @@ pub(crate) struct Entry {
     /// As published.
     pub result_schema: Value,
     pub example: Example,
+    /// Measures its calls, if somebody asked for that.
+    pub meter: Option<Box<dyn Meter>>,
     token_use: Option<TokenUse>,
     params: ParamSpec,
     result: Shape,
@@ -279,6 +282,7 @@ impl Described {
             params_schema: published(&params_schema),
             result_schema: published(&result_schema),
             example,
+            meter: None,
             token_use,
             params,
             result,

@@ -6,6 +6,9 @@ use fanfare_dialects::jsonrpc::{self, Fault, INTERNAL_ERROR, INVALID_PARAMS, MET
 use fanfare_json::Raw;
 use std::fmt::Write as _;
 
+/// The number of a refusal for the length of the answer (`protocol.md` 6).
+const TOO_LONG: i32 = -32000;
+
 /// Why a call has no result.
 #[derive(Clone, Debug)]
 pub enum Failure {
@@ -19,6 +22,8 @@ pub enum Failure {
     Refused(Refusal),
     /// Only a connection can call it.
     NeedsConnection,
+    /// The answer is as long as it may be.
+    TooLong,
     /// A fault of ours; the log has the details under this id.
     Internal {
         /// Sixteen hexadecimal digits.
@@ -47,6 +52,7 @@ impl Failure {
             Self::Params(_) => INVALID_PARAMS,
             Self::Refused(refusal) => refusal.code.rpc_number(),
             Self::NeedsConnection => ErrorCode::Forbidden.rpc_number(),
+            Self::TooLong => TOO_LONG,
             Self::Internal { .. } => INTERNAL_ERROR,
         }
     }
@@ -59,6 +65,7 @@ impl Failure {
             Self::Params(violation) => jsonrpc::error(out, id, INVALID_PARAMS, Some(&violation.json())),
             Self::Refused(refusal) => jsonrpc::refusal(out, id, refusal),
             Self::NeedsConnection => jsonrpc::refusal(out, id, &self.to_refusal()),
+            Self::TooLong => jsonrpc::error(out, id, TOO_LONG, Some(r#"{"code":"LIMIT_EXCEEDED"}"#)),
             Self::Internal { correlation_id } => {
                 let mut data = String::from(r#"{"code":"INTERNAL","correlation_id":""#);
                 let _ = write!(data, "{correlation_id}\"}}");
@@ -78,6 +85,10 @@ impl Failure {
             Self::Refused(refusal) => refusal.clone(),
             Self::NeedsConnection => {
                 Refusal::new(ErrorCode::Forbidden, "this method needs a connection: use a WebSocket")
+            }
+            Self::TooLong => {
+                let why = "the answer would be longer than limits.rpc_answer_bytes; ask for less at a time";
+                Refusal::new(ErrorCode::LimitExceeded, why)
             }
             Self::Internal { correlation_id } => {
                 Refusal::new(ErrorCode::Internal, format!("internal error, correlation id {correlation_id}"))

@@ -23,6 +23,7 @@ mod panics;
 mod params;
 mod pending;
 mod registry;
+mod room;
 mod schema;
 
 pub use access::Access;
@@ -34,7 +35,7 @@ pub use dispatch::{Calls, Outcome, dispatch};
 pub use failure::Failure;
 pub use method::{AsyncMethod, Either, EitherMethod, Example, Method, Positional};
 pub use pending::Pending;
-pub use registry::{BuildError, Observer, Registry, RegistryBuilder};
+pub use registry::{BuildError, Meter, Observer, Registry, RegistryBuilder};
 pub use schema::{SchemaError, SessionCodeText, Violation};
 
 /// What the derives in a method's file expand to, so that a crate that adds methods needs no more dependencies than this one.

@@ -3,12 +3,12 @@
 use crate::dispatch::close_batch;
 use crate::entry::{Entry, Later};
 use crate::failure::Failure;
-use crate::registry::Observer;
+use crate::room::Room;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_dialects::jsonrpc;
 use fanfare_json::RawBuf;
 use futures_util::future::join_all;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -18,23 +18,24 @@ pub struct Pending {
     calls: Vec<PendingCall>,
     /// For a batch what is answered already: `[` and each answer with a comma.
     batch: Option<Vec<u8>>,
+    /// What is left for the results to come.
+    room: Mutex<Room>,
 }
 
 /// One call that waits.
 pub(crate) struct PendingCall {
     pub id: Option<RawBuf>,
     pub entry: Arc<Entry>,
-    pub observer: Option<Arc<dyn Observer>>,
     pub call: Later,
 }
 
 impl Pending {
-    pub(crate) fn one(call: PendingCall) -> Self {
-        Self { calls: vec![call], batch: None }
+    pub(crate) fn one(call: PendingCall, room: Room) -> Self {
+        Self { calls: vec![call], batch: None, room: Mutex::new(room) }
     }
 
-    pub(crate) fn batch(answered: Vec<u8>, calls: Vec<PendingCall>) -> Self {
-        Self { calls, batch: Some(answered) }
+    pub(crate) fn batch(answered: Vec<u8>, calls: Vec<PendingCall>, room: Room) -> Self {
+        Self { calls, batch: Some(answered), room: Mutex::new(room) }
     }
 
     /// How many calls wait.
@@ -52,7 +53,7 @@ impl Pending {
     /// `UNAVAILABLE`.
     pub async fn run(self, deadline: Duration, gate: &Semaphore) -> Option<Vec<u8>> {
         let until = Instant::now() + deadline;
-        let answers = join_all(self.calls.into_iter().map(|c| c.run(until, gate))).await;
+        let answers = join_all(self.calls.into_iter().map(|c| c.run(until, gate, &self.room))).await;
         let mut answers = answers.into_iter().flatten();
         let Some(mut out) = self.batch else { return answers.next() };
         for answer in answers {
@@ -68,7 +69,7 @@ impl Pending {
 }
 
 impl PendingCall {
-    async fn run(self, until: Instant, gate: &Semaphore) -> Option<Vec<u8>> {
+    async fn run(self, until: Instant, gate: &Semaphore, room: &Mutex<Room>) -> Option<Vec<u8>> {
         let started = Instant::now();
         let work = async {
             // The gate is never closed; if it were, the call would go on without its permit.
@@ -78,8 +79,8 @@ impl PendingCall {
         let result = timeout_at(until, work).await.unwrap_or_else(|_| {
             Err(Refusal::new(ErrorCode::Unavailable, "the method did not finish within its deadline").into())
         });
-        if let Some(observer) = &self.observer {
-            observer.ended(self.entry.name, started.elapsed(), result.as_ref().err().map(Failure::number));
+        if let Some(meter) = &self.entry.meter {
+            meter.ended(started.elapsed(), result.as_ref().err().map(Failure::number));
         }
         let id = self.id?;
         let id = Some(id.as_raw());
@@ -89,6 +90,11 @@ impl PendingCall {
                 jsonrpc::open_result(&mut out, id);
                 out.extend_from_slice(&json);
                 jsonrpc::close_result(&mut out);
+                let taken = room.lock().unwrap_or_else(PoisonError::into_inner).take(out.len());
+                if let Err(failure) = taken {
+                    out.clear();
+                    failure.encode(&mut out, id);
+                }
             }
             Err(failure) => failure.encode(&mut out, id),
         }

@@ -12,10 +12,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Hears how each call ended, for metrics.
+/// Makes what measures the calls of each method, for metrics.
 pub trait Observer: Send + Sync + 'static {
-    /// A call of a registered method ended: after which time, and with which error number if with one.
-    fn ended(&self, method: &'static str, took: Duration, error: Option<i32>);
+    /// The meter of a method; asked for once, when the registry is built.
+    fn method(&self, name: &'static str) -> Box<dyn Meter>;
+}
+
+/// Measures the calls of one method. Called at the end of each, so it takes no lock that methods share.
+pub trait Meter: Send + Sync + 'static {
+    /// A call ended: after which time, and with which error number if with one.
+    fn ended(&self, took: Duration, error: Option<i32>);
 }
 
 /// The registry cannot be built.
@@ -36,7 +42,6 @@ pub enum BuildError {
 pub struct Registry {
     by_name: HashMap<&'static str, Arc<Entry>>,
     documents: Arc<OnceLock<Documents>>,
-    observer: Option<Arc<dyn Observer>>,
 }
 
 /// What is told about the methods, made once from all of them.
@@ -91,10 +96,6 @@ impl Registry {
 
     pub(crate) fn entry(&self, name: &str) -> Option<&Arc<Entry>> {
         self.by_name.get(name)
-    }
-
-    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
-        self.observer.as_ref()
     }
 
     /// Calls a server command by the name the typed dialect gives it and appends the result's JSON: `ping` is `server.ping`,
@@ -171,7 +172,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Has each call's end told to someone.
+    /// Has each method's calls measured.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
@@ -187,14 +188,17 @@ impl RegistryBuilder {
     /// # Errors
     /// Two methods of one name, a reserved name, or a schema that cannot be enforced.
     pub fn build(self) -> Result<Registry, BuildError> {
-        let discover = Entry::ready(openrpc::Discover(self.documents.clone()))?;
+        let mut discover = Entry::ready(openrpc::Discover(self.documents.clone()))?;
+        let meter = |name| self.observer.as_ref().map(|o| o.method(name));
+        discover.meter = meter(discover.name);
         let mut by_name = HashMap::new();
         for entry in self.entries {
-            let entry = entry?;
+            let mut entry = entry?;
             if entry.name.starts_with("rpc.") {
                 return Err(BuildError::Reserved(entry.name));
             }
             let name = entry.name;
+            entry.meter = meter(name);
             if by_name.insert(name, Arc::new(entry)).is_some() {
                 return Err(BuildError::Twice(name));
             }
@@ -206,7 +210,7 @@ impl RegistryBuilder {
             openrpc: openrpc::document(&self.version, &entries),
             commands: entries.iter().filter_map(|e| command_row(e)).collect(),
         });
-        Ok(Registry { by_name, documents: self.documents, observer: self.observer })
+        Ok(Registry { by_name, documents: self.documents })
     }
 }
 

@@ -7,7 +7,7 @@ mod support;
 use fanfare_core::model::{ErrorCode, Refusal, Reply};
 use fanfare_rpc::reexport::{schemars, serde, serde_json};
 use fanfare_rpc::{
-    Caller, Example, Method, Observer, Outcome, Pending, Registry, dispatch, methods::NoParams,
+    Caller, Example, Meter, Method, Observer, Outcome, Pending, Registry, dispatch, methods::NoParams,
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -309,20 +309,35 @@ impl fanfare_rpc::AsyncMethod for LatePanic {
     }
 }
 
-#[derive(Default)]
-struct Log(Mutex<Vec<(&'static str, Option<i32>)>>);
+/// Methods that ended, and with which error.
+type Ended = Vec<(&'static str, Option<i32>)>;
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Ended>>);
+
+struct LogOf(Log, &'static str);
 
 impl Observer for Log {
-    fn ended(&self, method: &'static str, _: Duration, error: Option<i32>) {
-        self.0.lock().unwrap().push((method, error));
+    fn method(&self, name: &'static str) -> Box<dyn Meter> {
+        Box::new(LogOf(self.clone(), name))
+    }
+}
+
+impl Meter for LogOf {
+    fn ended(&self, _: Duration, error: Option<i32>) {
+        self.0.0.lock().unwrap().push((self.1, error));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_panic_is_contained_and_the_observer_hears_all() {
-    let log = Arc::new(Log::default());
-    let registry =
-        Registry::builder("0").standard().async_method(LatePanic).observer(log.clone()).build().unwrap();
+    let log = Log::default();
+    let registry = Registry::builder("0")
+        .standard()
+        .async_method(LatePanic)
+        .observer(Arc::new(log.clone()))
+        .build()
+        .unwrap();
     let answer =
         finish(pending(&registry, &request("late_panic", "{}")), 1000, &Semaphore::new(1)).await.unwrap();
     assert_eq!(answer["error"]["code"], -32603);

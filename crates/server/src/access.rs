@@ -1,9 +1,10 @@
 //! Who calls, and who may use a topic: one check for every way in (`configuration.md` "Who may use a topic").
 
 use crate::config::Scope;
-use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::model::{ErrorCode, Refusal, Requester, network};
 use fanfare_core::topics::rules::{Right, Rule, TopicRules};
 use fanfare_store::Role;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// On whose behalf a command is carried out.
@@ -72,6 +73,16 @@ impl Caller {
         match self {
             Caller::User(principal) => Some(&principal.username),
             Caller::Anonymous | Caller::Server(_) => None,
+        }
+    }
+
+    /// The same as topics know it; `address` stands for those who are not known.
+    pub fn requester(&self, address: IpAddr) -> Requester<'_> {
+        match self {
+            Caller::Anonymous => Requester::Anonymous(network(address)),
+            Caller::User(principal) if principal.role == Role::Admin => Requester::Admin(&principal.user_id),
+            Caller::User(principal) => Requester::User(&principal.user_id),
+            Caller::Server(_) => Requester::Backend,
         }
     }
 

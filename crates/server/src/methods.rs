@@ -7,11 +7,12 @@ use crate::credentials::Verified;
 use crate::http::Client;
 use crate::identity::Take;
 use crate::node::{Node, unix_ms};
+use crate::telemetry::histogram::Histogram;
 use crate::telemetry::metrics::Metrics;
 use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
 use fanfare_core::topics;
 use fanfare_rpc::{
-    BuildError, Caller, Either, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Observer,
+    BuildError, Caller, Either, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, Meter, Observer,
     Registry, ServerFacts, SessionGrant, SessionView, TopicPage, TopicQuery, TopicRow,
 };
 use std::borrow::Cow;
@@ -33,8 +34,17 @@ pub fn registry(config: &Config, metrics: &Arc<Metrics>) -> Result<Registry, Bui
 struct Times(Arc<Metrics>);
 
 impl Observer for Times {
-    fn ended(&self, method: &'static str, took: Duration, _error: Option<i32>) {
-        self.0.rpc(method, took.as_nanos() as u64);
+    fn method(&self, name: &'static str) -> Box<dyn Meter> {
+        Box::new(MethodTimes(self.0.rpc_times(name)))
+    }
+}
+
+/// The times of one method: found once, when it is registered.
+struct MethodTimes(Arc<Histogram>);
+
+impl Meter for MethodTimes {
+    fn ended(&self, took: Duration, _error: Option<i32>) {
+        self.0.observe(took.as_nanos() as u64);
     }
 }
 
@@ -130,6 +140,10 @@ impl Caller for PostCaller<'_> {
         identity_of(self.by)
     }
 
+    fn admit(&mut self) -> Result<(), Refusal> {
+        self.node.take_message(self.client.ip, self.by)
+    }
+
     fn begin(&mut self, method: &'static str) -> Result<(), Refusal> {
         match self.by {
             By::User(user) if method.starts_with("server.") => {
@@ -163,7 +177,8 @@ impl Caller for PostCaller<'_> {
                 let granted = self.verified.granted(publish.token.as_deref());
                 self.node.access.publish(topic, self.by, granted)?;
                 let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT);
-                let published = self.node.publish(&publish, client_id)?;
+                let by = self.by.requester(self.client.ip);
+                let published = self.node.publish(&publish, client_id, by)?;
                 let topic = Cow::Owned(topic.to_owned());
                 Ok(Reply::Published { topic, event: published.meta, delivered: published.delivered })
             }

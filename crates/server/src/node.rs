@@ -14,7 +14,7 @@ use crate::shard::{Bell, Driver, ToShard};
 use crate::telemetry::metrics::{Metrics, ShardMetrics};
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{ConnAddr, Inbox, Post};
-use fanfare_core::model::{ErrorCode, EventId, Publish, Refusal};
+use fanfare_core::model::{ErrorCode, EventId, Publish, Refusal, Requester};
 use fanfare_core::ports::Retention;
 use fanfare_core::session::{
     Resume, ResumeGuard, Resumed, SessionCode, SessionLimits, SessionPort, Sessions,
@@ -475,12 +475,18 @@ impl Node {
     ///
     /// # Errors
     /// As [`Topics::publish`].
-    pub(crate) fn publish(&self, publish: &Publish<'_>, client_id: &str) -> Result<Published, Refusal> {
+    pub(crate) fn publish(
+        &self,
+        publish: &Publish<'_>,
+        client_id: &str,
+        publisher: Requester<'_>,
+    ) -> Result<Published, Refusal> {
         self.topics.publish(&Publishing {
             topic: publish.topic.as_str(),
             payload: publish.payload,
             client_id,
             idempotency_key: publish.idempotency_key.as_deref(),
+            publisher,
             exclude: None,
             shard: None,
             now_ms: unix_ms(),

@@ -1,13 +1,21 @@
 //! Idempotency keys: what a publish with a key got, for five minutes, at most so many in all.
+//!
+//! A key belongs to a topic's life and to a publisher: a stranger who guesses a key of the backend takes nothing from it.
 
-use fanfare_core::model::{Epoch, EventMeta};
+use fanfare_core::model::{Epoch, EventMeta, Requester};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// How long a key is remembered (`protocol.md` 6).
 const TTL_MS: u64 = 5 * 60 * 1000;
 
-type Key = (Epoch, Arc<str>);
+/// A topic's life, and a publisher's key in it ([`Requester::scoped_key`]).
+pub(crate) type Key = (Epoch, Arc<str>);
+
+/// The key of a publisher in a topic's life.
+pub(crate) fn key_of(epoch: Epoch, publisher: &Requester<'_>, key: &str) -> Key {
+    (epoch, publisher.scoped_key(key).into())
+}
 
 #[derive(Clone, Copy)]
 pub(crate) struct First {
@@ -27,19 +35,18 @@ impl Keys {
         Self { max, first: HashMap::new(), order: VecDeque::new() }
     }
 
-    pub(crate) fn get(&mut self, epoch: Epoch, key: &str, now_ms: u64) -> Option<First> {
+    pub(crate) fn get(&mut self, key: &Key, now_ms: u64) -> Option<First> {
         self.sweep(now_ms);
-        self.first.get(&(epoch, Arc::from(key))).copied()
+        self.first.get(key).copied()
     }
 
-    pub(crate) fn put(&mut self, epoch: Epoch, key: &str, first: First, now_ms: u64) {
+    pub(crate) fn put(&mut self, key: Key, first: First, now_ms: u64) {
         if self.max == 0 {
             return;
         }
         while self.order.len() >= self.max {
             self.drop_oldest();
         }
-        let key: Key = (epoch, key.into());
         self.order.push_back((now_ms + TTL_MS, key.clone()));
         self.first.insert(key, first);
     }

@@ -1,7 +1,7 @@
 //! One topic's log in memory.
 
 use super::Shared;
-use super::idempotency::First;
+use super::idempotency::{First, key_of};
 use super::ring::{Kept, Ring};
 use fanfare_core::model::{Epoch, EventMeta};
 use fanfare_core::ports::{Appended, EventRef, Lost, NewEvent, Retention, TopicLog};
@@ -51,17 +51,18 @@ impl TopicLog for MemoryLog {
     }
 
     fn append(&mut self, event: &NewEvent<'_>) -> Appended {
-        if let Some(key) = event.idempotency_key
-            && let Some(first) = self.shared.keys.lock().get(self.epoch, key, event.now_ms)
+        let key = event.idempotency_key.map(|key| key_of(self.epoch, &event.publisher, key));
+        if let Some(key) = &key
+            && let Some(first) = self.shared.keys.lock().get(key, event.now_ms)
         {
             return Appended::Repeat { meta: first.meta, delivered: first.delivered };
         }
         self.head += 1;
         let id = self.shared.clock.next(event.now_ms);
         let meta = EventMeta { id, offset: self.head, at_ms: event.now_ms };
-        if let Some(key) = event.idempotency_key {
+        if let Some(key) = key {
             let first = First { meta, delivered: event.delivered };
-            self.shared.keys.lock().put(self.epoch, key, first, event.now_ms);
+            self.shared.keys.lock().put(key, first, event.now_ms);
         }
         let kept = Kept { meta, payload: event.payload.into(), client_id: event.client_id.into() };
         let (added, freed) = self.ring.lock().push(kept, event.now_ms);

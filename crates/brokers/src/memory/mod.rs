@@ -100,6 +100,11 @@ impl Broker for MemoryBroker {
         }
     }
 
+    fn forget(&self, topic: &str, now_ms: u64) -> bool {
+        let found = self.parked.lock().take(topic);
+        found.is_some_and(|(_, ends)| ends > now_ms)
+    }
+
     fn sweep(&self, now_ms: u64) {
         self.parked.lock().end_until(now_ms);
         self.shared.keys.lock().sweep(now_ms);

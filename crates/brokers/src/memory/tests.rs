@@ -1,11 +1,19 @@
 use super::*;
+use fanfare_core::model::Requester;
 use fanfare_core::ports::{Appended, NewEvent};
 
 const KEEP: Retention = Retention { size: 10, ttl_ms: 1000, bytes: 1 << 20 };
 const LIMITS: MemoryLimits = MemoryLimits { history_bytes: 1 << 20, idempotency_keys: 3 };
 
 fn event<'a>(payload: &'a str, key: Option<&'a str>, now_ms: u64) -> NewEvent<'a> {
-    NewEvent { payload, client_id: "c", idempotency_key: key, delivered: 7, now_ms }
+    NewEvent {
+        payload,
+        client_id: "c",
+        idempotency_key: key,
+        publisher: Requester::Backend,
+        delivered: 7,
+        now_ms,
+    }
 }
 
 fn offsets(log: &dyn TopicLog, after: u64, now: u64) -> Result<Vec<u64>, fanfare_core::ports::Lost> {
@@ -107,4 +115,37 @@ fn room_is_made_among_the_parked() {
     broker.make_room(1, 2);
     assert_ne!(broker.open("a", KEEP, 1).epoch(), epochs[0]);
     assert_eq!(broker.open("b", KEEP, 1).epoch(), epochs[1]);
+}
+
+#[test]
+fn a_key_is_its_publishers_own() {
+    let broker = MemoryBroker::new(MemoryLimits { idempotency_keys: 10, ..LIMITS }, 1);
+    let mut log = broker.open("t", KEEP, 0);
+    let mut append = |publisher| {
+        let event = NewEvent { publisher, ..event("1", Some("order-43"), 0) };
+        matches!(log.append(&event), Appended::New(_))
+    };
+    let stranger = |last| Requester::Anonymous([127, 0, 0, last].into());
+    assert!(append(stranger(1)));
+    assert!(append(Requester::Backend), "a stranger's guess takes nothing from the backend");
+    assert!(append(Requester::User("7")) && append(Requester::User("8")));
+    assert!(!append(stranger(2)), "the anonymous are one publisher");
+    assert!(!append(Requester::Admin("7")), "a user stays the same whatever the role");
+    assert!(!append(Requester::Backend) && !append(Requester::User("8")));
+}
+
+#[test]
+fn a_parked_log_that_is_forgotten_does_not_come_back() {
+    let broker = MemoryBroker::new(LIMITS, 1);
+    let mut log = broker.open("t", KEEP, 0);
+    log.append(&event("1", None, 0));
+    let epoch = log.epoch();
+    broker.park("t", log, 0);
+    assert!(broker.forget("t", 999));
+    assert_eq!(broker.history_bytes(), 0);
+    assert!(!broker.forget("t", 999), "it is gone");
+    let log = broker.open("t", KEEP, 999);
+    assert_ne!(log.epoch(), epoch);
+    broker.park("t", log, 999);
+    assert!(!broker.forget("t", 1999), "past its time it could not have come back");
 }

@@ -3,6 +3,7 @@
 mod command;
 mod error;
 mod network;
+mod requester;
 mod topic;
 
 pub use command::{
@@ -11,4 +12,5 @@ pub use command::{
 };
 pub use error::{ErrorCode, Refusal};
 pub use network::network;
+pub use requester::Requester;
 pub use topic::{Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef};

@@ -5,8 +5,8 @@
 use super::topic::{Seat, State, Topic, TopicOptions};
 use crate::feeds::Channel;
 use crate::hub::{ConnAddr, Inbox, Post};
-use crate::model::{Epoch, ErrorCode, EventMeta, EventView, Refusal, Since};
-use crate::ports::{Appended, Broker, Encoders, EventRef, NewEvent};
+use crate::model::{Epoch, ErrorCode, EventMeta, EventView, Refusal, Requester, Since};
+use crate::ports::{Appended, Broker, Encoders, EventRef, NewEvent, TopicLog};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +17,11 @@ const BUCKETS: usize = 64;
 
 /// An open batch is posted at once when it reaches this, so that no turn can grow it without bound.
 pub(crate) const MAX_OPEN_BYTES: usize = 256 * 1024;
+
+/// Bytes of the events of a page of a history at most: 256 KiB (`protocol.md` 6) less the page's other members.
+const MAX_PAGE_BYTES: usize = 254 * 1024;
+/// What an event takes in a page beside its payload and client id.
+const SHOWN_OVERHEAD: usize = 160;
 
 /// What a node's topics are made with.
 pub struct TopicsConfig {
@@ -67,8 +72,10 @@ pub struct Publishing<'a> {
     pub payload: &'a str,
     /// Shown as the event's `client_id`.
     pub client_id: &'a str,
-    /// Repeats answer the first ack.
+    /// Repeats of the same publisher answer the first ack.
     pub idempotency_key: Option<&'a str>,
+    /// Who publishes.
+    pub publisher: Requester<'a>,
     /// A connection that must not hear it, and whether it is subscribed.
     pub exclude: Option<(ConnAddr, bool)>,
     /// The shard whose turn this is; it closes the batch at the turn's end. `None`: the batch is closed at once.
@@ -316,6 +323,7 @@ impl<D> Topics<D> {
             payload: p.payload,
             client_id: p.client_id,
             idempotency_key: p.idempotency_key,
+            publisher: p.publisher,
             delivered,
             now_ms: p.now_ms,
         };
@@ -420,15 +428,31 @@ impl<D> Topics<D> {
         (self.config.options)(name)
     }
 
-    /// Deletes a topic with its history; its subscribers are told and its next life has a new epoch.
+    /// Deletes a topic with its history; its subscribers are told and its next life has a new epoch. Of a topic that is not
+    /// live, the log that is kept for its return is dropped.
     ///
     /// # Errors
-    /// `TOPIC_NOT_FOUND`.
-    pub fn delete(&self, name: &str, own: Option<u8>) -> Result<(), Refusal> {
-        let topic = self.get(name).ok_or_else(not_found)?;
+    /// `TOPIC_NOT_FOUND` when there is neither.
+    pub fn delete(&self, name: &str, own: Option<u8>, now_ms: u64) -> Result<(), Refusal> {
+        loop {
+            let bucket = self.bucket(name).lock();
+            let Some(topic) = bucket.get(name).cloned() else {
+                // Under the bucket's lock, so that the log is not on its way back to life meanwhile.
+                return if self.broker.forget(name, now_ms) { Ok(()) } else { Err(not_found()) };
+            };
+            drop(bucket);
+            // A topic that ended between the two locks is out of the table now, and its log perhaps parked.
+            if self.end(&topic, own) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends a live topic and drops its log; false when it had ended before.
+    fn end(&self, topic: &Arc<Topic>, own: Option<u8>) -> bool {
         let mut state = topic.lock();
         if state.log.is_none() {
-            return Err(not_found());
+            return false;
         }
         topic.post(&mut state, &self.inboxes, own);
         for shard in state.shards() {
@@ -436,8 +460,8 @@ impl<D> Topics<D> {
         }
         state.clear();
         state.log = None;
-        self.unlist(&topic);
-        Ok(())
+        self.unlist(topic);
+        true
     }
 
     /// One topic.
@@ -463,7 +487,8 @@ impl<D> Topics<D> {
         (found.iter().filter_map(|t| info(t, &t.lock())).collect(), more)
     }
 
-    /// A page of a topic's history: the newest events unless `after` is given, oldest first within the page.
+    /// A page of a topic's history: the newest events unless `after` is given, oldest first within the page. It ends at
+    /// [`MAX_PAGE_BYTES`], but holds at least one event.
     ///
     /// # Errors
     /// `TOPIC_NOT_FOUND`.
@@ -476,12 +501,16 @@ impl<D> Topics<D> {
         let floor = query.after.map_or(oldest, |a| (a.saturating_add(1)).max(oldest));
         let start = match query.after {
             Some(_) => floor,
-            None => floor.max((end + 1).saturating_sub(query.limit as u64)),
+            None => {
+                last_fitting(&**log, floor.max((end + 1).saturating_sub(query.limit as u64)), end, now_ms)
+            }
         };
-        let mut events = Vec::new();
+        let (mut events, mut bytes) = (Vec::new(), 0);
         if start <= end {
             let mut take = |event: EventRef<'_>| {
-                if event.meta.offset > end || events.len() == query.limit {
+                bytes += shown_bytes(&event);
+                let full = events.len() == query.limit || (bytes > MAX_PAGE_BYTES && !events.is_empty());
+                if event.meta.offset > end || full {
                     return false;
                 }
                 events.push((event.meta, event.payload.to_owned(), event.client_id.to_owned()));
@@ -509,6 +538,34 @@ impl<D> Topics<D> {
         }
         self.broker.sweep(now_ms);
     }
+}
+
+/// What an event takes in a page: its payload, its client id as JSON writes it, and the other members.
+fn shown_bytes(event: &EventRef<'_>) -> usize {
+    let escaped = |b: u8| match b {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    SHOWN_OVERHEAD + event.payload.len() + event.client_id.bytes().map(escaped).sum::<usize>()
+}
+
+/// The first offset from `start` on from which all events up to `end` fit in a page; `end` itself when not even that fits.
+fn last_fitting(log: &dyn TopicLog, start: u64, end: u64, now_ms: u64) -> u64 {
+    let mut sizes = Vec::new();
+    if start <= end {
+        let _held = log.range(start - 1, now_ms, &mut |event| {
+            sizes.push(shown_bytes(&event));
+            event.meta.offset < end
+        });
+    }
+    let mut bytes = 0;
+    let fits = |size: &&usize| {
+        bytes += **size;
+        bytes <= MAX_PAGE_BYTES
+    };
+    let fitting = sizes.iter().rev().take_while(fits).count().max(1);
+    start.max((end + 1).saturating_sub(fitting as u64))
 }
 
 fn info(topic: &Topic, state: &State) -> Option<TopicInfo> {

@@ -41,7 +41,7 @@ pub(super) async fn call(
     let calls = Calls::read(&node.registry, &text, node.config.limits.rpc_batch);
     let verified = credentials::verify(&node.identity, calls.tokens()).await;
     let mut caller = PostCaller { node, by: &by, client: &client, verified };
-    let outcome = calls.run(&node.registry, &mut caller, &mut out);
+    let outcome = calls.run(&mut caller, node.config.limits.rpc_answer_bytes.len(), &mut out);
     let answer = match outcome {
         Outcome::Answered => Some(out),
         Outcome::Silent => None,

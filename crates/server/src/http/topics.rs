@@ -24,6 +24,7 @@ use fanfare_dialects::typed;
 use fanfare_json::RawBuf;
 use fanfare_rpc::{HistoryEvent, HistoryQuery};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -273,7 +274,7 @@ pub(super) async fn delete(
     TopicName(name): TopicName,
 ) -> Result<StatusCode, Problem> {
     http.node.access.manage(&caller)?;
-    http.node.topics.delete(name.as_str(), None)?;
+    http.node.topics.delete(name.as_str(), None, crate::node::unix_ms())?;
     http.node.store.forget_topic(name.as_str()).await.map_err(unkept)?;
     forget_key(&http, name.as_str());
     Ok(StatusCode::NO_CONTENT)
@@ -424,8 +425,8 @@ pub(super) async fn publish(
     }
     let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT).to_owned();
     let published = match exclude_session.and_then(|code| excluded(&http, &code)) {
-        Some(addr) => publish_beside(&http, &publish, client_id, addr).await?,
-        None => node.publish(&publish, &client_id)?,
+        Some(addr) => publish_beside(&http, &publish, client_id, (caller, address), addr).await?,
+        None => node.publish(&publish, &client_id, caller.requester(address))?,
     };
     Ok(Json(PublishAnswer {
         topic: publish.topic.as_str().to_owned(),
@@ -444,6 +445,7 @@ async fn publish_beside(
     http: &Http,
     publish: &Publish<'_>,
     client_id: String,
+    (by, address): (Caller, IpAddr),
     addr: ConnAddr,
 ) -> Result<Published, Refusal> {
     let (tell, told) = tokio::sync::oneshot::channel();
@@ -460,7 +462,7 @@ async fn publish_beside(
                 exclude_self: false,
                 token: None,
             };
-            driver.publish_beside(&publish, &client_id, addr)
+            driver.publish_beside(&publish, &client_id, by.requester(address), addr)
         });
         let _gone = tell.send(result);
     };

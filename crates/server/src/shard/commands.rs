@@ -5,7 +5,7 @@ use super::conn::{Language, Tick};
 use crate::telemetry::metrics::CommandKind;
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{
-    Command, ErrorCode, Publish, Refusal, Reply, Since, SinceEpoch, Subscribe, Unsubscribe,
+    Command, ErrorCode, Publish, Refusal, Reply, Requester, Since, SinceEpoch, Subscribe, Unsubscribe,
 };
 use fanfare_core::topics::Published;
 use fanfare_json::Raw;
@@ -66,7 +66,8 @@ impl Driver {
                         own.as_str()
                     }
                 };
-                let published = self.hub.publish(slot, publish, client_id, self.now.ms)?;
+                let by = caller.requester(self.conns[slot as usize].address());
+                let published = self.hub.publish(slot, publish, client_id, by, self.now.ms)?;
                 let topic = Cow::Owned(publish.topic.as_str().to_owned());
                 Ok(Reply::Published { topic, event: published.meta, delivered: published.delivered })
             }
@@ -117,7 +118,7 @@ impl Driver {
         params: Option<&str>,
     ) -> Result<Reply<'static>, Refusal> {
         let node = self.node.clone();
-        let mut caller = super::rpc::SocketCaller { driver: self, slot };
+        let mut caller = super::rpc::SocketCaller { driver: self, slot, limited: false };
         let params = params.map(Raw::scanned);
         let mut result = Vec::new();
         node.registry.server_command(command, &mut caller, params, &mut result)?;
@@ -139,11 +140,12 @@ impl Driver {
         &mut self,
         publish: &Publish<'_>,
         client_id: &str,
+        by: Requester<'_>,
         addr: ConnAddr,
     ) -> Result<Published, Refusal> {
         let slot = self.hub.slot_of(addr);
         let hears = slot.is_some_and(|slot| self.hub.hears(slot, publish.topic.as_str()));
-        self.hub.publish_as(publish, client_id, slot.map(|_| (addr, hears)), self.now.ms)
+        self.hub.publish_as(publish, client_id, by, slot.map(|_| (addr, hears)), self.now.ms)
     }
 
     fn need_client_id(&self, given: Option<&str>) -> Result<(), Refusal> {

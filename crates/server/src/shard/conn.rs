@@ -8,6 +8,7 @@ use fanfare_dialects::Dialect;
 use fanfare_dialects::jsonrpc::JsonRpc;
 use fanfare_dialects::typed::Typed;
 use fanfare_ws::Decoder;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// Time in a shard: units of 100 ms since the node started.
@@ -127,6 +128,11 @@ impl Conn {
     /// On whose behalf its commands are carried out.
     pub(crate) fn caller(&self) -> Caller {
         self.login.as_ref().map_or(Caller::Anonymous, |login| Caller::User(login.principal.clone()))
+    }
+
+    /// The client's address; unspecified where the connection has none.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.permit.as_ref().map_or(Ipv4Addr::UNSPECIFIED.into(), Permit::address)
     }
 
     pub(crate) fn is_open(&self) -> bool {

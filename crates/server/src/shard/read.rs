@@ -201,18 +201,30 @@ impl Driver {
         self.out_messages += 1;
     }
 
-    /// Takes a message out of the connection's and the address's buckets.
+    /// Takes a text out of all buckets: one message, and its bytes.
     fn take_tokens(&mut self, slot: u32, bytes: usize) -> Result<(), u64> {
+        self.take_message(slot)?;
+        let conn = &mut self.conns[slot as usize];
+        if let Some(rate) = self.node.byte_rate {
+            rate.take(&mut conn.rare().bytes, bytes as u64, self.now.ns)?;
+        }
+        if let Some(login) = &mut conn.login {
+            login.facts.received += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes one message, or one more call of a batch, out of the connection's, the user's and the address's bucket.
+    ///
+    /// # Errors
+    /// Milliseconds until it would be there.
+    pub(super) fn take_message(&mut self, slot: u32) -> Result<(), u64> {
         let (now, node) = (self.now.ns, &self.node);
         let conn = &mut self.conns[slot as usize];
         if let Some(rate) = node.message_rate {
             rate.take(&mut conn.messages, 1, now)?;
         }
-        if let Some(rate) = node.byte_rate {
-            rate.take(&mut conn.rare().bytes, bytes as u64, now)?;
-        }
-        if let Some(login) = &mut conn.login {
-            login.facts.received += 1;
+        if let Some(login) = &conn.login {
             node.users
                 .take(Take::Message, &login.state, now)
                 .inspect_err(|_| node.metrics.refused_by("user"))?;
@@ -228,15 +240,10 @@ impl Driver {
 
     /// A frame beyond the rate: one error, or the end when it is one too many. Says whether to go on.
     fn refuse_rate(&mut self, slot: u32, text: &str, wait: u64) -> bool {
-        self.metrics.rate_limited.fetch_add(1, Ordering::Relaxed);
-        let tick = self.now.tick;
-        if !self.conns[slot as usize].refused(tick) {
-            self.flush_out(slot);
-            self.hub.close_after(slot, None, 4429, "flooding", &mut self.sockets);
+        let refusal = self.rate_refusal(wait);
+        if !self.bear_refusal(slot) {
             return false;
         }
-        let why = "too many messages; this one was not processed";
-        let refusal = Refusal::new(ErrorCode::RateLimited, why).retry_after(wait.max(1));
         if self.conns[slot as usize].language == Language::JsonRpc {
             self.refuse_rpc(slot, text, &refusal);
         } else {
@@ -248,6 +255,24 @@ impl Driver {
             self.out_messages += 1;
         }
         true
+    }
+
+    /// Counts a message or call beyond the rate: its refusal.
+    pub(super) fn rate_refusal(&self, wait: u64) -> Refusal {
+        self.metrics.rate_limited.fetch_add(1, Ordering::Relaxed);
+        let why = "too many messages; this one was not processed";
+        Refusal::new(ErrorCode::RateLimited, why).retry_after(wait.max(1))
+    }
+
+    /// Counts a refused message of a connection; one too many ends it. Says whether to go on.
+    pub(super) fn bear_refusal(&mut self, slot: u32) -> bool {
+        let tick = self.now.tick;
+        if self.conns[slot as usize].refused(tick) {
+            return true;
+        }
+        self.flush_out(slot);
+        self.hub.close_after(slot, None, 4429, "flooding", &mut self.sockets);
+        false
     }
 
     /// The peer broke the protocol: the answers so far, then the close frame.

@@ -16,7 +16,6 @@ use fanfare_rpc::{
     SessionGrant, SessionView, TopicPage, TopicQuery,
 };
 use fanfare_ws::{OpCode, encode};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -26,6 +25,8 @@ use tokio::task::JoinSet;
 pub(super) const MAX_OUTSTANDING: usize = 64;
 /// Handlers of a connection that run at a time.
 const MAX_RUNNING: usize = 16;
+/// What the buffer of answers keeps of its size from one text to the next.
+const KEPT_BYTES: usize = 64 * 1024;
 /// How long a handler may take.
 const HANDLER_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -63,15 +64,21 @@ impl Driver {
             return;
         }
         let mut answer = std::mem::take(&mut self.answer);
-        answer.clear();
-        let mut caller = SocketCaller { driver: self, slot };
-        let outcome = calls.run(&node.registry, &mut caller, &mut answer);
+        let mut caller = SocketCaller { driver: self, slot, limited: false };
+        let outcome = calls.run(&mut caller, node.config.limits.rpc_answer_bytes.len(), &mut answer);
+        let limited = caller.limited;
         match outcome {
             Outcome::Answered => self.put_answer(&answer),
             Outcome::Silent => {}
             Outcome::Pending(pending) => self.wait_for(slot, pending),
         }
+        answer.clear();
+        answer.shrink_to(KEPT_BYTES);
         self.answer = answer;
+        if limited {
+            // However many calls of a batch were refused, it is one message.
+            self.bear_refusal(slot);
+        }
     }
 
     fn put_answer(&mut self, text: &[u8]) {
@@ -131,6 +138,8 @@ impl Driver {
 pub(super) struct SocketCaller<'a> {
     pub(super) driver: &'a mut Driver,
     pub(super) slot: u32,
+    /// A call of the batch was refused for the rate.
+    pub(super) limited: bool,
 }
 
 impl SocketCaller<'_> {
@@ -152,6 +161,13 @@ impl Caller for SocketCaller<'_> {
                 Identity::User { id: &login.principal.user_id, username: &login.principal.username }
             }
         }
+    }
+
+    fn admit(&mut self) -> Result<(), Refusal> {
+        self.driver.take_message(self.slot).map_err(|wait| {
+            self.limited = true;
+            self.driver.rate_refusal(wait)
+        })
     }
 
     fn begin(&mut self, method: &'static str) -> Result<(), Refusal> {
@@ -238,8 +254,7 @@ impl Driver {
     fn resume_in_band(&mut self, slot: u32, code: &str, token: &str) -> Result<SessionGrant, Refusal> {
         let now = self.now.ms;
         let node = self.node.clone();
-        let permit = self.conns[slot as usize].permit.as_ref();
-        let address = permit.map_or(Ipv4Addr::UNSPECIFIED.into(), crate::admission::Permit::address);
+        let address = self.conns[slot as usize].address();
         let user = self.conns[slot as usize].login.as_ref().map(|l| l.principal.user_id.clone());
         let resumed = node.resume(code, token, user.as_deref(), address, now)?;
         if resumed.user.is_some() && user.is_none() {

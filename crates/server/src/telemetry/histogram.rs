@@ -70,6 +70,11 @@ impl Histogram {
         *sum += self.sum.load(Ordering::Relaxed);
     }
 
+    /// Whether nothing was ever counted.
+    pub fn is_empty(&self) -> bool {
+        self.counts.iter().all(|n| n.load(Ordering::Relaxed) == 0)
+    }
+
     /// The upper bounds.
     pub fn bounds(&self) -> &'static [u64] {
         self.bounds

@@ -38,6 +38,13 @@ const COMMAND_NAMES: [&str; 5] = ["subscribe", "unsubscribe", "publish", "ping",
 /// Names of the dialects as labels, in the order of [`ShardMetrics::received`].
 const DIALECT_NAMES: [&str; 2] = ["typed", "jsonrpc"];
 
+/// Close codes with a series of their own: those of RFC 6455 and `protocol.md` 5. Clients choose their code from thousands,
+/// so that all others are one series, `other`.
+const CLOSE_CODES: [u16; 19] = [
+    1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 4401, 4403, 4404, 4408,
+    4409, 4429,
+];
+
 /// Counters of one shard; only its thread writes them.
 #[derive(Debug)]
 pub struct ShardMetrics {
@@ -65,8 +72,8 @@ pub struct ShardMetrics {
     pub errors: Vec<AtomicU64>,
     /// Messages refused by the connection's bucket.
     pub rate_limited: AtomicU64,
-    /// Connections closed, by close code.
-    pub closed: Mutex<BTreeMap<u16, u64>>,
+    /// Connections closed, by the place of their code in [`CLOSE_CODES`]; the last for all others.
+    closed: [AtomicU64; CLOSE_CODES.len() + 1],
 }
 
 impl ShardMetrics {
@@ -85,7 +92,7 @@ impl ShardMetrics {
             commands: std::array::from_fn(|_| Histogram::new(LATENCY_NS)),
             errors: ErrorCode::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             rate_limited: AtomicU64::new(0),
-            closed: Mutex::default(),
+            closed: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
@@ -97,7 +104,8 @@ impl ShardMetrics {
     /// Counts a connection that ended.
     pub fn closed(&self, code: u16) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
-        *self.closed.lock().entry(code).or_default() += 1;
+        let at = CLOSE_CODES.iter().position(|known| *known == code).unwrap_or(CLOSE_CODES.len());
+        self.closed[at].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -228,11 +236,9 @@ impl Metrics {
         entry.observe(ns);
     }
 
-    /// Counts a call of a registered method.
-    pub fn rpc(&self, method: &'static str, ns: u64) {
-        let entry =
-            self.rpc.lock().entry(method).or_insert_with(|| Arc::new(Histogram::new(LATENCY_NS))).clone();
-        entry.observe(ns);
+    /// The times of a method's calls; asked for when it is registered, so that a call takes no lock for them.
+    pub fn rpc_times(&self, method: &'static str) -> Arc<Histogram> {
+        self.rpc.lock().entry(method).or_insert_with(|| Arc::new(Histogram::new(LATENCY_NS))).clone()
     }
 
     /// Counts a refusal by a limit that is not a connection's own bucket.
@@ -333,12 +339,12 @@ impl NodeCollector {
             self.sum(|s| s.opened.load(Ordering::Relaxed)),
         )?;
         let mut m = family(e, "fanfare_connections_closed", "Connections closed", MetricType::Counter)?;
-        let mut closed: BTreeMap<u16, u64> = BTreeMap::new();
-        for shard in &self.0.shards {
-            shard.closed.lock().iter().for_each(|(code, n)| *closed.entry(*code).or_default() += n);
-        }
-        for (code, n) in closed {
-            ConstCounter::new(n).encode(m.encode_family(&[("code", code.to_string())])?)?;
+        let codes = CLOSE_CODES.iter().map(u16::to_string).chain(std::iter::once("other".to_owned()));
+        for (at, code) in codes.enumerate() {
+            let n = self.sum(|s| s.closed[at].load(Ordering::Relaxed));
+            if n > 0 {
+                ConstCounter::new(n).encode(m.encode_family(&[("code", code)])?)?;
+            }
         }
         if let Some(logins) = self.0.logins.get() {
             let mut m = family(e, "fanfare_auth", "Logins by outcome", MetricType::Counter)?;
@@ -384,7 +390,7 @@ impl NodeCollector {
             h.encode(family(e, "fanfare_store_batch_rows", help, MetricType::Histogram)?)?;
         }
         let mut m = family(e, "fanfare_rpc_request_seconds", "Time of method calls", MetricType::Histogram)?;
-        for (method, times) in self.0.rpc.lock().iter() {
+        for (method, times) in self.0.rpc.lock().iter().filter(|(_, times)| !times.is_empty()) {
             Summed::of(std::iter::once(&**times), NS).encode(m.encode_family(&[("method", *method)])?)?;
         }
         let mut m =

@@ -1,5 +1,7 @@
 //! REST beside the sockets: the same topics, keys, sessions and addresses (`http-api.md`).
 
+use crate::keys::api_key;
+use crate::people::{Person, with_token};
 use crate::support::start;
 use fanfare_testkit::client::Client;
 use fanfare_testkit::raw::{Endpoint, Raw, Stream};
@@ -221,4 +223,63 @@ fn requests_on_one_connection_are_answered_in_turn() {
     let ids: HashSet<_> =
         (0..5).map(|_| server.get("/livez").head.get("x-request-id").map(str::to_owned)).collect();
     assert_eq!(ids.len(), 5);
+}
+
+#[test]
+fn a_key_is_its_publishers_own_on_every_way_in() {
+    let server = start(&[]);
+    server.make_topic("t");
+    let (ann, bob) = (Person::new(&server, "ann"), Person::new(&server, "bob"));
+    let key = api_key(&server, "shop", &["publish"]);
+    let other_key = api_key(&server, "stock", &["publish"]);
+    let frame = json!({ "type": "publish", "topic": "t", "payload": 1, "idempotency_key": "order-43" });
+    let params = json!({ "topic": "t", "payload": 1, "idempotency_key": "order-43" });
+    let rest = Request::post("/publish", &json!({ "topic": "t", "payload": 1 }).to_string())
+        .header("Idempotency-Key", "order-43");
+    let rpc = json!({ "jsonrpc": "2.0", "id": 1, "method": "topic.publish", "params": params });
+    let rpc = Request::post("/rpc", &rpc.to_string());
+    let typed = |token: Option<&str>| {
+        let upgrade = token.into_iter().fold(Request::upgrade("/ws"), with_token);
+        let mut ws = Raw::upgrade(server.addr(), &upgrade);
+        ws.hear_type("welcome");
+        ws.call(&frame)["offset"].as_u64().unwrap()
+    };
+    let offset = |answer: Answer| {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let body = answer.json();
+        body["offset"].as_u64().or(body["result"]["offset"].as_u64()).unwrap()
+    };
+    let as_key =
+        |request: &Request, key: &str| offset(request.clone().header("X-API-Key", key).send(server.addr()));
+    // A stranger guesses the key first.
+    assert_eq!(typed(None), 1);
+    assert_eq!(as_key(&rest, &key), 2, "the backend's message is not taken for the stranger's");
+    assert_eq!(typed(Some(&ann.token)), 3);
+    assert_eq!(offset(bob.ask(&server, rpc.clone())), 4);
+    // Repeats by every other way get the first answer of the same publisher.
+    assert_eq!((offset(rest.send(server.addr())), offset(rpc.send(server.addr()))), (1, 1));
+    assert_eq!((as_key(&rpc, &key), as_key(&rest, &other_key)), (2, 2), "all API keys are one publisher");
+    assert_eq!((offset(ann.ask(&server, rest.clone())), offset(ann.ask(&server, rpc.clone()))), (3, 3));
+    assert_eq!((offset(bob.ask(&server, rest.clone())), typed(Some(&bob.token))), (4, 4));
+}
+
+#[test]
+fn a_deleted_topic_has_no_history_to_come_back_to() {
+    let server = start(&[]);
+    let delete = |name: &str| {
+        let target = format!("/topics/{name}");
+        Request::get(&target).method("DELETE").send(server.addr()).status
+    };
+    assert_eq!(delete("never"), 404);
+    let mut ws = Client::connect(server.addr());
+    let epoch = ws.subscribe("t")["epoch"].clone();
+    ws.publish("t", json!("secret"));
+    ws.call(json!({ "type": "unsubscribe", "topic": "t" }));
+    assert_eq!(server.get("/topics/t").status, 404, "nobody hears it: its log is parked");
+    assert_eq!(delete("t"), 204, "as for a live one");
+    assert_eq!(delete("t"), 404);
+    let since = json!({ "epoch": epoch, "offset": 0 });
+    let back = ws.call(json!({ "type": "subscribe", "topic": "t", "since": since }));
+    assert_ne!(back["epoch"], epoch);
+    assert_eq!((&back["offset"], &back["recovered"]), (&json!(0), &json!(false)), "{back}");
 }

@@ -1,8 +1,9 @@
 //! Caps and token buckets: what is refused, to whom, and when it may be tried again (`protocol.md` 5, `http-api.md`).
 
+use crate::people::Person;
 use crate::support::start;
 use fanfare_testkit::client::Client;
-use fanfare_testkit::raw::{Endpoint, Raw};
+use fanfare_testkit::raw::{Endpoint, Frame, Raw};
 use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::{PATIENCE, Server, eventually};
 use serde_json::{Value, json};
@@ -147,12 +148,12 @@ fn flooding_over_json_rpc_ends_like_any_other() {
     let mut ws = Raw::upgrade(server.addr(), &Request::upgrade("/rpc"));
     for id in 0..60 {
         let call = json!({ "jsonrpc": "2.0", "id": id, "method": "server.ping", "params": {} });
-        if !ws.stream.try_write(&fanfare_testkit::raw::Frame::text(call.to_string()).encode()) {
+        if !ws.stream.try_write(&Frame::text(call.to_string()).encode()) {
             break;
         }
     }
     let frames = ws.expect_close(4429);
-    let refusals = frames.iter().map(fanfare_testkit::raw::Frame::json);
+    let refusals = frames.iter().map(Frame::json);
     let refusals = refusals.filter(|f| f["error"]["data"]["code"] == "RATE_LIMITED").collect::<Vec<_>>();
     assert_eq!(refusals.len(), 20, "the 21st refusal is the close");
     assert!(refusals.iter().all(|r| r["error"]["data"]["retry_after_ms"].as_u64() > Some(0)), "{refusals:?}");
@@ -171,4 +172,160 @@ fn idempotency_keys_are_bounded_and_the_oldest_go() {
     assert_eq!(publish("d"), 4, "a new key is never refused");
     assert_eq!([publish("d"), publish("c")], [4, 3], "young keys are known");
     assert_eq!(publish("a"), 5, "the oldest was forgotten");
+}
+
+/// A batch of publishes to `topic`, the last one a notification.
+fn batch(topic: &str, calls: usize) -> Value {
+    let call = |id: usize| {
+        let params = json!({ "topic": topic, "payload": id });
+        match id {
+            id if id == calls => json!({ "jsonrpc": "2.0", "method": "topic.publish", "params": params }),
+            id => json!({ "jsonrpc": "2.0", "id": id, "method": "topic.publish", "params": params }),
+        }
+    };
+    (1..=calls).map(call).collect()
+}
+
+fn call_batch(ws: &mut Raw, calls: usize) -> Value {
+    ws.send(&Frame::text(batch("t", calls).to_string()));
+    ws.hear()
+}
+
+/// Checks a batch's answer: the first calls passed, all others were refused for the rate. How many passed.
+fn passed_in_order(answer: &Value) -> usize {
+    let answers = answer.as_array().unwrap();
+    let passed = answers.iter().take_while(|a| a["result"].is_object()).count();
+    for refused in &answers[passed..] {
+        let data = &refused["error"]["data"];
+        assert_eq!(data["code"], "RATE_LIMITED", "{refused}");
+        assert!(data["retry_after_ms"].as_u64() >= Some(1), "{refused}");
+    }
+    passed
+}
+
+#[test]
+fn each_call_of_a_batch_counts_as_a_message_of_its_connection() {
+    let server = start(&[("limits.messages_per_second", "1"), ("limits.messages_burst", "10")]);
+    server.make_topic("t");
+    let mut ws = Raw::upgrade(server.addr(), &Request::upgrade("/rpc"));
+    ws.hear(); // the welcome
+    let answer = call_batch(&mut ws, 40);
+    assert_eq!(answer.as_array().unwrap().len(), 39, "the notification has no answer");
+    let passed = passed_in_order(&answer);
+    assert!((10..=14).contains(&passed), "{passed} of 40 calls passed a burst of 10");
+    let heard = server.stats()["topics"]["t"]["published"].as_u64().unwrap();
+    assert_eq!(heard as usize, passed, "what was refused was not carried out, the notification neither");
+    // The refused calls of a batch are one refused message: flooding is the 21st of those.
+    ws.expect_alive();
+    let mut other = Client::connect(server.addr());
+    assert_eq!(other.call(json!({ "type": "ping" }))["type"], "pong", "another connection is not slowed");
+}
+
+#[test]
+fn each_call_of_a_batch_counts_for_its_address_and_its_user() {
+    let settings = [("limits.messages_per_second_per_ip", "1"), ("limits.messages_burst_per_ip", "10")];
+    let server = start(&settings);
+    server.make_topic("t");
+    let answer = Request::post("/rpc", &batch("t", 40).to_string()).send(from(&server, 7));
+    let passed = passed_in_order(&answer.json());
+    assert!((9..=14).contains(&passed), "{passed} of 40 calls passed a burst of 10");
+    let mut ws = Raw::upgrade(from(&server, 8), &Request::upgrade("/rpc"));
+    ws.hear();
+    let passed = passed_in_order(&call_batch(&mut ws, 40));
+    assert!((10..=14).contains(&passed), "{passed} of 40 calls passed a burst of 10");
+    let settings = [("limits.messages_per_second_per_user", "1"), ("limits.messages_burst_per_user", "10")];
+    let server = start(&settings);
+    server.make_topic("t");
+    let ann = Person::new(&server, "ann");
+    let answer = ann.ask(&server, Request::post("/rpc", &batch("t", 40).to_string()));
+    let passed = passed_in_order(&answer.json());
+    assert!((10..=14).contains(&passed), "{passed} of 40 calls passed a burst of 10");
+}
+
+#[test]
+fn a_close_code_of_a_clients_choice_makes_no_series_of_its_own() {
+    let server = start(&[]);
+    for code in [3000, 3001, 4000, 4999, 1000] {
+        let mut ws = Raw::open(server.addr());
+        ws.send(&Frame::close(code, ""));
+        ws.expect_close(code);
+    }
+    server.await_connections(0);
+    eventually("all ends are counted", PATIENCE, || {
+        (server.metric("fanfare_connections_closed_total{code=\"other\"}") == 4.0).then_some(())
+    });
+    assert_eq!(server.metric("fanfare_connections_closed_total{code=\"1000\"}"), 1.0);
+    let text = server.get("/metrics").text();
+    assert!(!text.contains("code=\"3000\"") && !text.contains("code=\"4999\""), "{text}");
+}
+
+#[test]
+fn the_answer_to_a_small_batch_is_bounded() {
+    let server = start(&[]);
+    let mut ws = Raw::upgrade(server.addr(), &Request::upgrade("/rpc"));
+    ws.hear(); // the welcome
+    let call = |id: usize| json!({ "jsonrpc": "2.0", "id": id, "method": "rpc.discover" });
+    let text = (0..100).map(call).collect::<Value>().to_string();
+    let publish =
+        json!({ "jsonrpc": "2.0", "method": "topic.publish", "params": { "topic": "t", "payload": 1 } });
+    let changing = (0..99).map(call).chain([publish]).collect::<Value>().to_string();
+    server.make_topic("t");
+    let check = |answer: &str| {
+        assert!(answer.len() <= 1 << 20, "{} bytes", answer.len());
+        let answers: Vec<Value> = serde_json::from_str(answer).unwrap();
+        let fit = answers.iter().take_while(|a| a["result"].is_object()).count();
+        assert!((2..100).contains(&fit) && answers.len() >= 99, "{fit} of {}", answers.len());
+        for refused in &answers[fit..] {
+            let error = &refused["error"];
+            assert_eq!((&error["code"], &error["data"]["code"]), (&json!(-32000), &json!("LIMIT_EXCEEDED")));
+        }
+    };
+    ws.send(&Frame::text(text.clone()));
+    check(std::str::from_utf8(&ws.recv().unwrap().payload).unwrap());
+    check(&Request::post("/rpc", &text).send(server.addr()).text());
+    // What comes behind is refused before it changes something.
+    check(&Request::post("/rpc", &changing).send(server.addr()).text());
+    assert_eq!(server.stats()["topics"]["t"]["published"], 0);
+}
+
+#[test]
+fn a_page_of_history_ends_at_256_kib_but_holds_one_event() {
+    let server = start(&[("topics.history_topic_bytes", "4MiB"), ("limits.max_message_bytes", "512KiB")]);
+    server.make_topic("t");
+    let mut ws = Client::open(server.addr(), "/rpc", None);
+    let sizes: Vec<usize> = std::iter::repeat_n(60_000, 10).chain([300_000, 10]).collect();
+    for size in &sizes {
+        let published = ws.rpc("topic.publish", json!({ "topic": "t", "payload": "x".repeat(*size) }));
+        assert!(published["result"].is_object(), "{published}");
+    }
+    let offsets = |page: &Value| {
+        let items = page["items"].as_array().unwrap().clone();
+        items.iter().map(|i| i["offset"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let (mut by_rpc, mut by_rest, mut next) = (Vec::new(), Vec::new(), json!(0));
+    while !next.is_null() {
+        let page =
+            ws.rpc("topic.history", json!({ "topic": "t", "after": next, "limit": 100 }))["result"].take();
+        let rest = server.get(&format!("/topics/t/history?after={next}&limit=100"));
+        let lone = page["items"].as_array().unwrap().len() == 1;
+        assert!(lone || (page.to_string().len() <= 256 << 10 && rest.text().len() <= 256 << 10));
+        assert_eq!(rest.json()["next"], page["next"]);
+        by_rest.extend(offsets(&rest.json()));
+        by_rpc.extend(offsets(&page));
+        next = page["next"].clone();
+    }
+    assert_eq!((&by_rpc, &by_rest), (&(1..=12).collect(), &(1..=12).collect()), "forth, without a gap");
+    let (mut back, mut query) = (Vec::new(), String::new());
+    loop {
+        let page = server.get(&format!("/topics/t/history?limit=100{query}")).json();
+        back.splice(0..0, offsets(&page));
+        let Some(before) = page["next"].as_u64() else { break };
+        query = format!("&before={before}");
+    }
+    assert_eq!(back, by_rpc, "back, without a gap");
+    // A hundred pages asked for in ten kilobytes come as one answer that is bounded.
+    let call = |id: usize| json!({ "jsonrpc": "2.0", "id": id, "method": "topic.history", "params": { "topic": "t" } });
+    let answer = server.post("/rpc", &(0..100).map(call).collect::<Value>());
+    assert!(answer.text().len() <= 1 << 20, "{}", answer.text().len());
+    assert_eq!(answer.json().as_array().unwrap().len(), 100);
 }

@@ -210,9 +210,9 @@ impl Truth {
         Some((log.len() as u64, delivered))
     }
 
-    /// Deletes a topic; says whether there was one.
+    /// Deletes a topic, live or at rest; says whether there was one.
     pub fn delete(&mut self, topic: &str) -> bool {
-        let Some(live) = self.live.remove(topic) else { return false };
+        let Some(live) = self.live.remove(topic) else { return self.resting.remove(topic).is_some() };
         self.lives[live.life].deleted = true;
         true
     }

@@ -2,7 +2,7 @@
 
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{Effect, Inbox, Post, QueueLimits, Shard, ShardConfig};
-use fanfare_core::model::{ErrorCode, Publish, Refusal, Reply, Subscribe, TopicRef};
+use fanfare_core::model::{ErrorCode, Publish, Refusal, Reply, Requester, Subscribe, TopicRef};
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
 use fanfare_testkit::model::{Record, Socket, Sockets, encoders, parse, policy_of};
@@ -41,7 +41,7 @@ fn publish(shard: &mut Shard<u8>, slot: u32, topic: &str) {
         exclude_self: false,
         token: None,
     };
-    shard.publish(slot, &command, "me", NOW).unwrap();
+    shard.publish(slot, &command, "me", Requester::Backend, NOW).unwrap();
 }
 
 fn wire(room: usize) -> Sockets {

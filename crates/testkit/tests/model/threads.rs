@@ -5,7 +5,7 @@
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{Effect, Inbox, QueueLimits, Shard, ShardConfig};
 use fanfare_core::model::{
-    Epoch, EventMeta, Publish, Reply, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
+    Epoch, EventMeta, Publish, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
 };
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{Publishing, TopicOptions, Topics, TopicsConfig};
@@ -70,7 +70,7 @@ impl Worker<'_> {
         let shard = &mut self.shard;
         let mut epoch = None;
         if topic == "x" && self.dice.below(12) == 0 {
-            let _gone_already = self.topics.delete(topic, Some((client.id / CONNS) as u8));
+            let _gone_already = self.topics.delete(topic, Some((client.id / CONNS) as u8), NOW);
         }
         let (text, turn) = match self.dice.below(10) {
             0..=2 => {
@@ -115,7 +115,7 @@ impl Worker<'_> {
                     exclude_self,
                     token: None,
                 };
-                let got = shard.publish(client.slot, &command, "me", NOW).unwrap();
+                let got = shard.publish(client.slot, &command, "me", Requester::Backend, NOW).unwrap();
                 let excluded = exclude_self.then_some(client.id);
                 self.log.lock().unwrap().push((topic, got.meta, Logged { payload, excluded }));
                 (format!("A|publish|{}", got.meta.offset), Turn::Nothing)
@@ -303,7 +303,7 @@ fn round(seed: u64) -> Reached {
         for at in 0..COMMANDS {
             let topic = TOPICS[at % 3];
             if at % 10 == 5 {
-                let _gone_already = topics.delete("x", None);
+                let _gone_already = topics.delete("x", None, NOW);
             }
             let payload = payloads.fetch_add(1, Ordering::Relaxed).to_string();
             let publishing = Publishing {
@@ -311,6 +311,7 @@ fn round(seed: u64) -> Reached {
                 payload: &payload,
                 client_id: "rest",
                 idempotency_key: None,
+                publisher: Requester::Backend,
                 exclude: None,
                 shard: None,
                 now_ms: NOW,

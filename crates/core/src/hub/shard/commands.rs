@@ -100,12 +100,13 @@ impl<D> Shard<D> {
         slot: u32,
         command: &Publish<'_>,
         client_id: &str,
+        publisher: Requester<'_>,
         now_ms: u64,
     ) -> Result<Published, Refusal> {
         let exclude = command
             .exclude_self
             .then(|| (self.addr(slot), self.find(slot, command.topic.as_str()).is_some()));
-        self.publish_as(command, client_id, exclude, now_ms)
+        self.publish_as(command, client_id, publisher, exclude, now_ms)
     }
 
     /// Publishes in this shard's turn, for whomever; `exclude` is a connection that does not hear it, and whether it is
@@ -117,6 +118,7 @@ impl<D> Shard<D> {
         &mut self,
         command: &Publish<'_>,
         client_id: &str,
+        publisher: Requester<'_>,
         exclude: Option<(ConnAddr, bool)>,
         now_ms: u64,
     ) -> Result<Published, Refusal> {
@@ -133,6 +135,7 @@ impl<D> Shard<D> {
             payload: command.payload,
             client_id,
             idempotency_key: command.idempotency_key.as_deref(),
+            publisher,
             exclude,
             shard: Some(self.config.id),
             now_ms,

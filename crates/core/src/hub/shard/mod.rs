@@ -25,7 +25,9 @@ use super::batch::{Backpressure, Batch};
 use super::inbox::Post;
 use super::local::{JOINING, Join, LocalTopic, REPLAYING, Sub};
 use super::outbox::{Before, Kind, Outbox, QueueLimits, Replay, Span, Verdict};
-use crate::model::{ErrorCode, EventView, Publish, Refusal, Reply, Subscribe, Subscribed, Unsubscribe};
+use crate::model::{
+    ErrorCode, EventView, Publish, Refusal, Reply, Requester, Subscribe, Subscribed, Unsubscribe,
+};
 use crate::ports::{Encoders, EventRef, Info, Sent, Wire};
 use crate::topics::{MAX_OPEN_BYTES, Published, Publishing, Seat, Topic, Topics};
 use smallvec::SmallVec;

@@ -30,6 +30,8 @@ settings! {
         idempotency_keys: usize = 100_000; unit "keys",
         /// Calls in one JSON-RPC batch.
         rpc_batch: usize = 100; unit "calls"; positive,
+        /// Longest answer to a JSON-RPC request or batch; the calls beyond it are refused with `LIMIT_EXCEEDED`.
+        rpc_answer_bytes: ByteSize = ByteSize::mib(1); positive,
         /// Messages a second that one connection may send. 0 is off.
         messages_per_second: u32 = 1000; unit "messages",
         /// Messages one connection may send at once. 0: as many as in one second.

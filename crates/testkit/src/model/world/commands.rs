@@ -6,9 +6,13 @@ use super::super::truth::{Expect, Turn};
 use super::super::{Violation, wrong};
 use super::{NOW, Side, World};
 use fanfare_core::model::{
-    Epoch, ErrorCode, Publish, Refusal, Reply, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
+    Epoch, ErrorCode, Publish, Refusal, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
 };
 use fanfare_core::topics::{Published, Publishing};
+
+/// Whom the model publishes for: keys and shares are no part of it.
+const STRANGER: Requester<'static> =
+    Requester::Anonymous(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
 fn topic_ref(name: &'static str) -> Result<TopicRef<'static>, Violation> {
     TopicRef::parse(name).map_err(|e| Violation(e.to_string()))
@@ -127,7 +131,7 @@ impl World {
             token: None,
         };
         let conn = &self.conns[c];
-        let got = self.sides[conn.shard].shard.publish(conn.slot, &command, "me", NOW);
+        let got = self.sides[conn.shard].shard.publish(conn.slot, &command, "me", STRANGER, NOW);
         let want = self.truth.publish(topic, &payload, excluded.then_some(c));
         let sabotaged = self.sabotage == Sabotage::ForgetExclude;
         let text = check_published(got, want, sabotaged)?;
@@ -144,6 +148,7 @@ impl World {
                     payload: &payload,
                     client_id: "rest",
                     idempotency_key: None,
+                    publisher: STRANGER,
                     exclude: None,
                     shard: None,
                     now_ms: NOW,
@@ -152,7 +157,7 @@ impl World {
             }
             Command::Delete(topic) => {
                 self.forget_replays(topic);
-                let got = self.topics.delete(topic, own);
+                let got = self.topics.delete(topic, own, NOW);
                 let want = self.truth.delete(topic);
                 if got.is_ok() == want { Ok(()) } else { wrong(format!("delete is answered {got:?}")) }
             }

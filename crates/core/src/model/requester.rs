@@ -1,0 +1,52 @@
+//! On whose behalf something is published or made.
+
+use std::net::IpAddr;
+
+/// On whose behalf an event is published or a topic made: what idempotency keys and shares are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requester<'a> {
+    /// Nobody known, from this address (an IPv6 network by its first address).
+    Anonymous(IpAddr),
+    /// A user, by the id.
+    User(&'a str),
+    /// A user whose role is admin, by the id.
+    Admin(&'a str),
+    /// The application's backend by an API key, or the server itself.
+    Backend,
+}
+
+impl Requester<'_> {
+    /// The key `key` of this requester, apart from the same key of others: each user's keys are the user's own, those of all
+    /// API keys are one set and those of all the anonymous another (`protocol.md` 6).
+    pub fn scoped_key(&self, key: &str) -> String {
+        match self {
+            // An id is told from the key behind it by its length.
+            Self::User(id) | Self::Admin(id) => format!("u{}:{id}{key}", id.len()),
+            Self::Backend => format!("b{key}"),
+            Self::Anonymous(_) => format!("a{key}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Requester;
+
+    #[test]
+    fn keys_are_told_apart_by_publisher_and_by_nothing_else() {
+        let anonymous = |last| Requester::Anonymous([127, 0, 0, last].into());
+        assert_eq!(anonymous(1).scoped_key("k"), anonymous(2).scoped_key("k"));
+        assert_eq!(Requester::User("7").scoped_key("k"), Requester::Admin("7").scoped_key("k"));
+        let all = [
+            anonymous(1).scoped_key("k"),
+            Requester::Backend.scoped_key("k"),
+            Requester::User("k").scoped_key(""),
+            Requester::User("").scoped_key("k"),
+            Requester::User("1:a").scoped_key("k"),
+            Requester::User("1:").scoped_key("ak"),
+            anonymous(1).scoped_key("u1:ak"),
+        ];
+        let distinct: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len(), "{all:?}");
+    }
+}
