@@ -14,7 +14,13 @@ fn resident() -> Option<usize> {
 #[test]
 fn a_detached_session_costs_less_than_300_bytes() {
     let n: usize = if cfg!(debug_assertions) { 250_000 } else { 1_000_000 };
-    let limits = SessionLimits { ttl_ms: 1000, detached_ttl_ms: 1000, max: 2 * n, max_data_bytes: 10 };
+    let limits = SessionLimits {
+        ttl_ms: 1000,
+        detached_ttl_ms: 1000,
+        max: 2 * n,
+        max_data_bytes: 10,
+        data_total_bytes: 0,
+    };
     let before = resident().expect("statm");
     let sessions = Sessions::new(limits, &[1; 32]);
     let start = std::time::Instant::now();

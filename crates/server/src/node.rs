@@ -557,6 +557,7 @@ fn session_limits(config: &Config) -> SessionLimits {
         detached_ttl_ms: config.session.detached_ttl.as_millis() as u64,
         max: config.session.max,
         max_data_bytes: config.session.max_data_bytes.len(),
+        data_total_bytes: config.session.data_total_bytes.len(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The session manager.
 
+use super::data::Totals;
 use super::draw::Draw;
-use super::shard::{Session, Shard};
+use super::shard::{Kind, Session, Shard};
 use super::token::{Claims, Generation, MAX_USER_BYTES, Sealer};
 use super::types::{
     Attach, ConnAddr, Opened, Resume, ResumeRefused, Resumed, SessionInfo, SessionLimits, SessionState,
@@ -9,6 +10,7 @@ use super::types::{
 use super::{NoRandomness, SessionCode};
 use crate::model::{ErrorCode, Refusal};
 use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How long the tokens before the newest stay good, in milliseconds: a reply can get lost (`protocol.md` 6).
@@ -31,6 +33,7 @@ pub struct Sessions {
     shards: Box<[Mutex<Shard>]>,
     len: AtomicUsize,
     sweep_at: AtomicUsize,
+    pub(super) totals: Arc<Totals>,
 }
 
 impl Sessions {
@@ -42,6 +45,7 @@ impl Sessions {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             len: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(0),
+            totals: Arc::default(),
         }
     }
 
@@ -151,6 +155,9 @@ impl Sessions {
         };
         (session.life, session.count, session.confirmed, session.grace_until) = (life, 0, 0, 0);
         session.user = Some(user);
+        if let Some(data) = &mut session.data {
+            data.own();
+        }
         let placed = self.place(session, &mut draw, now);
         if placed.is_err() {
             self.len.fetch_sub(1, Ordering::Relaxed);
@@ -258,6 +265,37 @@ impl Sessions {
             if shard.oldest() == Some((seen, code)) {
                 shard.remove(code);
                 self.len.fetch_sub(1, Ordering::Relaxed);
+                return true;
+            }
+        }
+    }
+
+    /// Frees `bytes` of data for a session with or without a user (`configuration.md`): first goes the data of strangers
+    /// without a socket, those used longest ago first. For a user, then that of strangers with one, and last that of users
+    /// without. False when nothing is left that may go.
+    pub(super) fn free_data(&self, bytes: usize, for_user: bool) -> bool {
+        if self.take_oldest_data(Kind::Data) {
+            return true;
+        }
+        if for_user && self.totals.strangers() > 0 {
+            // Much at once, so that the next search is far off.
+            let (goal, mut freed) = (bytes.max(self.limits.data_total_bytes / 8), 0);
+            for shard in &self.shards {
+                freed += shard.lock().take_strangers(goal - freed.min(goal));
+            }
+            return freed > 0 || self.take_oldest_data(Kind::UserData);
+        }
+        for_user && self.take_oldest_data(Kind::UserData)
+    }
+
+    fn take_oldest_data(&self, kind: Kind) -> bool {
+        loop {
+            let heads = self.shards.iter().filter_map(|shard| shard.lock().oldest_of(kind));
+            let Some((seen, code)) = heads.min() else { return false };
+            let mut shard = self.shard(code);
+            // As in `evict_oldest`.
+            if shard.oldest_of(kind) == Some((seen, code)) {
+                shard.take_data(code);
                 return true;
             }
         }

@@ -1,7 +1,7 @@
-//! One part of all sessions: a map by code, and two queues that give the next to expire without a search.
+//! One part of all sessions: a map by code, and queues that give the next to expire, and the next to lose its data, without a
+//! search.
 //!
-//! A session without a socket stands in exactly one valid queue entry: in `bare` when it has neither data nor user, in
-//! `kept` otherwise. Each queue is in order of last use, so its head expires first. Entries are not taken out when a
+//! A session without a socket stands in exactly one valid queue entry, in the queue of its [`Kind`]. Each queue is in order of last use, so its head expires first. Entries are not taken out when a
 //! session is used again; a `stamp` tells the valid one, and a queue is cleaned when stale entries outnumber the others.
 
 use super::data::Data;
@@ -45,12 +45,17 @@ impl Session {
         }
     }
 
-    fn is_bare(&self) -> bool {
-        self.user.is_none() && self.data.is_none()
+    fn kind(&self) -> Kind {
+        match (self.user.is_some(), self.data.is_some()) {
+            (false, false) => Kind::Bare,
+            (false, true) => Kind::Data,
+            (true, false) => Kind::User,
+            (true, true) => Kind::UserData,
+        }
     }
 
     fn ttl(&self, limits: &SessionLimits) -> u64 {
-        if self.is_bare() { limits.detached_ttl_ms } else { limits.ttl_ms }
+        if self.kind() == Kind::Bare { limits.detached_ttl_ms } else { limits.ttl_ms }
     }
 
     fn expired(&self, limits: &SessionLimits, now: u64) -> bool {
@@ -60,11 +65,24 @@ impl Session {
 
 type Queue = VecDeque<(SessionCode, u32)>;
 
+/// What a session has: the place of its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Neither data nor user.
+    Bare,
+    /// Data of a stranger.
+    Data,
+    /// A user.
+    User,
+    /// A user with data.
+    UserData,
+}
+
 #[derive(Default)]
 pub(super) struct Shard {
     sessions: HashMap<SessionCode, Session>,
-    bare: Queue,
-    kept: Queue,
+    /// By [`Kind`].
+    queues: [Queue; 4],
     stamps: u32,
 }
 
@@ -102,12 +120,17 @@ impl Shard {
     pub(super) fn used(&mut self, code: SessionCode, now: u64) {
         let Some(session) = self.sessions.get_mut(&code) else { return };
         session.seen = now;
-        if session.conn.is_some() {
-            return;
+        if session.conn.is_none() {
+            self.queue(code);
         }
+    }
+
+    /// Gives a session without a socket its place.
+    fn queue(&mut self, code: SessionCode) {
+        let Some(session) = self.sessions.get_mut(&code) else { return };
         self.stamps = self.stamps.wrapping_add(1);
         session.stamp = self.stamps;
-        let queue = if session.is_bare() { &mut self.bare } else { &mut self.kept };
+        let queue = &mut self.queues[session.kind() as usize];
         queue.push_back((code, self.stamps));
         if queue.len() > 2 * self.sessions.len() + 32 {
             let sessions = &self.sessions;
@@ -118,7 +141,7 @@ impl Shard {
     /// Removes expired sessions, looking at no more than `budget` entries; answers how many it removed and looked at.
     pub(super) fn expire(&mut self, limits: &SessionLimits, now: u64, budget: usize) -> (usize, usize) {
         let (mut removed, mut looked) = (0, 0);
-        for queue in [&mut self.bare, &mut self.kept] {
+        for queue in &mut self.queues {
             while looked < budget
                 && let Some(entry) = queue.front()
             {
@@ -138,23 +161,47 @@ impl Shard {
 
     /// The session without a socket that was used longest ago, and when.
     pub(super) fn oldest(&mut self) -> Option<(u64, SessionCode)> {
-        let mut oldest = None;
-        for queue in [&mut self.bare, &mut self.kept] {
-            while let Some(entry) = queue.front() {
-                if is_valid(&self.sessions, entry) {
-                    let seen = self.sessions.get(&entry.0).map_or(0, |s| s.seen);
-                    oldest = oldest.into_iter().chain([(seen, entry.0)]).min();
-                    break;
-                }
-                queue.pop_front();
+        let kinds = [Kind::Bare, Kind::Data, Kind::User, Kind::UserData];
+        kinds.into_iter().filter_map(|kind| self.oldest_of(kind)).min()
+    }
+
+    /// The same among those of one kind.
+    pub(super) fn oldest_of(&mut self, kind: Kind) -> Option<(u64, SessionCode)> {
+        let queue = &mut self.queues[kind as usize];
+        while let Some(entry) = queue.front() {
+            if is_valid(&self.sessions, entry) {
+                let seen = self.sessions.get(&entry.0).map_or(0, |s| s.seen);
+                return Some((seen, entry.0));
             }
+            queue.pop_front();
         }
-        oldest
+        None
+    }
+
+    /// Takes the data of a session without a socket; the session stays as old as it was.
+    pub(super) fn take_data(&mut self, code: SessionCode) {
+        if let Some(session) = self.sessions.get_mut(&code) {
+            session.data = None;
+            self.queue(code);
+        }
+    }
+
+    /// Takes the data of strangers with a socket until about `bytes` are free; answers how much it took.
+    pub(super) fn take_strangers(&mut self, bytes: usize) -> usize {
+        let mut freed = 0;
+        let strangers = self.sessions.values_mut().filter(|s| s.conn.is_some() && s.user.is_none());
+        for session in strangers {
+            if freed >= bytes {
+                break;
+            }
+            freed += session.data.take().map_or(0, |data| data.cost());
+        }
+        freed
     }
 
     #[cfg(test)]
     pub(super) fn queued(&self) -> usize {
-        self.bare.len() + self.kept.len()
+        self.queues.iter().map(VecDeque::len).sum()
     }
 }
 
@@ -166,8 +213,13 @@ fn is_valid(sessions: &HashMap<SessionCode, Session>, (code, stamp): &(SessionCo
 mod tests {
     use super::*;
 
-    const LIMITS: SessionLimits =
-        SessionLimits { ttl_ms: 1000, detached_ttl_ms: 100, max: 10, max_data_bytes: 10 };
+    const LIMITS: SessionLimits = SessionLimits {
+        ttl_ms: 1000,
+        detached_ttl_ms: 100,
+        max: 10,
+        max_data_bytes: 10,
+        data_total_bytes: 100,
+    };
 
     #[test]
     fn a_session_is_small() {

@@ -7,8 +7,13 @@ use crate::model::ErrorCode;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
-const LIMITS: SessionLimits =
-    SessionLimits { ttl_ms: 86_400_000, detached_ttl_ms: 120_000, max: 1_000_000, max_data_bytes: 65_536 };
+const LIMITS: SessionLimits = SessionLimits {
+    ttl_ms: 86_400_000,
+    detached_ttl_ms: 120_000,
+    max: 1_000_000,
+    max_data_bytes: 65_536,
+    data_total_bytes: 1 << 28,
+};
 const T0: u64 = 1_700_000_000_000;
 const KEY: [u8; 32] = [7; 32];
 const GUESS: ResumeRefused = ResumeRefused { counted: true, unsealed: true, revoked: None };
@@ -401,4 +406,48 @@ proptest! {
         prop_assert_eq!(by_code.len(), clients.len(), "no two sessions have one code");
         for (code, addr) in by_code { prop_assert_eq!(s.address(code), addr); }
     }
+}
+
+#[test]
+fn all_data_together_is_bounded_and_the_detached_strangers_goes_first() {
+    let s = limited(|l| l.data_total_bytes = 10_000);
+    let value = format!("\"{}\"", "x".repeat(2_000));
+    let fill = |o: &Opened, now| s.set(o.code, "k", &value, now);
+    let kept = |o: &Opened| s.get(o.code, "k", T0 + 9).is_some();
+    let (old, young, live) = (attached(&s, 1), attached(&s, 2), attached(&s, 3));
+    [&old, &young, &live].iter().for_each(|o| assert!(fill(o, T0).is_ok()));
+    let user = s.open(Some("7"), T0).unwrap();
+    assert!(fill(&user, T0).is_ok());
+    assert!(s.detach(old.code, ConnAddr(1), T0 + 1) && s.detach(young.code, ConnAddr(2), T0 + 2));
+    let more = attached(&s, 4);
+    assert!(fill(&more, T0 + 3).is_ok());
+    assert_eq!((kept(&old), kept(&young), kept(&live), kept(&user)), (false, true, true, true));
+    assert!(s.info(old.code, T0 + 3).is_some(), "the session stays, without its data");
+    let another = attached(&s, 5);
+    assert!(fill(&another, T0 + 4).is_ok() && !kept(&young));
+    // Nothing is left that may go for a stranger: a user's data never does.
+    let refused = fill(&attached(&s, 6), T0 + 5).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::LimitExceeded);
+    assert!(kept(&live) && kept(&more) && kept(&another) && kept(&user));
+    // For a user that of strangers with a socket goes, too, and then that of users without one.
+    let users: Vec<_> = (0..4).map(|n| s.open(Some(&format!("u{n}")), T0 + 6).unwrap()).collect();
+    users.iter().for_each(|o| assert!(fill(o, T0 + 7).is_ok()));
+    assert!(!kept(&user), "the oldest of the users without a socket");
+    assert!(users.iter().all(kept));
+    assert!(!kept(&live) && !kept(&more) && !kept(&another));
+    assert!(s.totals.all() <= 10_000 && s.totals.strangers() == 0);
+    users.iter().for_each(|o| assert!(s.end(o.code).is_none()));
+    assert_eq!(s.totals.all(), 0, "what is gone counts no more");
+}
+
+#[test]
+fn data_that_is_given_a_user_is_no_strangers_any_more() {
+    let s = limited(|l| l.data_total_bytes = 3_000);
+    let value = format!("\"{}\"", "x".repeat(2_000));
+    let o = attached(&s, 1);
+    s.set(o.code, "k", &value, T0).unwrap();
+    let renewed = s.renew(o.code, "7", T0).unwrap();
+    assert!(s.detach(renewed.code, ConnAddr(1), T0));
+    assert!(s.set(attached(&s, 2).code, "k", &value, T0).is_err(), "a stranger takes nothing from it");
+    assert!(s.get(renewed.code, "k", T0).is_some());
 }

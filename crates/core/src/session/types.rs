@@ -14,6 +14,8 @@ pub struct SessionLimits {
     pub max: usize,
     /// Bytes of keys and values in one session: `session.max_data_bytes`.
     pub max_data_bytes: usize,
+    /// Bytes of the data of all sessions together: `session.data_total_bytes`.
+    pub data_total_bytes: usize,
 }
 
 /// A new session, or one under a new code.

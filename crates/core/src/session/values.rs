@@ -11,7 +11,30 @@ impl Sessions {
     /// # Errors
     /// `LIMIT_EXCEEDED` over `session.max_data_bytes` or 1024 keys, `NOT_FOUND` when the session has ended. Nothing
     /// changes.
+    ///
+    /// Where the data of all sessions would be more than `session.data_total_bytes`, that of others goes first
+    /// ([`Sessions::free_data`]).
     pub fn set(&self, code: SessionCode, key: &str, raw_json: &str, now: u64) -> Result<usize, Refusal> {
+        loop {
+            let (full, for_user) = match self.try_set(code, key, raw_json, now)? {
+                Ok(bytes) => return Ok(bytes),
+                Err(full) => full,
+            };
+            let Full::Total(more) = full else { return Err(self.full(full)) };
+            if !self.free_data(more, for_user) {
+                return Err(self.full(full));
+            }
+        }
+    }
+
+    /// The same without making room: what is full, and whether the session has a user.
+    fn try_set(
+        &self,
+        code: SessionCode,
+        key: &str,
+        raw_json: &str,
+        now: u64,
+    ) -> Result<Result<usize, (Full, bool)>, Refusal> {
         let mut shard = self.shard(code);
         let session = shard.get(code, &self.limits, now).ok_or_else(ended)?;
         let bytes = if raw_json == "null" {
@@ -23,9 +46,14 @@ impl Sessions {
             }
             session.data.as_ref().map_or(0, |d| d.bytes())
         } else {
-            let mut fresh = None;
-            let data = session.data.as_mut().unwrap_or_else(|| fresh.insert(Box::<Data>::default()));
-            data.set(key, raw_json, self.limits.max_data_bytes).map_err(|full| self.full(full))?;
+            let (mut fresh, owned) = (None, session.user.is_some());
+            let new = || Box::new(Data::new(self.totals.clone(), owned));
+            let data = session.data.as_mut().unwrap_or_else(|| fresh.insert(new()));
+            if let Err(full) =
+                data.set(key, raw_json, self.limits.max_data_bytes, self.limits.data_total_bytes)
+            {
+                return Ok(Err((full, owned)));
+            }
             let bytes = data.bytes();
             if fresh.is_some() {
                 session.data = fresh;
@@ -33,7 +61,7 @@ impl Sessions {
             bytes
         };
         shard.used(code, now);
-        Ok(bytes)
+        Ok(Ok(bytes))
     }
 
     /// A value's JSON as it was sent; nothing when there is none or the session has ended.
@@ -58,6 +86,9 @@ impl Sessions {
                 )
             }
             Full::Keys => format!("a session may have {MAX_KEYS} keys"),
+            Full::Total(_) => {
+                "the sessions together hold as much data as `session.data_total_bytes` allows".to_owned()
+            }
         };
         Refusal::new(ErrorCode::LimitExceeded, message)
     }

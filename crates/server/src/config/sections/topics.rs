@@ -91,6 +91,8 @@ settings! {
         max: usize = 1_000_000; unit "sessions"; positive,
         /// Bytes of data one session may hold.
         max_data_bytes: ByteSize = ByteSize::kib(64),
+        /// Bytes of data all sessions may hold together; that of detached and anonymous sessions goes first.
+        data_total_bytes: ByteSize = ByteSize::mib(256),
     }
 }
 
