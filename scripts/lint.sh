@@ -48,6 +48,13 @@ shell_scripts() {
     fi
 }
 
+# Bytes whose base 64 begins with `-` after the exchange of its two special characters.
+kafka_ids() {
+    local id
+    id=$(source scripts/services.sh && printf '\370%.0s' {1..16} | kafka_id)
+    [[ $id =~ ^A[A-Za-z0-9_-]{21}$ ]] || { warn "an id of a Kafka cluster would be $id"; return 1; }
+}
+
 needs_component fmt rustfmt
 needs_component clippy clippy
 step "format" cargo fmt --all --check
@@ -59,6 +66,7 @@ step "dependency directions" scripts/check-arrows.sh
 step "JSON of strangers" scripts/check-json.sh
 step "texts" scripts/check-text.sh
 step "shell scripts" shell_scripts
+step "ids of Kafka clusters" kafka_ids
 
 if [ ${#failed[@]} -gt 0 ]; then
     printf '\n'

@@ -208,6 +208,12 @@ kafka_run() {
     done
 }
 
+# kafka_id: 16 bytes from standard input as an id of a cluster. Base 64 begins with `-` once in 64 times, which a command line
+# would take for an option: the first character is an `A` instead.
+kafka_id() {
+    printf 'A%s\n' "$(base64 | tr '+/' '-_' | cut -c 2-22)"
+}
+
 # kafka_start: starts a broker in SERVICES_DIR and waits for it; exports TEST_KAFKA_BROKERS and TEST_KAFKA_PID_FILE.
 kafka_start() {
     local dir=$SERVICES_DIR/kafka.d port controller id
@@ -233,7 +239,7 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 PROPERTIES
-    id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 1-22)
+    id=$(head -c 16 /dev/urandom | kafka_id)
     java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$KAFKA_JARS/*" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
         { tail -n 5 "$dir/format.log" >&2; return 1; }
     service_start kafka kafka_run "$dir"

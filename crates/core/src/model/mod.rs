@@ -2,6 +2,7 @@
 
 mod command;
 mod error;
+mod frame;
 mod network;
 mod requester;
 mod topic;
@@ -11,6 +12,7 @@ pub use command::{
     TokenUse, Unsubscribe,
 };
 pub use error::{ErrorCode, Refusal};
+pub use frame::FrameType;
 pub use network::network;
 pub use requester::Requester;
 pub use topic::{Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef};

@@ -66,7 +66,8 @@ impl From<Rights> for Rule {
     }
 }
 
-/// A pattern of topic names: a name, `prefix*`, either with `{user}` for the caller's name.
+/// A pattern of topic names: a name, `prefix*`, either with `{user}` for the caller's name. `{user}` ends the pattern or is
+/// followed by `/`, which no name that it stands for has: otherwise one user's pattern would match names of another's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     /// The literal text around each `{user}`: one piece more than there are `{user}`s.
@@ -87,6 +88,11 @@ pub enum PatternError {
     /// Only `{user}` is known.
     #[error("only `{{user}}` may stand in braces in a pattern")]
     Braces,
+    /// What follows could be the rest of a longer name.
+    #[error(
+        "`{{user}}` stands only at the end of a pattern or before a `/`: elsewhere it matches names of other users"
+    )]
+    User,
     /// No topic has a name that long.
     #[error("a pattern is at most 255 bytes long")]
     Long,
@@ -96,7 +102,8 @@ impl Pattern {
     /// Reads the text form.
     ///
     /// # Errors
-    /// [`PatternError`] when the text is empty, over 255 bytes, has `*` before the end or braces other than `{user}`.
+    /// [`PatternError`] when the text is empty, over 255 bytes, has `*` before the end, braces other than `{user}`, or
+    /// `{user}` before anything but `/` or the end.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);
@@ -112,6 +119,11 @@ impl Pattern {
         if pieces.iter().any(|p| p.contains(['{', '}'])) {
             return Err(PatternError::Braces);
         }
+        let behind = pieces.iter().enumerate().skip(1);
+        let ends = |at: usize, piece: &str| piece.is_empty() && !open && at + 1 == pieces.len();
+        if behind.into_iter().any(|(at, piece)| !piece.starts_with('/') && !ends(at, piece)) {
+            return Err(PatternError::User);
+        }
         Ok(Self { pieces, open })
     }
 
@@ -120,14 +132,15 @@ impl Pattern {
         self.pieces.len() > 1
     }
 
-    /// Whether `topic` matches for this caller. A pattern with `{user}` matches nothing for the anonymous.
+    /// Whether `topic` matches for this caller. A pattern with `{user}` matches nothing for the anonymous, nor for a user
+    /// whose name holds a `/`.
     pub fn matches(&self, topic: &str, user: Option<&str>) -> bool {
         let Some((first, rest)) = self.pieces.split_first() else { return false };
         let Some(mut left) = topic.strip_prefix(first.as_str()) else { return false };
+        let whole = |user: &&str| !user.is_empty() && !user.contains('/');
         for piece in rest {
-            let after =
-                user.and_then(|user| left.strip_prefix(user)).and_then(|l| l.strip_prefix(piece.as_str()));
-            let Some(after) = after else { return false };
+            let after = user.filter(whole).and_then(|user| left.strip_prefix(user));
+            let Some(after) = after.and_then(|left| left.strip_prefix(piece.as_str())) else { return false };
             left = after;
         }
         self.open || left.is_empty()
@@ -137,14 +150,9 @@ impl Pattern {
 impl Pattern {
     /// Whether `topic` matches for some caller: what a topic is made with does not depend on who makes it.
     pub fn matches_somebody(&self, topic: &str) -> bool {
-        let (Some(first), Some(last)) = (self.pieces.first(), self.pieces.last()) else { return false };
-        if !self.is_personal() {
-            return self.matches(topic, None);
-        }
-        let users = self.pieces.len() - 1;
-        let least = self.pieces.iter().map(String::len).sum::<usize>() + users;
-        let end = if self.open { topic.contains(last.as_str()) } else { topic.ends_with(last.as_str()) };
-        topic.len() >= least && topic.starts_with(first.as_str()) && end
+        // The user's name goes to the next `/`.
+        let after = self.pieces.first().and_then(|first| topic.strip_prefix(first.as_str()));
+        self.matches(topic, after.and_then(|after| after.split('/').next()))
     }
 }
 
@@ -219,6 +227,9 @@ mod tests {
         assert!(!p("inbox-{user}").matches_somebody("inbox-"));
         assert!(p("{user}/*").matches_somebody("ann/cart"));
         assert!(!p("{user}/x").matches_somebody("ann/y"));
+        assert!(!p("inbox-{user}").matches_somebody("inbox-ann/x"));
+        assert!(p("{user}/to/{user}").matches_somebody("ann/to/ann"));
+        assert!(!p("{user}/to/{user}").matches_somebody("ann/to/bob"));
         assert!(p("pre*").matches_somebody("prefix"));
     }
 
@@ -239,8 +250,13 @@ mod tests {
             ("inbox-{user}", "inbox-", None, false),
             ("{user}/*", "shop:ann/cart", Some("shop:ann"), true),
             ("{user}/*", "shop:ann", Some("shop:ann"), false),
-            ("{user}-{user}", "a-a", Some("a"), true),
-            ("{user}-{user}", "a-b", Some("a"), false),
+            ("inbox-{user}", "inbox-alice-smith", Some("alice"), false),
+            ("inbox-{user}/*", "inbox-alice/x", Some("alice"), true),
+            ("inbox-{user}/*", "inbox-alice-smith/x", Some("alice"), false),
+            ("inbox-{user}/*", "inbox-shop:zoe/x/y", Some("shop:zoe/x"), false),
+            ("inbox-{user}", "inbox-shop:zoe/x", Some("shop:zoe/x"), false),
+            ("{user}/{user}", "a/a", Some("a"), true),
+            ("{user}/{user}", "a/b", Some("a"), false),
             ("x{user}", "x{user}", Some("ann"), false),
         ] {
             assert_eq!(
@@ -263,6 +279,11 @@ mod tests {
             ("a**", PatternError::Star),
             ("a{usr}", PatternError::Braces),
             ("a{", PatternError::Braces),
+            ("inbox-{user}-*", PatternError::User),
+            ("inbox-{user}*", PatternError::User),
+            ("{user}-x", PatternError::User),
+            ("{user}{user}", PatternError::User),
+            ("{user}/{user}*", PatternError::User),
             (&long, PatternError::Long),
         ] {
             assert_eq!(Pattern::parse(bad).unwrap_err(), why, "{bad}");

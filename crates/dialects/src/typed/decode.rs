@@ -10,7 +10,7 @@
 use crate::json::is_deeper_than;
 use crate::scan::{MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH};
 use fanfare_core::model::{
-    Command, ErrorCode, Publish, Refusal, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
+    Command, ErrorCode, FrameType, Publish, Refusal, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
 };
 use fanfare_json::{Malformed, integer};
 use std::borrow::Cow;
@@ -241,13 +241,13 @@ impl<'a> Fields<'a> {
             Some(raw) => string(raw)?,
             None => None,
         };
-        match kind.as_deref() {
-            Some("publish") => self.publish().map(Command::Publish),
-            Some("ping") => Ok(Command::Ping),
-            Some("subscribe") => self.subscribe(),
-            Some("unsubscribe") => self.unsubscribe(),
-            Some("auth") => self.auth(),
-            Some("server") => self.server(),
+        match kind.as_deref().and_then(FrameType::parse) {
+            Some(FrameType::Publish) => self.publish().map(Command::Publish),
+            Some(FrameType::Ping) => Ok(Command::Ping),
+            Some(FrameType::Subscribe) => self.subscribe(),
+            Some(FrameType::Unsubscribe) => self.unsubscribe(),
+            Some(FrameType::Auth) => self.auth(),
+            Some(FrameType::Server) => self.server(),
             _ => Err(Refusal::new(
                 ErrorCode::InvalidMessageType,
                 "type must be one of subscribe, unsubscribe, publish, ping, auth, server",

@@ -4,8 +4,27 @@ use super::RequestId;
 use crate::json::{write_str, write_u64};
 use crate::time::write_rfc3339_ms;
 use crate::{Dialect, Welcome};
-use fanfare_core::model::{EventView, Refusal, Reply};
+use fanfare_core::model::{EventView, FrameType, Refusal, Reply};
 use fanfare_core::ports::Info;
+
+/// `{"type":"<name>"` as it is written, put together from the list of types when this is compiled.
+macro_rules! opening {
+    ($kind:ident) => {{
+        const OPENING: [u8; 10 + FrameType::$kind.name().len()] = opening(FrameType::$kind);
+        &OPENING
+    }};
+}
+
+const fn opening<const N: usize>(kind: FrameType) -> [u8; N] {
+    let (before, name) = (b"{\"type\":\"", kind.name().as_bytes());
+    let mut text = [b'"'; N];
+    let mut at = 0;
+    while at < N - 1 {
+        text[at] = if at < before.len() { before[at] } else { name[at - before.len()] };
+        at += 1;
+    }
+    text
+}
 
 /// The typed dialect.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,7 +33,8 @@ pub struct Typed;
 impl Dialect for Typed {
     fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>) {
         out.reserve(160 + event.topic.len() + event.payload.len() + event.client_id.len());
-        out.extend_from_slice(b"{\"type\":\"event\",\"topic\":");
+        out.extend_from_slice(opening!(Event));
+        out.extend_from_slice(b",\"topic\":");
         write_str(out, event.topic);
         out.extend_from_slice(b",\"id\":\"");
         out.extend_from_slice(&event.meta.id.text());
@@ -35,7 +55,8 @@ impl Dialect for Typed {
     }
 
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"type\":\"info\",\"code\":\"");
+        out.extend_from_slice(opening!(Info));
+        out.extend_from_slice(b",\"code\":\"");
         out.extend_from_slice(info.code().as_bytes());
         out.push(b'"');
         crate::info::write_members(info, out);
@@ -47,13 +68,15 @@ impl Dialect for Typed {
     }
 
     fn session_message(&self, payload: &str, now_ms: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"type\":\"session_message\",\"payload\":");
+        out.extend_from_slice(opening!(SessionMessage));
+        out.extend_from_slice(b",\"payload\":");
         out.extend_from_slice(payload.as_bytes());
         end_with_time(now_ms, out);
     }
 
     fn welcome(&self, welcome: &Welcome<'_>, now_ms: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"type\":\"welcome\",");
+        out.extend_from_slice(opening!(Welcome));
+        out.extend_from_slice(b",");
         welcome.write_members(now_ms, out);
         out.push(b'}');
     }
@@ -63,7 +86,8 @@ impl Dialect for Typed {
 pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, out: &mut Vec<u8>) {
     match reply {
         Reply::Authenticated { user_id, username, session_code, resume_token } => {
-            out.extend_from_slice(b"{\"type\":\"ack\",\"for\":\"auth\",\"user\":{\"id\":");
+            out.extend_from_slice(opening!(Ack));
+            out.extend_from_slice(b",\"for\":\"auth\",\"user\":{\"id\":");
             write_str(out, user_id);
             out.extend_from_slice(b",\"username\":");
             write_str(out, username);
@@ -74,14 +98,15 @@ pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, ou
             end_ack(false, id, out);
         }
         Reply::Server { command, result } => {
-            out.extend_from_slice(b"{\"type\":\"server_response\",\"command\":");
+            out.extend_from_slice(opening!(ServerResponse));
+            out.extend_from_slice(b",\"command\":");
             write_str(out, command);
             out.extend_from_slice(b",\"result\":");
             out.extend_from_slice(result.as_bytes());
             end_ack(false, id, out);
         }
         Reply::Pong => {
-            out.extend_from_slice(b"{\"type\":\"pong\"");
+            out.extend_from_slice(opening!(Pong));
             write_id(id, out);
             end_with_time(now_ms, out);
         }
@@ -129,7 +154,8 @@ pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, ou
 
 /// Appends the error that answers a frame.
 pub fn write_error(refusal: &Refusal, id: Option<RequestId<'_>>, now_ms: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"type\":\"error\",\"code\":\"");
+    out.extend_from_slice(opening!(Error));
+    out.extend_from_slice(b",\"code\":\"");
     out.extend_from_slice(refusal.code.name().as_bytes());
     out.extend_from_slice(b"\",\"message\":");
     write_str(out, &refusal.message);
@@ -146,7 +172,8 @@ pub fn write_error(refusal: &Refusal, id: Option<RequestId<'_>>, now_ms: u64, ou
 }
 
 fn begin_ack(what: &str, of: &str, name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"type\":\"ack\",\"for\":\"");
+    out.extend_from_slice(opening!(Ack));
+    out.extend_from_slice(b",\"for\":\"");
     out.extend_from_slice(what.as_bytes());
     out.extend_from_slice(b"\",\"");
     out.extend_from_slice(of.as_bytes());

@@ -12,6 +12,7 @@ pub use trial::{MappingTrial, SampleRecord, TrialOutcome, test_mapping};
 use crate::config::{ConfigFault, MappingConfig, OnBadRecord};
 use crate::model::{ChannelInfo, ChannelSpec, Conflate, KindSpec, Record, Snapshot};
 use base64::Engine as _;
+use fanfare_core::model::FrameType;
 use fanfare_core::topics::rules::Backpressure;
 use parking_lot::RwLock;
 use regex::Regex;
@@ -21,9 +22,6 @@ use template::Template;
 
 /// Most channels that templates may make: a key that never repeats must not fill the memory.
 const MAX_CHANNELS: usize = 100_000;
-
-/// Words of the protocol itself: a delivery of such a type could not be told from a reply.
-const RESERVED_KINDS: [&str; 7] = ["ack", "error", "info", "welcome", "pong", "event", "message"];
 
 /// Why a record is a bad one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -338,7 +336,8 @@ impl Row {
         if !(1..=64).contains(&config.kind.len()) || config.kind.chars().any(char::is_control) {
             return Err(("type", "must be 1 to 64 bytes without control characters".into()));
         }
-        if RESERVED_KINDS.contains(&&*config.kind) {
+        // A delivery of such a type could not be told from a frame of the protocol.
+        if FrameType::parse(&config.kind).is_some() {
             return Err(("type", format!("may not be `{}`, which the protocol uses itself", config.kind)));
         }
         Ok(Self {

@@ -43,7 +43,10 @@ fn wrong_rows_name_their_key() {
             .starts_with("kafka.topics[1].channel has `{kay}`")
     );
     assert!(fault(&[row("a", "c", "")]).starts_with("kafka.topics[0].type"));
-    assert!(fault(&[row("a", "c", "ack")]).starts_with("kafka.topics[0].type may not be `ack`"));
+    for kind in fanfare_core::model::FrameType::ALL {
+        let why = format!("kafka.topics[0].type may not be `{}`", kind.name());
+        assert!(fault(&[row("a", "c", kind.name())]).starts_with(&why));
+    }
     assert!(fault(&[row("a", "c", "t"), row("a", "c", "t")]).starts_with("kafka.topics[1] says the same"));
     let other = MappingConfig { backpressure: Backpressure::Disconnect, ..row("b", "c", "u") };
     assert!(fault(&[row("a", "c", "t"), other]).starts_with("kafka.topics[1].backpressure differs"));

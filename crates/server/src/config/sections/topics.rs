@@ -35,7 +35,7 @@ settings! {
 settings! {
     /// One rule of `topics.rules`.
     pub struct TopicRule in "", cx: {
-        /// A name, `prefix*`, or either with `{user}` for the caller's name.
+        /// A name, `prefix*`, or either with `{user}` for the caller's name, at the end or before a `/`.
         pattern: TopicPattern,
         /// Who may subscribe: `anyone`, `user` (logged in), `server` (API key, admin) or `token` (subscription token).
         subscribe: Option<Right> = None,

@@ -47,6 +47,10 @@ fn an_error_of_a_file_names_file_line_and_key() {
             "[[topics.rules]]\npattern = 'a'\npublish = 'all'\n",
             &["line 3: topics.rules[0].publish", "`anyone`"],
         ),
+        (
+            "[[topics.rules]]\npattern = 'inbox-{user}-*'\n",
+            &["line 2: topics.rules[0].pattern", "matches names of other users"],
+        ),
         ("[[topics.rules]]\npublish = 'user'\n", &["line 1: topics.rules[0].pattern: is missing"]),
         ("[topics]\nrules = 5\n", &["line 2: topics.rules", "not a list"]),
     ] {
