@@ -5,7 +5,8 @@ use super::record::{Incoming, Positions};
 use super::spec::GroupSpec;
 use crate::hub::Backpressure;
 use crate::topics::Topic;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Groups of a channel with types or a filter at most; the one without comes on top (`chat-feeds-cluster.md` "Feeds").
@@ -47,23 +48,60 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// Where the channel is, held: nothing is delivered meanwhile.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        Held(self.state.lock())
+    }
+}
+
+/// A channel that stands still.
+pub(crate) struct Held<'a>(MutexGuard<'a, ChannelState>);
+
+impl Held<'_> {
+    /// Whether live reading has not come to one of these positions yet; those in logs that began `anew` do not count.
+    pub(crate) fn is_behind(&self, shown: &Positions, anew: &BTreeMap<(Arc<str>, i32), u64>) -> bool {
+        let held = &self.0.positions;
+        shown.iter().any(|(at, shown)| !anew.contains_key(at) && held.get(at).is_none_or(|last| last < shown))
+    }
+}
+
 impl ChannelState {
-    /// Notes what came, whoever hears it.
-    pub(super) fn note(&mut self, incoming: &Incoming) {
-        let (topic, partition, offset) = match incoming {
-            Incoming::Record(r) => {
-                self.latest.put(r);
-                (&r.topic, r.partition, r.offset)
+    /// Notes what came, whoever hears it. Answers false, and notes nothing, when the channel is past it: no subscription goes
+    /// back in a partition. Records of several types may have one offset.
+    pub(super) fn note(&mut self, incoming: &Incoming) -> bool {
+        let (topic, partition, offset) = incoming.place();
+        let at = (topic.clone(), partition);
+        match self.positions.get_mut(&at) {
+            Some(last) if offset < *last => return false,
+            Some(last) => *last = offset,
+            None => {
+                self.begun.insert(at.clone(), offset);
+                self.positions.insert(at, offset);
             }
-            Incoming::Tombstone { kind, key, topic, partition, offset } => {
-                if key.is_some() {
-                    self.latest.remove((kind.clone(), key.clone()));
-                }
-                (topic, *partition, *offset)
+        }
+        match incoming {
+            Incoming::Record(record) => self.latest.put(record),
+            Incoming::Tombstone { kind, key: Some(key), .. } => {
+                self.latest.remove((kind.clone(), Some(key.clone())));
             }
-        };
-        self.begun.entry((topic.clone(), partition)).or_insert(offset);
-        self.positions.insert((topic.clone(), partition), offset);
+            Incoming::Tombstone { .. } => {}
+        }
+        true
+    }
+
+    /// A partition's log began anew: offsets of before mean nothing any more, in the groups' rings neither, and what was read of
+    /// the old log is no latest value.
+    pub(super) fn restart(&mut self, topic: &Arc<str>, partition: i32) {
+        let at = (topic.clone(), partition);
+        self.positions.remove(&at);
+        self.begun.remove(&at);
+        self.latest.forget(topic, partition);
+        for (_, group) in &self.groups {
+            if let Some(ring) = &mut group.lock().ring {
+                ring.restart(at.clone());
+            }
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {

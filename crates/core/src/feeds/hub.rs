@@ -19,6 +19,8 @@ pub(crate) struct EnteredGroup {
     pub(crate) topic: Arc<Topic>,
     /// The group's head: the first live record is above it.
     pub(crate) head: u64,
+    /// How many logs had begun anew in the group.
+    pub(crate) restarted: u64,
     /// Where the channel stood.
     pub(crate) positions: Positions,
     /// The channel's latest records that the group hears, if they were asked for.
@@ -69,9 +71,10 @@ impl<D> Topics<D> {
                 continue;
             }
             state.touched = self.deliveries.fetch_add(1, Ordering::Relaxed);
-            batch.iter().for_each(|incoming| state.note(incoming));
+            let stale = |at: &usize| !state.note(&batch[*at]);
+            let stale: Vec<usize> = (0..batch.len()).filter(stale).collect();
             for (spec, topic) in &state.groups {
-                self.enter_records(topic, spec, batch, lookup);
+                self.enter_records(topic, spec, batch, &stale, lookup);
             }
             return;
         }
@@ -82,12 +85,13 @@ impl<D> Topics<D> {
         topic: &Arc<Topic>,
         spec: &GroupSpec,
         batch: &[Incoming],
+        stale: &[usize],
         lookup: &mut dyn Lookup,
     ) {
         let mut state = topic.lock();
         for (at, incoming) in batch.iter().enumerate() {
             let Incoming::Record(record) = incoming else { continue };
-            if !spec.hears(record, at, lookup) {
+            if stale.contains(&at) || !spec.hears(record, at, lookup) {
                 continue;
             }
             let Some(ring) = &mut state.ring else { return };
@@ -106,10 +110,7 @@ impl<D> Topics<D> {
     pub fn restarted(&self, topic: &Arc<str>, partition: i32) {
         let channels: Vec<_> = self.channels.lock().values().cloned().collect();
         for channel in channels {
-            let mut state = channel.state.lock();
-            let at = (topic.clone(), partition);
-            state.positions.remove(&at);
-            state.begun.remove(&at);
+            channel.state.lock().restart(topic, partition);
         }
     }
 
@@ -143,14 +144,14 @@ impl<D> Topics<D> {
             let mut state = topic.lock();
             topic.post(&mut state, self.inboxes(), Some(seat.shard));
             state.enter(seat);
-            let head = state.ring.as_ref().map_or(0, super::GroupRing::head);
+            let (head, restarted) = state.ring.as_ref().map_or((0, 0), |r| (r.head(), r.restarted()));
             drop(state);
             let latest = || channel_state.latest.all().enumerate();
             let snapshot = snapshot.map_or_else(Vec::new, |lookup| {
                 latest().filter(|(at, r)| spec.hears(r, *at, lookup)).map(|(_, r)| r.clone()).collect()
             });
             let positions = channel_state.positions.clone();
-            return Ok(EnteredGroup { topic, head, positions, snapshot });
+            return Ok(EnteredGroup { topic, head, restarted, positions, snapshot });
         }
     }
 

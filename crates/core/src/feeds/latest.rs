@@ -44,6 +44,16 @@ impl Latest {
         }
     }
 
+    /// Forgets what was read of a partition.
+    pub(super) fn forget(&mut self, topic: &Arc<str>, partition: i32) {
+        let of = |record: &FeedRecord| record.partition == partition && record.topic == *topic;
+        let gone = self.by_age.extract_if(.., |_, (_, record)| of(record));
+        for (_, (subject, record)) in gone {
+            self.by_subject.remove(&subject);
+            self.bytes -= record.body.len();
+        }
+    }
+
     /// All of them in the order in which they came.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<FeedRecord>> {
         self.by_age.values().map(|(_, record)| record)
@@ -87,5 +97,9 @@ mod tests {
         latest.remove(("a".into(), Some("k".into())));
         latest.remove(("a".into(), Some("nobody".into())));
         assert_eq!((latest.all().count(), latest.bytes), (2, 4));
+        latest.forget(&"x".into(), 1);
+        assert_eq!(latest.all().count(), 2);
+        latest.forget(&"x".into(), 0);
+        assert!(latest.is_empty() && latest.by_subject.is_empty() && latest.bytes == 0);
     }
 }

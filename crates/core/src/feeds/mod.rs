@@ -6,7 +6,9 @@
 //! judged and encoded once for all of them.
 //!
 //! What must always hold: a group's order is the order of the deliveries; whoever enters under the channel's lock hears exactly
-//! what is delivered after it, so a snapshot or a replay up to the channel's positions joins the live records without a seam; a
+//! what is delivered after it, so a snapshot or a replay up to the channel's positions joins the live records without a seam; no
+//! subscription is shown an offset of a partition again or after a higher one, also when a replay showed more than live reading has
+//! come to (`hub/shard/feeds.rs`), unless the log began anew; a
 //! source that is faster than the shards waits, so that what is posted and not flushed stays bounded.
 //!
 //! Clients can neither list nor publish into a channel: its groups are topics that stand in no name table.
@@ -26,4 +28,5 @@ pub use spec::{GroupSpec, Lookup, Pointed, is_pointer};
 
 pub(crate) use channel::Channel;
 pub(crate) use prelude::Snapshot;
+pub(crate) use record::raise;
 pub(crate) use ring::GroupRing;

@@ -16,11 +16,10 @@ pub trait Prelude: Send + std::fmt::Debug {
     /// The next records.
     fn take(&mut self) -> Taken;
 
-    /// The last offset of a partition that the client said it had seen, where the node itself had not come that far: what
-    /// comes up to it is not shown again. Asked when all was taken.
-    fn seen(&self, topic: &Arc<str>, partition: i32) -> Option<i64> {
-        let _ = (topic, partition);
-        None
+    /// The last offsets that the client said it had seen, of the partitions whose log holds them: the live records up to
+    /// them are not shown again. Asked when all was taken.
+    fn seen(&self) -> Positions {
+        Positions::new()
     }
 }
 

@@ -51,5 +51,23 @@ pub enum Incoming {
     },
 }
 
+impl Incoming {
+    /// Its topic, partition and offset.
+    pub(crate) fn place(&self) -> (&Arc<str>, i32, i64) {
+        match self {
+            Self::Record(record) => (&record.topic, record.partition, record.offset),
+            Self::Tombstone { topic, partition, offset, .. } => (topic, *partition, *offset),
+        }
+    }
+}
+
 /// The last offset of each partition that a channel has seen, by (topic, partition).
 pub type Positions = BTreeMap<(Arc<str>, i32), i64>;
+
+/// Moves positions forward to others, never back.
+pub(crate) fn raise(positions: &mut Positions, to: impl IntoIterator<Item = ((Arc<str>, i32), i64)>) {
+    for (at, offset) in to {
+        let held = positions.entry(at).or_insert(offset);
+        *held = offset.max(*held);
+    }
+}

@@ -25,13 +25,41 @@ pub(crate) struct GroupRing {
     /// The highest offset that went for want of room.
     evicted: u64,
     bytes: usize,
+    /// Logs that began anew: how many had before, and the head then, by (topic, partition). Records above that are of the new log.
+    restarts: BTreeMap<(Arc<str>, i32), (u64, u64)>,
+    restarted: u64,
 }
 
 impl GroupRing {
     /// An empty ring; `conflate` lets the records of a key that a newer one supersedes go.
     pub(crate) fn new(conflate: bool) -> Self {
         let newest = conflate.then(HashMap::new);
-        Self { records: BTreeMap::new(), newest, head: 0, evicted: 0, bytes: 0 }
+        Self {
+            records: BTreeMap::new(),
+            newest,
+            head: 0,
+            evicted: 0,
+            bytes: 0,
+            restarts: BTreeMap::new(),
+            restarted: 0,
+        }
+    }
+
+    /// Notes that a partition's log began anew.
+    pub(crate) fn restart(&mut self, at: (Arc<str>, i32)) {
+        self.restarts.insert(at, (self.restarted, self.head));
+        self.restarted += 1;
+    }
+
+    /// How many logs began anew.
+    pub(crate) fn restarted(&self) -> u64 {
+        self.restarted
+    }
+
+    /// The partitions whose logs began anew since `before` had, and the head when each did.
+    pub(crate) fn restarts(&self, before: u64) -> BTreeMap<(Arc<str>, i32), u64> {
+        let since = self.restarts.iter().filter(|(_, (count, _))| *count >= before);
+        since.map(|(at, (_, head))| (at.clone(), *head)).collect()
     }
 
     /// The offset of the last record; 0 before the first.

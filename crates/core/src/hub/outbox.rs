@@ -150,6 +150,11 @@ pub(crate) struct Before {
     pub(crate) prelude: Box<dyn Prelude>,
     /// The channel's positions at the replay's `after`.
     pub(crate) positions: Positions,
+    /// The last offset of each partition that the client has: what the prelude showed, and what it had seen before. Live
+    /// records up to it are left out.
+    pub(crate) shown: Positions,
+    /// How many logs had begun anew in the group when it entered: `shown` of those that do later means nothing.
+    pub(crate) restarted: u64,
     /// It was shown to its end.
     pub(crate) done: bool,
 }

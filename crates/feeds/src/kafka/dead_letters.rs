@@ -139,7 +139,9 @@ impl DeadLetters {
             AdminClient::<DefaultClientContext>::from_config_and_context(&self.config, DefaultClientContext)
                 .map_err(|_| Failed::ForNow)?;
         // One partition keeps the order of the letters; -1 leaves the replication to the brokers.
-        let wanted = [NewTopic::new(topic, 1, TopicReplication::Fixed(-1))];
+        // It takes what the feed's topic took, however much that was.
+        let wanted = [NewTopic::new(topic, 1, TopicReplication::Fixed(-1))
+            .set("max.message.bytes", settings::LETTER_BYTES)];
         let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(5)));
         let result = block_on(admin.create_topics(&wanted, &options));
         let why = match result.map(|mut each| each.pop()) {

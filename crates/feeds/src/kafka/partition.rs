@@ -73,6 +73,8 @@ pub(crate) struct State {
     pub(crate) assigned: bool,
     /// Goes up with every assignment and seek.
     pub(crate) generation: u64,
+    /// Goes up when the log begins anew.
+    pub(crate) life: u64,
     pub(crate) queue: VecDeque<Item>,
     pub(crate) queued_bytes: usize,
     /// A worker has taken items.
@@ -183,8 +185,25 @@ impl State {
         self.queue.push_back(item);
     }
 
+    /// All up to an item has reached the sink, also when the partition was taken away meanwhile: it is not wanted again, and what
+    /// of it was taken in a second time is left out.
+    pub(crate) fn reached(&mut self, last: &Item) {
+        let next = last.offset + 1;
+        self.position = Some(next);
+        self.delivered = last.seen();
+        self.last_timestamp_ms = last.fingerprint.map(|of| of.timestamp_ms).filter(|&ms| ms > 0);
+        self.wanted = self.wanted.max(Some(next));
+        if self.last.is_none_or(|taken| taken.offset < last.offset) {
+            self.last = last.seen();
+        }
+        while let Some(item) = self.queue.pop_front_if(|item| !item.is_mark() && item.offset < next) {
+            self.queued_bytes -= item.bytes;
+        }
+    }
+
     /// Positions of a log that starts over at `at`. The queue is kept: what is in it was read before.
     pub(crate) fn begin_anew(&mut self, at: i64, end: i64) {
+        self.life += 1;
         self.position = Some(at);
         self.wanted = Some(at);
         self.first = Some(at);
@@ -308,6 +327,29 @@ mod tests {
         state.wanted = Some(15);
         state.forget_queue();
         assert_eq!((state.wanted, state.generation), (Some(10), 1));
+    }
+
+    fn item(offset: i64) -> Item {
+        let fingerprint = Some(Fingerprint { timestamp_ms: 1, hash: 2 });
+        Item { offset, fingerprint, bytes: 1, mapped: Vec::new(), original: None }
+    }
+
+    /// Issue 10, entry 21: a batch is with the sink while the partition is taken away and given again.
+    #[test]
+    fn what_reached_the_sink_meanwhile_is_not_wanted_again() {
+        let mut state = at(10);
+        (10..13).for_each(|offset| state.take_in(item(offset)));
+        state.queue.clear();
+        state.queued_bytes = 0;
+        state.forget_queue();
+        assert_eq!(state.wanted, Some(10), "what the sink has is not known yet");
+        (10..14).for_each(|offset| state.take_in(item(offset)));
+        state.reached(&item(12));
+        let left: Vec<_> = state.queue.iter().map(|item| item.offset).collect();
+        assert_eq!((left, state.queued_bytes), (vec![13], 1));
+        assert_eq!((state.position, state.wanted), (Some(13), Some(14)));
+        state.forget_queue();
+        assert_eq!(state.wanted, Some(13));
     }
 
     #[test]

@@ -21,6 +21,9 @@ const OURS: [&str; 13] = [
     "client.id",
 ];
 
+/// Most bytes of a dead letter, for our producer and for a topic of dead letters that we make.
+pub(crate) const LETTER_BYTES: &str = "1000000000";
+
 /// Words of `security.protocol` and `sasl.mechanisms` that need OpenSSL.
 const NEED_TLS: [&str; 5] = ["SSL", "SASL_SSL", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
 
@@ -127,7 +130,7 @@ pub(crate) fn lookout(config: &KafkaConfig) -> ClientConfig {
     client
 }
 
-/// The producer of dead letters.
+/// The producer of dead letters. It sends letters of any size: what is too large is the broker's to say.
 pub(crate) fn producer(config: &KafkaConfig) -> ClientConfig {
     let mut client = base(config);
     client
@@ -136,6 +139,8 @@ pub(crate) fn producer(config: &KafkaConfig) -> ClientConfig {
         .set("topic.metadata.propagation.max.ms", "1000")
         .set("enable.idempotence", "true");
     with_properties(&mut client, config);
+    // The most that librdkafka takes.
+    client.set("message.max.bytes", LETTER_BYTES);
     client
 }
 

@@ -26,6 +26,13 @@ enum End {
     Retry(usize),
 }
 
+/// The partition's state when a batch was taken.
+#[derive(Clone, Copy)]
+struct Taken {
+    generation: u64,
+    life: u64,
+}
+
 /// A worker's life.
 pub(crate) fn run(shared: &Arc<Shared>) {
     while let Some(partition) = shared.next_ready() {
@@ -35,7 +42,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
 
 /// One turn of a partition.
 fn turn(shared: &Arc<Shared>, partition: &Arc<Partition>) {
-    let (mut items, generation) = {
+    let (mut items, taken) = {
         let mut state = partition.lock();
         state.scheduled = false;
         if state.busy || state.queue.is_empty() {
@@ -47,14 +54,14 @@ fn turn(shared: &Arc<Shared>, partition: &Arc<Partition>) {
         let count = state.queue.len().min(shared.config.batch_size.max(1));
         let items: VecDeque<Item> = state.queue.drain(..count).collect();
         state.queued_bytes -= items.iter().map(|item| item.bytes).sum::<usize>();
-        (items, state.generation)
+        (items, Taken { generation: state.generation, life: state.life })
     };
     #[cfg(test)]
     if let (true, Some(last)) = (shared.sabotage.load(std::sync::atomic::Ordering::Relaxed), items.back()) {
         store(shared, partition, last.offset + 1);
     }
     let end = hand_over(shared, partition, items.make_contiguous());
-    settle(shared, partition, items, generation, &end);
+    settle(shared, partition, items, taken, &end);
 }
 
 /// Hands the batch over up to its end, in one call to the sink unless a record in it halts.
@@ -136,7 +143,7 @@ fn settle(
     shared: &Arc<Shared>,
     partition: &Arc<Partition>,
     mut items: VecDeque<Item>,
-    generation: u64,
+    taken: Taken,
     end: &End,
 ) {
     let done = match end {
@@ -147,11 +154,12 @@ fn settle(
     shared.counters.read(&partition.topic, (done - marks) as u64);
     let mut state = partition.lock();
     state.busy = false;
-    if state.generation == generation {
-        if let Some(last) = done.checked_sub(1).map(|index| &items[index]) {
-            state.position = Some(last.offset + 1);
-            state.delivered = last.seen();
-            state.last_timestamp_ms = last.fingerprint.map(|of| of.timestamp_ms).filter(|&ms| ms > 0);
+    let last = done.checked_sub(1).map(|index| &items[index]).filter(|_| state.life == taken.life);
+    if let Some(last) = last {
+        state.reached(last);
+    }
+    if state.generation == taken.generation {
+        if let Some(last) = last {
             store(shared, partition, last.offset + 1);
             if marks > 0 {
                 anew::commit_position(shared, partition, last.offset + 1);

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 const AHEAD: usize = 2;
 /// Pauses between tries to reach a source that went away.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a client that has seen more than this node waits for it, and the pause between two looks.
+/// How long a client waits until it is known where the node reads live, and the pause between two looks.
 const CATCH_UP: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -53,8 +53,8 @@ impl Prelude for HubPrelude {
         }
     }
 
-    fn seen(&self, topic: &Arc<str>, partition: i32) -> Option<i64> {
-        self.seen.lock().get(&(topic.clone(), partition)).copied()
+    fn seen(&self) -> Positions {
+        self.seen.lock().clone()
     }
 }
 
@@ -183,41 +183,36 @@ impl Pump {
     /// Closes what lies between the replay and the live records where the node had no position yet: after a restart it is
     /// not known where live reading begins before the group has given the partition. `None` when nobody is there any more.
     async fn bridge(&mut self, ends: &Since) -> Option<()> {
-        let reached = self.let_the_node_catch_up(ends).await;
+        let reached = self.live_positions(ends).await;
         let behind = |at: &(Arc<str>, i32), last: i64| self.seen.get(at).is_some_and(|seen| *seen < last);
-        let missing: Positions = reached
-            .into_iter()
-            .filter(|(at, last)| !self.until.contains_key(at) && behind(at, *last))
-            .collect();
+        let missing: Positions = reached.into_iter().filter(|(at, last)| behind(at, *last)).collect();
         if missing.is_empty() {
             return Some(());
         }
-        self.until.extend(missing.clone());
-        self.show(None, &ends.chunks).await?;
-        // The live records may hold the same again: the ring leaves out what was shown here.
-        ends.seen.lock().extend(missing);
-        Some(())
+        // The live records may hold the same again: the shard leaves out what was shown here.
+        self.until.extend(missing);
+        self.show(None, &ends.chunks).await
     }
 
-    /// A client can have seen more than this node: from another, or before a restart that repeats what was not committed.
-    /// It joins the live records when the node has come that far too. Answers the last offset the node has of each partition.
-    async fn let_the_node_catch_up(&self, ends: &Since) -> Positions {
+    /// Waits until the node knows where it reads the partitions live that had given nothing when the replay began. Answers the
+    /// last offset it has of each.
+    async fn live_positions(&self, ends: &Since) -> Positions {
         let deadline = Instant::now() + CATCH_UP;
         while !ends.chunks.is_closed() {
             let Some(running) = self.node.feeds.running() else { break };
             let status = running.feeds.status();
             drop(running);
             let mut reached = Positions::new();
-            let mut behind = false;
-            for (at, seen) in ends.seen.lock().iter() {
+            let mut unknown = false;
+            for at in ends.seen.lock().keys().filter(|at| !self.until.contains_key(at)) {
                 let mut rows = status.feeds.iter().filter(|feed| feed.topic == at.0).peekable();
                 let known = rows.peek().is_some();
                 let next = rows.flat_map(|f| &f.partitions).find(|p| p.partition == at.1).map(|p| p.offset);
                 // A partition that was not given to this node yet may begin anywhere.
-                behind |= next.map_or(known, |next| next <= *seen);
+                unknown |= next.is_none() && known;
                 reached.extend(next.map(|next| (at.clone(), next - 1)));
             }
-            if !behind || Instant::now() >= deadline {
+            if !unknown || Instant::now() >= deadline {
                 return reached;
             }
             tokio::time::sleep(LOOK).await;

@@ -32,6 +32,8 @@ struct FromLog {
     log: Log,
     since: i64,
     until: i64,
+    /// Where the client said it was.
+    client: i64,
     hesitate: bool,
 }
 
@@ -39,8 +41,13 @@ impl Prelude for FromLog {
     fn show(&mut self, after: Option<&Positions>, until: &Positions) -> bool {
         let last = |p: &Positions| p.values().next().copied();
         self.since = after.map_or(self.since, |after| last(after).unwrap_or(-1));
-        self.until = last(until).unwrap_or(-1);
+        // Where the channel has no position yet, all there is now is shown.
+        self.until = last(until).unwrap_or(self.log.lock().unwrap().len() as i64 - 1);
         true
+    }
+
+    fn seen(&self) -> Positions {
+        [(("t".into(), 0), self.client)].into()
     }
 
     fn take(&mut self) -> Taken {
@@ -63,7 +70,9 @@ impl Prelude for FromLog {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// So many records are delivered in one batch.
+    /// So many records are written to the log, and not read live yet.
+    Write(usize),
+    /// So many records are delivered in one batch: what the log has more than was delivered, else new ones.
     Deliver(usize),
     /// A connection subscribes: live, with a snapshot, or since an offset so far back.
     Subscribe(usize, Option<i64>, bool),
@@ -75,7 +84,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = (0..12u8, 0..3usize, 0..12i64, 1..120usize).prop_map(|(kind, conn, back, n)| match kind {
-        0..=3 => Step::Deliver(n % 7 + 1),
+        0..=2 => Step::Deliver(n % 7 + 1),
+        3 => Step::Write(n % 12),
         4 => Step::Subscribe(conn, None, false),
         5 => Step::Subscribe(conn, None, true),
         6 => Step::Subscribe(conn, Some(back), false),
@@ -101,6 +111,8 @@ struct World {
     topics: Arc<Topics<()>>,
     wire: Sockets,
     log: Log,
+    /// Records of the log that were delivered.
+    delivered: usize,
     slots: Vec<u32>,
     subscribed: Vec<Option<Expect>>,
     conflate: bool,
@@ -120,31 +132,45 @@ impl World {
         let mut wire = Sockets::default();
         let slots: Vec<u32> = (0..3).map(|_| shard.open(0).slot()).collect();
         slots.iter().for_each(|slot| wire.put(*slot, Socket { room: 40, ..Socket::default() }));
-        Self { shard, topics, wire, log: Log::default(), slots, subscribed: vec![None; 3], conflate }
+        Self {
+            shard,
+            topics,
+            wire,
+            log: Log::default(),
+            delivered: 0,
+            slots,
+            subscribed: vec![None; 3],
+            conflate,
+        }
     }
 
     fn head(&self) -> i64 {
         self.log.lock().unwrap().len() as i64 - 1
     }
 
-    fn deliver(&self, count: usize) {
-        let batch: Vec<Incoming> = (0..count)
-            .map(|_| {
-                let mut log = self.log.lock().unwrap();
-                let offset = log.len() as i64;
-                let record = Arc::new(FeedRecord {
-                    kind: "k".into(),
-                    key: Some(format!("{}", offset % 3).into()),
-                    topic: "t".into(),
-                    partition: 0,
-                    offset,
-                    per_key: PerKey { snapshot: true, conflate: self.conflate },
-                    body: offset.to_string().into(),
-                });
-                log.push(record.clone());
-                Incoming::Record(record)
-            })
-            .collect();
+    fn write(&self, count: usize) {
+        let mut log = self.log.lock().unwrap();
+        for _ in 0..count {
+            let offset = log.len() as i64;
+            log.push(Arc::new(FeedRecord {
+                kind: "k".into(),
+                key: Some(format!("{}", offset % 3).into()),
+                topic: "t".into(),
+                partition: 0,
+                offset,
+                per_key: PerKey { snapshot: true, conflate: self.conflate },
+                body: offset.to_string().into(),
+            }));
+        }
+    }
+
+    fn deliver(&mut self, count: usize) {
+        let end = self.delivered + count;
+        let written = self.log.lock().unwrap().len();
+        self.write(end.saturating_sub(written));
+        let batch: Vec<Incoming> =
+            self.log.lock().unwrap()[self.delivered..end].iter().cloned().map(Incoming::Record).collect();
+        self.delivered = end;
         self.topics.deliver("feed", &batch, &mut NoJson);
     }
 
@@ -162,6 +188,7 @@ impl World {
                 log: self.log.clone(),
                 since,
                 until: -1,
+                client: since,
                 hesitate: false,
             })),
             None if snapshot => FeedStart::Snapshot(&mut lookup),
@@ -171,9 +198,10 @@ impl World {
         assert!(
             self.shard.subscribe_feed(slot, "feed", &Arc::new(GroupSpec::default()), options, start).unwrap()
         );
-        let latest = if snapshot && since.is_none() { (head - 2).max(0)..head + 1 } else { 0..0 };
+        let live = self.delivered as i64 - 1;
+        let latest = if snapshot && since.is_none() { (live - 2).max(0)..live + 1 } else { 0..0 };
         let from = self.wire.by_slot[slot as usize].got.len();
-        let expect = Expect { after: since.unwrap_or(head), until: None, snapshot: latest.collect(), from };
+        let expect = Expect { after: since.unwrap_or(live), until: None, snapshot: latest.collect(), from };
         self.subscribed[conn] = Some(expect);
         self.shard.pull(slot, &mut self.wire, NOW);
     }
@@ -191,6 +219,7 @@ impl World {
 
     fn step(&mut self, step: Step) {
         match step {
+            Step::Write(count) => self.write(count),
             Step::Deliver(count) => self.deliver(count),
             Step::Subscribe(conn, since, snapshot) => self.subscribe(conn, since, snapshot),
             Step::Unsubscribe(conn) => self.unsubscribe(conn),
@@ -210,8 +239,14 @@ impl World {
         self.shard.poke(slot);
     }
 
-    /// Lets everybody read until nothing moves.
+    /// Lets everybody read, and live reading come to the log's end, until nothing moves.
     fn settle(&mut self) {
+        let rest = self.log.lock().unwrap().len() - self.delivered;
+        self.deliver(rest);
+        self.settle_reading();
+    }
+
+    fn settle_reading(&mut self) {
         for _ in 0..400 {
             (0..3).for_each(|conn| self.read(conn, 4096));
             self.step(Step::Run(64));
@@ -300,4 +335,73 @@ fn a_replay_that_the_ring_left_behind_begins_again_from_where_the_client_is() {
     world.judge(0).unwrap();
     let told = parse(0, &world.wire.by_slot[0].got).unwrap().0;
     assert!(told.iter().all(|r| matches!(r, Record::Body(_))), "nothing was dropped");
+}
+
+/// What a connection was shown of a feed so far.
+fn shown(world: &World, conn: usize) -> Vec<i64> {
+    let told = parse(0, &world.wire.by_slot[world.slots[conn] as usize].got).unwrap().0;
+    told.iter()
+        .map(
+            |record| {
+                if let Record::Body(body) = record { body.parse().unwrap() } else { panic!("{record:?}") }
+            },
+        )
+        .collect()
+}
+
+/// Issue 10, entry 21: after a crash the log was replayed to its end, and live reading begins at an older commit.
+#[test]
+fn live_records_that_a_replay_has_shown_are_not_shown_again() {
+    let mut world = World::new(false);
+    world.write(20);
+    world.delivered = 8;
+    world.subscribe(0, Some(15), false);
+    world.settle_reading();
+    assert_eq!(shown(&world, 0), (5..20).collect::<Vec<_>>());
+    for _ in 0..10 {
+        world.deliver(2);
+        world.settle_reading();
+    }
+    assert_eq!(shown(&world, 0), (5..28).collect::<Vec<_>>());
+    // Live since it was caught up: a batch is sent to it and read from no ring.
+    world.deliver(1);
+    world.step(Step::Run(1));
+    world.read(0, 100);
+    assert_eq!(shown(&world, 0).last(), Some(&28));
+}
+
+/// A log that begins anew while a subscription is ahead of live reading: its offsets start over, and are shown.
+#[test]
+fn a_log_that_began_anew_is_shown_from_its_beginning() {
+    let mut world = World::new(false);
+    world.write(20);
+    world.delivered = 8;
+    world.subscribe(0, Some(15), false);
+    world.settle_reading();
+    world.deliver(4);
+    world.topics.restarted(&"t".into(), 0);
+    world.log.lock().unwrap().clear();
+    world.delivered = 0;
+    world.deliver(3);
+    world.settle_reading();
+    assert_eq!(shown(&world, 0), (5..20).chain(0..3).collect::<Vec<_>>());
+    world.deliver(3);
+    world.settle_reading();
+    assert_eq!(shown(&world, 0), (5..20).chain(0..6).collect::<Vec<_>>());
+    assert_eq!(world.topics.latest("feed").iter().map(|r| r.offset).collect::<Vec<_>>(), [3, 4, 5]);
+}
+
+/// Live reading that repeats itself is not shown, and no snapshot goes back.
+#[test]
+fn what_a_channel_is_past_is_not_delivered_again() {
+    let mut world = World::new(false);
+    world.deliver(3);
+    world.subscribe(0, None, false);
+    world.delivered = 1;
+    world.deliver(1);
+    world.deliver(2);
+    world.settle_reading();
+    // The second of the repeats has the last offset, as a record of another type could.
+    assert_eq!(shown(&world, 0), [2, 3]);
+    assert_eq!(world.topics.latest("feed").iter().map(|r| r.offset).max(), Some(3));
 }

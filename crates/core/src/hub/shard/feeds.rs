@@ -2,9 +2,15 @@
 //!
 //! A conflating group's reader that does not take all it is sent leaves the list and reads the group's ring, in which newer
 //! records have replaced those of their key, until it has caught up: the way back is that of every replay.
+//!
+//! A replay can show more than live reading has come to: after a crash the group may hold the dead member for seconds, the log is
+//! read meanwhile, and live reading begins at an older commit. Such a subscription reads the ring too, without the records it
+//! was shown, and joins the list when live reading has come that far ([`Before::shown`]).
 
 use super::*;
-use crate::feeds::{ChannelOptions, FeedRecord, GroupSpec, Lookup, Positions, Prelude, Snapshot, Taken};
+use crate::feeds::{
+    ChannelOptions, FeedRecord, GroupSpec, Lookup, Positions, Prelude, Snapshot, Taken, raise,
+};
 
 /// Where a subscription to a channel begins.
 pub enum FeedStart<'a> {
@@ -52,14 +58,15 @@ impl<D> Shard<D> {
         let entered = self.topics.enter_group(channel, spec, options, self.seat(slot), lookup)?;
         let local = self.local_of(&entered.topic);
         self.take_inbox();
+        let (shown, restarted) = (Positions::new(), entered.restarted);
         let before = match replay {
             Some(mut prelude) => {
                 prelude.show(None, &entered.positions);
-                Before { prelude, positions: entered.positions, done: false }
+                Before { prelude, positions: entered.positions, shown, restarted, done: false }
             }
             None if !entered.snapshot.is_empty() => {
                 let prelude = Box::new(Snapshot(entered.snapshot.into()));
-                Before { prelude, positions: Positions::new(), done: false }
+                Before { prelude, positions: Positions::new(), shown, restarted, done: false }
             }
             None => {
                 self.join(slot, local, entered.head);
@@ -116,8 +123,7 @@ impl<D> Shard<D> {
             self.queue_bytes(slot, Kind::Replay, bytes, 0, 0);
             return some || shown == Shown::Some;
         }
-        self.pull_ring(slot, topic, after, bytes, wire);
-        true
+        self.pull_ring(slot, topic, after, bytes, wire)
     }
 
     fn first_replay(&mut self, slot: u32) -> Option<&mut Replay> {
@@ -131,6 +137,10 @@ impl<D> Shard<D> {
                 Taken::Records(records) => {
                     self.counts.deliveries += records.len() as u64;
                     records.iter().for_each(|r| self.encoders[variant].record(&r.body, bytes));
+                    raise(
+                        &mut before.shown,
+                        records.iter().map(|r| ((r.topic.clone(), r.partition), r.offset)),
+                    );
                 }
                 Taken::Missed(count) => {
                     // Told in front of what comes next, so what is before it goes first.
@@ -140,6 +150,7 @@ impl<D> Shard<D> {
                 }
                 Taken::Later => return Shown::Waits,
                 Taken::End => {
+                    raise(&mut before.shown, before.prelude.seen());
                     before.done = true;
                     return Shown::All;
                 }
@@ -148,7 +159,8 @@ impl<D> Shard<D> {
         Shown::Some
     }
 
-    /// Queues the next piece of the group's ring behind `bytes`, and joins the live records at its end.
+    /// Queues the next piece of the group's ring behind `bytes`, and joins the live records at its end. Says whether there was
+    /// anything: one that was shown more than live reading has come to waits at the end for the group's next batch.
     fn pull_ring(
         &mut self,
         slot: u32,
@@ -156,50 +168,53 @@ impl<D> Shard<D> {
         after: u64,
         mut bytes: Vec<u8>,
         wire: &mut impl Wire,
-    ) {
-        let variant = usize::from(self.hot[slot as usize].variant);
-        let encoder = &self.encoders[variant];
+    ) -> bool {
+        let encoder = &self.encoders[usize::from(self.hot[slot as usize].variant)];
         let mut before =
             self.cold[slot as usize].outbox.as_mut().and_then(|o| o.replays.first_mut()?.before.as_mut());
-        let (mut last, mut count) = (after, 0);
-        let mut take = |offset: u64, record: &Arc<FeedRecord>| {
-            let seen = before.as_ref().and_then(|b| b.prelude.seen(&record.topic, record.partition));
-            if seen.is_some_and(|seen| record.offset <= seen) {
-                last = offset;
-                return true;
-            }
-            encoder.record(&record.body, &mut bytes);
-            if let Some(before) = &mut before {
-                before.positions.insert((record.topic.clone(), record.partition), record.offset);
-            }
-            (last, count) = (offset, count + 1);
-            bytes.len() < REPLAY_CHUNK_BYTES
-        };
+        let guarded = before.as_ref().is_some_and(|before| !before.shown.is_empty());
+        let held = topic.channel.as_ref().filter(|_| guarded).map(|channel| channel.hold());
         let mut state = topic.lock();
-        let ranged = state.ring.as_ref().map(|ring| (ring.range(after, &mut take), ring.head()));
-        let Some((ranged, head)) = ranged else {
-            unreachable!("a group has its ring while somebody subscribes")
-        };
-        if ranged == Ok(true) {
+        let Some(ring) = &state.ring else { unreachable!("a group has its ring while somebody subscribes") };
+        let anew = before.as_ref().map(|before| ring.restarts(before.restarted)).unwrap_or_default();
+        let (mut last, mut count) = (after, 0);
+        let ranged = ring.range(after, |offset, record| {
+            last = offset;
+            if before.as_mut().is_none_or(|before| before.take(offset, record, &anew)) {
+                encoder.record(&record.body, &mut bytes);
+                count += 1;
+            }
+            bytes.len() < REPLAY_CHUNK_BYTES
+        });
+        let head = ring.head();
+        let ahead = held.zip(before).is_some_and(|(held, before)| held.is_behind(&before.shown, &anew));
+        if ranged == Ok(true) && !ahead {
             // Caught up: what is open belongs to the replay and must be posted before this subscriber joins.
             topic.post(&mut state, self.topics.inboxes(), Some(self.config.id));
         }
         drop(state);
         self.counts.deliveries += count;
+        let some = !bytes.is_empty();
         self.queue_bytes(slot, Kind::Replay, bytes, 0, 0);
         match ranged {
-            Ok(false) => self.advance_replay(slot, last),
-            Err(lost) => self.ring_lost(slot, topic, after, lost.oldest, wire),
-            Ok(true) => {
-                self.end_replay(slot, topic);
-                self.take_inbox();
-                if let Some(at) = self.find_id(slot, topic.id) {
-                    let local = self.cold[slot as usize].subs[at].local;
-                    self.locals_mut(local).replaying.retain(|s| *s != slot);
-                    self.cold[slot as usize].subs.swap_remove(at);
-                    self.join(slot, local, head);
-                }
+            Ok(true) if !ahead => self.join_caught_up(slot, topic, head),
+            Ok(all) => {
+                self.advance_replay(slot, last);
+                return some || !all;
             }
+            Err(lost) => self.ring_lost(slot, topic, after, lost.oldest, wire),
+        }
+        true
+    }
+
+    fn join_caught_up(&mut self, slot: u32, topic: &Arc<Topic>, head: u64) {
+        self.end_replay(slot, topic);
+        self.take_inbox();
+        if let Some(at) = self.find_id(slot, topic.id) {
+            let local = self.cold[slot as usize].subs[at].local;
+            self.locals_mut(local).replaying.retain(|s| *s != slot);
+            self.cold[slot as usize].subs.swap_remove(at);
+            self.join(slot, local, head);
         }
     }
 
@@ -216,10 +231,12 @@ impl<D> Shard<D> {
         if let Some(replay) = self.first_replay(slot)
             && let Some(before) = &mut replay.before
         {
+            before.forget_restarted(topic);
             // A partition that had given nothing when it entered: all it gave since is its own.
             for (partition, first) in begun {
                 before.positions.entry(partition).or_insert(first - 1);
             }
+            raise(&mut before.positions, before.shown.clone());
             if before.prelude.show(Some(&before.positions), &until) {
                 before.positions.extend(until);
                 before.done = false;
@@ -272,11 +289,44 @@ impl<D> Shard<D> {
         }
     }
 
+    /// After a flush: those that were shown more than live reading had come to look whether it has now.
+    pub(super) fn make_ahead_pull(&mut self, local: u32) {
+        let Some(entry) = self.locals[local as usize].as_ref().filter(|e| e.topic.channel.is_some()) else {
+            return;
+        };
+        self.pulling.extend(entry.replaying.iter());
+    }
+
     /// Tells a batch's group that this shard is done with it.
     pub(super) fn told_flushed(&self, batch: &Batch) {
         if let Some(group) = &batch.group {
             self.topics.flushed(group, self.config.id);
         }
+    }
+}
+
+impl Before {
+    /// Whether a ring's record is to be shown; it counts as shown then. `anew` are the logs that began anew, with the ring's head
+    /// when they did.
+    fn take(&mut self, offset: u64, record: &FeedRecord, anew: &BTreeMap<(Arc<str>, i32), u64>) -> bool {
+        let at = (record.topic.clone(), record.partition);
+        let old = anew.get(&at).is_none_or(|head| offset <= *head);
+        if old && self.shown.get(&at).is_some_and(|shown| record.offset <= *shown) {
+            return false;
+        }
+        self.positions.insert(at, record.offset);
+        true
+    }
+
+    /// Drops positions in logs that are no more.
+    fn forget_restarted(&mut self, topic: &Topic) {
+        let state = topic.lock();
+        let Some(ring) = &state.ring else { return };
+        for at in ring.restarts(self.restarted).keys() {
+            self.shown.remove(at);
+            self.positions.remove(at);
+        }
+        self.restarted = ring.restarted();
     }
 }
 

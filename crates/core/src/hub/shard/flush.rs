@@ -15,6 +15,7 @@ impl<D> Shard<D> {
                 self.flushes.push(batch.opened);
             }
             self.make_lagging_pull(job.local);
+            self.make_ahead_pull(job.local);
             self.finish_job(job.local);
             if let Work::Events(batch) = &job.work {
                 self.told_flushed(batch);

@@ -31,7 +31,7 @@ use crate::model::{
 use crate::ports::{Encoders, EventRef, Info, Sent, Wire};
 use crate::topics::{MAX_OPEN_BYTES, Published, Publishing, Seat, Topic, Topics};
 use smallvec::SmallVec;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::IoSlice;
 use std::sync::Arc;
 
