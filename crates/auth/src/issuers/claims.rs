@@ -1,6 +1,6 @@
 //! What a token of an issuer may say, judged without its signature.
 
-use super::IssuerError;
+use super::{IssuerError, Refused};
 use crate::jws::{LEEWAY_S, text, time};
 use serde_json::{Map, Value};
 
@@ -62,18 +62,18 @@ pub(super) struct Judge {
 }
 
 type Claims = Map<String, Value>;
-const INVALID: IssuerError = IssuerError::Invalid;
 
 impl Judge {
-    pub(super) fn login(&self, claims: &Claims, now: u64) -> Result<Login, IssuerError> {
+    pub(super) fn login(&self, claims: &Claims, now: u64) -> Result<Login, Refused> {
         if claims.contains_key("topic") {
-            return Err(INVALID);
+            return Err(Refused::by("topic"));
         }
         let claim = name(claims, &self.user_claim)?.to_owned();
         let jti = match claims.get("jti") {
             None => None,
             Some(jti) => {
-                Some(jti.as_str().filter(|jti| (1..=MAX_JTI).contains(&jti.len())).ok_or(INVALID)?.to_owned())
+                let good = |jti: &&str| (1..=MAX_JTI).contains(&jti.len());
+                Some(jti.as_str().filter(good).ok_or(Refused::by("jti"))?.to_owned())
             }
         };
         let Times { iat, exp } = self.times(claims, now)?;
@@ -81,16 +81,17 @@ impl Judge {
         Ok(Login { issuer: self.name.clone(), username, claim, exp, jti, iat })
     }
 
-    pub(super) fn subscription(&self, claims: &Claims, now: u64) -> Result<Subscription, IssuerError> {
+    pub(super) fn subscription(&self, claims: &Claims, now: u64) -> Result<Subscription, Refused> {
         let sub = name(claims, "sub")?.to_owned();
-        let topic = text(claims, "topic").filter(|topic| !topic.is_empty()).ok_or(INVALID)?.to_owned();
+        let topic = text(claims, "topic").filter(|topic| !topic.is_empty());
+        let topic = topic.ok_or(Refused::by("topic"))?.to_owned();
         let actions = actions(claims.get("actions"))?;
         let Times { exp, .. } = self.times(claims, now)?;
         Ok(Subscription { issuer: self.name.clone(), sub, topic, actions, exp })
     }
 
     /// Judges who the token is for and when; `Expired` is the last verdict, after all that make it invalid.
-    fn times(&self, claims: &Claims, now: u64) -> Result<Times, IssuerError> {
+    fn times(&self, claims: &Claims, now: u64) -> Result<Times, Refused> {
         let ours = match claims.get("aud") {
             Some(Value::String(aud)) => *aud == self.audience,
             Some(Value::Array(list)) => {
@@ -99,13 +100,23 @@ impl Judge {
             }
             _ => false,
         };
-        let read = |name| time(claims, name).map_err(|()| INVALID);
-        let (exp, nbf, iat) = (read("exp")?.ok_or(INVALID)?, read("nbf")?, read("iat")?);
-        let early = nbf.max(iat).is_some_and(|at| at > now.saturating_add(LEEWAY_S));
-        if !ours || text(claims, "iss") != Some(&self.issuer) || early {
-            return Err(INVALID);
+        if !ours {
+            return Err(Refused::by("aud"));
         }
-        if now >= exp { Err(IssuerError::Expired) } else { Ok(Times { iat, exp }) }
+        if text(claims, "iss") != Some(&self.issuer) {
+            return Err(Refused::by("iss"));
+        }
+        let read = |name| time(claims, name).map_err(|()| Refused::by(name));
+        let (exp, nbf, iat) = (read("exp")?.ok_or(Refused::by("exp"))?, read("nbf")?, read("iat")?);
+        for (name, at) in [("nbf", nbf), ("iat", iat)] {
+            if at.is_some_and(|at| at > now.saturating_add(LEEWAY_S)) {
+                return Err(Refused::by(name));
+            }
+        }
+        if now >= exp {
+            return Err(Refused { error: IssuerError::Expired, check: "exp" });
+        }
+        Ok(Times { iat, exp })
     }
 }
 
@@ -115,23 +126,24 @@ struct Times {
 }
 
 /// A claim that names a user. Control characters are refused: the name is shown and logged.
-fn name<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, IssuerError> {
-    let name = text(claims, claim).ok_or(INVALID)?;
+fn name<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, Refused> {
+    let refused = Refused::by("user claim");
+    let name = text(claims, claim).ok_or(refused)?;
     let length = name.chars().take(MAX_CLAIM + 1).count();
     let good = (1..=MAX_CLAIM).contains(&length) && !name.chars().any(char::is_control);
-    good.then_some(name).ok_or(INVALID)
+    good.then_some(name).ok_or(refused)
 }
 
 /// `["subscribe","history"]` unless said otherwise; a word we do not know is refused rather than overlooked.
-fn actions(claim: Option<&Value>) -> Result<Actions, IssuerError> {
+fn actions(claim: Option<&Value>) -> Result<Actions, Refused> {
     let Some(claim) = claim else { return Ok(Actions { subscribe: true, history: true, publish: false }) };
     let mut actions = Actions::default();
-    for word in claim.as_array().ok_or(INVALID)? {
+    for word in claim.as_array().ok_or(Refused::by("actions"))? {
         match word.as_str() {
             Some("subscribe") => actions.subscribe = true,
             Some("history") => actions.history = true,
             Some("publish") => actions.publish = true,
-            _ => return Err(INVALID),
+            _ => return Err(Refused::by("actions")),
         }
     }
     Ok(actions)

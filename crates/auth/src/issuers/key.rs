@@ -3,7 +3,7 @@
 //! `jsonwebtoken` (over aws-lc-rs) reads the keys and checks the signatures; what it would let pass is checked here: the curve of
 //! a PEM key, the size of an RSA key, weak Ed25519 keys, and symmetric keys in a public set.
 
-use crate::jws::{Jws, text};
+use crate::jws::Jws;
 use fanfare_e2ee::{IdentityKey, b64};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
@@ -15,6 +15,19 @@ const MIN_SECRET: usize = 32;
 const MIN_RSA_BITS: usize = 2048;
 /// An uncompressed point of P-256 (SEC 1 section 2.3.3).
 const P256_POINT: usize = 65;
+
+/// The members of a JWK that are the key (RFC 7518 section 6, RFC 8037 section 2).
+const PARAMETERS: [&str; 6] = ["kty", "crv", "x", "y", "n", "e"];
+
+/// Whether a member is there and says nothing.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
 
 /// What a key can verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,30 +96,40 @@ impl Key {
         Self::rsa(key, &modulus)
     }
 
-    /// A member of a JWK set with its `kid`; `None` for one that is not for verifying or not of ours.
-    pub(super) fn jwk(member: &Map<String, Value>) -> Option<(Option<String>, Self)> {
-        let verifies = match member.get("key_ops") {
-            None => true,
-            Some(ops) => ops.as_array()?.iter().any(|op| op == "verify"),
-        };
-        if !verifies || member.get("use").is_some_and(|for_what| for_what != "sig") {
-            return None;
+    /// A member of a JWK set with its `kid`, or the member of it for which it is skipped: it is not for verifying, or not of ours.
+    ///
+    /// Optional members that are empty (`null`, `""`, `[]`) say nothing, and those for certificates and other uses are ignored
+    /// whatever they hold (RFC 7517 section 4).
+    pub(super) fn jwk(member: &Map<String, Value>) -> Result<(Option<String>, Self), &'static str> {
+        let said = |name| member.get(name).filter(|value| !is_empty(value));
+        let ops =
+            said("key_ops").map(|ops| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify")));
+        if ops == Some(false) {
+            return Err("key_ops");
         }
-        let jwk: Jwk = serde_json::from_value(Value::Object(member.clone())).ok()?;
+        if said("use").is_some_and(|for_what| for_what != "sig") {
+            return Err("use");
+        }
+        let key = Self::of_parameters(member).ok_or("key")?;
+        if said("alg").is_some_and(|alg| alg.as_str().and_then(Kind::of) != Some(key.kind)) {
+            return Err("alg");
+        }
+        Ok((said("kid").and_then(Value::as_str).map(str::to_owned), key))
+    }
+
+    /// The key that a JWK's own members describe.
+    fn of_parameters(member: &Map<String, Value>) -> Option<Self> {
+        let own = PARAMETERS.iter().filter_map(|name| Some(((*name).to_owned(), member.get(*name)?.clone())));
+        let jwk: Jwk = serde_json::from_value(Value::Object(own.collect())).ok()?;
         let decoded = DecodingKey::from_jwk(&jwk).ok()?;
-        let key = match &jwk.algorithm {
+        match &jwk.algorithm {
             AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
                 Self::ed25519(decoded)
             }
             AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => Self::p256(decoded),
             AlgorithmParameters::RSA(rsa) => Self::rsa(decoded, &b64::decode(&rsa.n).ok()?),
             _ => None,
-        }?;
-        let agrees = match member.get("alg") {
-            None => true,
-            Some(alg) => alg.as_str().and_then(Kind::of) == Some(key.kind),
-        };
-        agrees.then(|| (text(member, "kid").map(str::to_owned), key))
+        }
     }
 
     fn ed25519(key: DecodingKey) -> Option<Self> {

@@ -36,6 +36,20 @@ pub enum IssuerError {
     Unavailable,
 }
 
+/// A refusal with the check that made it: for the log, not for who sent the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refused {
+    error: IssuerError,
+    check: &'static str,
+}
+
+impl Refused {
+    /// An invalid token.
+    fn by(check: &'static str) -> Self {
+        Self { error: IssuerError::Invalid, check }
+    }
+}
+
 /// The trusted issuers. Not cheap to clone: share it.
 #[derive(Debug, Default)]
 pub struct Issuers(Vec<Issuer>);
@@ -96,20 +110,28 @@ impl Issuers {
     async fn check<T>(
         &self,
         token: &str,
-        judge: impl FnOnce(&Judge, &Map<String, Value>) -> Result<T, IssuerError>,
+        judge: impl FnOnce(&Judge, &Map<String, Value>) -> Result<T, Refused>,
     ) -> Result<T, IssuerError> {
-        let invalid = IssuerError::Invalid;
-        let jws = Jws::parse(token).ok_or(invalid)?;
-        let header = Header::read(&jws).ok_or(invalid)?;
-        let claims = jws.claims().ok_or(invalid)?;
-        let issuer = self.of(&claims).ok_or(invalid)?;
+        self.judged(token, judge).await.map_err(|Refused { error, check }| {
+            tracing::debug!(check, "a token of an issuer is refused");
+            error
+        })
+    }
+
+    async fn judged<T>(
+        &self,
+        token: &str,
+        judge: impl FnOnce(&Judge, &Map<String, Value>) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        let jws = Jws::parse(token).ok_or(Refused::by("form"))?;
+        let header = Header::read(&jws)?;
+        let claims = jws.claims().ok_or(Refused::by("claims"))?;
+        let issuer = self.of(&claims).ok_or(Refused::by("iss"))?;
         let judged = judge(&issuer.judge, &claims);
-        if matches!(judged, Err(IssuerError::Invalid)) {
-            return Err(invalid);
+        if let Err(refused @ Refused { error: IssuerError::Invalid, .. }) = judged {
+            return Err(refused);
         }
-        if !issuer.signed(&jws, &header).await? {
-            return Err(invalid);
-        }
+        issuer.signed(&jws, &header).await?;
         judged
     }
 }
@@ -126,14 +148,20 @@ impl Issuer {
         Ok(Self { judge, keys })
     }
 
-    async fn signed(&self, jws: &Jws<'_>, header: &Header) -> Result<bool, IssuerError> {
-        match &self.keys {
-            Keys::One(key) => Ok(key.verify(header.kind, jws)),
+    async fn signed(&self, jws: &Jws<'_>, header: &Header) -> Result<(), Refused> {
+        let good = match &self.keys {
+            Keys::One(key) if key.kind() != header.kind => return Err(Refused::by("algorithm")),
+            Keys::One(key) => key.verify(header.kind, jws),
             Keys::Set(source) => {
-                let keys = source.find(header.kid.as_deref(), header.kind).await?;
-                Ok(keys.iter().any(|key| key.verify(header.kind, jws)))
+                let found = source.find(header.kid.as_deref(), header.kind).await;
+                let keys = found.map_err(|error| Refused { error, check: "keys" })?;
+                if keys.is_empty() {
+                    return Err(Refused::by("kid"));
+                }
+                keys.iter().any(|key| key.verify(header.kind, jws))
             }
-        }
+        };
+        good.then_some(()).ok_or(Refused::by("signature"))
     }
 }
 
@@ -144,22 +172,22 @@ struct Header {
 }
 
 impl Header {
-    /// `None` for an algorithm we do not take (`none` is one), for headers that [`Jws::header`] refuses, and for tokens that
-    /// say they are something else, such as a logout token (RFC 8725 3.11).
-    fn read(jws: &Jws<'_>) -> Option<Self> {
-        let header = jws.header()?;
-        let kind = Kind::of(text(&header, "alg")?)?;
+    /// Refuses an algorithm we do not take (`none` is one), headers that [`Jws::header`] refuses, and tokens that say they are
+    /// something else, such as a logout token (RFC 8725 3.11).
+    fn read(jws: &Jws<'_>) -> Result<Self, Refused> {
+        let header = jws.header().ok_or(Refused::by("header"))?;
+        let kind = text(&header, "alg").and_then(Kind::of).ok_or(Refused::by("algorithm"))?;
         let kid = match header.get("kid") {
             None => None,
-            Some(kid) => Some(kid.as_str()?.to_owned()),
+            Some(kid) => Some(kid.as_str().ok_or(Refused::by("kid"))?.to_owned()),
         };
         let typ = match header.get("typ") {
             None => "JWT",
-            Some(typ) => typ.as_str()?,
+            Some(typ) => typ.as_str().ok_or(Refused::by("typ"))?,
         };
         let typ = typ.to_ascii_lowercase();
         let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-        matches!(typ, "jwt" | "at+jwt").then_some(Self { kind, kid })
+        matches!(typ, "jwt" | "at+jwt").then_some(Self { kind, kid }).ok_or(Refused::by("typ"))
     }
 }
 

@@ -140,7 +140,12 @@ impl Shared {
 fn parse(body: &[u8]) -> Option<KeySet> {
     let set: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let members = set.get("keys")?.as_array()?;
-    Some(members.iter().take(MAX_KEYS).filter_map(|member| Key::jwk(member.as_object()?)).collect())
+    Some(members.iter().take(MAX_KEYS).enumerate().filter_map(|(at, member)| key(at, member)).collect())
+}
+
+fn key(at: usize, member: &Value) -> Option<(Option<String>, Key)> {
+    let read = member.as_object().ok_or("form").and_then(Key::jwk);
+    read.map_err(|check| tracing::debug!(at, check, "a key of an issuer's set is skipped")).ok()
 }
 
 /// A key without a `kid` may be any; a token without one must leave no choice.

@@ -292,7 +292,7 @@ fn members_of_a_set_that_are_not_for_verifying_are_skipped() {
     let member = |text: &str, name: &str, value: Value| {
         let mut jwk: Value = serde_json::from_str(text).unwrap();
         jwk[name] = value;
-        Key::jwk(jwk.as_object().unwrap()).is_some()
+        Key::jwk(jwk.as_object().unwrap()).is_ok()
     };
     for text in [ed, ec, include_str!("testdata/rsa2048.jwk")] {
         assert!(member(text, "kid", json!("k")));
@@ -307,5 +307,71 @@ fn members_of_a_set_that_are_not_for_verifying_are_skipped() {
     assert!(!member(ec, "crv", json!("P-384")) && !member(ec, "y", json!("AA")));
     assert!(!member(include_str!("testdata/rsa2048.jwk"), "n", json!("AQAB")));
     let oct = json!({"kty": "oct", "k": b64::encode(SECRET.as_bytes()), "kid": "k", "alg": "HS256"});
-    assert!(Key::jwk(oct.as_object().unwrap()).is_none(), "no shared secrets in a public set");
+    assert_eq!(Key::jwk(oct.as_object().unwrap()).unwrap_err(), "key", "no shared secrets in a public set");
+}
+
+/// Issue 10, entry 24: members that RFC 7517 lets be ignored do not cost the key.
+#[test]
+fn empty_optional_members_say_nothing() {
+    let plain: Value = serde_json::from_str(include_str!("testdata/p256.jwk")).unwrap();
+    for name in ["use", "key_ops", "alg", "kid", "x5u", "x5c", "x5t", "x5t#S256", "ext", "exp"] {
+        for empty in [Value::Null, json!(""), json!([])] {
+            let mut jwk = plain.clone();
+            jwk[name] = empty.clone();
+            let read = Key::jwk(jwk.as_object().unwrap());
+            assert!(read.is_ok(), "{name} {empty}: {:?}", read.err());
+            assert!(name != "kid" || read.unwrap().0.is_none(), "a key without a name");
+        }
+    }
+    for (name, value) in
+        [("x5c", json!(["AA", 5])), ("x5u", json!(5)), ("key_ops", json!(["verify", "other", 1]))]
+    {
+        let mut jwk = plain.clone();
+        jwk[name] = value;
+        assert!(Key::jwk(jwk.as_object().unwrap()).is_ok(), "{name}");
+    }
+    for (name, value) in [
+        ("use", json!("enc")),
+        ("key_ops", json!(["sign"])),
+        ("key_ops", json!("verify")),
+        ("alg", json!("ES384")),
+    ] {
+        let mut jwk = plain.clone();
+        jwk[name] = value;
+        assert_eq!(Key::jwk(jwk.as_object().unwrap()).unwrap_err(), name);
+    }
+}
+
+/// The check that the log names for a token that is refused.
+#[tokio::test]
+async fn a_refusal_names_its_check() {
+    let check = async |token: String| {
+        shop().judged(&token, |judge, claims| judge.login(claims, NOW)).await.unwrap_err().check
+    };
+    for (name, value) in [
+        ("iss", json!("https://other.example")),
+        ("aud", json!("other")),
+        ("exp", json!(NOW)),
+        ("exp", json!("soon")),
+        ("nbf", json!(NOW + 6)),
+        ("iat", json!(NOW + 6)),
+        ("jti", json!(5)),
+        ("topic", json!("t")),
+    ] {
+        assert_eq!(check(sign(&with(name, value.clone()))).await, name, "{value}");
+    }
+    assert_eq!(check(sign(&with("sub", json!("")))).await, "user claim");
+    assert_eq!(check("a.b".into()).await, "form");
+    let payload = claims().to_string();
+    for (header, name) in [
+        (json!({"alg": "none"}), "algorithm"),
+        (json!({"alg": "RS256"}), "algorithm"),
+        (json!({"alg": "HS256", "typ": "logout+jwt"}), "typ"),
+        (json!({"alg": "HS256", "kid": 5}), "kid"),
+        (json!({"alg": "HS256", "crit": ["b64"]}), "header"),
+    ] {
+        assert_eq!(check(forge(&header.to_string(), &payload)).await, name, "{header}");
+    }
+    let other = EncodingKey::from_secret(b"another secret of at least 32 bytes");
+    assert_eq!(check(encode(&Header::default(), &claims(), &other).unwrap()).await, "signature");
 }

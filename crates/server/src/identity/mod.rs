@@ -96,7 +96,10 @@ impl Identity {
             let known = self.accounts.principal_of(token, now).await.map_err(|e| unavailable(&e))?;
             Arc::new(known.map_err(|error| match error {
                 TokenError::Expired => unauthorized("the token has expired: refresh it or log in again"),
-                TokenError::Invalid => unauthorized("the token is not valid here"),
+                TokenError::Invalid => {
+                    tracing::debug!(check = "iss", "a token names no issuer we know and is none of ours");
+                    unauthorized("the token is not valid here")
+                }
             })?)
         };
         self.note_seen(&principal, now);
