@@ -77,5 +77,13 @@ io=$(cargo tree --locked --all-features --edges normal --package fanfare-core --
     sed -n 's/^tokio v[^ ]* //p' | tr ',' '\n' | grep -Ex "$TOKIO_IO" | sort -u | tr '\n' ' ' || true)
 [ -z "$io" ] || wrong "crates/core turns on tokio's $io: it has sync and time only (write its own feature list)"
 
+# Time is a parameter where order is proven: a driver reads the clock once a turn. Tests may read it.
+# clocks FILE: lines outside test modules that read a clock.
+clocks() { awk '/^#\[cfg\(test\)\]/ { exit } /(Instant|SystemTime)::now/ { print FILENAME ":" FNR ": " $0 }' "$1"; }
+while read -r file; do
+    found=$(clocks "$file")
+    [ -z "$found" ] || wrong "a clock is read where time is a parameter"$'\n'"$found"
+done < <(git ls-files --cached --others --exclude-standard crates/core/src crates/dialects/src crates/ws/src | grep -E '\.rs$' | grep -vE '(^|/|_)tests(\.rs|/)')
+
 [ "$status" -ne 0 ] || echo "directions hold for: $(tr '\n' ' ' <<<"$crates")"
 exit "$status"

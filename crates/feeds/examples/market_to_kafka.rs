@@ -21,6 +21,10 @@ const TOPICS: [&str; 3] = ["token-info", "trade-info", "aggregate-info"];
 struct Writer(BaseProducer);
 
 impl FeedSink for Writer {
+    fn failed(&self, _thread: &str) {
+        std::process::exit(1)
+    }
+
     fn deliver(&self, batch: &[Delivery<'_>]) {
         for one in batch {
             if let Delivery::Record(record) = one {

@@ -183,9 +183,8 @@ impl DemoSource {
             topics,
         });
         let (thread, market, rate) = (Arc::clone(&shared), Market::new(config.seed), config.rate.max(1));
-        std::thread::Builder::new()
-            .name("feeds-demo".into())
-            .spawn(move || thread.run(market, rate, sink.as_ref()))?;
+        let reported = Arc::clone(&sink);
+        crate::sink::spawn("feeds-demo", reported, move || thread.run(market, rate, sink.as_ref()))?;
         Ok(Self(shared))
     }
 

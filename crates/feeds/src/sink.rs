@@ -1,6 +1,7 @@
 //! Where records go: the port between the sources of this crate and whoever fans records out.
 
 use crate::model::Delivery;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A partition began or ceased to lag behind (`kafka.lag_warn`).
@@ -28,4 +29,24 @@ pub trait FeedSink: Send + Sync + 'static {
 
     /// A lag alert begins or ends; the sink says so to whoever should know, the log included.
     fn lag(&self, alert: LagAlert);
+
+    /// A thread of the source panicked, so records may stop without an error. The sink ends the process or the source.
+    fn failed(&self, thread: &str);
+}
+
+/// Starts a thread of a source; its panic is reported to the sink.
+///
+/// # Errors
+/// When the kernel has no thread left.
+pub(crate) fn spawn(
+    name: &'static str,
+    sink: Arc<dyn FeedSink>,
+    run: impl FnOnce() + Send + 'static,
+) -> std::io::Result<()> {
+    let thread = move || {
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            sink.failed(name);
+        }
+    };
+    std::thread::Builder::new().name(name.into()).spawn(thread).map(drop)
 }

@@ -4,6 +4,7 @@
 //! a record for people and not an acknowledged write: with the queue full, or a store that stays away for long, rows are
 //! counted (`fanfare_connection_rows_lost_total`) and left out.
 
+use crate::fatal;
 use fanfare_store::{ConnectionRow, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +38,7 @@ impl ConnectionsLog {
     pub fn start(store: Store) -> Self {
         let (orders, inbox) = mpsc::channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
-        tokio::spawn(write(store, inbox, lost.clone()));
+        tokio::spawn(fatal::vital("connection records", write(store, inbox, lost.clone())));
         Self { orders, lost }
     }
 

@@ -11,6 +11,7 @@ mod credentials;
 pub mod data_dir;
 pub mod doctor;
 pub mod encoders;
+mod fatal;
 pub mod feeds;
 pub mod http;
 pub mod identity;

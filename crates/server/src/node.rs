@@ -301,6 +301,11 @@ impl Node {
         self.topics.inboxes()[shard].push(Post::Driver(post), false);
     }
 
+    /// Runs something for a connection on its shard.
+    pub(crate) fn post_for(&self, addr: ConnAddr, task: impl FnOnce(&mut Driver) + Send + 'static) {
+        self.post(usize::from(addr.shard()), ToShard::For(addr, Box::new(task)));
+    }
+
     /// Closes a connection from anywhere.
     pub(crate) fn close(&self, addr: ConnAddr, code: u16, reason: &'static str) {
         self.post(usize::from(addr.shard()), ToShard::Close(addr, code, reason));
@@ -398,8 +403,7 @@ impl Node {
         }
         self.identity.forget(|p| *p.user_id == *id);
         for addr in self.users.connections(&id, None) {
-            let change = move |driver: &mut Driver| driver.change_role(addr, role);
-            self.post(usize::from(addr.shard()), ToShard::Task(Box::new(change)));
+            self.post_for(addr, move |driver| driver.change_role(addr, role));
         }
     }
 
@@ -490,6 +494,7 @@ impl Node {
             exclude: None,
             shard: None,
             now_ms: unix_ms(),
+            at: Instant::now(),
         })
     }
 

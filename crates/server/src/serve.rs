@@ -10,6 +10,7 @@ use crate::cli::ServeArgs;
 use crate::config::{Config, ConfigError};
 use crate::connections_log::ConnectionsLog;
 use crate::data_dir::DataDir;
+use crate::fatal::{self, endless};
 use crate::http::{self, Listener};
 use crate::identity::Identity;
 use crate::listen::{self, Bounds, Places, Service};
@@ -20,13 +21,11 @@ use crate::telemetry::logs;
 use crate::telemetry::snapshots::Snapshots;
 use crate::tls::{Tls, reload};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::io::Write;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -39,9 +38,9 @@ const OPS_PLACES: usize = 256;
 /// Sessions looked at in one sweep.
 const SWEEP_SESSIONS: usize = 10_000;
 /// The status of a process that was told twice to stop.
-const IMPATIENT: i32 = 130;
-/// The status of a process that failed inside (`EX_SOFTWARE`).
-const FAILED: i32 = 70;
+const IMPATIENT: u8 = 130;
+/// How long work that still runs on the runtime when everything has stopped may delay the end.
+const LAST_TASKS: Duration = Duration::from_secs(2);
 
 /// Runs the server to its end.
 ///
@@ -65,7 +64,10 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
         .enable_all()
         .build()
         .map_err(|e| ConfigError::key("limits.max_connections", format!("the runtime cannot start: {e}")))?;
-    runtime.block_on(run(config, &data, &key, threads, files))
+    let ended = runtime.block_on(run(config, &data, &key, threads, files));
+    runtime.shutdown_timeout(LAST_TASKS);
+    logs::flush();
+    ended
 }
 
 async fn run(
@@ -111,6 +113,8 @@ async fn run(
     let (lost, rows) = (audit.clone(), node.connections_log.clone());
     node.metrics
         .watch_counter("fanfare_audit_lost", "Audit events that are only counted", move || lost.lost());
+    let help = "Log lines that standard output could not take";
+    node.metrics.watch_counter("fanfare_log_lines_lost", help, logs::lost);
     node.metrics.watch_counter(
         "fanfare_connection_rows_lost",
         "Closed connections left out of the store",
@@ -130,22 +134,26 @@ async fn run(
     let plain = |routes, places| Service { routes, bounds, places, tls: None };
     let acceptor = tls.as_ref().map(Tls::acceptor);
     let service = Service { tls: acceptor, ..plain(http::router(node.clone(), public), places.clone()) };
-    serving.spawn(listen::serve(listener, service));
+    serving.spawn(endless("accept loop", listen::serve(listener, service)));
     if let Some(redirecting) = redirecting {
         redirect_from = redirecting.local_addr().ok();
-        serving.spawn(listen::serve(redirecting, plain(http::redirects(node.clone()), places)));
+        let redirects = plain(http::redirects(node.clone()), places);
+        serving.spawn(endless("redirect listener", listen::serve(redirecting, redirects)));
     }
     if let Some(ops) = ops {
-        serving.spawn(listen::serve(ops, plain(http::router(node.clone(), Listener::Ops), ops_places)));
+        let routes = plain(http::router(node.clone(), Listener::Ops), ops_places);
+        serving.spawn(endless("ops listener", listen::serve(ops, routes)));
     }
-    serving.spawn(renewal);
-    serving.spawn(sweep(node.clone()));
-    serving.spawn(crate::identity::watch(node.clone()));
-    serving.spawn(snapshots(&node)?.run());
+    serving.spawn(endless("certificate renewal", renewal));
+    serving.spawn(endless("sweep", sweep(node.clone())));
+    serving.spawn(endless("login watch", crate::identity::watch(node.clone())));
+    serving.spawn(endless("metric snapshots", snapshots(&node)?.run()));
     let life = Life::begin(&node.config.data_dir, &audit)
         .map_err(|e| ConfigError::key("data_dir", format!("it cannot be written: {e}")))?;
+    // Who reads the address may send a signal at once.
+    let stop_signals = stop_signals();
     announce(&node, data, redirect_from)?;
-    told_to_stop().await;
+    stop_signals.await;
     let code = stop(&node, ended, shutdown_timeout).await;
     serving.shutdown().await;
     node.connections_log.flush().await;
@@ -191,14 +199,8 @@ fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<onesh
         let driver = Driver::new(node.clone(), id as u8, bell)?;
         let (tell, told) = oneshot::channel::<()>();
         std::thread::Builder::new().name(format!("fanfare-shard-{id}")).spawn(move || {
-            // A panic in a connection's commands is contained there; one beyond them leaves a shard nobody can trust.
-            if std::panic::catch_unwind(AssertUnwindSafe(|| driver.run())).is_err() {
-                tracing::error!(
-                    shard = id,
-                    "a shard failed; the process ends so that its supervisor starts it anew"
-                );
-                std::process::exit(FAILED);
-            }
+            // A panic in a connection's work is contained there; one beyond it leaves a shard in an unknown state.
+            fatal::vital_thread(&format!("shard {id}"), || driver.run());
             let _gone = tell.send(());
         })?;
         ended.push(told);
@@ -239,10 +241,9 @@ fn announce(node: &Node, data: &DataDir, redirect_from: Option<SocketAddr>) -> R
         true => format!(" ({scheme}://localhost:{})", bound.address.port()),
         false => String::new(),
     };
-    // With standard output gone there is nobody to tell.
-    let _best_effort = writeln!(std::io::stdout().lock(), "listening on {url}{local}");
+    logs::print(&format!("listening on {url}{local}"));
     if let Some(from) = redirect_from {
-        let _best_effort = writeln!(std::io::stdout().lock(), "redirecting http://{from}");
+        logs::print(&format!("redirecting http://{from}"));
     }
     if node.config.is_production() && node.config.topics.rules.is_empty() {
         tracing::info!(
@@ -266,14 +267,19 @@ async fn sweep(node: Arc<Node>) {
             node.sweep_logins(unix_ms());
         });
         if swept.await.is_err() {
-            tracing::error!("a sweep panicked");
+            // What it swept is in an unknown state, perhaps still locked by nobody.
+            return;
         }
     }
 }
 
-async fn told_to_stop() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+/// Takes SIGTERM and SIGINT from now on; the future ends with the first one, and the second ends the process.
+fn stop_signals() -> impl Future<Output = ()> {
+    told_to_stop(signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+}
+
+async fn told_to_stop(term: std::io::Result<Signal>, int: std::io::Result<Signal>) {
+    let (Ok(mut term), Ok(mut int)) = (term, int) else {
         tracing::error!("signals cannot be received; the server runs until it is killed");
         return std::future::pending().await;
     };
@@ -286,7 +292,7 @@ async fn told_to_stop() {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
-        std::process::exit(IMPATIENT);
+        fatal::exit(IMPATIENT);
     });
 }
 

@@ -6,12 +6,12 @@
 //! acknowledged next could be lost.
 
 use crate::config::{Config, ConfigError, Durability as Configured};
+use crate::fatal;
 use crate::telemetry::histogram::{Histogram, LATENCY_NS};
 use crate::telemetry::metrics::Metrics;
 use fanfare_core::hub::Backpressure;
 use fanfare_core::topics::TopicOptions;
 use fanfare_store::{Durability, KeptTopic, Store, StoreError, StoreOptions};
-use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,6 @@ use std::time::Duration;
 const BATCH_ROWS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 /// Longest time a start waits for its store.
 const START: Duration = Duration::from_secs(55);
-/// The status of a process that failed inside (`EX_SOFTWARE`).
-const FAILED: i32 = 70;
 
 /// Commits, as metrics.
 #[derive(Debug)]
@@ -159,8 +157,6 @@ pub fn watch(metrics: &Metrics, store: &Store, commits: Arc<Commits>) {
 
 /// What the process does when the store has failed for good. Nothing is finished in order: it could only be lost.
 fn end_at_once(error: &StoreError) {
-    tracing::error!(%error, "the process ends so that its supervisor starts it anew");
-    let _best_effort =
-        writeln!(std::io::stderr().lock(), "fanfare: store.url: {error}; nothing more is acknowledged");
-    std::process::exit(FAILED);
+    tracing::error!(%error, "store.url: nothing more is acknowledged; the process ends so that its supervisor restarts it");
+    fatal::fail()
 }

@@ -59,12 +59,12 @@ impl<D> Topics<D> {
     }
 
     /// Puts a batch of a source into its channel, in order; waits while a group has more posted than its shards can flush.
-    /// The caller is no shard.
-    pub fn deliver(&self, channel: &str, batch: &[Incoming], lookup: &mut dyn Lookup) {
+    /// The caller is no shard; `now` is its time.
+    pub fn deliver(&self, channel: &str, batch: &[Incoming], lookup: &mut dyn Lookup, now: Instant) {
         loop {
             let channel = self.channel_or_new(channel);
             let full = channel.state.lock().groups.iter().map(|(_, t)| t.clone()).collect::<Vec<_>>();
-            let until = Instant::now() + PATIENCE;
+            let until = now + PATIENCE;
             full.iter().for_each(|topic| topic.wait_for_room(MAX_OPEN_BYTES, until));
             let mut state = channel.state.lock();
             if state.gone {
@@ -74,7 +74,7 @@ impl<D> Topics<D> {
             let stale = |at: &usize| !state.note(&batch[*at]);
             let stale: Vec<usize> = (0..batch.len()).filter(stale).collect();
             for (spec, topic) in &state.groups {
-                self.enter_records(topic, spec, batch, &stale, lookup);
+                self.enter_records(topic, spec, batch, &stale, lookup, now);
             }
             return;
         }
@@ -87,6 +87,7 @@ impl<D> Topics<D> {
         batch: &[Incoming],
         stale: &[usize],
         lookup: &mut dyn Lookup,
+        now: Instant,
     ) {
         let mut state = topic.lock();
         for (at, incoming) in batch.iter().enumerate() {
@@ -97,7 +98,7 @@ impl<D> Topics<D> {
             let Some(ring) = &mut state.ring else { return };
             let offset = ring.push(record.clone());
             let heard = *state.heard();
-            state.open.push_record(offset, &record.body, self.encoders(), &heard);
+            state.open.push_record(offset, &record.body, self.encoders(), &heard, now);
             state.published += 1;
         }
         // While a batch is being flushed the next one grows, so that under load batches grow instead of their number.

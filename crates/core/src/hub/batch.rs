@@ -108,17 +108,18 @@ impl OpenBatch {
         self.frames.iter().map(|f| f.bytes.len()).max().unwrap_or(0)
     }
 
-    /// Appends an event, encoded for the variants whose `heard` count is not zero.
+    /// Appends an event that enters at `at`, encoded for the variants whose `heard` count is not zero.
     pub fn push(
         &mut self,
         event: &EventView<'_>,
         encoders: &Encoders,
         heard: &[u32; VARIANTS],
         excluded: Option<ConnAddr>,
+        at: Instant,
     ) {
         if self.count == 0 {
             self.first = event.meta.offset;
-            self.opened = Some(Instant::now());
+            self.opened = Some(at);
         }
         for (variant, frames) in self.frames.iter_mut().enumerate() {
             if heard[variant] > 0 {
@@ -139,10 +140,11 @@ impl OpenBatch {
         body: &str,
         encoders: &Encoders,
         heard: &[u32; VARIANTS],
+        at: Instant,
     ) {
         if self.count == 0 {
             self.first = offset;
-            self.opened = Some(Instant::now());
+            self.opened = Some(at);
         }
         for (variant, frames) in self.frames.iter_mut().enumerate() {
             if heard[variant] > 0 {
@@ -155,9 +157,7 @@ impl OpenBatch {
 
     /// Takes the events out as a closed batch; nothing when it is empty.
     pub fn close(&mut self, topic: u64, policy: Backpressure) -> Option<Batch> {
-        if self.count == 0 {
-            return None;
-        }
+        let opened = self.opened?;
         let open = std::mem::take(self);
         Some(Batch {
             topic,
@@ -166,7 +166,7 @@ impl OpenBatch {
             frames: open.frames,
             excluded: open.excluded,
             policy,
-            opened: open.opened.unwrap_or_else(Instant::now),
+            opened,
             group: None,
         })
     }

@@ -16,4 +16,4 @@ pub use addr::ConnAddr;
 pub use batch::{Backpressure, Batch, Frames, OpenBatch};
 pub use inbox::{Inbox, Post};
 pub use outbox::QueueLimits;
-pub use shard::{Effect, FeedStart, Shard, ShardConfig, ShardCounts};
+pub use shard::{Effect, FeedStart, Shard, ShardConfig, ShardCounts, Turn};

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// Number of independently locked parts of the name table.
 const BUCKETS: usize = 64;
@@ -82,6 +83,8 @@ pub struct Publishing<'a> {
     pub shard: Option<u8>,
     /// Milliseconds since 1970.
     pub now_ms: u64,
+    /// The same moment on the monotonic clock.
+    pub at: Instant,
 }
 
 /// What a publish got.
@@ -354,7 +357,7 @@ impl<D> Topics<D> {
         let first = state.open.is_empty();
         let view = EventView { topic: &topic.name, meta, payload: p.payload, client_id: p.client_id };
         let heard = *state.heard();
-        state.open.push(&view, &self.encoders, &heard, p.exclude.map(|(addr, _)| addr));
+        state.open.push(&view, &self.encoders, &heard, p.exclude.map(|(addr, _)| addr), p.at);
         if p.shard.is_none() || state.open.bytes() > MAX_OPEN_BYTES {
             topic.post(state, &self.inboxes, p.shard);
             return None;

@@ -23,6 +23,10 @@ fn rows() -> Vec<MappingConfig> {
 struct Heard(Mutex<Vec<Record>>, Condvar);
 
 impl FeedSink for Heard {
+    fn failed(&self, thread: &str) {
+        panic!("{thread} failed");
+    }
+
     fn deliver(&self, batch: &[Delivery<'_>]) {
         let records = batch.iter().map(|one| match one {
             Delivery::Record(record) => (*record).clone(),

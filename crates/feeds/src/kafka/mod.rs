@@ -67,9 +67,9 @@ impl KafkaSource {
         let broadcast = config.mode == Mode::Broadcast;
         let shared = Arc::new(Shared::new(config, broadcast, mappings, lag_warn, sink));
         let (told, stopped) = oneshot::channel();
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let thread = std::thread::Builder::new().name(name.into());
-            thread.spawn(run).map(drop).map_err(|err| ConfigFault::new("kafka.brokers", err.to_string()))
+        let spawn = |name: &'static str, run: Box<dyn FnOnce() + Send>| {
+            crate::sink::spawn(name, Arc::clone(&shared.sink), run)
+                .map_err(|err| ConfigFault::new("kafka.brokers", err.to_string()))
         };
         for _ in 0..WORKERS {
             let shared = Arc::clone(&shared);

@@ -115,7 +115,7 @@ pub(crate) struct Pool(Arc<Queue>);
 impl Pool {
     pub(crate) fn start(
         shared: &Arc<Shared>,
-        spawn: &impl Fn(&str, Box<dyn FnOnce() + Send>) -> Result<(), ConfigFault>,
+        spawn: &impl Fn(&'static str, Box<dyn FnOnce() + Send>) -> Result<(), ConfigFault>,
     ) -> Result<Self, ConfigFault> {
         let queue = Arc::new(Queue::default());
         for _ in 0..READERS {

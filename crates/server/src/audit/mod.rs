@@ -115,7 +115,7 @@ impl Audit {
         let (bounded, bounded_inbox) = mpsc::channel(BOUNDED_QUEUE);
         let shared = Arc::new(Shared::new());
         let writer = writer::Writer::new(store, options, (inbox, bounded_inbox), shared.clone());
-        tokio::spawn(writer.run());
+        tokio::spawn(crate::fatal::vital("audit log", writer.run()));
         Self { orders, bounded, shared }
     }
 

@@ -7,7 +7,7 @@
 
 use super::{JsonLookup, NodeFeeds, Running};
 use crate::node::Node;
-use crate::shard::{Driver, ToShard};
+use crate::shard::Driver;
 use fanfare_core::feeds::{FeedRecord, GroupSpec, Positions, Prelude, Taken};
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{ErrorCode, FeedPosition, FeedSubscribed, Refusal};
@@ -148,7 +148,7 @@ impl Pump {
     }
 
     fn post(&self, task: impl FnOnce(&mut Driver) + Send + 'static) {
-        self.node.post(usize::from(self.wanted.addr.shard()), ToShard::Task(Box::new(task)));
+        self.node.post_for(self.wanted.addr, task);
     }
 
     /// Waits until the shard has done what was posted to it before, the answer above all.

@@ -10,6 +10,7 @@ use fanfare_dialects::feed::{RecordView, write_body};
 use fanfare_feeds::{Conflate, Delivery, FeedSink, LagAlert, MappingConfig, Record, Snapshot};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 /// Turns records into what the hub carries.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl FeedSink for HubSink {
         let mut of: Option<&Arc<str>> = None;
         let flush = |of: Option<&Arc<str>>, run: &mut Vec<Incoming>| {
             if let Some(channel) = of.filter(|_| !run.is_empty()) {
-                self.topics.deliver(channel, run, &mut JsonLookup::default());
+                self.topics.deliver(channel, run, &mut JsonLookup::default(), Instant::now());
                 run.clear();
             }
         };
@@ -111,6 +112,14 @@ impl FeedSink for HubSink {
             run.push(incoming);
         }
         flush(of, &mut run);
+    }
+
+    fn failed(&self, thread: &str) {
+        tracing::error!(
+            thread,
+            "a thread of the feeds failed; the process ends so that its supervisor restarts it"
+        );
+        crate::fatal::fail()
     }
 
     fn lag(&self, alert: LagAlert) {

@@ -9,7 +9,6 @@ use super::{Http, Json, body};
 use crate::access::Caller;
 use crate::methods::{HTTP_CLIENT, read_history};
 use crate::node::Node;
-use crate::shard::ToShard;
 use crate::storage;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -466,6 +465,6 @@ async fn publish_beside(
         });
         let _gone = tell.send(result);
     };
-    http.node.post(usize::from(addr.shard()), ToShard::Task(Box::new(task)));
+    http.node.post_for(addr, task);
     told.await.unwrap_or_else(|_| Err(Refusal::new(ErrorCode::ServerShutdown, "the server is shutting down")))
 }

@@ -2,7 +2,6 @@
 //! looked at before it is answered, so answers keep the order of the frames.
 
 use super::Driver;
-use super::post::ToShard;
 use crate::feeds::{HubPrelude, JsonLookup, NodeFeeds, Wanted, prelude};
 use fanfare_core::feeds::{ChannelOptions, GroupSpec};
 use fanfare_core::hub::{ConnAddr, FeedStart};
@@ -127,7 +126,7 @@ impl Driver {
         let (node, addr, id) = (self.node.clone(), wanted.addr, id.map(|id| Box::<str>::from(id.0)));
         let answer = move |result: Result<FeedSubscribed, Refusal>| {
             let back = move |driver: &mut Driver| driver.answer_since(addr, id.as_deref(), result);
-            node.post(usize::from(addr.shard()), ToShard::Task(Box::new(back)));
+            node.post_for(addr, back);
         };
         self.serve_since(slot, wanted, options, Box::new(answer));
         None

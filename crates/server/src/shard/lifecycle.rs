@@ -26,6 +26,7 @@ impl Driver {
                     self.hub.close_after(slot, None, code, reason, &mut self.sockets);
                 }
             }
+            ToShard::For(addr, task) => self.contain(addr, |driver| task(driver)),
             ToShard::Task(task) => task(self),
             ToShard::Drain(done) => {
                 self.drain();

@@ -5,7 +5,7 @@
 //! shard waits for the store.
 
 use super::conn::{Phase, Rare};
-use super::post::{NewSession, ToShard};
+use super::post::NewSession;
 use super::{Driver, conn_interest};
 use crate::access::{Caller, Principal};
 use crate::audit::{AuditEvent, Outcome};
@@ -45,7 +45,7 @@ impl Driver {
         self.node.runtime.spawn(async move {
             let verified = credentials::verify(&node.identity, wanted).await;
             let back = move |driver: &mut Driver| driver.run_verified(addr, &text, verified);
-            node.post(usize::from(addr.shard()), ToShard::Task(Box::new(back)));
+            node.post_for(addr, back);
         });
     }
 

@@ -15,6 +15,8 @@ mod push;
 mod read;
 mod rpc;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod tls;
 
@@ -26,7 +28,7 @@ use crate::credentials::Verified;
 use crate::node::Node;
 use crate::telemetry::metrics::ShardMetrics;
 use conn::{Conn, Phase, TICK_MS, Tick};
-use fanfare_core::hub::{Effect, QueueLimits, Shard, ShardConfig};
+use fanfare_core::hub::{Effect, QueueLimits, Shard, ShardConfig, Turn};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use sockets::Sockets;
@@ -79,6 +81,12 @@ pub struct Now {
     pub(crate) tick: Tick,
 }
 
+impl Now {
+    fn turn(self) -> Turn {
+        Turn { at: self.at, ms: self.ms }
+    }
+}
+
 /// A shard's thread.
 pub struct Driver {
     node: Arc<Node>,
@@ -125,9 +133,9 @@ impl Driver {
         let limits = &node.config.limits;
         let queue = QueueLimits { messages: limits.queue_messages, bytes: limits.queue_bytes.len() };
         let config = ShardConfig { id, queue, max_subscriptions: limits.max_subscriptions };
-        let hub = Shard::new(config, node.topics.clone());
         let metrics = node.shard_metrics[usize::from(id)].clone();
         let now = node.now();
+        let hub = Shard::new(config, node.topics.clone(), now.turn());
         Ok(Self {
             node,
             hub,
@@ -164,6 +172,7 @@ impl Driver {
                 tracing::error!(%error, "waiting for sockets failed");
             }
             self.now = self.node.now();
+            self.hub.begin_turn(self.now.turn());
             for event in &events {
                 let (data, flags) = (event.data.u64(), event.flags);
                 match data {
@@ -258,9 +267,15 @@ impl Driver {
     }
 
     fn ready(&mut self, slot: u32, flags: EventFlags) {
-        if self.sockets.get(slot).is_none() {
-            return;
+        if self.sockets.get(slot).is_some() {
+            self.contain(self.hub.addr(slot), |driver| driver.serve(slot, flags));
+            self.obey();
+            self.end_if_ended(slot);
         }
+    }
+
+    /// Writes what waits and reads once.
+    fn serve(&mut self, slot: u32, flags: EventFlags) {
         if flags.contains(EventFlags::OUT) {
             let before = (self.hub.queued(slot), self.sockets.unsent(slot));
             self.hub.writable(slot, &mut self.sockets, self.now.ms);
@@ -279,8 +294,6 @@ impl Driver {
         if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             self.read(slot, flags.contains(EventFlags::IN));
         }
-        self.obey();
-        self.end_if_ended(slot);
     }
 }
 

@@ -14,7 +14,9 @@ pub enum ToShard {
     Open(Box<NewConn>),
     /// Close a connection with this code, if it is still there.
     Close(ConnAddr, u16, &'static str),
-    /// Runs on the shard's thread, between turns.
+    /// Runs on the shard's thread, between turns, for a connection: a panic ends that connection.
+    For(ConnAddr, Box<dyn FnOnce(&mut Driver) + Send>),
+    /// Runs on the shard's thread, between turns, for all connections: a panic ends the process.
     Task(Box<dyn FnOnce(&mut Driver) + Send>),
     /// The server is shutting down: tell everyone; answer when every batch of this shard is posted.
     Drain(tokio::sync::oneshot::Sender<()>),
@@ -27,6 +29,7 @@ impl std::fmt::Debug for ToShard {
         f.write_str(match self {
             ToShard::Open(_) => "Open",
             ToShard::Close(..) => "Close",
+            ToShard::For(..) => "For",
             ToShard::Task(_) => "Task",
             ToShard::Drain(_) => "Drain",
             ToShard::Finish => "Finish",

@@ -3,13 +3,15 @@
 use super::conn::{Language, Phase};
 use super::sockets::Received;
 use super::{Driver, READ_BYTES};
+use crate::credentials::Verified;
 use crate::identity::Take;
 use crate::telemetry::histogram::add_alone;
 use crate::telemetry::metrics::CommandKind;
+use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{Command, ErrorCode, Refusal};
 use fanfare_dialects::typed;
 use fanfare_ws::{Event, Limits, OpCode, encode};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 
 /// Answers that have gathered are sent when they reach this, even within one read.
@@ -41,13 +43,23 @@ impl Driver {
     pub(super) fn feed(&mut self, slot: u32, input: &mut [u8]) {
         self.out.clear();
         self.out_messages = 0;
-        if catch_unwind(AssertUnwindSafe(|| self.feed_events(slot, input))).is_err() {
-            tracing::error!(connection = %self.client_id(slot), "a panic was contained; the connection is closed");
-            self.out.clear();
-            self.hub.close_after(slot, None, 1011, "internal error", &mut self.sockets);
-            return;
-        }
-        self.flush_out(slot);
+        self.contain(self.hub.addr(slot), |driver| {
+            driver.feed_events(slot, input);
+            driver.flush_out(slot);
+        });
+    }
+
+    /// Runs a connection's work. A panic in it ends this connection and no other; where the connection is gone, nobody else's
+    /// work can have failed, and the panic goes on to end the process.
+    pub(super) fn contain(&mut self, addr: ConnAddr, work: impl FnOnce(&mut Self)) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) else { return };
+        let Some(slot) = self.hub.slot_of(addr) else { resume_unwind(panic) };
+        tracing::error!(connection = %self.client_id(slot), "a panic was contained; the connection is closed");
+        self.out.clear();
+        self.out_messages = 0;
+        self.verified = Verified::default();
+        self.welcome_owed = None;
+        self.hub.close_after(slot, None, 1011, "internal error", &mut self.sockets);
     }
 
     fn feed_events(&mut self, slot: u32, input: &mut [u8]) {

@@ -4,7 +4,6 @@
 
 use super::Driver;
 use super::conn::Rare;
-use super::post::ToShard;
 use crate::access::Caller as By;
 use crate::methods::{facts, list_feeds, list_topics, read_history};
 use fanfare_core::hub::ConnAddr;
@@ -111,7 +110,7 @@ impl Driver {
         let work = async move {
             let answer = pending.run(HANDLER_DEADLINE, &gate).await;
             let back = move |driver: &mut Driver| driver.answered(addr, answer.as_deref());
-            node.post(usize::from(addr.shard()), ToShard::Task(Box::new(back)));
+            node.post_for(addr, back);
         };
         waiting.tasks.spawn_on(work, &runtime);
     }

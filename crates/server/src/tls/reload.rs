@@ -29,11 +29,9 @@ pub fn reload(tls: Option<Tls>) -> std::io::Result<impl Future<Output = ()>> {
 async fn renewing(tls: Option<Tls>, mut hangup: Signal) {
     let Some(tls) = tls else {
         while hangup.recv().await.is_some() {
-            tracing::warn!(
-                "SIGHUP reads the certificate anew, and this server has none; nothing was changed"
-            );
+            tracing::warn!("SIGHUP reloads the certificate, and this server has none; nothing was changed");
         }
-        return;
+        return std::future::pending().await;
     };
     let mut every = interval_at(Instant::now() + LOOK, LOOK);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);

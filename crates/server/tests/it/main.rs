@@ -28,6 +28,7 @@ mod keys;
 mod limits;
 mod liveness;
 mod login;
+mod logs;
 mod members;
 mod memory;
 mod ops;

@@ -65,7 +65,8 @@ impl Appends {
                 health: Arc::clone(health),
                 on_commit: on_commit.cloned(),
             };
-            tokio::spawn(appender.run())
+            let health = Arc::clone(health);
+            tokio::spawn(super::vital("an appender", health, appender.run()))
         };
         Self { queue: StdMutex::new(Some(queue)), tasks: StdMutex::new((0..APPENDERS).map(start).collect()) }
     }

@@ -14,6 +14,7 @@ pub(crate) mod schema;
 mod session;
 mod values;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::closed;
 use crate::engine::{Engine, Health, OnCommit, StoreStatus, Unit};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::model::{Appended, NewMessage};
 use crate::options::StoreOptions;
 use appends::Appends;
@@ -60,7 +61,8 @@ impl Postgres {
         let batches = address.pool(Appends::CONNECTIONS, options.durability)?;
         let health = Arc::new(Health::new("postgres", options.on_fatal.clone()));
         let appends = Appends::start(&batches, &health, options.on_commit.as_ref());
-        let watch = tokio::spawn(watch(pool.clone(), Arc::clone(&health)));
+        let watching = watch(pool.clone(), Arc::clone(&health));
+        let watch = tokio::spawn(vital("the watch", Arc::clone(&health), watching));
         Ok(Self { pool, batches, appends, health, on_commit: options.on_commit.clone(), watch })
     }
 
@@ -88,6 +90,13 @@ impl Postgres {
         });
         // A unit that panics drops its answer's sender, which the caller sees as a closed store.
         drop(task.await);
+    }
+}
+
+/// Runs a task that the engine depends on: a panic in it is the end of the store.
+async fn vital(name: &'static str, health: Arc<Health>, task: impl Future<Output = ()>) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        health.note(&StoreError::Fatal(format!("{name} panicked")));
     }
 }
 

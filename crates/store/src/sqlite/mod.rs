@@ -11,6 +11,7 @@ mod readers;
 mod tests;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,10 +55,14 @@ impl Sqlite {
                 let mut connection = connect(&path, options.durability, Access::Write)?;
                 migrate::sqlite_up(&mut connection, &path)?;
                 let readers = Readers::open(&path, options.durability, options.pool.max(1))?;
-                let writer = Writer::new(connection, options.on_commit, health)?;
+                let writer = Writer::new(connection, options.on_commit, Arc::clone(&health))?;
                 std::thread::Builder::new()
                     .name("store-writer".to_owned())
-                    .spawn(move || writer.run(queue))
+                    .spawn(move || {
+                        if catch_unwind(AssertUnwindSafe(|| writer.run(queue))).is_err() {
+                            health.note(&StoreError::Fatal("the writer panicked".to_owned()));
+                        }
+                    })
                     .map_err(|error| StoreError::Unavailable(format!("no thread for the writer: {error}")))?;
                 Ok(readers)
             })

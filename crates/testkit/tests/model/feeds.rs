@@ -5,7 +5,7 @@ use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::feeds::{
     ChannelOptions, FeedRecord, GroupSpec, Incoming, Lookup, PerKey, Positions, Prelude, Taken,
 };
-use fanfare_core::hub::{Backpressure, FeedStart, Inbox, QueueLimits, Shard, ShardConfig};
+use fanfare_core::hub::{Backpressure, FeedStart, Inbox, QueueLimits, Shard, ShardConfig, Turn};
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
 use fanfare_testkit::model::{Record, Socket, Sockets, encoders, parse, policy_of};
@@ -128,7 +128,7 @@ impl World {
         let topics = Arc::new(Topics::new(inboxes, Arc::new(broker), encoders(), config));
         let queue = QueueLimits { messages: 4, bytes: 1 << 12 };
         let config = ShardConfig { id: 0, queue, max_subscriptions: 2 };
-        let mut shard = Shard::new(config, topics.clone());
+        let mut shard = Shard::new(config, topics.clone(), Turn { at: std::time::Instant::now(), ms: NOW });
         let mut wire = Sockets::default();
         let slots: Vec<u32> = (0..3).map(|_| shard.open(0).slot()).collect();
         slots.iter().for_each(|slot| wire.put(*slot, Socket { room: 40, ..Socket::default() }));
@@ -171,7 +171,7 @@ impl World {
         let batch: Vec<Incoming> =
             self.log.lock().unwrap()[self.delivered..end].iter().cloned().map(Incoming::Record).collect();
         self.delivered = end;
-        self.topics.deliver("feed", &batch, &mut NoJson);
+        self.topics.deliver("feed", &batch, &mut NoJson, std::time::Instant::now());
     }
 
     fn subscribe(&mut self, conn: usize, since: Option<i64>, snapshot: bool) {

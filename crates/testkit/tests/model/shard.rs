@@ -1,7 +1,7 @@
 //! Single facts about a shard that no program of the model is about.
 
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
-use fanfare_core::hub::{Effect, Inbox, Post, QueueLimits, Shard, ShardConfig};
+use fanfare_core::hub::{Effect, Inbox, Post, QueueLimits, Shard, ShardConfig, Turn};
 use fanfare_core::model::{ErrorCode, Publish, Refusal, Reply, Requester, Subscribe, TopicRef};
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
@@ -22,7 +22,8 @@ fn shard_with(max_topics: usize, messages: usize) -> (Shard<u8>, Arc<Topics<u8>>
     let broker = MemoryBroker::new(MemoryLimits { history_bytes: 1 << 20, idempotency_keys: 8 }, 1);
     let topics = Arc::new(Topics::new(inboxes, Arc::new(broker), encoders(), config));
     let queue = QueueLimits { messages, bytes: 1 << 16 };
-    (Shard::new(ShardConfig { id: 0, queue, max_subscriptions: 2 }, topics.clone()), topics)
+    let now = Turn { at: std::time::Instant::now(), ms: NOW };
+    (Shard::new(ShardConfig { id: 0, queue, max_subscriptions: 2 }, topics.clone(), now), topics)
 }
 
 fn subscribe(shard: &mut Shard<u8>, slot: u32, topic: &str) -> Result<Reply<'static>, Refusal> {

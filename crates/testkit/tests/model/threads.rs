@@ -3,7 +3,7 @@
 //! topic event ids rise, and where the offset is 1 another life begins. Topic `x` is deleted again and again.
 
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
-use fanfare_core::hub::{Effect, Inbox, QueueLimits, Shard, ShardConfig};
+use fanfare_core::hub::{self, Effect, Inbox, QueueLimits, Shard, ShardConfig};
 use fanfare_core::model::{
     Epoch, EventMeta, Publish, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
 };
@@ -191,7 +191,7 @@ fn worker<'a>(
     let dice = Dice(seed * 7919 + shard as u64 + 1);
     let mut worker = Worker {
         topics,
-        shard: Shard::new(config, topics.clone()),
+        shard: Shard::new(config, topics.clone(), hub::Turn { at: std::time::Instant::now(), ms: NOW }),
         wire: Sockets::default(),
         clients: Vec::new(),
         dice,
@@ -315,6 +315,7 @@ fn round(seed: u64) -> Reached {
                 exclude: None,
                 shard: None,
                 now_ms: NOW,
+                at: std::time::Instant::now(),
             };
             let got = topics.publish(&publishing).unwrap();
             log.lock().unwrap().push((topic, got.meta, Logged { payload, excluded: None }));

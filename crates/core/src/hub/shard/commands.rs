@@ -139,6 +139,7 @@ impl<D> Shard<D> {
             exclude,
             shard: Some(self.config.id),
             now_ms,
+            at: self.now.at,
         };
         let mut published = self.topics.publish_from(&publishing, own)?;
         self.dirty.extend(published.dirty.take());

@@ -34,6 +34,7 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Bytes of a replay that are pulled from the history at a time.
 const REPLAY_CHUNK_BYTES: usize = 32 * 1024;
@@ -45,6 +46,15 @@ const ENDING: u8 = 2;
 const PAUSED: u8 = 4;
 const OPEN: u8 = 8;
 const WRITABLE: u8 = 16;
+
+/// The time of a turn. The driver reads the clock once a turn; the core reads none.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// On the monotonic clock.
+    pub at: Instant,
+    /// Milliseconds since 1970.
+    pub ms: u64,
+}
 
 /// What a shard is made with.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +141,8 @@ pub struct Shard<D> {
     effects: Vec<Effect>,
     counts: ShardCounts,
     queued_bytes: usize,
-    flushes: Vec<std::time::Instant>,
+    flushes: Vec<Instant>,
+    now: Turn,
     /// Slow readers of the conflating group that is being flushed, and the last record each has.
     lagging: Vec<(ConnAddr, u64)>,
 }
@@ -156,8 +167,8 @@ impl<D> Shard<D> {
         *sent = sent.wrapping_add(messages);
     }
 
-    /// A shard without connections.
-    pub fn new(config: ShardConfig, topics: Arc<Topics<D>>) -> Self {
+    /// A shard without connections, in its first turn.
+    pub fn new(config: ShardConfig, topics: Arc<Topics<D>>, now: Turn) -> Self {
         let encoders = topics.encoders().clone();
         Self {
             config,
@@ -179,8 +190,14 @@ impl<D> Shard<D> {
             counts: ShardCounts::default(),
             queued_bytes: 0,
             flushes: Vec::new(),
+            now,
             lagging: Vec::new(),
         }
+    }
+
+    /// Says what time it is from now on.
+    pub fn begin_turn(&mut self, now: Turn) {
+        self.now = now;
     }
 
     /// A slot for a new connection.
@@ -283,8 +300,4 @@ impl<D> Shard<D> {
     fn seat(&self, slot: u32) -> Seat {
         Seat { shard: self.config.id, variant: self.hot[slot as usize].variant }
     }
-}
-
-fn unix_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

@@ -78,7 +78,7 @@ impl<D> Shard<D> {
         let mut bytes = Vec::new();
         let mut messages = 1;
         if let Some(refusal) = error {
-            encoder.error(refusal, unix_ms(), &mut bytes);
+            encoder.error(refusal, self.now.ms, &mut bytes);
             messages += 1;
         }
         encoder.close(code, reason, &mut bytes);
@@ -130,7 +130,7 @@ impl<D> Shard<D> {
                 for (source, count) in outbox.take_drops() {
                     let mut info = Vec::new();
                     let told = Info::MessagesDropped { count, channel: source.as_deref() };
-                    self.encoders[variant].info(&told, unix_ms(), &mut info);
+                    self.encoders[variant].info(&told, self.now.ms, &mut info);
                     outbox.push_notice(source, count, info);
                 }
                 self.queued_bytes = self.queued_bytes + outbox.bytes() - before;

@@ -68,6 +68,10 @@ struct Ear {
 }
 
 impl FeedSink for Ear {
+    fn failed(&self, thread: &str) {
+        panic!("{thread} failed");
+    }
+
     fn deliver(&self, batch: &[Delivery<'_>]) {
         {
             let mut stuck = self.stuck_after.lock();

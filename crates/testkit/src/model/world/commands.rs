@@ -152,6 +152,7 @@ impl World {
                     exclude: None,
                     shard: None,
                     now_ms: NOW,
+                    at: std::time::Instant::now(),
                 });
                 check_published(got, self.truth.publish(topic, &payload, None), false).map(drop)
             }

@@ -14,7 +14,7 @@ use super::text::{Socket, Sockets, encoders};
 use super::truth::{Expect, Truth, Turn};
 use super::{Violation, wrong};
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
-use fanfare_core::hub::{Effect, Inbox, Post, Shard, ShardConfig};
+use fanfare_core::hub::{self, Effect, Inbox, Post, Shard, ShardConfig};
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
 use std::collections::BTreeMap;
@@ -93,7 +93,11 @@ impl World {
         let side = |id: usize| {
             let config = ShardConfig { id: id as u8, queue: program.queue, max_subscriptions: 8 };
             Side {
-                shard: Shard::new(config, topics.clone()),
+                shard: Shard::new(
+                    config,
+                    topics.clone(),
+                    hub::Turn { at: std::time::Instant::now(), ms: NOW },
+                ),
                 wire: Sockets { lying: sabotage == Sabotage::LyingSocket, ..Sockets::default() },
                 by_slot: Vec::new(),
                 turn_open: false,
