@@ -273,6 +273,16 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn details_nest_to_their_own_depth_and_no_deeper() {
+        let nest = |n: usize| (0..n).fold(json!(1), |inner, _| json!([inner]));
+        let kept = |n: usize| clean_value(nest(n), MAX_DEPTH).to_string();
+        assert_eq!(kept(MAX_DEPTH), format!("{}1{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)));
+        for deeper in [MAX_DEPTH + 1, 120] {
+            assert_eq!(kept(deeper), format!("{}\"…\"{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)));
+        }
+    }
+
+    #[test]
     fn what_could_forge_a_line_or_turn_its_direction_is_escaped() {
         let hostile = "a\r\n2026 admin_action\u{1b}[31m\u{9b}\u{202e}\u{2066}\u{2028}\u{feff}z";
         let event = AuditEvent::new("x", Outcome::Denied)

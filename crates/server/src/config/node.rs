@@ -242,6 +242,20 @@ mod tests {
         assert_eq!(got, want.map(|(k, n)| (k.to_owned(), n)));
     }
 
+    /// Both parsers stop at a depth of their own, before anything here walks the value.
+    #[test]
+    fn depth_is_bounded() {
+        let deep = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
+        assert!(Node::from_json(&deep(50)).is_ok() && Node::from_toml(&format!("a = {}", deep(50))).is_ok());
+        for n in [129, 100_000] {
+            assert!(Node::from_json(&deep(n)).is_err(), "{n}");
+            assert!(Node::from_toml(&format!("a = {}", deep(n))).is_err(), "{n}");
+            assert!(Node::from_toml(&format!("a{} = 1", ".a".repeat(n))).is_err(), "{n}");
+        }
+        let magic = Node::from_json(r#"{"$serde_json::private::RawValue":"[1]"}"#).unwrap();
+        assert_eq!(magic.into_json().to_string(), r#"{"$serde_json::private::RawValue":"[1]"}"#);
+    }
+
     #[test]
     fn broken_toml_says_where_in_one_line() {
         let NotToml { line, why } = Node::from_toml("a = 1\n[server\nport = 0\n").unwrap_err();
