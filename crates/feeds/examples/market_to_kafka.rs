@@ -5,7 +5,7 @@
 
 use fanfare_feeds::{
     Conflate, Delivery, DemoConfig, FeedSink, Feeds, FeedsConfig, LagAlert, MappingConfig, OnBadRecord,
-    Snapshot, SourceConfig,
+    Record, Snapshot, SourceConfig,
 };
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -34,6 +34,10 @@ impl FeedSink for Writer {
             }
         }
         self.0.poll(Duration::ZERO);
+    }
+
+    fn fill(&self, _: &Arc<str>, _: i32, _: i64, _: &[&Record]) -> bool {
+        true
     }
 
     fn lag(&self, _: LagAlert) {}

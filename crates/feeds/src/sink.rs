@@ -1,6 +1,6 @@
 //! Where records go: the port between the sources of this crate and whoever fans records out.
 
-use crate::model::Delivery;
+use crate::model::{Delivery, Record};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -26,6 +26,11 @@ pub trait FeedSink: Send + Sync + 'static {
     /// Takes a batch. Returns when all of it has reached the hub (with a cluster's broker: its acknowledgement too),
     /// because the position after it is stored as soon as this returns: what is still on its way then is lost in a crash.
     fn deliver(&self, batch: &[Delivery<'_>]);
+
+    /// Takes what snapshots hold of a partition's log before live reading began, up to an offset, the newest record first. Answers
+    /// false, to be called again with more of the log, when it was given a tombstone above that offset: the record that it took out
+    /// may be among these.
+    fn fill(&self, topic: &Arc<str>, partition: i32, up_to: i64, records: &[&Record]) -> bool;
 
     /// A lag alert begins or ends; the sink says so to whoever should know, the log included.
     fn lag(&self, alert: LagAlert);

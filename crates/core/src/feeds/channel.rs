@@ -1,7 +1,7 @@
 //! A channel: its groups, positions and latest records behind one lock.
 
 use super::latest::Latest;
-use super::record::{Incoming, Positions};
+use super::record::{FeedRecord, Incoming, Positions};
 use super::spec::GroupSpec;
 use crate::hub::Backpressure;
 use crate::topics::Topic;
@@ -34,6 +34,8 @@ pub(super) struct ChannelState {
     pub(super) latest: Latest,
     /// The last offset of each partition.
     pub(super) positions: Positions,
+    /// The last tombstone of each partition.
+    tombstones: Positions,
     /// The first offset of each partition since the node started.
     pub(super) begun: Positions,
     /// Taken out of the table: whoever still holds it looks again.
@@ -84,9 +86,23 @@ impl ChannelState {
             Incoming::Record(record) => self.latest.put(record),
             Incoming::Tombstone { kind, key: Some(key), .. } => {
                 self.latest.remove((kind.clone(), Some(key.clone())));
+                self.tombstones.insert((topic.clone(), partition), offset);
             }
             Incoming::Tombstone { .. } => {}
         }
+        true
+    }
+
+    /// Notes what the log held up to an offset before live reading began. False when a tombstone above that came.
+    pub(super) fn fill(&mut self, at: &(Arc<str>, i32), up_to: i64, records: &[Arc<FeedRecord>]) -> bool {
+        if self.tombstones.get(at).is_some_and(|offset| *offset > up_to) {
+            return false;
+        }
+        if !self.positions.contains_key(at) {
+            self.positions.insert(at.clone(), up_to);
+            self.begun.insert(at.clone(), up_to + 1);
+        }
+        records.iter().for_each(|record| self.latest.fill(record));
         true
     }
 
@@ -96,6 +112,7 @@ impl ChannelState {
         let at = (topic.clone(), partition);
         self.positions.remove(&at);
         self.begun.remove(&at);
+        self.tombstones.remove(&at);
         self.latest.forget(topic, partition);
         for (_, group) in &self.groups {
             if let Some(ring) = &mut group.lock().ring {

@@ -107,6 +107,18 @@ impl<D> Topics<D> {
         }
     }
 
+    /// Fills a channel's snapshot with what a partition's log held up to an offset before live reading began, the newest first. False
+    /// when a tombstone above that came: one of the records may be what it took out.
+    pub fn fill(&self, channel: &str, at: &(Arc<str>, i32), up_to: i64, records: &[Arc<FeedRecord>]) -> bool {
+        loop {
+            let channel = self.channel_or_new(channel);
+            let mut state = channel.state.lock();
+            if !state.gone {
+                return state.fill(at, up_to, records);
+            }
+        }
+    }
+
     /// A partition's log began anew: offsets of before mean nothing any more.
     pub fn restarted(&self, topic: &Arc<str>, partition: i32) {
         let channels: Vec<_> = self.channels.lock().values().cloned().collect();

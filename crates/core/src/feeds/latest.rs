@@ -8,6 +8,9 @@ use std::sync::Arc;
 const MAX_KEYS: usize = 100_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// Ages of what was delivered begin above it, those of what was filled in below: it stood in the log before.
+const LIVE: u64 = 1 << 62;
+
 type Subject = (Arc<str>, Option<Arc<str>>);
 
 /// See the module's head.
@@ -16,6 +19,7 @@ pub(super) struct Latest {
     by_subject: HashMap<Subject, u64>,
     by_age: BTreeMap<u64, (Subject, Arc<FeedRecord>)>,
     clock: u64,
+    filled: u64,
     bytes: usize,
 }
 
@@ -26,13 +30,28 @@ impl Latest {
         self.remove((record.kind.clone(), key.clone()));
         self.clock += 1;
         self.bytes += record.body.len();
-        self.by_subject.insert((record.kind.clone(), key.clone()), self.clock);
-        self.by_age.insert(self.clock, ((record.kind.clone(), key), record.clone()));
+        let age = LIVE + self.clock;
+        self.by_subject.insert((record.kind.clone(), key.clone()), age);
+        self.by_age.insert(age, ((record.kind.clone(), key), record.clone()));
         while self.by_age.len() > MAX_KEYS || self.bytes > MAX_BYTES {
             let Some((_, (subject, record))) = self.by_age.pop_first() else { break };
             self.by_subject.remove(&subject);
             self.bytes -= record.body.len();
         }
+    }
+
+    /// Notes a record from before live reading began, if there is room and nothing newer of its key. Newest first.
+    pub(super) fn fill(&mut self, record: &Arc<FeedRecord>) {
+        let subject = (record.kind.clone(), record.key.clone());
+        let full = self.by_age.len() >= MAX_KEYS || self.bytes + record.body.len() > MAX_BYTES;
+        if full || record.key.is_none() || self.by_subject.contains_key(&subject) {
+            return;
+        }
+        self.filled += 1;
+        let age = LIVE - self.filled;
+        self.bytes += record.body.len();
+        self.by_subject.insert(subject.clone(), age);
+        self.by_age.insert(age, (subject, record.clone()));
     }
 
     /// Forgets a type's key.
@@ -97,8 +116,12 @@ mod tests {
         latest.remove(("a".into(), Some("k".into())));
         latest.remove(("a".into(), Some("nobody".into())));
         assert_eq!((latest.all().count(), latest.bytes), (2, 4));
+        for (key, offset) in [("m", -1), ("l", -2), ("n", -3)] {
+            latest.fill(&record("a", Some(key), true, offset));
+        }
+        assert_eq!(latest.all().map(|r| r.offset).collect::<Vec<_>>(), [-3, -1, 2, 4]);
         latest.forget(&"x".into(), 1);
-        assert_eq!(latest.all().count(), 2);
+        assert_eq!(latest.all().count(), 4);
         latest.forget(&"x".into(), 0);
         assert!(latest.is_empty() && latest.by_subject.is_empty() && latest.bytes == 0);
     }

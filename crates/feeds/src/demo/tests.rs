@@ -36,6 +36,10 @@ impl FeedSink for Heard {
         self.1.notify_all();
     }
 
+    fn fill(&self, _: &Arc<str>, _: i32, _: i64, _: &[&Record]) -> bool {
+        true
+    }
+
     fn lag(&self, _: LagAlert) {}
 }
 

@@ -14,6 +14,7 @@ mod anchor;
 mod anew;
 mod context;
 mod dead_letters;
+mod fill;
 mod partition;
 mod poll;
 mod reader;
@@ -77,6 +78,8 @@ impl KafkaSource {
         }
         let watched = Arc::clone(&shared);
         spawn("feeds-watch", Box::new(move || watch::run(&watched)))?;
+        let filled = Arc::clone(&shared);
+        spawn("feeds-fill", Box::new(move || fill::run(&filled)))?;
         let reader = reader::Pool::start(&shared, &spawn)?;
         let polled = Arc::clone(&shared);
         spawn(

@@ -108,6 +108,8 @@ pub(crate) struct State {
     pub(crate) arrivals: u64,
     /// Next offset to store.
     pub(crate) position: Option<i64>,
+    /// The life of the log that snapshots were filled from.
+    pub(crate) filled: Option<u64>,
     /// Where live delivery began in this life of the log.
     pub(crate) first: Option<i64>,
     pub(crate) end: i64,

@@ -363,7 +363,7 @@ fn read(
             Some(Ok(message)) => {
                 piece.next = message.offset() + 1;
                 deadline = Instant::now() + ANSWER;
-                for mapped in receive::map(shared, &partition, &message) {
+                for mapped in receive::map(shared, &partition, &partition.rows, &message) {
                     if let Mapped::Record(record) = mapped
                         && *record.channel == *channel
                     {

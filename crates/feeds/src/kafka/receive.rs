@@ -38,10 +38,15 @@ pub(crate) fn timestamp_of(message: &BorrowedMessage<'_>) -> u64 {
     }
 }
 
-/// Maps a message under the rows of its partition.
-pub(crate) fn map(shared: &Shared, partition: &Partition, message: &BorrowedMessage<'_>) -> Vec<Mapped> {
+/// Maps a message of a partition under some of its rows.
+pub(crate) fn map(
+    shared: &Shared,
+    partition: &Partition,
+    rows: &[usize],
+    message: &BorrowedMessage<'_>,
+) -> Vec<Mapped> {
     shared.mappings.map(
-        &partition.rows,
+        rows,
         &Raw {
             topic: &partition.topic,
             partition: partition.number,
@@ -93,7 +98,7 @@ pub(crate) fn receive(shared: &Shared, partition: &Arc<Partition>, message: &Bor
 }
 
 fn item(shared: &Shared, partition: &Partition, message: &BorrowedMessage<'_>) -> Item {
-    let mapped = map(shared, partition, message);
+    let mapped = map(shared, partition, &partition.rows, message);
     Item {
         offset: message.offset(),
         fingerprint: Some(fingerprint_of(message)),

@@ -167,6 +167,11 @@ impl Mappings {
         (0..self.rows.len()).filter(|&index| takes(&self.rows[index])).collect()
     }
 
+    /// Those of some rows that keep the newest record of each key.
+    pub(crate) fn keyed(&self, rows: &[usize]) -> RowSet {
+        rows.iter().copied().filter(|&row| self.rows[row].snapshot == Snapshot::Key).collect()
+    }
+
     /// Topics that rows name without a pattern, each once.
     #[cfg(feature = "kafka")]
     pub(crate) fn exact_topics(&self) -> Vec<Arc<str>> {

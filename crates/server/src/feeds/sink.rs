@@ -122,6 +122,15 @@ impl FeedSink for HubSink {
         crate::fatal::fail()
     }
 
+    fn fill(&self, topic: &Arc<str>, partition: i32, up_to: i64, records: &[&Record]) -> bool {
+        let mut of: HashMap<&str, Vec<Arc<FeedRecord>>> = HashMap::new();
+        for record in records {
+            of.entry(&record.channel).or_default().push(Arc::new(self.shaper.shape(record)));
+        }
+        let at = (topic.clone(), partition);
+        of.iter().fold(true, |all, (channel, records)| self.topics.fill(channel, &at, up_to, records) && all)
+    }
+
     fn lag(&self, alert: LagAlert) {
         let LagAlert { topic, partition, lag, raised } = &alert;
         if *raised {

@@ -405,3 +405,26 @@ fn what_a_channel_is_past_is_not_delivered_again() {
     assert_eq!(shown(&world, 0), [2, 3]);
     assert_eq!(world.topics.latest("feed").iter().map(|r| r.offset).max(), Some(3));
 }
+
+/// Issue 10, entry 22: after a start a snapshot is filled from the log, without what a tombstone took out meanwhile.
+#[test]
+fn a_snapshot_is_filled_below_the_live_records() {
+    let mut world = World::new(false);
+    world.write(5);
+    let at = ("t".into(), 0);
+    let newest_first: Vec<_> = world.log.lock().unwrap().iter().rev().take(3).cloned().collect();
+    let latest = |world: &World| world.topics.latest("feed").iter().map(|r| r.offset).collect::<Vec<_>>();
+    assert!(world.topics.fill("feed", &at, 4, &newest_first));
+    assert_eq!(latest(&world), [2, 3, 4]);
+    let (kind, key, topic) = ("k".into(), Some("0".into()), "t".into());
+    let tombstone = Incoming::Tombstone { kind, key, topic, partition: 0, offset: 5 };
+    world.topics.deliver("feed", &[tombstone], &mut NoJson, std::time::Instant::now());
+    assert!(!world.topics.fill("feed", &at, 4, &newest_first), "the tombstone is above it");
+    assert_eq!(latest(&world), [2, 4]);
+    world.subscribe(0, None, true);
+    world.write(2);
+    world.delivered = 6;
+    world.deliver(1);
+    world.settle_reading();
+    assert_eq!(shown(&world, 0), [2, 4, 6]);
+}

@@ -55,6 +55,8 @@ struct Heard {
     /// For each time a log began anew, how many records came before.
     restarts: Vec<usize>,
     alerts: Vec<LagAlert>,
+    /// What snapshots were filled with: up to which offset, keys and values.
+    filled: Vec<(i64, Vec<(String, String)>)>,
 }
 
 /// A sink that keeps everything, and can be made to stand still.
@@ -92,6 +94,15 @@ impl FeedSink for Ear {
         }
         drop(heard);
         self.more.notify_all();
+    }
+
+    fn fill(&self, _: &Arc<str>, _: i32, up_to: i64, records: &[&Record]) -> bool {
+        let mut heard = self.heard.lock();
+        let keyed = |record: &&Record| {
+            (record.key.as_deref().unwrap_or_default().to_owned(), record.value.to_string())
+        };
+        heard.filled.push((up_to, records.iter().map(keyed).collect()));
+        heard.filled.len() > 1
     }
 
     fn lag(&self, alert: LagAlert) {
