@@ -8,7 +8,8 @@ use crate::hub::{ConnAddr, Inbox, Post};
 use crate::model::{Epoch, ErrorCode, EventMeta, EventView, Refusal, Requester, Since};
 use crate::ports::{Appended, Broker, Encoders, EventRef, NewEvent, TopicLog};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -43,6 +44,8 @@ impl std::fmt::Debug for TopicsConfig {
 /// All topics of a node. `D` is the driver's kind of post.
 pub struct Topics<D> {
     buckets: [Mutex<HashMap<Arc<str>, Arc<Topic>>>; BUCKETS],
+    /// The same topics in the order of their names, for lists. Locked within a bucket's lock, never around one.
+    names: Mutex<BTreeMap<Arc<str>, Arc<Topic>>>,
     hasher: std::hash::RandomState,
     inboxes: Arc<[Inbox<D>]>,
     broker: Arc<dyn Broker>,
@@ -170,6 +173,7 @@ impl<D> Topics<D> {
     ) -> Self {
         Self {
             buckets: std::array::from_fn(|_| Mutex::default()),
+            names: Mutex::default(),
             hasher: std::hash::RandomState::new(),
             inboxes,
             broker,
@@ -263,6 +267,7 @@ impl<D> Topics<D> {
         self.broker.make_room(self.count(), max);
         let name: Arc<str> = name.into();
         let topic = Arc::new(Topic::new(name.clone(), self.new_id(), options, log));
+        self.names.lock().insert(name.clone(), topic.clone());
         bucket.insert(name, topic.clone());
         Ok((topic, true))
     }
@@ -272,6 +277,7 @@ impl<D> Topics<D> {
         let mut bucket = self.bucket(&topic.name).lock();
         if bucket.get(&topic.name).is_some_and(|found| Arc::ptr_eq(found, topic)) {
             bucket.remove(&topic.name);
+            self.names.lock().remove(&topic.name);
             self.live.fetch_sub(1, Ordering::SeqCst);
         }
     }
@@ -479,12 +485,14 @@ impl<D> Topics<D> {
 
     /// Topics with names above `after`, in the order of their bytes, and whether more follow.
     pub fn list(&self, after: Option<&str>, limit: usize) -> (Vec<TopicInfo>, bool) {
-        let mut found: Vec<Arc<Topic>> = Vec::new();
-        for bucket in &self.buckets {
-            let bucket = bucket.lock();
-            found.extend(bucket.values().filter(|t| after.is_none_or(|a| &*t.name > a)).cloned());
-        }
-        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let names = self.names.lock();
+        let mut found: Vec<Arc<Topic>> = names
+            .range::<str, _>((behind, Bound::Unbounded))
+            .take(limit + 1)
+            .map(|(_, t)| t.clone())
+            .collect();
+        drop(names);
         let more = found.len() > limit;
         found.truncate(limit);
         (found.iter().filter_map(|t| info(t, &t.lock())).collect(), more)

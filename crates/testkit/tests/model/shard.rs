@@ -223,3 +223,26 @@ fn the_drivers_own_posts_come_through_in_order() {
         [Some(1), Some(2), None]
     );
 }
+
+#[test]
+fn a_list_pages_through_live_topics_in_the_order_of_their_names() {
+    let (_, topics) = shard(1000);
+    let name = |n: usize| format!("t{:03}", n * 7 % 500);
+    for n in 0..500 {
+        topics.make(&name(n), None, NOW).unwrap();
+    }
+    (0..500).step_by(5).for_each(|n| topics.delete(&name(n), None, NOW).unwrap());
+    let mut expected: Vec<String> = (0..500).filter(|n| n % 5 != 0).map(name).collect();
+    expected.sort();
+    let (mut seen, mut after): (Vec<String>, Option<String>) = (Vec::new(), None);
+    loop {
+        let (page, more) = topics.list(after.as_deref(), 33);
+        assert!(page.len() == 33 || !more, "a page in the middle is whole");
+        seen.extend(page.iter().map(|topic| topic.name.to_string()));
+        after = seen.last().cloned();
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(seen, expected);
+}
