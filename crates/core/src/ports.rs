@@ -3,7 +3,7 @@
 //! `Broker` gives topics their order and history, `Encoder` turns deliveries into bytes, `Wire` is a socket that never
 //! blocks. Implementations live in `crates/brokers`, `crates/dialects` with `crates/ws`, and `crates/server`.
 
-use crate::model::{Epoch, EventMeta, EventView, Refusal, Requester};
+use crate::model::{Client, Epoch, EventMeta, EventView, Refusal, Requester};
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -20,10 +20,24 @@ pub struct Retention {
 
 /// Gives topics their order: hands out their logs. One per node.
 pub trait Broker: Send + Sync + 'static {
-    /// The log of a topic that comes to life: a parked one goes on in its epoch, otherwise a new epoch begins.
-    fn open(&self, topic: &str, retention: Retention, now_ms: u64) -> Box<dyn TopicLog>;
+    /// The log of a topic that comes to life: a parked one goes on in its epoch and stays of the client that it is of; otherwise a
+    /// new epoch begins, of the claim's client. Parked logs go to make room, in this order:
+    ///
+    /// 1. beyond the client's own bound, and beyond that of all topics, the client's own, the oldest first;
+    /// 2. the oldest of the anonymous client that has most;
+    /// 3. for users, API keys and admins: the oldest of the user that has most;
+    /// 4. for API keys and admins: the oldest of theirs.
+    ///
+    /// `None` when there is no room.
+    fn open(
+        &self,
+        topic: &str,
+        retention: Retention,
+        claim: &Claim,
+        now_ms: u64,
+    ) -> Option<Box<dyn TopicLog>>;
 
-    /// Takes back the log of a topic whose last subscriber left; it is kept for its `ttl_ms`.
+    /// Takes back the log of a topic whose last subscriber left; it is kept for its `ttl_ms`, for the client that it is of.
     fn park(&self, topic: &str, log: Box<dyn TopicLog>, now_ms: u64);
 
     /// Forgets the log of a topic that is not live. Says whether one was kept that could still have come back.
@@ -31,9 +45,21 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Forgets what is past its time. Called about once a second.
     fn sweep(&self, now_ms: u64);
+}
 
-    /// Makes room for `wanted` more topics among the parked ones: the oldest go first.
-    fn make_room(&self, live: usize, max: usize);
+/// For whom a topic comes to life, and how many topics there may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose topic it is; `None` for API keys and admins.
+    pub client: Option<Client>,
+    /// Live topics of this client, this one included.
+    pub own_live: usize,
+    /// Topics of this client at most, parked ones included.
+    pub own_max: usize,
+    /// Live topics in all, this one included.
+    pub live: usize,
+    /// Topics at most, parked ones included.
+    pub max: usize,
 }
 
 /// One topic's order and history. Called under the topic's lock only, so an implementation needs no order of its own.

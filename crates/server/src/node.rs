@@ -551,6 +551,10 @@ fn topics_config(config: &Config, access: &Access) -> TopicsConfig {
     };
     TopicsConfig {
         max_topics: config.limits.max_topics,
+        topics_per_client: match config.limits.topics_per_client {
+            0 => usize::MAX,
+            most => most,
+        },
         publish_creates: config.topics.publish_creates,
         options: Box::new(options),
     }

@@ -20,6 +20,7 @@ use crate::storage::{self, Commits};
 use crate::telemetry::logs;
 use crate::telemetry::snapshots::Snapshots;
 use crate::tls::{Tls, reload};
+use fanfare_core::model::Requester;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -213,7 +214,7 @@ async fn restore_topics(node: &Node) -> Result<(), ConfigError> {
     let kept = node.store.kept_topics().await.map_err(|e| storage::wrong(&e))?;
     for topic in kept {
         let options = storage::topic_options(node.topics.options_of(&topic.name), &topic);
-        if let Err(refusal) = node.topics.make(&topic.name, options, unix_ms()) {
+        if let Err(refusal) = node.topics.make(&topic.name, options, Requester::Backend, unix_ms()) {
             tracing::warn!(why = %refusal.message, "a topic that was kept cannot be made again");
         }
     }

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::idempotency::{First, key_of};
 use super::ring::{Kept, Ring};
-use fanfare_core::model::{Epoch, EventMeta};
+use fanfare_core::model::{Client, Epoch, EventMeta};
 use fanfare_core::ports::{Appended, EventRef, Lost, NewEvent, Retention, TopicLog};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -14,13 +14,24 @@ pub(crate) struct MemoryLog {
     ring_id: u64,
     epoch: Epoch,
     head: u64,
+    owner: Option<Client>,
 }
 
 impl MemoryLog {
-    pub(crate) fn new(shared: Arc<Shared>, epoch: Epoch, retention: Retention) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        epoch: Epoch,
+        retention: Retention,
+        owner: Option<Client>,
+    ) -> Self {
         let ring = Arc::new(Mutex::new(Ring::new(retention)));
         let ring_id = shared.register(&ring);
-        Self { shared, ring, ring_id, epoch, head: 0 }
+        Self { shared, ring, ring_id, epoch, head: 0, owner }
+    }
+
+    /// The client that it counts for while it is parked; none: an API key's or admin's.
+    pub(crate) fn owner(&self) -> &Option<Client> {
+        &self.owner
     }
 
     pub(crate) fn ttl_ms(&self) -> u64 {

@@ -7,16 +7,18 @@
 mod clock;
 mod idempotency;
 mod log;
+mod parked;
 mod ring;
 
 use clock::IdClock;
 use fanfare_core::model::Epoch;
-use fanfare_core::ports::{Broker, Retention, TopicLog};
+use fanfare_core::ports::{Broker, Claim, Retention, TopicLog};
 use idempotency::Keys;
 use log::MemoryLog;
+use parked::Parked;
 use parking_lot::Mutex;
 use ring::Ring;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -44,14 +46,6 @@ pub(crate) struct Shared {
     rings: Mutex<HashMap<u64, Arc<Mutex<Ring>>>>,
     next_ring: AtomicU64,
     evicting: Mutex<()>,
-}
-
-/// Logs of topics that nobody hears, by name and by when they end.
-#[derive(Default)]
-struct Parked {
-    by_name: HashMap<Arc<str>, (MemoryLog, (u64, u64))>,
-    by_end: BTreeMap<(u64, u64), Arc<str>>,
-    serial: u64,
 }
 
 impl std::fmt::Debug for MemoryBroker {
@@ -82,15 +76,29 @@ impl MemoryBroker {
 }
 
 impl Broker for MemoryBroker {
-    fn open(&self, topic: &str, retention: Retention, now_ms: u64) -> Box<dyn TopicLog> {
-        let found = self.parked.lock().take(topic);
-        if let Some((mut log, ends)) = found
-            && ends > now_ms
-        {
-            log.retain(retention);
-            return Box::new(log);
+    fn open(
+        &self,
+        topic: &str,
+        retention: Retention,
+        claim: &Claim,
+        now_ms: u64,
+    ) -> Option<Box<dyn TopicLog>> {
+        let mut parked = self.parked.lock();
+        // Its own parked log is taken out first: room is not made by forgetting what is just coming back.
+        let found = parked.take(topic).filter(|(_, ends)| *ends > now_ms);
+        let room = parked.make_room(claim);
+        drop(parked);
+        match found {
+            Some((mut log, _)) => {
+                log.retain(retention);
+                Some(Box::new(log))
+            }
+            None if room => {
+                let owner = claim.client.clone();
+                Some(Box::new(MemoryLog::new(self.shared.clone(), new_epoch(), retention, owner)))
+            }
+            None => None,
         }
-        Box::new(MemoryLog::new(self.shared.clone(), new_epoch(), retention))
     }
 
     fn park(&self, topic: &str, log: Box<dyn TopicLog>, now_ms: u64) {
@@ -113,38 +121,6 @@ impl Broker for MemoryBroker {
             let freed = ring.lock().expire(now_ms);
             self.shared.total.fetch_sub(freed, Ordering::Relaxed);
         }
-    }
-
-    fn make_room(&self, live: usize, max: usize) {
-        let mut parked = self.parked.lock();
-        while parked.by_name.len() + live > max && parked.drop_oldest() {}
-    }
-}
-
-impl Parked {
-    fn take(&mut self, topic: &str) -> Option<(MemoryLog, u64)> {
-        let (log, key) = self.by_name.remove(topic)?;
-        self.by_end.remove(&key);
-        Some((log, key.0))
-    }
-
-    fn put(&mut self, topic: Arc<str>, log: MemoryLog, now_ms: u64) {
-        self.serial += 1;
-        let key = (now_ms + log.ttl_ms(), self.serial);
-        self.by_end.insert(key, topic.clone());
-        self.by_name.insert(topic, (log, key));
-    }
-
-    fn end_until(&mut self, now_ms: u64) {
-        while self.by_end.first_key_value().is_some_and(|(key, _)| key.0 <= now_ms) {
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) -> bool {
-        let Some((_, topic)) = self.by_end.pop_first() else { return false };
-        self.by_name.remove(&topic);
-        true
     }
 }
 

@@ -1,9 +1,15 @@
 use super::*;
-use fanfare_core::model::Requester;
+use fanfare_core::model::{Client, Requester};
 use fanfare_core::ports::{Appended, NewEvent};
 
 const KEEP: Retention = Retention { size: 10, ttl_ms: 1000, bytes: 1 << 20 };
 const LIMITS: MemoryLimits = MemoryLimits { history_bytes: 1 << 20, idempotency_keys: 3 };
+
+const BACKEND: Claim = Claim { client: None, own_live: 0, own_max: usize::MAX, live: 1, max: usize::MAX };
+
+fn open(broker: &MemoryBroker, topic: &str, retention: Retention, now_ms: u64) -> Box<dyn TopicLog> {
+    broker.open(topic, retention, &BACKEND, now_ms).unwrap()
+}
 
 fn event<'a>(payload: &'a str, key: Option<&'a str>, now_ms: u64) -> NewEvent<'a> {
     NewEvent {
@@ -28,21 +34,21 @@ fn offsets(log: &dyn TopicLog, after: u64, now: u64) -> Result<Vec<u64>, fanfare
 #[test]
 fn a_parked_log_goes_on_until_its_time() {
     let broker = MemoryBroker::new(LIMITS, 1);
-    let mut log = broker.open("t", KEEP, 0);
+    let mut log = open(&broker, "t", KEEP, 0);
     log.append(&event("1", None, 0));
     let epoch = log.epoch();
     broker.park("t", log, 100);
-    let log = broker.open("t", KEEP, 1099);
+    let log = open(&broker, "t", KEEP, 1099);
     assert_eq!((log.epoch(), log.head()), (epoch, 1));
     broker.park("t", log, 1099);
-    assert_ne!(broker.open("t", KEEP, 2099).epoch(), epoch);
+    assert_ne!(open(&broker, "t", KEEP, 2099).epoch(), epoch);
     assert_eq!(broker.history_bytes(), 0, "what nobody can reach is not kept");
 }
 
 #[test]
 fn history_is_bounded_in_events_bytes_and_time() {
     let broker = MemoryBroker::new(LIMITS, 1);
-    let mut log = broker.open("t", KEEP, 0);
+    let mut log = open(&broker, "t", KEEP, 0);
     for n in 0..15 {
         log.append(&event("x", None, n));
     }
@@ -51,7 +57,7 @@ fn history_is_bounded_in_events_bytes_and_time() {
     assert_eq!(log.oldest(1010), 12, "events 6..=11 are past their time");
     assert_eq!(offsets(&*log, 11, 1010), Ok(vec![12, 13, 14, 15]));
     let small = Retention { bytes: 500, ..KEEP };
-    let mut log = broker.open("s", small, 0);
+    let mut log = open(&broker, "s", small, 0);
     for _ in 0..9 {
         log.append(&event(&"y".repeat(100), None, 0));
     }
@@ -68,8 +74,8 @@ fn history_is_bounded_in_events_bytes_and_time() {
 fn all_histories_together_are_bounded_and_the_oldest_go() {
     let broker = MemoryBroker::new(MemoryLimits { history_bytes: 100_000, ..LIMITS }, 1);
     let keep = Retention { size: 1000, ttl_ms: 1 << 40, bytes: 1 << 20 };
-    let mut old = broker.open("old", keep, 0);
-    let mut new = broker.open("new", keep, 0);
+    let mut old = open(&broker, "old", keep, 0);
+    let mut new = open(&broker, "new", keep, 0);
     for n in 0..80 {
         old.append(&event(&"x".repeat(900), None, n));
     }
@@ -83,7 +89,7 @@ fn all_histories_together_are_bounded_and_the_oldest_go() {
 #[test]
 fn a_key_answers_the_first_until_it_is_forgotten() {
     let broker = MemoryBroker::new(LIMITS, 1);
-    let mut log = broker.open("t", KEEP, 0);
+    let mut log = open(&broker, "t", KEEP, 0);
     let Appended::New(first) = log.append(&event("1", Some("k"), 0)) else { panic!("new") };
     let again = log.append(&event("2", Some("k"), 299_999));
     assert_eq!(again, Appended::Repeat { meta: first, delivered: 7 });
@@ -93,34 +99,100 @@ fn a_key_answers_the_first_until_it_is_forgotten() {
         log.append(&event("3", Some(key), 300_001));
     }
     assert!(matches!(log.append(&event("4", Some("k"), 300_002)), Appended::New(_)), "three keys in all");
-    let mut other = broker.open("other", KEEP, 0);
+    let mut other = open(&broker, "other", KEEP, 0);
     assert!(
         matches!(other.append(&event("5", Some("c"), 300_003)), Appended::New(_)),
         "keys belong to a topic"
     );
 }
 
+fn network(last: u8) -> Option<Client> {
+    Some(Client::Network([192, 0, 2, last].into()))
+}
+
+fn user(id: &str) -> Option<Client> {
+    Some(Client::User(id.into()))
+}
+
+/// Makes a topic for `owner` among `live` live ones and at most `max`, and parks it. Says whether there was room.
+fn park(broker: &MemoryBroker, topic: &str, owner: Option<Client>, live: usize, max: usize) -> bool {
+    let claim = Claim { client: owner, live, max, ..BACKEND };
+    let log = broker.open(topic, KEEP, &claim, 0);
+    log.map(|log| broker.park(topic, log, 0)).is_some()
+}
+
+/// The parked topics among these.
+fn kept<'a>(broker: &MemoryBroker, topics: &[&'a str]) -> Vec<&'a str> {
+    topics.iter().copied().filter(|topic| broker.forget(topic, 0)).collect()
+}
+
 #[test]
 fn room_is_made_among_the_parked() {
     let broker = MemoryBroker::new(LIMITS, 1);
-    let epochs: Vec<_> = ["a", "b"]
-        .iter()
-        .map(|name| {
-            let log = broker.open(name, KEEP, 0);
-            let epoch = log.epoch();
-            broker.park(name, log, 0);
-            epoch
-        })
-        .collect();
-    broker.make_room(1, 2);
-    assert_ne!(broker.open("a", KEEP, 1).epoch(), epochs[0]);
-    assert_eq!(broker.open("b", KEEP, 1).epoch(), epochs[1]);
+    assert!(
+        park(&broker, "a", None, 1, 2) && park(&broker, "b", None, 1, 2) && park(&broker, "c", None, 1, 2)
+    );
+    assert_eq!(kept(&broker, &["a", "b", "c"]), ["b", "c"], "the oldest went");
+}
+
+#[test]
+fn a_client_at_its_share_loses_its_own_oldest_parked_log() {
+    let broker = MemoryBroker::new(LIMITS, 1);
+    for (topic, owner) in [("other", network(2)), ("old", network(1)), ("young", network(1)), ("key", None)] {
+        assert!(park(&broker, topic, owner, 1, 100));
+    }
+    let claim = Claim { client: network(1), own_live: 3, own_max: 4, ..BACKEND };
+    assert!(broker.open("new", KEEP, &claim, 0).is_some());
+    assert_eq!(kept(&broker, &["other", "old", "young", "key"]), ["other", "young", "key"]);
+}
+
+#[test]
+fn parked_logs_of_others_are_not_thrown_out_for_a_stranger() {
+    let broker = MemoryBroker::new(LIMITS, 1);
+    let rows = [
+        ("key", None),
+        ("few", network(2)),
+        ("ann", user("ann")),
+        ("many1", network(3)),
+        ("many2", network(3)),
+    ];
+    for (topic, owner) in rows.clone() {
+        assert!(park(&broker, topic, owner, 1, 100));
+    }
+    assert!(park(&broker, "mine", network(1), 1, 5), "the client that has most loses its oldest");
+    assert!(park(&broker, "mine2", network(1), 1, 5), "then its own goes first");
+    assert!(!broker.forget("many1", 0) && !broker.forget("mine", 0));
+    for live in 2..=3 {
+        let claim = Claim { client: network(1), live, max: 5, ..BACKEND };
+        assert!(broker.open("live", KEEP, &claim, 0).is_some(), "{live}");
+    }
+    let claim = |client, max| Claim { client, live: 4, max, ..BACKEND };
+    assert!(
+        broker.open("live", KEEP, &claim(network(1), 5), 0).is_none(),
+        "no user's goes for the anonymous"
+    );
+    assert!(broker.open("live", KEEP, &claim(user("bob"), 5), 0).is_some(), "a user's goes for a user");
+    assert!(
+        broker.open("live", KEEP, &claim(user("bob"), 4), 0).is_none(),
+        "none of the backend's for a user"
+    );
+    assert!(broker.open("live", KEEP, &claim(None, 4), 0).is_some(), "the backend's for the backend");
+    assert_eq!(kept(&broker, &rows.map(|(topic, _)| topic)), [""; 0]);
+}
+
+#[test]
+fn a_log_stays_its_makers_whoever_uses_the_topic() {
+    let broker = MemoryBroker::new(LIMITS, 1);
+    assert!(park(&broker, "key", None, 1, 100) && park(&broker, "key", network(1), 1, 100));
+    let claim = Claim { client: network(1), own_live: 2, own_max: 1, ..BACKEND };
+    assert!(broker.open("new", KEEP, &claim, 0).is_some());
+    assert_eq!(kept(&broker, &["key"]), ["key"], "it did not become the stranger's, whose oldest would go");
 }
 
 #[test]
 fn a_key_is_its_publishers_own() {
     let broker = MemoryBroker::new(MemoryLimits { idempotency_keys: 10, ..LIMITS }, 1);
-    let mut log = broker.open("t", KEEP, 0);
+    let mut log = open(&broker, "t", KEEP, 0);
     let mut append = |publisher| {
         let event = NewEvent { publisher, ..event("1", Some("order-43"), 0) };
         matches!(log.append(&event), Appended::New(_))
@@ -137,14 +209,14 @@ fn a_key_is_its_publishers_own() {
 #[test]
 fn a_parked_log_that_is_forgotten_does_not_come_back() {
     let broker = MemoryBroker::new(LIMITS, 1);
-    let mut log = broker.open("t", KEEP, 0);
+    let mut log = open(&broker, "t", KEEP, 0);
     log.append(&event("1", None, 0));
     let epoch = log.epoch();
     broker.park("t", log, 0);
     assert!(broker.forget("t", 999));
     assert_eq!(broker.history_bytes(), 0);
     assert!(!broker.forget("t", 999), "it is gone");
-    let log = broker.open("t", KEEP, 999);
+    let log = open(&broker, "t", KEEP, 999);
     assert_ne!(log.epoch(), epoch);
     broker.park("t", log, 999);
     assert!(!broker.forget("t", 1999), "past its time it could not have come back");

@@ -4,6 +4,7 @@ use super::latest::Latest;
 use super::record::{FeedRecord, Incoming, Positions};
 use super::spec::GroupSpec;
 use crate::hub::Backpressure;
+use crate::model::Client;
 use crate::topics::Topic;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 
 /// Groups of a channel with types or a filter at most; the one without comes on top (`chat-feeds-cluster.md` "Feeds").
 pub(super) const MAX_GROUPS: usize = 64;
+/// Those that one address or user made at most; API keys and admins have only the bound of all.
+pub(super) const MAX_GROUPS_OF_CLIENT: usize = 16;
 
 /// How a channel treats its subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +31,18 @@ pub(crate) struct Channel {
     pub(super) state: Mutex<ChannelState>,
 }
 
+/// All subscriptions of a channel with equal types and filter.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) spec: Arc<GroupSpec>,
+    pub(super) topic: Arc<Topic>,
+    /// The client whose subscription made it; none for API keys and admins.
+    pub(super) maker: Option<Client>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct ChannelState {
-    pub(super) groups: Vec<(Arc<GroupSpec>, Arc<Topic>)>,
+    pub(super) groups: Vec<Group>,
     pub(super) latest: Latest,
     /// The last offset of each partition.
     pub(super) positions: Positions,
@@ -114,8 +126,8 @@ impl ChannelState {
         self.begun.remove(&at);
         self.tombstones.remove(&at);
         self.latest.forget(topic, partition);
-        for (_, group) in &self.groups {
-            if let Some(ring) = &mut group.lock().ring {
+        for group in &self.groups {
+            if let Some(ring) = &mut group.topic.lock().ring {
                 ring.restart(at.clone());
             }
         }

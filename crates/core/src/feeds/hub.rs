@@ -1,9 +1,9 @@
 //! Channels on a node: deliver, enter, leave.
 
-use super::channel::{Channel, ChannelOptions, ChannelState, MAX_GROUPS};
+use super::channel::{Channel, ChannelOptions, ChannelState, Group, MAX_GROUPS, MAX_GROUPS_OF_CLIENT};
 use super::record::{FeedRecord, Incoming, Positions};
 use super::spec::{GroupSpec, Lookup};
-use crate::model::{ErrorCode, Refusal};
+use crate::model::{ErrorCode, Refusal, Requester};
 use crate::ports::Retention;
 use crate::topics::{MAX_OPEN_BYTES, Seat, Topic, TopicOptions, Topics};
 use std::sync::Arc;
@@ -13,6 +13,18 @@ use std::time::{Duration, Instant};
 /// How long a source waits for shards that do not keep up before it goes on all the same: a shard that is stuck that long is
 /// ended by other means.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A subscription to a channel.
+pub(crate) struct Wish<'a> {
+    /// What of the channel.
+    pub(crate) spec: &'a Arc<GroupSpec>,
+    /// How the channel treats its subscribers.
+    pub(crate) options: ChannelOptions,
+    /// The subscriber's.
+    pub(crate) seat: Seat,
+    /// On whose behalf.
+    pub(crate) by: Requester<'a>,
+}
 
 /// A subscription that was entered into a group.
 pub(crate) struct EnteredGroup {
@@ -63,7 +75,7 @@ impl<D> Topics<D> {
     pub fn deliver(&self, channel: &str, batch: &[Incoming], lookup: &mut dyn Lookup, now: Instant) {
         loop {
             let channel = self.channel_or_new(channel);
-            let full = channel.state.lock().groups.iter().map(|(_, t)| t.clone()).collect::<Vec<_>>();
+            let full = channel.state.lock().groups.iter().map(|g| g.topic.clone()).collect::<Vec<_>>();
             let until = now + PATIENCE;
             full.iter().for_each(|topic| topic.wait_for_room(MAX_OPEN_BYTES, until));
             let mut state = channel.state.lock();
@@ -73,8 +85,8 @@ impl<D> Topics<D> {
             state.touched = self.deliveries.fetch_add(1, Ordering::Relaxed);
             let stale = |at: &usize| !state.note(&batch[*at]);
             let stale: Vec<usize> = (0..batch.len()).filter(stale).collect();
-            for (spec, topic) in &state.groups {
-                self.enter_records(topic, spec, batch, &stale, lookup, now);
+            for group in &state.groups {
+                self.enter_records(&group.topic, &group.spec, batch, &stale, lookup, now);
             }
             return;
         }
@@ -141,9 +153,7 @@ impl<D> Topics<D> {
     pub(crate) fn enter_group(
         &self,
         name: &str,
-        spec: &Arc<GroupSpec>,
-        options: ChannelOptions,
-        seat: Seat,
+        wish: &Wish<'_>,
         snapshot: Option<&mut dyn Lookup>,
     ) -> Result<EnteredGroup, Refusal> {
         loop {
@@ -153,15 +163,15 @@ impl<D> Topics<D> {
             if channel_state.gone {
                 continue;
             }
-            let topic = self.group(&channel, &mut channel_state, spec, options)?;
+            let topic = self.group(&channel, &mut channel_state, wish)?;
             let mut state = topic.lock();
-            topic.post(&mut state, self.inboxes(), Some(seat.shard));
-            state.enter(seat);
+            topic.post(&mut state, self.inboxes(), Some(wish.seat.shard));
+            state.enter(wish.seat);
             let (head, restarted) = state.ring.as_ref().map_or((0, 0), |r| (r.head(), r.restarted()));
             drop(state);
             let latest = || channel_state.latest.all().enumerate();
             let snapshot = snapshot.map_or_else(Vec::new, |lookup| {
-                latest().filter(|(at, r)| spec.hears(r, *at, lookup)).map(|(_, r)| r.clone()).collect()
+                latest().filter(|(at, r)| wish.spec.hears(r, *at, lookup)).map(|(_, r)| r.clone()).collect()
             });
             let positions = channel_state.positions.clone();
             return Ok(EnteredGroup { topic, head, restarted, positions, snapshot });
@@ -172,17 +182,24 @@ impl<D> Topics<D> {
         &self,
         channel: &Arc<Channel>,
         state: &mut ChannelState,
-        spec: &Arc<GroupSpec>,
-        options: ChannelOptions,
+        wish: &Wish<'_>,
     ) -> Result<Arc<Topic>, Refusal> {
-        if let Some((_, topic)) = state.groups.iter().find(|(s, _)| s == spec) {
-            return Ok(topic.clone());
+        if let Some(group) = state.groups.iter().find(|g| g.spec == *wish.spec) {
+            return Ok(group.topic.clone());
         }
+        let (options, maker) = (wish.options, wish.by.client());
         // All of the channel is no combination: whoever asks for nothing special is let in however many others there are.
-        let differing = state.groups.iter().filter(|(s, _)| !s.is_plain()).count();
-        if !spec.is_plain() && differing >= MAX_GROUPS {
-            let why = "this channel has as many different combinations of types and filter as it may (64); use one of those";
-            return Err(Refusal::new(ErrorCode::LimitExceeded, why).field("filter"));
+        if !wish.spec.is_plain() {
+            let differing = || state.groups.iter().filter(|g| !g.spec.is_plain());
+            if differing().count() >= MAX_GROUPS {
+                let why = "this channel has as many different combinations of types and filter as it may (64); use one of those";
+                return Err(Refusal::new(ErrorCode::LimitExceeded, why).field("filter"));
+            }
+            if maker.is_some() && differing().filter(|g| g.maker == maker).count() >= MAX_GROUPS_OF_CLIENT {
+                let why = "this address or user has made as many different combinations of types and filter of this channel as it \
+                           may (16); use one of those";
+                return Err(Refusal::new(ErrorCode::LimitExceeded, why).field("filter"));
+            }
         }
         // What a group keeps is the ring's own matter.
         let retention = Retention { size: 0, ttl_ms: 0, bytes: 0 };
@@ -195,7 +212,7 @@ impl<D> Topics<D> {
             options.conflate,
         );
         let topic = Arc::new(topic);
-        state.groups.push((spec.clone(), topic.clone()));
+        state.groups.push(Group { spec: wish.spec.clone(), topic: topic.clone(), maker });
         Ok(topic)
     }
 
@@ -207,7 +224,7 @@ impl<D> Topics<D> {
         state.leave(seat);
         if state.subscribers() == 0 {
             state.ring = None;
-            channel_state.groups.retain(|(_, t)| !Arc::ptr_eq(t, topic));
+            channel_state.groups.retain(|g| !Arc::ptr_eq(&g.topic, topic));
         }
         drop(state);
         let unused = channel_state.is_idle() && channel_state.latest.is_empty();

@@ -27,6 +27,7 @@ pub use record::{FeedRecord, Incoming, PerKey, Positions};
 pub use spec::{GroupSpec, Lookup, Pointed, is_pointer};
 
 pub(crate) use channel::Channel;
+pub(crate) use hub::Wish;
 pub(crate) use prelude::Snapshot;
 pub(crate) use record::raise;
 pub(crate) use ring::GroupRing;

@@ -110,7 +110,7 @@ mod tests {
     fn local() -> LocalTopic {
         let retention = Retention { size: 0, ttl_ms: 0, bytes: 0 };
         let options = TopicOptions { backpressure: Backpressure::Disconnect, retention };
-        LocalTopic::new(Arc::new(Topic::new("t".into(), 1, options, Box::new(Silent))))
+        LocalTopic::new(Arc::new(Topic::new("t".into(), 1, options, Box::new(Silent), None)))
     }
 
     #[test]

@@ -14,5 +14,5 @@ pub use command::{
 pub use error::{ErrorCode, Refusal};
 pub use frame::FrameType;
 pub use network::network;
-pub use requester::Requester;
+pub use requester::{Client, Requester};
 pub use topic::{Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef};

@@ -1,6 +1,7 @@
 //! On whose behalf something is published or made.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// On whose behalf an event is published or a topic made: what idempotency keys and shares are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +16,25 @@ pub enum Requester<'a> {
     Backend,
 }
 
+/// A client whose topics, histories and feed groups are counted: all of a network that nobody is known of, or a user.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Client {
+    /// The anonymous of this network, by its first address.
+    Network(IpAddr),
+    /// A user, by the id.
+    User(Arc<str>),
+}
+
 impl Requester<'_> {
+    /// The client whose share this requester uses; none for API keys and admins, who have no share.
+    pub fn client(&self) -> Option<Client> {
+        match self {
+            Self::Anonymous(network) => Some(Client::Network(*network)),
+            Self::User(id) => Some(Client::User((*id).into())),
+            Self::Admin(_) | Self::Backend => None,
+        }
+    }
+
     /// The key `key` of this requester, apart from the same key of others: each user's keys are the user's own, those of all
     /// API keys are one set and those of all the anonymous another (`protocol.md` 6).
     pub fn scoped_key(&self, key: &str) -> String {

@@ -10,6 +10,7 @@
 
 mod registry;
 pub mod rules;
+mod shares;
 mod topic;
 
 pub(crate) use registry::MAX_OPEN_BYTES;

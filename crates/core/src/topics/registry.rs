@@ -2,11 +2,12 @@
 //!
 //! Longer than most: every way to make, find, change and drop a topic holds the same two locks, and their order is kept here.
 
+use super::shares::{Place, Shares};
 use super::topic::{Seat, State, Topic, TopicOptions};
 use crate::feeds::Channel;
 use crate::hub::{ConnAddr, Inbox, Post};
 use crate::model::{Epoch, ErrorCode, EventMeta, EventView, Refusal, Requester, Since};
-use crate::ports::{Appended, Broker, Encoders, EventRef, NewEvent, TopicLog};
+use crate::ports::{Appended, Broker, Claim, Encoders, EventRef, NewEvent, TopicLog};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -27,8 +28,10 @@ const SHOWN_OVERHEAD: usize = 160;
 
 /// What a node's topics are made with.
 pub struct TopicsConfig {
-    /// Topics at most, parked ones included.
+    /// Topics at most, parked ones included. A hundredth is kept for API keys and admins.
     pub max_topics: usize,
+    /// Automatic topics of one client at most, parked ones included.
+    pub topics_per_client: usize,
     /// Publishing makes the topic.
     pub publish_creates: bool,
     /// Options of a topic by its name.
@@ -51,6 +54,7 @@ pub struct Topics<D> {
     broker: Arc<dyn Broker>,
     encoders: Encoders,
     config: TopicsConfig,
+    shares: Arc<Shares>,
     live: AtomicUsize,
     next_id: AtomicU64,
     published: AtomicU64,
@@ -99,6 +103,20 @@ pub struct Published {
     pub delivered: u64,
     /// The topic, when the caller must close its batch at the end of its turn.
     pub dirty: Option<Arc<Topic>>,
+}
+
+/// On whose behalf, how and with what a topic is made that is not there.
+struct Making<'a> {
+    by: Requester<'a>,
+    options: Option<TopicOptions>,
+    /// By a subscription or a publish.
+    automatic: bool,
+}
+
+impl<'a> Making<'a> {
+    fn automatic(by: Requester<'a>) -> Self {
+        Self { by, options: None, automatic: true }
+    }
 }
 
 /// A subscription that was entered.
@@ -178,6 +196,7 @@ impl<D> Topics<D> {
             inboxes,
             broker,
             encoders,
+            shares: Shares::new(config.topics_per_client),
             config,
             live: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
@@ -245,31 +264,38 @@ impl<D> Topics<D> {
     }
 
     /// The live topic of that name, made if need be.
-    fn acquire(
-        &self,
-        name: &str,
-        options: Option<TopicOptions>,
-        now_ms: u64,
-    ) -> Result<(Arc<Topic>, bool), Refusal> {
+    fn acquire(&self, name: &str, making: &Making<'_>, now_ms: u64) -> Result<(Arc<Topic>, bool), Refusal> {
         let mut bucket = self.bucket(name).lock();
         if let Some(topic) = bucket.get(name) {
             return Ok((topic.clone(), false));
         }
-        let max = self.config.max_topics;
-        if self.live.fetch_add(1, Ordering::SeqCst) >= max {
+        let (place, claim) = self.claim(making)?;
+        let options = making.options.unwrap_or_else(|| (self.config.options)(name));
+        let Some(log) = self.broker.open(name, options.retention, &claim, now_ms) else {
             self.live.fetch_sub(1, Ordering::SeqCst);
-            let why = "this server holds as many topics as limits.max_topics allows";
-            return Err(Refusal::new(ErrorCode::LimitExceeded, why).field("topic"));
-        }
-        let options = options.unwrap_or_else(|| (self.config.options)(name));
-        // Its own parked log is taken out first: room is not made by forgetting what is just coming back.
-        let log = self.broker.open(name, options.retention, now_ms);
-        self.broker.make_room(self.count(), max);
+            return Err(full());
+        };
         let name: Arc<str> = name.into();
-        let topic = Arc::new(Topic::new(name.clone(), self.new_id(), options, log));
+        let topic = Arc::new(Topic::new(name.clone(), self.new_id(), options, log, place));
         self.names.lock().insert(name.clone(), topic.clone());
         bucket.insert(name, topic.clone());
         Ok((topic, true))
+    }
+
+    /// Counts a topic that is about to be made among the live ones and, if it is automatic, in its maker's share.
+    fn claim(&self, making: &Making<'_>) -> Result<(Option<Place>, Claim), Refusal> {
+        let (client, max) = (making.by.client(), self.config.max_topics);
+        let share = client.as_ref().filter(|_| making.automatic);
+        let taken = share.map(|client| self.shares.take(client).ok_or_else(share_taken)).transpose()?;
+        let (place, own_live) = taken.map_or((None, 0), |(place, own_live)| (Some(place), own_live));
+        let most = if client.is_some() { max - max / 100 } else { max };
+        let live = self.live.fetch_add(1, Ordering::SeqCst) + 1;
+        if live > most {
+            self.live.fetch_sub(1, Ordering::SeqCst);
+            return Err(full());
+        }
+        let own_max = if place.is_some() { self.shares.most() } else { usize::MAX };
+        Ok((place, Claim { client, own_live, own_max, live, max }))
     }
 
     /// Takes a topic out of the table; its lock is held, so nobody sees it half gone.
@@ -286,6 +312,7 @@ impl<D> Topics<D> {
         if state.is_idle(now_ms)
             && let Some(log) = state.log.take()
         {
+            state.place = None;
             self.broker.park(&topic.name, log, now_ms);
             self.unlist(topic);
         }
@@ -306,7 +333,9 @@ impl<D> Topics<D> {
             self.check_open()?;
             let topic = match self.get(p.topic) {
                 Some(topic) => topic,
-                None if self.config.publish_creates => self.acquire(p.topic, None, p.now_ms)?.0,
+                None if self.config.publish_creates => {
+                    self.acquire(p.topic, &Making::automatic(p.publisher), p.now_ms)?.0
+                }
                 None => return Err(not_found()),
             };
             let mut state = topic.lock();
@@ -382,11 +411,12 @@ impl<D> Topics<D> {
         name: &str,
         seat: Seat,
         since: Option<&Since<'_>>,
+        by: Requester<'_>,
         now_ms: u64,
     ) -> Result<Entered, Refusal> {
         loop {
             self.check_open()?;
-            let (topic, _) = self.acquire(name, None, now_ms)?;
+            let (topic, _) = self.acquire(name, &Making::automatic(by), now_ms)?;
             let mut state = topic.lock();
             let Some((epoch, head)) = state.position() else { continue };
             topic.post(&mut state, &self.inboxes, Some(seat.shard));
@@ -417,15 +447,23 @@ impl<D> Topics<D> {
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED`, `SERVER_SHUTDOWN`.
-    pub fn make(&self, name: &str, options: Option<TopicOptions>, now_ms: u64) -> Result<Made, Refusal> {
+    pub fn make(
+        &self,
+        name: &str,
+        options: Option<TopicOptions>,
+        by: Requester<'_>,
+        now_ms: u64,
+    ) -> Result<Made, Refusal> {
+        let making = Making { by, options, automatic: false };
         loop {
             self.check_open()?;
-            let (topic, new) = self.acquire(name, options, now_ms)?;
+            let (topic, new) = self.acquire(name, &making, now_ms)?;
             let mut state = topic.lock();
             if state.log.is_none() {
                 continue;
             }
             state.kept = true;
+            state.place = None;
             if let Some(info) = info(&topic, &state) {
                 return Ok(Made { info, existed: !new });
             }
@@ -469,6 +507,7 @@ impl<D> Topics<D> {
         }
         state.clear();
         state.log = None;
+        state.place = None;
         self.unlist(topic);
         true
     }
@@ -590,6 +629,16 @@ fn info(topic: &Topic, state: &State) -> Option<TopicInfo> {
         kept: state.kept,
         options: topic.options,
     })
+}
+
+fn full() -> Refusal {
+    let why = "this server holds as many topics as limits.max_topics allows";
+    Refusal::new(ErrorCode::LimitExceeded, why).field("topic")
+}
+
+fn share_taken() -> Refusal {
+    let why = "this address or user has made as many topics as limits.topics_per_client allows";
+    Refusal::new(ErrorCode::LimitExceeded, why).field("topic")
 }
 
 fn not_found() -> Refusal {

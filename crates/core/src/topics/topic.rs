@@ -3,6 +3,7 @@
 //! Everything that decides order happens under the one lock in here, and nothing else does: a publish takes its offset
 //! and enters the open batch; subscribe, unsubscribe and delete close that batch first.
 
+use super::shares::Place;
 use crate::feeds::{Channel, GroupRing};
 use crate::hub::{Backpressure, Batch, Inbox, OpenBatch, Post};
 use crate::model::Epoch;
@@ -57,6 +58,8 @@ pub(crate) struct State {
     pub(crate) ring: Option<GroupRing>,
     /// A group's posts that a shard has not flushed.
     pub(crate) in_flight: usize,
+    /// The place in its maker's share, until the topic ends or is kept.
+    pub(crate) place: Option<Place>,
     /// Made by hand and kept without subscribers.
     pub(crate) kept: bool,
     /// Made by a publish: stays until then even without subscribers.
@@ -78,8 +81,15 @@ pub(crate) struct Seat {
 }
 
 impl Topic {
-    pub(crate) fn new(name: Arc<str>, id: u64, options: TopicOptions, log: Box<dyn TopicLog>) -> Self {
-        let state = State { log: Some(log), ..State::default() };
+    /// A topic with its log, and its place in its maker's share if it has one.
+    pub(crate) fn new(
+        name: Arc<str>,
+        id: u64,
+        options: TopicOptions,
+        log: Box<dyn TopicLog>,
+        place: Option<Place>,
+    ) -> Self {
+        let state = State { log: Some(log), place, ..State::default() };
         Self {
             name,
             id,

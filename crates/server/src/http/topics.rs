@@ -168,7 +168,7 @@ pub(super) async fn make(
     let now = crate::node::unix_ms();
     let answer = http.repeats.once(key, &text, now, || {
         let (name, options) = new_topic(&http, &text)?;
-        let topic = node.topics.make(&name, options, now)?;
+        let topic = node.topics.make(&name, options, caller.requester(address), now)?;
         let status = if topic.existed { StatusCode::OK } else { StatusCode::CREATED };
         let body = serde_json::to_string(&Topic::from(topic.info)).unwrap_or_default();
         Ok(Answer { status, body })

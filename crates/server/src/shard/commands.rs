@@ -96,13 +96,14 @@ impl Driver {
         let ends = self.node.access.subscribe(topic, &caller, granted())?;
         let may_read_back =
             subscribe.since.is_none() || self.node.access.history(topic, &caller, granted()).is_ok();
+        let by = caller.requester(self.conns[slot as usize].address());
         let (hub, now, out) = (&mut self.hub, self.now.ms, &mut self.out);
         let reply = if may_read_back {
-            hub.subscribe(slot, subscribe, now, out)
+            hub.subscribe(slot, subscribe, by, now, out)
         } else {
             // Without the right to read back nothing is recovered, and whether it could be is not told.
             let since = Some(Since { epoch: SinceEpoch(Cow::Borrowed("")), offset: 0 });
-            hub.subscribe(slot, &Subscribe { since, ..subscribe.clone() }, now, out)
+            hub.subscribe(slot, &Subscribe { since, ..subscribe.clone() }, by, now, out)
         }?;
         if let Some(ends) = ends {
             self.note_grant(slot, topic, ends);

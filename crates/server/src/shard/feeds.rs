@@ -26,7 +26,9 @@ impl Driver {
         let mut lookup = JsonLookup::default();
         let start = if order.snapshot { FeedStart::Snapshot(&mut lookup) } else { FeedStart::Live };
         let spec = Arc::new(order.spec.clone());
-        let new = self.hub.subscribe_feed(slot, &order.channel, &spec, options, start)?;
+        let caller = self.conns[slot as usize].caller();
+        let by = caller.requester(self.conns[slot as usize].address());
+        let new = self.hub.subscribe_feed(slot, &order.channel, &spec, options, by, start)?;
         Ok(FeedSubscribed { channel: order.channel.to_string(), already: !new, ..FeedSubscribed::default() })
     }
 
@@ -82,7 +84,9 @@ impl Driver {
         shown: HubPrelude,
     ) -> Result<(), Refusal> {
         let start = FeedStart::Replay(Box::new(shown));
-        self.hub.subscribe_feed(slot, channel, spec, options, start).map(|_| ())
+        let caller = self.conns[slot as usize].caller();
+        let by = caller.requester(self.conns[slot as usize].address());
+        self.hub.subscribe_feed(slot, channel, spec, options, by, start).map(|_| ())
     }
 
     /// `feed.subscribe` of JSON-RPC.

@@ -2,6 +2,7 @@
 
 use crate::support::start;
 use fanfare_testkit::client::Client;
+use fanfare_testkit::raw::{Endpoint, Raw};
 use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::Server;
 use serde_json::{Value, json};
@@ -202,20 +203,30 @@ fn refused_limit(answer: &Value) {
 #[test]
 fn a_channel_has_sixty_four_groups_at_most() {
     let server = fast();
-    let mut sockets: Vec<Client> = (0..65).map(|_| Client::connect(server.addr())).collect();
+    // One address makes no more than a quarter of them.
+    let from = |at: usize| Endpoint::from(server.addr()).from_address(at as u8 / 16 + 1);
+    let mut sockets: Vec<Raw> = (0..65).map(|at| Raw::open(from(at))).collect();
+    let by_key =
+        |key: &str| json!({ "type": "subscribe", "channel": "dashboard", "filter": { "key": [key] } });
     for (at, ws) in sockets.iter_mut().enumerate() {
-        let ack = ws.call(
-            json!({ "type": "subscribe", "channel": "dashboard", "filter": { "key": [at.to_string()] } }),
-        );
+        let ack = ws.call(&by_key(&at.to_string()));
         if at < 64 {
             assert_eq!(ack["type"], "ack", "{at}: {ack}");
         } else {
             refused_limit(&ack);
         }
+        if at % 16 == 15 {
+            let refused = Raw::open(from(at)).call(&by_key("more"));
+            refused_limit(&refused);
+            let of_client = refused["message"].as_str().unwrap().contains("(16)");
+            assert_eq!(of_client, at < 63, "{refused}");
+            let ack = Raw::open(from(at)).call(&by_key("3"));
+            assert_eq!(ack["type"], "ack", "one that is there has room: {ack}");
+        }
     }
     // All of the channel is no combination of its own, whoever came first.
     for ws in sockets.iter_mut().skip(64) {
-        let ack = ws.call(json!({ "type": "subscribe", "channel": "dashboard" }));
+        let ack = ws.call(&json!({ "type": "subscribe", "channel": "dashboard" }));
         assert_eq!(ack["type"], "ack", "{ack}");
     }
     refused_limit(

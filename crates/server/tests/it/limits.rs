@@ -1,6 +1,8 @@
 //! Caps and token buckets: what is refused, to whom, and when it may be tried again (`protocol.md` 5, `http-api.md`).
 
-use crate::people::Person;
+use crate::keys::api_key;
+use crate::ops::administrator;
+use crate::people::{Person, bare, roomy, with_token};
 use crate::support::start;
 use fanfare_testkit::client::Client;
 use fanfare_testkit::raw::{Endpoint, Frame, Raw};
@@ -172,6 +174,94 @@ fn idempotency_keys_are_bounded_and_the_oldest_go() {
     assert_eq!(publish("d"), 4, "a new key is never refused");
     assert_eq!([publish("d"), publish("c")], [4, 3], "young keys are known");
     assert_eq!(publish("a"), 5, "the oldest was forgotten");
+}
+
+fn publish_to(topic: &str) -> Request {
+    Request::post("/publish", &json!({ "topic": topic, "payload": 1 }).to_string())
+}
+
+#[track_caller]
+fn check_share(refusal: &Value, setting: &str) {
+    assert_eq!(
+        (&refusal["code"], &refusal["field"]),
+        (&json!("LIMIT_EXCEEDED"), &json!("topic")),
+        "{refusal}"
+    );
+    assert!(refusal["message"].as_str().unwrap().contains(setting), "{refusal}");
+}
+
+#[test]
+fn an_address_makes_as_many_topics_as_its_share_and_others_make_theirs() {
+    let server = roomy(&[("limits.topics_per_client", "3"), ("topics.publish_creates", "true")]);
+    let mut ws = Raw::open(from(&server, 7));
+    let subscribe = |topic: &str| json!({ "type": "subscribe", "topic": topic });
+    ws.subscribe("one");
+    ws.subscribe("two");
+    assert_eq!(publish_to("three").send(from(&server, 7)).status, 200);
+    check_share(&ws.call(&subscribe("four")), "limits.topics_per_client");
+    check_share(&Raw::open(from(&server, 7)).call(&subscribe("four")), "limits.topics_per_client");
+    let answer = publish_to("four").send(from(&server, 7));
+    assert_eq!((answer.status, answer.problem().as_str()), (429, "limit_exceeded"));
+    assert_eq!(publish_to("one").send(from(&server, 7)).status, 200, "what is there can be used");
+    let mut other = Raw::open(from(&server, 8));
+    (0..3).for_each(|n| drop(other.subscribe(&format!("other{n}"))));
+    check_share(&other.call(&subscribe("four")), "limits.topics_per_client");
+    // A user has a share of its own, API keys and admins have no bound of their own.
+    let (ann, admin) = (Person::new(&server, "ann"), administrator(&server, "vera"));
+    let key = api_key(&server, "backend", &["publish", "topics"]);
+    let made = |topic: String, add: &dyn Fn(Request) -> Request| {
+        add(publish_to(&topic)).send(from(&server, 7)).status
+    };
+    let by_ann: Vec<u16> = (0..4).map(|n| made(format!("ann{n}"), &|r| with_token(r, &ann.token))).collect();
+    assert_eq!(by_ann, [200, 200, 200, 429]);
+    for n in 0..5 {
+        assert_eq!(made(format!("key{n}"), &|r| r.header("X-API-Key", &key)), 200);
+        assert_eq!(made(format!("admin{n}"), &|r| with_token(r, &admin.token)), 200);
+    }
+}
+
+#[test]
+fn a_place_comes_back_when_its_topic_ends_or_is_kept_by_hand() {
+    let server = start(&[("limits.topics_per_client", "3")]);
+    let mut ws = Raw::open(from(&server, 7));
+    let subscribe = |topic: &str| json!({ "type": "subscribe", "topic": topic });
+    (0..3).for_each(|n| drop(ws.subscribe(&format!("t{n}"))));
+    check_share(&ws.call(&subscribe("more")), "limits.topics_per_client");
+    for n in 0..10 {
+        // Its own parked histories give way.
+        assert_eq!(ws.call(&json!({ "type": "unsubscribe", "topic": format!("t{n}") }))["type"], "ack");
+        ws.subscribe(&format!("t{}", n + 3));
+    }
+    check_share(&ws.call(&subscribe("more")), "limits.topics_per_client");
+    drop(ws);
+    let mut ws = Raw::open(from(&server, 7));
+    for topic in ["a", "b", "c"] {
+        eventually("the places of a closed connection come back", PATIENCE, || {
+            (ws.call(&subscribe(topic))["type"] == "ack").then_some(())
+        });
+    }
+    check_share(&ws.call(&subscribe("more")), "limits.topics_per_client");
+    assert_eq!(bare("DELETE", "/topics/a").send(server.addr()).status, 204);
+    ws.subscribe("d");
+    check_share(&ws.call(&subscribe("more")), "limits.topics_per_client");
+    assert_eq!(server.post("/topics", &json!({ "name": "b" })).status, 200);
+    ws.subscribe("e");
+    check_share(&ws.call(&subscribe("more")), "limits.topics_per_client");
+}
+
+#[test]
+fn a_hundredth_of_the_topics_is_kept_for_api_keys_and_admins() {
+    let server = roomy(&[("limits.max_topics", "200"), ("limits.topics_per_client", "0")]);
+    let mut ws = Raw::open(server.addr());
+    (0..198).for_each(|n| drop(ws.subscribe(&format!("t{n}"))));
+    check_share(&ws.call(&json!({ "type": "subscribe", "topic": "one-more" })), "limits.max_topics");
+    let make = |name: &str| Request::post("/topics", &json!({ "name": name }).to_string());
+    assert_eq!(make("one-more").send(server.addr()).status, 429);
+    let admin = administrator(&server, "vera");
+    assert_eq!(admin.ask(&server, make("by-admin")).status, 201);
+    let key = api_key(&server, "backend", &["topics"]);
+    let by_key = |name: &str| make(name).header("X-API-Key", &key).send(server.addr()).status;
+    assert_eq!((by_key("by-key"), by_key("one-more")), (201, 429));
 }
 
 /// A batch of publishes to `topic`, the last one a notification.

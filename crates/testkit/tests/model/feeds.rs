@@ -6,6 +6,7 @@ use fanfare_core::feeds::{
     ChannelOptions, FeedRecord, GroupSpec, Incoming, Lookup, PerKey, Positions, Prelude, Taken,
 };
 use fanfare_core::hub::{Backpressure, FeedStart, Inbox, QueueLimits, Shard, ShardConfig, Turn};
+use fanfare_core::model::Requester;
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
 use fanfare_testkit::model::{Record, Socket, Sockets, encoders, parse, policy_of};
@@ -123,7 +124,12 @@ impl World {
         let inboxes: Arc<[Inbox<()>]> = vec![Inbox::new(|| {})].into();
         let retention = Retention { size: 8, ttl_ms: 60_000, bytes: 1 << 16 };
         let options = move |name: &str| TopicOptions { backpressure: policy_of(name), retention };
-        let config = TopicsConfig { max_topics: 8, publish_creates: false, options: Box::new(options) };
+        let config = TopicsConfig {
+            max_topics: 8,
+            topics_per_client: 8,
+            publish_creates: false,
+            options: Box::new(options),
+        };
         let broker = MemoryBroker::new(MemoryLimits { history_bytes: 1 << 20, idempotency_keys: 8 }, 1);
         let topics = Arc::new(Topics::new(inboxes, Arc::new(broker), encoders(), config));
         let queue = QueueLimits { messages: 4, bytes: 1 << 12 };
@@ -196,7 +202,16 @@ impl World {
         };
         let options = ChannelOptions { backpressure: Backpressure::DropOldest, conflate: self.conflate };
         assert!(
-            self.shard.subscribe_feed(slot, "feed", &Arc::new(GroupSpec::default()), options, start).unwrap()
+            self.shard
+                .subscribe_feed(
+                    slot,
+                    "feed",
+                    &Arc::new(GroupSpec::default()),
+                    options,
+                    Requester::Backend,
+                    start
+                )
+                .unwrap()
         );
         let live = self.delivered as i64 - 1;
         let latest = if snapshot && since.is_none() { (live - 2).max(0)..live + 1 } else { 0..0 };

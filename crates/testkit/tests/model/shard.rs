@@ -18,7 +18,8 @@ fn shard_with(max_topics: usize, messages: usize) -> (Shard<u8>, Arc<Topics<u8>>
     let inboxes: Arc<[Inbox<u8>]> = vec![Inbox::new(|| {})].into();
     let retention = Retention { size: 8, ttl_ms: 60_000, bytes: 1 << 16 };
     let options = move |name: &str| TopicOptions { backpressure: policy_of(name), retention };
-    let config = TopicsConfig { max_topics, publish_creates: false, options: Box::new(options) };
+    let config =
+        TopicsConfig { max_topics, topics_per_client: 8, publish_creates: false, options: Box::new(options) };
     let broker = MemoryBroker::new(MemoryLimits { history_bytes: 1 << 20, idempotency_keys: 8 }, 1);
     let topics = Arc::new(Topics::new(inboxes, Arc::new(broker), encoders(), config));
     let queue = QueueLimits { messages, bytes: 1 << 16 };
@@ -29,7 +30,7 @@ fn shard_with(max_topics: usize, messages: usize) -> (Shard<u8>, Arc<Topics<u8>>
 fn subscribe(shard: &mut Shard<u8>, slot: u32, topic: &str) -> Result<Reply<'static>, Refusal> {
     let command =
         Subscribe { topic: TopicRef::parse(topic).unwrap(), client_id: None, since: None, token: None };
-    shard.subscribe(slot, &command, NOW, &mut Vec::new())
+    shard.subscribe(slot, &command, Requester::Backend, NOW, &mut Vec::new())
 }
 
 fn publish(shard: &mut Shard<u8>, slot: u32, topic: &str) {
@@ -229,7 +230,7 @@ fn a_list_pages_through_live_topics_in_the_order_of_their_names() {
     let (_, topics) = shard(1000);
     let name = |n: usize| format!("t{:03}", n * 7 % 500);
     for n in 0..500 {
-        topics.make(&name(n), None, NOW).unwrap();
+        topics.make(&name(n), None, Requester::Backend, NOW).unwrap();
     }
     (0..500).step_by(5).for_each(|n| topics.delete(&name(n), None, NOW).unwrap());
     let mut expected: Vec<String> = (0..500).filter(|n| n % 5 != 0).map(name).collect();

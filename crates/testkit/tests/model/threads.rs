@@ -81,7 +81,8 @@ impl Worker<'_> {
                     });
                 let offset = since.as_ref().map(|s| s.offset);
                 let command = Subscribe { topic: name, client_id: None, since, token: None };
-                let Ok(Reply::Subscribed(got)) = shard.subscribe(client.slot, &command, NOW, &mut client.out)
+                let Ok(Reply::Subscribed(got)) =
+                    shard.subscribe(client.slot, &command, Requester::Backend, NOW, &mut client.out)
                 else {
                     panic!("no subscription")
                 };
@@ -173,6 +174,7 @@ fn topics() -> Topics<()> {
     let retention = Retention { size: 50, ttl_ms: 3_600_000, bytes: 1 << 20 };
     let config = TopicsConfig {
         max_topics: 64,
+        topics_per_client: 64,
         publish_creates: true,
         options: Box::new(move |name| TopicOptions { backpressure: policy_of(name), retention }),
     };

@@ -3,7 +3,7 @@
 use super::*;
 
 impl<D> Shard<D> {
-    /// Carries out `subscribe`. A replay follows when the caller has sent the reply and calls [`Shard::pull`].
+    /// Carries out `subscribe` on behalf of `by`. A replay follows when the caller has sent the reply and calls [`Shard::pull`].
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED`, `SERVER_SHUTDOWN`.
@@ -11,6 +11,7 @@ impl<D> Shard<D> {
         &mut self,
         slot: u32,
         command: &Subscribe<'_>,
+        by: Requester<'_>,
         now_ms: u64,
         out: &mut Vec<u8>,
     ) -> Result<Reply<'static>, Refusal> {
@@ -34,7 +35,7 @@ impl<D> Shard<D> {
             self.end_deleted(slot, at, now_ms, out);
         }
         self.check_room(slot)?;
-        let entered = self.topics.enter(name, self.seat(slot), command.since.as_ref(), now_ms)?;
+        let entered = self.topics.enter(name, self.seat(slot), command.since.as_ref(), by, now_ms)?;
         // The local topic first: a batch that another shard posts from now on is already ours.
         let local = self.local_of(&entered.topic);
         self.take_inbox();

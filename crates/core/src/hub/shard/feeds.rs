@@ -9,7 +9,7 @@
 
 use super::*;
 use crate::feeds::{
-    ChannelOptions, FeedRecord, GroupSpec, Lookup, Positions, Prelude, Snapshot, Taken, raise,
+    ChannelOptions, FeedRecord, GroupSpec, Lookup, Positions, Prelude, Snapshot, Taken, Wish, raise,
 };
 
 /// Where a subscription to a channel begins.
@@ -44,6 +44,7 @@ impl<D> Shard<D> {
         channel: &str,
         spec: &Arc<GroupSpec>,
         options: ChannelOptions,
+        by: Requester<'_>,
         start: FeedStart<'_>,
     ) -> Result<bool, Refusal> {
         if self.find_feed(slot, channel).is_some() {
@@ -55,7 +56,8 @@ impl<D> Shard<D> {
             FeedStart::Snapshot(lookup) => (Some(lookup), None),
             FeedStart::Replay(prelude) => (None, Some(prelude)),
         };
-        let entered = self.topics.enter_group(channel, spec, options, self.seat(slot), lookup)?;
+        let wish = Wish { spec, options, seat: self.seat(slot), by };
+        let entered = self.topics.enter_group(channel, &wish, lookup)?;
         let local = self.local_of(&entered.topic);
         self.take_inbox();
         let (shown, restarted) = (Positions::new(), entered.restarted);

@@ -24,8 +24,10 @@ settings! {
         queue_bytes: ByteSize = ByteSize::mib(1); positive,
         /// Topics one connection may subscribe to.
         max_subscriptions: usize = 1000; unit "topics"; positive,
-        /// Topics of the whole server; one more is refused with `LIMIT_EXCEEDED`.
+        /// Topics of the whole server; one more is refused with `LIMIT_EXCEEDED`. A hundredth, rounded down, is kept for API keys and admins.
         max_topics: usize = 100_000; unit "topics"; positive,
+        /// Topics made by subscribing or publishing that one user, or one address without a login, may have at a time; one more is refused with `LIMIT_EXCEEDED`. Histories kept for topics that nobody uses count, too: the oldest go first. API keys and admins are exempt. An IPv6 /64 counts as one address. 0 is off.
+        topics_per_client: usize = 10_000; unit "topics",
         /// Idempotency keys remembered in all; the oldest go.
         idempotency_keys: usize = 100_000; unit "keys",
         /// Calls in one JSON-RPC batch.

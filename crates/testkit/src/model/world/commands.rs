@@ -83,7 +83,7 @@ impl World {
         };
         let conn = &mut self.conns[c];
         let shard = &mut self.sides[conn.shard].shard;
-        let got = shard.subscribe(conn.slot, &command, NOW, &mut conn.out);
+        let got = shard.subscribe(conn.slot, &command, STRANGER, NOW, &mut conn.out);
         let Ok(Reply::Subscribed(got)) = got else { return wrong(format!("subscribe is answered {got:?}")) };
         let heard = self.truth.subscribe(c, topic, since);
         if (got.offset, got.recovered, got.already) != (heard.offset, heard.recovered, heard.already) {
@@ -163,7 +163,10 @@ impl World {
                 if got.is_ok() == want { Ok(()) } else { wrong(format!("delete is answered {got:?}")) }
             }
             Command::Make(topic) => {
-                let made = self.topics.make(topic, None, NOW).map_err(|e| Violation(e.to_string()))?;
+                let made = self
+                    .topics
+                    .make(topic, None, Requester::Backend, NOW)
+                    .map_err(|e| Violation(e.to_string()))?;
                 let (life, existed) = self.truth.make(topic);
                 if (made.existed, made.info.offset) != (existed, self.truth.lives[life].head()) {
                     return wrong(format!("make is answered {made:?}"));

@@ -80,6 +80,7 @@ fn topics_of(program: &Program) -> Arc<Topics<()>> {
     let retention = Retention { size: program.history, ttl_ms: 3_600_000, bytes: 1 << 20 };
     let config = TopicsConfig {
         max_topics: 64,
+        topics_per_client: 64,
         publish_creates: false,
         options: Box::new(move |name| TopicOptions { backpressure: policy_of(name), retention }),
     };
