@@ -18,6 +18,7 @@ pub mod identity;
 pub mod listen;
 pub mod methods;
 pub mod node;
+mod open_files;
 pub mod serve;
 pub mod shard;
 pub mod storage;

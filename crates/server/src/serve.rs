@@ -15,13 +15,13 @@ use crate::http::{self, Listener};
 use crate::identity::Identity;
 use crate::listen::{self, Bounds, Places, Service};
 use crate::node::{Node, Services, unix_ms};
+use crate::open_files::{Room, raise_file_limit};
 use crate::shard::{Bell, Driver, ToShard};
 use crate::storage::{self, Commits};
 use crate::telemetry::logs;
 use crate::telemetry::snapshots::Snapshots;
 use crate::tls::{Tls, reload};
 use fanfare_core::model::Requester;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,12 +30,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Descriptors beside those of connections.
-const SPARE_DESCRIPTORS: u64 = 64;
-/// HTTP connections at a time beyond those that became sockets, at most, and however few files may be open.
-const HTTP_PLACES: (usize, usize) = (256, 20_000);
-/// HTTP connections at a time on `server.ops_listen`.
-const OPS_PLACES: usize = 256;
 /// Sessions looked at in one sweep.
 const SWEEP_SESSIONS: usize = 10_000;
 /// The status of a process that was told twice to stop.
@@ -54,10 +48,11 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
     data.must_be_whole()?;
     let key = data.key("session.key")?;
     let notices = loaded.notices();
-    let config = loaded.config;
+    let mut config = loaded.config;
     logs::start(&config.log);
     notices.iter().for_each(|notice| tracing::warn!("{notice}"));
-    let files = raise_file_limit(config.limits.max_connections as u64);
+    let room = Room::within(raise_file_limit(), &config);
+    config.limits.max_connections = room.sockets;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(usize::from(u8::MAX));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.min(4))
@@ -65,7 +60,7 @@ pub fn serve(args: ServeArgs) -> Result<ExitCode, ConfigError> {
         .enable_all()
         .build()
         .map_err(|e| ConfigError::key("limits.max_connections", format!("the runtime cannot start: {e}")))?;
-    let ended = runtime.block_on(run(config, &data, &key, threads, files));
+    let ended = runtime.block_on(run(config, &data, &key, threads, &room));
     runtime.shutdown_timeout(LAST_TASKS);
     logs::flush();
     ended
@@ -76,7 +71,7 @@ async fn run(
     data: &DataDir,
     session_key: &[u8; 32],
     shards: usize,
-    files: Option<u64>,
+    room: &Room,
 ) -> Result<ExitCode, ConfigError> {
     let no_descriptor =
         |e: std::io::Error| ConfigError::key("limits.max_connections", format!("no descriptor left: {e}"));
@@ -98,8 +93,9 @@ async fn run(
         None => None,
     };
     let bounds = Bounds::from(&config);
-    let places = http_places(&config, files);
-    let ops_places = Places::new(OPS_PLACES, 0, Vec::new());
+    let exempt = config.server.trusted_proxies.iter().map(|network| network.0).collect();
+    let places = Places::new(room.http, room.reserve, config.limits.http_connections_per_ip, exempt);
+    let ops_places = Places::new(room.ops, room.reserve, 0, Vec::new());
     let shutdown_timeout = config.server.shutdown_timeout;
     let runtime = tokio::runtime::Handle::current();
     let commits = Arc::new(Commits::default());
@@ -327,28 +323,4 @@ async fn stop(node: &Arc<Node>, ended: Vec<oneshot::Receiver<()>>, timeout: Dura
     }
     tracing::info!("stopped");
     ExitCode::SUCCESS
-}
-
-/// The places of HTTP connections: as many as open files allow beside sockets, within [`HTTP_PLACES`].
-fn http_places(config: &Config, files: Option<u64>) -> Arc<Places> {
-    let (least, most) = HTTP_PLACES;
-    let others = config.limits.max_connections + listen::RESERVE + SPARE_DESCRIPTORS as usize;
-    let beside = files.map_or(most, |files| (files as usize).saturating_sub(others));
-    let exempt = config.server.trusted_proxies.iter().map(|network| network.0).collect();
-    Places::new(beside.clamp(least, most), config.limits.http_connections_per_ip, exempt)
-}
-
-/// Raises the soft limit of open files to the hard one; warns when that is too low. Answers the limit, if there is one.
-fn raise_file_limit(connections: u64) -> Option<u64> {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let now = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
-    let wanted = connections + SPARE_DESCRIPTORS;
-    if now.is_some_and(|now| now < wanted) {
-        tracing::warn!(
-            limit = now.unwrap_or_default(),
-            "the limit of open files is below limits.max_connections; raise it with: ulimit -n {wanted}"
-        );
-    }
-    now
 }

@@ -92,10 +92,11 @@ pub struct Place {
 }
 
 impl Places {
-    /// `places` connections in all, `per_address` of one address (0: any number) unless one of `exempt` holds it.
-    pub fn new(places: usize, per_address: usize, exempt: Vec<ipnet::IpNet>) -> Arc<Self> {
+    /// `places` connections in all and `reserve` for probes beside them, `per_address` of one address (0: any number) unless
+    /// one of `exempt` holds it.
+    pub fn new(places: usize, reserve: usize, per_address: usize, exempt: Vec<ipnet::IpNet>) -> Arc<Self> {
         let pool = |places| Pool { places, ..Pool::default() };
-        let inner = Inner { next: 0, pools: [pool(places), pool(RESERVE)], by_network: HashMap::new() };
+        let inner = Inner { next: 0, pools: [pool(places), pool(reserve)], by_network: HashMap::new() };
         let (evicted, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
         Arc::new(Self { per_address, exempt, inner: Mutex::new(inner), evicted, dropped })
     }
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_share_and_probes_beyond_it() {
-        let places = Places::new(100, 2, vec!["192.0.2.0/24".parse().unwrap()]);
+        let places = Places::new(100, RESERVE, 2, vec!["192.0.2.0/24".parse().unwrap()]);
         let first = places.enter(ip("2001:db8::1")).unwrap();
         let _second = places.enter(ip("2001:db8::2")).unwrap();
         assert_eq!(places.enter(ip("2001:db8::3")).unwrap().overflow, Some(Overflow::Address));
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn who_waits_longest_gives_way_and_who_is_served_stays() {
-        let places = Places::new(3, 0, Vec::new());
+        let places = Places::new(3, RESERVE, 0, Vec::new());
         let [a, b, c] = [1, 2, 3].map(|n| places.enter(IpAddr::from([127, 0, 0, n])).unwrap());
         a.serve();
         b.serve();
@@ -255,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_reserve_turns_over_too_and_ends() {
-        let places = Places::new(0, 0, Vec::new());
+        let places = Places::new(0, RESERVE, 0, Vec::new());
         let all: Vec<_> = (0..RESERVE).map(|_| places.enter(ip("127.0.0.1")).unwrap()).collect();
         let probe = places.enter(ip("127.0.0.2")).unwrap();
         assert!(is_evicted(&all[0]) && !is_evicted(&all[1]));

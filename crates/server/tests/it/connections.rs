@@ -1,10 +1,13 @@
 //! HTTP connections: bodies that nobody read, half-closed peers, peers that do not read, and places for all (ADR 0022).
 
+use crate::ops::Again;
 use crate::pair::Pair;
-use crate::support::{must_fail, start};
+use crate::support::{BINARY, must_fail, start};
 use fanfare_testkit::raw::{Endpoint, Raw, Stream};
 use fanfare_testkit::raw_http::{Answer, Request};
 use fanfare_testkit::server::{PATIENCE, Server, eventually};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A request of which the head goes first and the body later, as from a proxy or a large client.
@@ -157,7 +160,8 @@ fn check_deaf(server: &Server, within: Duration) {
 
 #[test]
 fn a_peer_that_does_not_read_is_cut_off() {
-    let settings = [("ws.write_timeout", "700ms"), ("server.header_timeout", "10m")];
+    // Longer than a busy machine takes for five handshakes, so that all five are seen open.
+    let settings = [("ws.write_timeout", "5s"), ("server.header_timeout", "10m")];
     check_deaf(&start(&settings), PATIENCE);
     let pair = Pair::new();
     check_deaf(&pair.start(&settings), PATIENCE);
@@ -271,4 +275,37 @@ fn the_connection_that_waits_longest_gives_way() {
     held[20].write(&Request::get("/topics").without("Connection").bytes());
     assert_eq!(held[20].read_answer(PATIENCE).unwrap().status, 200, "the younger ones are kept");
     assert_eq!(server.metric("fanfare_http_connections_evicted_total"), 11.0, "ten, and this request");
+}
+
+/// A server that may open 300 files, started by a shell.
+fn with_few_files(data_dir: &Path) -> Command {
+    let server = Server::command(BINARY, data_dir, &[]);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "ulimit -n 300; exec \"$0\" \"$@\""]).arg(server.get_program()).args(server.get_args());
+    shell.env_clear().stdin(Stdio::null()).current_dir(data_dir);
+    shell
+}
+
+/// One address that opens all the sockets it can leaves descriptors for probes and for the refusal of others.
+#[test]
+fn probes_are_served_while_sockets_take_what_open_files_allow() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Again::run(with_few_files(folder.path()), folder.path());
+    let mut sockets = Vec::new();
+    let refused = loop {
+        let mut stream = Stream::connect(server.addr);
+        stream.write(&Request::upgrade("/ws").bytes());
+        let answer = stream.read_answer(PATIENCE).expect("an answer");
+        if answer.status != 101 {
+            break answer;
+        }
+        sockets.push(stream);
+        assert!(sockets.len() < 300, "more sockets than open files");
+    };
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(sockets.len() > 100, "{} sockets of 300 files", sockets.len());
+    for probe in PROBES {
+        assert_eq!(Request::get(probe).send(server.addr).status, 200, "{probe}");
+    }
+    server.stop();
 }
