@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # What a stranger runs: finds or installs what it needs, runs every ring of tests, ends with the counts alone on the last
 # line ("N passed, N failed"). A suite that cannot run here is named before it, loudly; it is never counted as passed.
-# Flow: each suite is a command whose output goes to a log; its counts are read from that log. The suites in which other people's
-# programs ask the built binary, and no time is measured, run beside `cargo test` at a lower priority (`beside`); their output is
-# shown when they are done. The others run one after another and show theirs as it comes.
+# Flow: each suite is a command whose output goes to the terminal and to a log; its counts are read from that log. One after another: the
+# tests have deadlines, and the server hashes passwords at the lowest priority, so a suite beside them would starve them.
 #
 #   scripts/test.sh        the same inputs in every run and on every machine: seeds and numbers of examples are fixed
 #   scripts/test.sh soak   the long variants, from new seeds: FANFARE_SOAK=1 tells the tests
@@ -23,7 +22,6 @@ case ${1:-} in
 esac
 
 services_begin
-trap '[ "$BASHPID" != "$SERVICES_OWNER" ] || stop_beside; services_end' EXIT
 logs=$SERVICES_DIR/logs
 mkdir "$logs"
 
@@ -75,42 +73,6 @@ suite() {
     run_suite "$@"
     count "$1"
     say "$1 took $((SECONDS - begun)) s"
-}
-
-# beside NAME…: runs what beside_NAME does, one after another, in the background at a lower priority. It is a process group of
-# its own, so that all of it ends when this script does.
-beside=()
-beside_pid=
-stop_beside() { [ -z "$beside_pid" ] || kill -TERM -- "-$beside_pid" 2>/dev/null || true; }
-beside() {
-    beside=("$@")
-    set -m
-    (
-        set +m
-        trap - EXIT INT TERM
-        # As low as the server's own threads that hash passwords: those of the tests get their share beside it.
-        renice -n 19 "$BASHPID" >/dev/null 2>&1 || true
-        for name in "$@"; do
-            begun=$SECONDS
-            run_suite "$name" "beside_$name" >/dev/null
-            echo "$((SECONDS - begun))" >"$logs/$name.took"
-        done
-    ) </dev/null &
-    beside_pid=$!
-    set +m
-}
-
-# joined: waits for them, shows what they printed and adds their counts.
-joined() {
-    local name
-    wait "$beside_pid" || true
-    beside_pid=
-    for name in "${beside[@]}"; do
-        say "$name, which ran beside"
-        cat "$logs/$name"
-        count "$name"
-        say "$name took $(cat "$logs/$name.took") s"
-    done
 }
 
 # Not pulled in by plain `cargo test`: they need the release binary or tools that are not Rust's.
@@ -172,21 +134,13 @@ if [ -z "${TEST_KAFKA_BROKERS:-}" ]; then
     fi
 fi
 
-# Whatever else judges the built binary from outside has a `run` in its folder and reads FANFARE_BIN.
-judges=(fuzz)
-beside_fuzz() { scripts/fuzz.sh "$fuzz"; }
-for run in tests/*/run; do
-    name=$(basename "$(dirname "$run")")
-    eval "beside_$name() { '$run'; }"
-    judges+=("$name")
-done
-say "beside: ${judges[*]}"
-beside "${judges[@]}"
 suite cargo-test rust_tests
-joined
 suite first-minute scripts/first-minute.sh
+suite fuzz scripts/fuzz.sh "$fuzz"
 suite autobahn autobahn
 suite browser browser
+# Whatever else judges the built binary from outside has a `run` in its folder and reads FANFARE_BIN.
+for run in tests/*/run; do suite "$(basename "$(dirname "$run")")" "$run"; done
 
 printf '\n'
 for name in "${left_out[@]}"; do warn "LEFT OUT $name"; done
