@@ -96,7 +96,8 @@ service_postgres() {
         >"$SERVICES_DIR/$name.initdb.log" 2>&1 || { cat "$SERVICES_DIR/$name.initdb.log" >&2; return 1; }
     for attempt in 1 2 3; do
         port=$(free_port)
-        service_start "$name" "${as[@]}" "$bin/postgres" -D "$dir/data" -p "$port" "${settings[@]}"
+        POSTGRES_COMMAND=("${as[@]}" "$bin/postgres" -D "$dir/data" -p "$port" "${settings[@]}")
+        service_start "$name" "${POSTGRES_COMMAND[@]}"
         if service_await "$name" 30 "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"; then
             # Read by the script that sources this file.
             # shellcheck disable=SC2034
@@ -104,6 +105,24 @@ service_postgres() {
             return 0
         fi
         service_stop "$name" 5 || true
+    done
+    return 1
+}
+
+# service_postgres_kill NAME: ends the server of the last service_postgres as a crash would.
+service_postgres_kill() {
+    kill -KILL "${SERVICE_PID[$1]}"
+    wait "${SERVICE_PID[$1]}" 2>/dev/null || true
+}
+
+# service_postgres_again NAME: starts it again on its data and its port. Processes of the killed one may hold its memory for a moment.
+service_postgres_again() {
+    local attempt bin
+    bin=$(postgres_bin)
+    for attempt in {1..50}; do
+        service_start "$1" "${POSTGRES_COMMAND[@]}"
+        if service_await "$1" 30 "$bin/pg_isready" -q -d "$POSTGRES_URL" 2>/dev/null; then return 0; fi
+        sleep 0.1
     done
     return 1
 }

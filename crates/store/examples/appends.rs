@@ -1,8 +1,9 @@
 //! How many appends the store acknowledges, and how fast: `appends sqlite|postgres [SECONDS [PACE]]`.
 //!
-//! Prints what the disk's own sync costs (without it no figure means anything), the rate of 64 senders with 16 appends in
-//! flight each, and how long an acknowledgement takes at 5000 appends a second, counted from when each was due. Power-safe,
-//! with checkpoints, in the folder `STORE_BENCH_DIR` (else the temporary one); PostgreSQL is the one `DATABASE_URL` names.
+//! Prints what the disk's own sync costs (without it no figure means anything), then for one log, for 1000 logs and for direct
+//! messages the rate of 64 senders with 16 appends in flight each, and how long an acknowledgement takes at 5000 appends a
+//! second, counted from when each was due; at last how fast a log is read back. Power-safe, with checkpoints, in the folder
+//! `STORE_BENCH_DIR` (else the temporary one); PostgreSQL is the one `DATABASE_URL` names.
 
 use std::error::Error;
 use std::io::Write;
@@ -11,15 +12,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fanfare_store::{Appended, NewMessage, Store, StoreOptions};
+use fanfare_store::{Appended, LogId, NewEntry, NewMessage, Space, Store, StoreOptions};
 
 /// Appenders at full speed, and how many appends each has under way.
 const SENDERS: usize = 64;
 const IN_FLIGHT: usize = 16;
 /// Appends a second where the acknowledgement is timed.
 const PACE: u64 = 5000;
-/// Bytes of ciphertext in a message, as base64.
+/// Bytes of an entry's payload, and of the ciphertext in a message, as base64.
 const CONTENT: usize = 256;
+/// Entries read back, and in a page.
+const READ: u64 = 100_000;
+const PAGE: u32 = 1000;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -45,6 +49,51 @@ fn main() -> Outcome<()> {
     })
 }
 
+/// What is appended.
+#[derive(Clone)]
+enum Load {
+    /// Entries, to these logs in turn.
+    Logs(Arc<[LogId]>),
+    /// Direct messages, to 1000 mailboxes.
+    Messages,
+}
+
+impl Load {
+    async fn of_logs(store: &Store, count: usize) -> Outcome<Self> {
+        let mut logs = Vec::new();
+        for n in 0..count {
+            logs.push(store.open_log(Space::Topic, &format!("{count} {n}")).await?.0.id);
+        }
+        Ok(Self::Logs(logs.into()))
+    }
+
+    async fn append(&self, store: &Store, number: u64) -> Outcome<()> {
+        match self {
+            Self::Logs(logs) => {
+                let entry = NewEntry {
+                    client_id: Some("publisher".to_owned()),
+                    ..NewEntry::new(vec![b'7'; CONTENT])
+                };
+                let log = logs[number as usize % logs.len()];
+                store.append(log, entry).await?;
+            }
+            Self::Messages => match store.append_message(message(number)).await? {
+                Appended::New { .. } => {}
+                other => return Err(format!("a new id was {other:?}").into()),
+            },
+        }
+        Ok(())
+    }
+
+    /// Entries that are there.
+    async fn count(&self, store: &Store) -> Outcome<u64> {
+        Ok(match self {
+            Self::Logs(logs) => store.log_heads(logs.to_vec()).await?.iter().map(|log| log.head).sum(),
+            Self::Messages => store.count_messages().await?,
+        })
+    }
+}
+
 /// Appends at one pace and nothing else, to run beside something. Who sends yields to that (nice 19), as it would be on other
 /// machines; the store does not.
 async fn steady(url: &str, dir: &Path, each: Duration, pace: u64) -> Outcome<()> {
@@ -56,7 +105,7 @@ async fn steady(url: &str, dir: &Path, each: Duration, pace: u64) -> Outcome<()>
     };
     let senders = tokio::runtime::Builder::new_multi_thread().on_thread_start(yields).enable_all().build()?;
     let sent = store.clone();
-    let waits = senders.spawn(async move { paced(&sent, each, pace).await }).await?;
+    let waits = senders.spawn(async move { paced(&sent, &Load::Messages, each, pace).await }).await?;
     let (p50, p99) = percentiles(&mut waits?);
     senders.shutdown_background();
     store.close().await;
@@ -81,28 +130,62 @@ async fn measure(engine: &str, url: &str, dir: &Path, each: Duration) -> Outcome
         seen.rows += rows as u64;
     }));
     let store = Store::open(options).await?;
-    let kept = store.count_messages().await?;
     say(&format!("{engine}, power-safe; fdatasync of 4 KiB p50 {} µs, p99 {} µs", sync.0, sync.1))?;
-
-    let (acked, took) = flood(&store, each).await?;
-    let rate = acked as f64 / took.as_secs_f64();
-    say(&format!("{SENDERS} senders, {IN_FLIGHT} in flight each: {rate:.0} acknowledged appends/s"))?;
-    report(&commits)?;
-
-    let mut waits = paced(&store, each, PACE).await?;
-    let (p50, p99) = percentiles(&mut waits);
-    say(&format!("at {PACE}/s: acknowledgement p50 {p50} µs, p99 {p99} µs"))?;
-    let limit = sync.0 * 5 / 2 + 1000;
-    say(&format!("  2.5 syncs + 1 ms = {limit} µs: {}", if p50 <= limit { "kept" } else { "NOT KEPT" }))?;
-    report(&commits)?;
-
-    let there = store.count_messages().await? - kept;
+    let one = Load::of_logs(&store, 1).await?;
+    for (name, load) in [
+        ("one log", one.clone()),
+        ("1000 logs", Load::of_logs(&store, 1000).await?),
+        ("direct messages", Load::Messages),
+    ] {
+        drop(std::mem::take(&mut *commits.lock().unwrap_or_else(std::sync::PoisonError::into_inner)));
+        measure_load(name, &load, &store, &commits, each, sync.0).await?;
+    }
+    read_back(&store, &one).await?;
     store.close().await;
+    Ok(())
+}
+
+async fn measure_load(
+    name: &str,
+    load: &Load,
+    store: &Store,
+    commits: &Mutex<Commits>,
+    each: Duration,
+    sync: u64,
+) -> Outcome<()> {
+    let kept = load.count(store).await?;
+    let (acked, took) = flood(store, load, each).await?;
+    let rate = acked as f64 / took.as_secs_f64();
+    say(&format!("{name}: {SENDERS} senders, {IN_FLIGHT} in flight each: {rate:.0} acknowledged appends/s"))?;
+    report(commits)?;
+
+    let mut waits = paced(store, load, each, PACE).await?;
+    let (p50, p99) = percentiles(&mut waits);
+    say(&format!("{name}: at {PACE}/s: acknowledgement p50 {p50} µs, p99 {p99} µs"))?;
+    let limit = sync * 5 / 2 + 1000;
+    say(&format!("  2.5 syncs + 1 ms = {limit} µs: {}", if p50 <= limit { "kept" } else { "NOT KEPT" }))?;
+    report(commits)?;
+
+    let there = load.count(store).await? - kept;
     let sent = acked + waits.len() as u64;
     if there != sent {
         return Err(format!("{sent} acknowledged, {there} there").into());
     }
-    say(&format!("{there} acknowledged, all there"))
+    say(&format!("{name}: {there} acknowledged, all there"))
+}
+
+/// How fast the newest entries of the one log are read, a page after the other.
+async fn read_back(store: &Store, load: &Load) -> Outcome<()> {
+    let Load::Logs(logs) = load else { return Ok(()) };
+    let head = store.log_heads(logs.to_vec()).await?.pop().ok_or("no log")?;
+    let (begun, mut after) = (Instant::now(), head.head.saturating_sub(READ));
+    let mut count = 0;
+    while let Some(page) = store.read_log(head.id, after, PAGE, usize::MAX).await? {
+        let Some(last) = page.entries.last() else { break };
+        (after, count) = (last.seq, count + page.entries.len());
+    }
+    let rate = count as f64 / begun.elapsed().as_secs_f64();
+    say(&format!("{count} entries read back in pages of {PAGE}: {rate:.0} entries/s"))
 }
 
 fn say(line: &str) -> Outcome<()> {
@@ -161,19 +244,19 @@ fn message(number: u64) -> NewMessage {
 }
 
 /// Every sender appends as fast as it is acknowledged; how many were, in how long.
-async fn flood(store: &Store, each: Duration) -> Outcome<(u64, Duration)> {
+async fn flood(store: &Store, load: &Load, each: Duration) -> Outcome<(u64, Duration)> {
     let (acked, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let next = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     let mut senders = tokio::task::JoinSet::new();
     for _ in 0..SENDERS * IN_FLIGHT {
-        let (store, acked, stop) = (store.clone(), Arc::clone(&acked), Arc::clone(&stop));
+        let (store, load, next) = (store.clone(), load.clone(), Arc::clone(&next));
+        let (acked, stop) = (Arc::clone(&acked), Arc::clone(&stop));
         senders.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                let number = acked.load(Ordering::Relaxed);
-                match store.append_message(message(number)).await? {
-                    Appended::New { .. } => acked.fetch_add(1, Ordering::Relaxed),
-                    other => return Err(format!("a new id was {other:?}").into()),
-                };
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                load.append(&store, number).await?;
+                acked.fetch_add(1, Ordering::Relaxed);
             }
             Outcome::Ok(())
         });
@@ -188,17 +271,17 @@ async fn flood(store: &Store, each: Duration) -> Outcome<(u64, Duration)> {
 
 /// Appends when they are due, whatever happened to those before; microseconds from due to acknowledged. A thread sends them
 /// one by one: a timer of the runtime, which knows whole milliseconds, would be most of what is measured.
-async fn paced(store: &Store, each: Duration, pace: u64) -> Outcome<Vec<u64>> {
+async fn paced(store: &Store, load: &Load, each: Duration, pace: u64) -> Outcome<Vec<u64>> {
     let (results, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
-    let (store, runtime) = (store.clone(), tokio::runtime::Handle::current());
+    let (store, load, runtime) = (store.clone(), load.clone(), tokio::runtime::Handle::current());
     let send = move || {
         let begun = Instant::now();
         for number in 0..pace * each.as_secs() {
             let at = begun + Duration::from_micros(number * 1_000_000 / pace);
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
-            let (store, results) = (store.clone(), results.clone());
+            let (store, load, results) = (store.clone(), load.clone(), results.clone());
             runtime.spawn(async move {
-                let appended = store.append_message(message(number)).await;
+                let appended = load.append(&store, number).await;
                 results.send(appended.map(|_| micros(at.elapsed())))
             });
         }

@@ -15,10 +15,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::error::{Result, StoreError};
-use crate::model::{Appended, NewMessage};
+use crate::logs::{Append, LogsShared};
 use crate::sql::Sql;
 
-/// Called after each commit with its duration and the number of units in it.
+/// Called after each commit with its duration and the number of writes in it.
 pub type OnCommit = Arc<dyn Fn(Duration, usize) + Send + Sync>;
 /// Called once with the reason when the store has failed for good; the process has to end.
 pub type OnFatal = Arc<dyn Fn(&StoreError) + Send + Sync>;
@@ -42,10 +42,14 @@ pub(crate) trait Unit: Send {
     fn done(self: Box<Self>, commit: Result<()>);
     /// What the last run failed with.
     fn error(&self) -> Option<&StoreError>;
-    /// Bytes it adds to a batch, roughly.
-    fn weight(&self) -> usize;
-    /// It is one statement or writes in one statement only, so a failure leaves nothing to undo.
-    fn is_atomic(&self) -> bool;
+    /// Entries, messages or other writes of callers in it, for [`OnCommit`].
+    fn count(&self) -> usize {
+        1
+    }
+    /// Whether this error means that it lost against another transaction, and may be run again.
+    fn loses_with(&self, _error: &StoreError) -> bool {
+        false
+    }
 }
 
 /// A closure as a unit.
@@ -53,12 +57,7 @@ pub(crate) struct Work<T, F> {
     work: F,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
-    weight: usize,
-    atomic: bool,
 }
-
-/// What an ordinary unit weighs in a batch, bytes.
-const ORDINARY: usize = 512;
 
 impl<T, F> Work<T, F>
 where
@@ -66,16 +65,8 @@ where
     F: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
 {
     pub(crate) fn new(work: F) -> (Box<Self>, oneshot::Receiver<Result<T>>) {
-        Self::weighing(ORDINARY, false, work)
-    }
-
-    pub(crate) fn weighing(
-        weight: usize,
-        atomic: bool,
-        work: F,
-    ) -> (Box<Self>, oneshot::Receiver<Result<T>>) {
         let (reply, answer) = oneshot::channel();
-        (Box::new(Self { work, result: None, reply, weight, atomic }), answer)
+        (Box::new(Self { work, result: None, reply }), answer)
     }
 }
 
@@ -97,6 +88,7 @@ where
     fn done(self: Box<Self>, commit: Result<()>) {
         let answer = match (self.result, commit) {
             (Some(Err(own)), _) => Err(own),
+            (_, Err(StoreError::Unknown(text))) => Err(StoreError::Unavailable(text)),
             (_, Err(commit)) => Err(commit),
             (Some(Ok(value)), Ok(())) => Ok(value),
             (None, Ok(())) => Err(StoreError::Unavailable("the unit was not run".to_owned())),
@@ -108,14 +100,6 @@ where
     fn error(&self) -> Option<&StoreError> {
         self.result.as_ref().and_then(|result| result.as_ref().err())
     }
-
-    fn weight(&self) -> usize {
-        self.weight
-    }
-
-    fn is_atomic(&self) -> bool {
-        self.atomic
-    }
 }
 
 /// An engine that is open.
@@ -124,8 +108,10 @@ pub(crate) trait Engine: Send + Sync {
     fn read(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()>;
     /// Runs a unit that writes, and commits it.
     fn write(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()>;
-    /// Appends a direct message in the next batch.
-    fn append(&self, message: NewMessage) -> BoxFuture<'_, Result<Appended>>;
+    /// Appends an entry in the next batch, in the order of the calls for each log; replies to it when that is refused.
+    fn append(&self, append: Append);
+    /// What appends are answered through.
+    fn logs(&self) -> &LogsShared;
     /// Commits what waits and closes the files or connections.
     fn close(&self) -> BoxFuture<'_, ()>;
     /// Whether it serves.
@@ -147,7 +133,8 @@ impl Health {
 
     /// Notes an error of the engine: a fatal one ends everything, another shows until the next success.
     pub(crate) fn note(&self, error: &StoreError) {
-        if !error.is_fatal() && !matches!(error, StoreError::Unavailable(_)) || self.is_dead() {
+        let away = matches!(error, StoreError::Unavailable(_) | StoreError::Unknown(_));
+        if !error.is_fatal() && !away || self.is_dead() {
             return;
         }
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());

@@ -7,12 +7,19 @@
 /// An error of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// A unique value is taken; names the field: `username`, `public_key`, `name`, `n`, `seq`, `id`.
+    /// A unique value is taken; names the field: `username`, `public_key`, `name`, `n`, `seq`, `id`, `key`.
     #[error("{0} is taken")]
     Conflict(&'static str),
     /// The store cannot do it now (lost, disk full, timed out); a later try may succeed. HTTP 503 `unavailable`.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// Only of appends to logs: the answer to the commit was lost, so nobody knows whether the entry is in the log. Other
+    /// writes return `Unavailable` then.
+    #[error("nobody knows whether it was stored: {0}")]
+    Unknown(String),
+    /// There is no such log (any more). Nothing was written.
+    #[error("there is no such log")]
+    NoLog,
     /// The values given cannot be stored (U+0000 in a text, a reference to a row that is not there). Nothing was written.
     #[error("cannot be stored: {0}")]
     Invalid(&'static str),
@@ -60,7 +67,7 @@ impl StoreError {
     /// The error for a violated unique constraint, from the engine's text that names it (`users.username`,
     /// `users_username_key`).
     pub(crate) fn unique(constraint: &str) -> Self {
-        const FIELDS: [(&str, &str); 8] = [
+        const FIELDS: [(&str, &str); 9] = [
             ("user_keys", "public_key"),
             ("key_log", "n"),
             ("username", "username"),
@@ -69,6 +76,7 @@ impl StoreError {
             ("api_keys", "name"),
             ("audit", "seq"),
             ("messages", "id"),
+            ("log_entries", "key"),
         ];
         let found = FIELDS.iter().find(|(part, _)| constraint.contains(part));
         Self::Conflict(found.map_or("id", |(_, field)| field))

@@ -5,6 +5,7 @@ use crate::Store;
 use crate::error::{Result, StoreError};
 use crate::model::{ApiKeyRow, KeptTopic};
 use crate::sql::{Row, Sql, values};
+use crate::text::{escaped, unescaped};
 
 /// How long an ended login is remembered, milliseconds (30 days).
 const ENDED_KEPT: i64 = 30 * 24 * 3_600_000;
@@ -12,22 +13,6 @@ const ENDED_KEPT: i64 = 30 * 24 * 3_600_000;
 fn setting(sql: &mut dyn Sql, name: &str) -> Result<Option<String>> {
     let row = sql.one("SELECT value FROM settings WHERE name = $1", values![name])?;
     row.map(|row| row.text(0)).transpose()
-}
-
-/// A topic's name as it is kept: a text without U+0000, which a topic may be called and PostgreSQL cannot hold.
-fn kept_name(name: &str) -> String {
-    name.replace('\u{1}', "\u{1}\u{1}").replace('\0', "\u{1}0")
-}
-
-/// The way back.
-fn topic_name(kept: &str) -> String {
-    let (mut name, mut characters) = (String::with_capacity(kept.len()), kept.chars());
-    while let Some(c) = characters.next() {
-        let c =
-            if c == '\u{1}' { characters.next().map_or(c, |c| if c == '0' { '\0' } else { c }) } else { c };
-        name.push(c);
-    }
-    name
 }
 
 fn read_api_key(row: &Row) -> Result<ApiKeyRow> {
@@ -185,7 +170,7 @@ impl Store {
                  ON CONFLICT (name) DO UPDATE SET backpressure = excluded.backpressure,
                    history_size = excluded.history_size, history_ttl_ms = excluded.history_ttl_ms",
                 values![
-                    &kept_name(&t.name),
+                    &*escaped(&t.name),
                     &t.backpressure,
                     &t.history_size,
                     &t.history_ttl_ms,
@@ -202,7 +187,7 @@ impl Store {
     /// # Errors
     /// Of the engine.
     pub async fn forget_topic(&self, name: &str) -> Result<()> {
-        let name = kept_name(name);
+        let name = escaped(name).into_owned();
         self.write(move |sql| {
             sql.execute("DELETE FROM topics WHERE name = $1", values![&name])?;
             Ok(())
@@ -223,7 +208,7 @@ impl Store {
             rows.iter()
                 .map(|row| {
                     Ok(KeptTopic {
-                        name: topic_name(&row.text(0)?),
+                        name: unescaped(row.text(0)?),
                         backpressure: row.maybe_text(1)?,
                         history_size: row.maybe_int(2)?,
                         history_ttl_ms: row.maybe_int(3)?,

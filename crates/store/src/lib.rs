@@ -1,12 +1,12 @@
 //! Fanfare's durable store, on SQLite (embedded, the default) or PostgreSQL (cluster).
 //!
 //! [`Store`] is the one type others use: cheap to clone, async, without SQL. Its methods are in one file per family
-//! (`users`, `keys`, `logins`, `kept`, `audit`, `records`), each written once as units of work over `sql::Sql`; the engines
-//! run them. A write is answered after its commit, and what a commit survives is [`Durability`].
+//! (`users`, `keys`, `logins`, `kept`, `audit`, `records`, `logs`, `messages`), each written once as units of work over
+//! `sql::Sql`; the engines run them. A write is answered after its commit, and what a commit survives is [`Durability`].
 //!
 //! ```text
 //! Store::create_user … ─ unit of work ─→ Engine ─┬ sqlite: one writer thread, many units per commit; a few readers
-//!                                                └ postgres: pool of connections; appends gathered into batches
+//! Store::append      … ─ batch of them ─→        └ postgres: pool of connections; a lane for each part of the logs
 //! ```
 //!
 //! What must hold: an acknowledged write is there after a crash; a unit that fails leaves nothing and undoes nobody
@@ -19,6 +19,8 @@ mod error;
 mod kept;
 mod keys;
 mod logins;
+mod logs;
+mod messages;
 pub mod migrate;
 mod model;
 mod options;
@@ -26,6 +28,7 @@ mod postgres;
 mod records;
 mod sql;
 mod sqlite;
+mod text;
 mod users;
 
 use std::sync::Arc;
@@ -35,11 +38,13 @@ use sql::Sql;
 
 pub use engine::{OnCommit, OnFatal, StoreStatus};
 pub use error::{Result, StoreError};
+pub use logs::OnAppend;
 pub use model::{
     ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, AuthSession, ChangedUser, Checkpoint,
-    ConnectionRow, DeviceKeys, EndSessions, EndedSession, KeptTopic, KeyLogEntry, KeysPut, LoginProof,
-    Message, MetricPlace, MetricQuery, MetricRow, NewAuthSession, NewMessage, NewUser, ProfileChange, Proven,
-    Refreshed, Role, User,
+    Committed, ConnectionRow, DeviceKeys, EndSessions, EndedSession, KeptTopic, KeyLogEntry, KeysPut,
+    LogEntry, LogHead, LogId, LogPage, LogRetention, LoginProof, Message, MetricPlace, MetricQuery,
+    MetricRow, NewAuthSession, NewEntry, NewMessage, NewUser, ProfileChange, Proven, Receipt, Refreshed,
+    Role, Space, Trimmed, User,
 };
 use options::Target;
 pub use options::{Durability, StoreOptions};
@@ -48,6 +53,7 @@ pub use options::{Durability, StoreOptions};
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
+    mailboxes: Arc<messages::Mailboxes>,
 }
 
 impl std::fmt::Debug for Store {
@@ -67,7 +73,7 @@ impl Store {
             Target::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path, &options).await?),
             Target::Postgres(url) => Arc::new(postgres::Postgres::open(&url, &options).await?),
         };
-        Ok(Self { engine })
+        Ok(Self { engine, mailboxes: Arc::default() })
     }
 
     /// Commits what waits, checkpoints, and closes; what comes later is `Unavailable`.

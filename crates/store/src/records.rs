@@ -1,99 +1,11 @@
-//! What is written in bulk and rarely read: metrics snapshots, closed connections, direct messages.
+//! What is written in bulk and rarely read: metrics snapshots and connection records.
 
 use crate::Store;
 use crate::error::Result;
-use crate::model::{Appended, ConnectionRow, Message, MetricQuery, MetricRow, NewMessage};
-use crate::sql::{Row, Sql, values};
-
-/// Appends a message on a single connection (SQLite; PostgreSQL appends by columns of a batch).
-pub(crate) fn append(sql: &mut dyn Sql, m: &NewMessage) -> Result<Appended> {
-    let made = sql.one(
-        "INSERT INTO messages (id, from_user, to_user, content, encrypted_key, encryption_nonce, signature, status,
-                               timestamp, seq, envelope)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING RETURNING position",
-        values![
-            &m.id,
-            &m.from_user,
-            &m.to_user,
-            &m.content,
-            &m.encrypted_key,
-            &m.encryption_nonce,
-            &m.signature,
-            &m.status,
-            m.timestamp,
-            &m.seq,
-            &m.envelope,
-        ],
-    )?;
-    if let Some(row) = made {
-        return Ok(Appended::New { seq: row.int(0)? });
-    }
-    let kept = sql.one("SELECT position, envelope FROM messages WHERE id = $1", values![&m.id])?;
-    match kept {
-        Some(row) if row.text(1)? == m.envelope => Ok(Appended::Duplicate { seq: row.int(0)? }),
-        _ => Ok(Appended::IdConflict),
-    }
-}
-
-fn read_message(row: &Row) -> Result<Message> {
-    Ok(Message {
-        position: row.int(0)?,
-        message: NewMessage {
-            id: row.text(1)?,
-            from_user: row.text(2)?,
-            to_user: row.text(3)?,
-            content: row.text(4)?,
-            encrypted_key: row.maybe_text(5)?,
-            encryption_nonce: row.maybe_text(6)?,
-            signature: row.maybe_text(7)?,
-            status: row.text(8)?,
-            timestamp: row.int(9)?,
-            seq: row.maybe_int(10)?,
-            envelope: row.text(11)?,
-        },
-    })
-}
+use crate::model::{ConnectionRow, MetricQuery, MetricRow};
+use crate::sql::values;
 
 impl Store {
-    /// Appends a direct message; answers after the commit of the batch that holds it. The same id with the same
-    /// envelope is the same message.
-    ///
-    /// # Errors
-    /// Of the engine.
-    pub async fn append_message(&self, m: NewMessage) -> Result<Appended> {
-        self.engine().append(m).await
-    }
-
-    /// The message with this id.
-    ///
-    /// # Errors
-    /// Of the engine.
-    pub async fn message(&self, id: &str) -> Result<Option<Message>> {
-        let id = id.to_owned();
-        self.read(move |sql| {
-            let row = sql.one(
-                "SELECT position, id, from_user, to_user, content, encrypted_key, encryption_nonce, signature, status,
-                        timestamp, seq, envelope
-                 FROM messages WHERE id = $1",
-                values![&id],
-            )?;
-            row.as_ref().map(read_message).transpose()
-        })
-        .await
-    }
-
-    /// How many direct messages are kept.
-    ///
-    /// # Errors
-    /// Of the engine.
-    pub async fn count_messages(&self) -> Result<u64> {
-        self.read(|sql| {
-            let row = sql.one("SELECT COUNT(*) FROM messages", &[])?;
-            row.map_or(Ok(0), |row| Ok(row.int(0)?.unsigned_abs()))
-        })
-        .await
-    }
-
     /// Keeps a snapshot of a node's metrics (name with labels, value). One that is there already is replaced.
     ///
     /// # Errors

@@ -141,11 +141,28 @@ impl Row {
         }
     }
 
+    /// Takes bytes of any length out of the row.
+    pub(crate) fn take_bytes(&mut self, column: usize) -> Result<Vec<u8>> {
+        match self.0.get_mut(column) {
+            Some(Value::Bytes(value)) => Ok(std::mem::take(value)),
+            _ => self.wrong(column, "bytes"),
+        }
+    }
+
+    /// Takes a text out of the row.
+    pub(crate) fn take_text(&mut self, column: usize) -> Result<Option<String>> {
+        match self.0.get_mut(column) {
+            Some(Value::Text(value)) => Ok(Some(std::mem::take(value))),
+            Some(Value::Null) => Ok(None),
+            _ => self.wrong(column, "a text"),
+        }
+    }
+
     pub(crate) fn boolean(&self, column: usize) -> Result<bool> {
         Ok(self.int(column)? != 0)
     }
 
-    fn is_null(&self, column: usize) -> bool {
+    pub(crate) fn is_null(&self, column: usize) -> bool {
         matches!(self.0.get(column), Some(Value::Null))
     }
 
@@ -162,12 +179,53 @@ impl Row {
     }
 }
 
+/// A statement for many rows of parameters, in each engine's form.
+#[derive(Debug)]
+pub(crate) struct Bulk {
+    /// SQLite runs this once for each row; the parameters are the row's values.
+    pub(crate) one: &'static str,
+    /// PostgreSQL runs this once for all rows; the parameters are arrays, one for each column.
+    pub(crate) many: &'static str,
+}
+
+/// One parameter of a [`Bulk`], for all rows.
+#[derive(Debug)]
+pub(crate) enum Column<'a> {
+    Ints(Vec<Option<i64>>),
+    Texts(Vec<Option<&'a str>>),
+    Bytes(Vec<Option<&'a [u8]>>),
+}
+
+/// A [`Bulk`] with its parameters. Callers have checked the texts for U+0000.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) bulk: &'static Bulk,
+    /// All of one length.
+    pub(crate) columns: Vec<Column<'a>>,
+}
+
+impl Run<'_> {
+    /// Rows of parameters.
+    pub(crate) fn rows(&self) -> usize {
+        match self.columns.first() {
+            Some(Column::Ints(values)) => values.len(),
+            Some(Column::Texts(values)) => values.len(),
+            Some(Column::Bytes(values)) => values.len(),
+            None => 0,
+        }
+    }
+}
+
 /// A connection within a unit of work. An error ends the unit: the engine undoes what it did.
 pub(crate) trait Sql {
     /// Runs a statement that answers rows.
     fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>>;
     /// Runs a statement; how many rows it changed.
     fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64>;
+
+    /// Runs statements for many rows of parameters, one after another; the rows that each returns. On PostgreSQL all are
+    /// sent at once. One without parameters is not run.
+    fn bulk(&mut self, runs: &[Run<'_>]) -> Result<Vec<Vec<Row>>>;
 
     /// The first row, if any.
     fn one(&mut self, sql: &'static str, values: &[Value]) -> Result<Option<Row>> {

@@ -121,7 +121,8 @@ const TABLES: &[(&str, &[&str], &str)] = &[
     (
         "messages",
         &[
-            "position int",
+            "log int",
+            "entry int",
             "id text",
             "from_user text",
             "to_user text",
@@ -132,14 +133,50 @@ const TABLES: &[(&str, &[&str], &str)] = &[
             "status text",
             "timestamp int",
             "seq int?",
-            "envelope text",
         ],
-        "position",
+        "log entry",
+    ),
+    (
+        "logs",
+        &[
+            "id int",
+            "space text",
+            "name text",
+            "epoch int",
+            "head int",
+            "first_seq int",
+            "bytes int",
+            "clock int",
+            "created_at int",
+        ],
+        "id",
+    ),
+    (
+        "log_entries",
+        &[
+            "log int",
+            "seq int",
+            "time int",
+            "node int",
+            "client_id text?",
+            "by_user text?",
+            "key bytes?",
+            "payload bytes",
+        ],
+        "log seq",
     ),
     ("schema_migrations", &["version int", "name text", "checksum bytes", "applied_at int"], "version"),
 ];
 /// Unique beside the primary key.
-const UNIQUE: &[&str] = &["users username", "user_keys ik", "user_keys ek", "api_keys hash", "messages id"];
+const UNIQUE: &[&str] = &[
+    "users username",
+    "user_keys ik",
+    "user_keys ek",
+    "api_keys hash",
+    "messages id",
+    "logs space name",
+    "log_entries log key",
+];
 const REFERENCES: &[&str] = &[
     "user_keys user_id users",
     "key_log user_id users",
@@ -156,7 +193,6 @@ const INDEXES: &[&str] = &[
     "sessions user_id connected_at",
     "metrics name at",
     "audit ts",
-    "messages to_user position",
     "users changed_at",
 ];
 
@@ -239,17 +275,16 @@ fn sqlite(file: &std::path::Path) -> Catalogue {
         key.sort();
         let key: Vec<_> = key.into_iter().map(|(_, name)| name.as_str()).collect();
         found.primary.insert(format!("{table} {}", key.join(" ")));
-        for (index, origin) in
-            rows(&db, &format!("SELECT name, origin FROM pragma_index_list('{table}')"), |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-            })
-        {
+        let listed = format!("SELECT name, origin, \"unique\" FROM pragma_index_list('{table}')");
+        for (index, origin, unique) in rows(&db, &listed, |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?))
+        }) {
             let of = format!("SELECT name FROM pragma_index_info('{index}') ORDER BY seqno");
             let names = rows(&db, &of, |row| row.get::<_, String>(0)).join(" ");
-            match origin.as_str() {
-                "u" => drop(found.unique.insert(format!("{table} {names}"))),
-                "c" => drop(found.indexes.insert(format!("{table} {names}"))),
-                _ => {}
+            match (origin.as_str(), unique) {
+                ("pk", _) => {}
+                (_, true) => drop(found.unique.insert(format!("{table} {names}"))),
+                (_, false) => drop(found.indexes.insert(format!("{table} {names}"))),
             }
         }
         let keys = format!("SELECT \"from\", \"table\" FROM pragma_foreign_key_list('{table}')");

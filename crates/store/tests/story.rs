@@ -600,7 +600,7 @@ async fn messages_are_kept_once(stage: Stage) {
     let other = fanfare_store::NewMessage { envelope: "{}".to_owned(), ..message("m1") };
     assert_eq!(store.append_message(other).await.unwrap(), Appended::IdConflict);
     let kept = store.message("m1").await.unwrap().unwrap();
-    assert_eq!((kept.position, kept.message), (seq, message("m1")));
+    assert_eq!((kept.seq, kept.message), (seq, message("m1")));
     assert_eq!(store.message("m2").await.unwrap(), None);
     // The same message from many senders at once: kept once, and everybody hears of the same row.
     let senders: Vec<_> = (0..40)

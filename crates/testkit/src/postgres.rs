@@ -2,9 +2,9 @@
 //! a fresh database in it for each test. Without either, a test says loudly that it is left out.
 
 use crate::left_out;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -29,7 +29,7 @@ fn server() -> Option<&'static Server> {
 fn start() -> Option<Server> {
     let script = "source ./services.sh; services_begin; service_postgres postgres fsync=off || exit 1; \
                   echo \"$POSTGRES_URL\"; read -r _";
-    let (url, script) = scripted(script);
+    let (url, _, script) = scripted(script);
     url.map(|url| Server { url, _script: Some(script) })
 }
 
@@ -58,7 +58,7 @@ pub fn pooler(url: &str, mode: &str) -> Option<Pooler> {
         "source ./services.sh; services_begin; service_pgbouncer pgbouncer '{url}' {mode} || exit 1; \
          echo \"$PGBOUNCER_URL\"; read -r _"
     );
-    let (url, script) = scripted(&script);
+    let (url, _, script) = scripted(&script);
     match url {
         Some(url) => Some(Pooler { url, script }),
         None => {
@@ -68,8 +68,74 @@ pub fn pooler(url: &str, mode: &str) -> Option<Pooler> {
     }
 }
 
+/// A PostgreSQL of one test, which it kills and starts again; it ends with the value. Its disk syncs are off: what the kernel
+/// has outlives the process.
+#[derive(Debug)]
+pub struct Own {
+    url: String,
+    output: BufReader<ChildStdout>,
+    script: Child,
+}
+
+impl Own {
+    /// Its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends the server with SIGKILL.
+    ///
+    /// # Panics
+    /// When the script is gone.
+    pub fn kill(&mut self) {
+        self.ask("kill");
+    }
+
+    /// Starts the server again, on its data and its address.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start(&mut self) {
+        self.ask("start");
+    }
+
+    fn ask(&mut self, what: &str) {
+        let input = self.script.stdin.as_mut().expect("a pipe");
+        writeln!(input, "{what}").expect("the script");
+        let mut said = String::new();
+        self.output.read_line(&mut said).expect("the script's output");
+        assert_eq!(said, "done\n", "{what}");
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // The end of its standard input ends the script, and that the server.
+        drop(self.script.stdin.take());
+        let _ended = self.script.wait();
+    }
+}
+
+/// A PostgreSQL that the caller may kill; `None`, said loudly, where there is none.
+///
+/// # Panics
+/// When there is no bash.
+pub fn own() -> Option<Own> {
+    let script = "source ./services.sh; services_begin; service_postgres own fsync=off || exit 1; echo \"$POSTGRES_URL\"; \
+                  while read -r what; do case $what in kill) service_postgres_kill own ;; \
+                  start) service_postgres_again own || exit 1 ;; esac; echo done; done";
+    let (url, output, script) = scripted(script);
+    match url {
+        Some(url) => Some(Own { url, output, script }),
+        None => {
+            left_out("no PostgreSQL of our own to kill (the package postgresql has one)");
+            None
+        }
+    }
+}
+
 /// Runs a script that starts a service, says its address and waits for the end of its input.
-fn scripted(script: &str) -> (Option<String>, Child) {
+fn scripted(script: &str) -> (Option<String>, BufReader<ChildStdout>, Child) {
     let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scripts");
     let mut child = Command::new("bash")
         .args(["-c", script])
@@ -79,13 +145,13 @@ fn scripted(script: &str) -> (Option<String>, Child) {
         .spawn()
         .expect("bash");
     let mut url = String::new();
-    let output = child.stdout.take().expect("a pipe");
-    BufReader::new(output).read_line(&mut url).expect("the script's output");
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+    output.read_line(&mut url).expect("the script's output");
     let url = Some(url.trim().to_owned()).filter(|url| !url.is_empty());
     if url.is_none() {
         child.wait().expect("a child");
     }
-    (url, child)
+    (url, output, child)
 }
 
 /// A connection to a database; it lives as long as the runtime.

@@ -5,13 +5,20 @@
 
 mod accounts;
 mod logins;
+mod logs;
+mod messages;
 mod records;
 
 pub use accounts::{
     ChangedUser, DeviceKeys, KeyLogEntry, KeysPut, NewUser, ProfileChange, Proven, Role, User,
 };
 pub use logins::{AuthSession, EndSessions, EndedSession, LoginProof, NewAuthSession, Refreshed};
+pub(crate) use logs::OVERHEAD;
+pub use logs::{
+    Committed, LogEntry, LogHead, LogId, LogPage, LogRetention, NewEntry, Receipt, Space, Trimmed,
+};
+pub use messages::{Appended, Message, NewMessage};
 pub use records::{
-    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, ConnectionRow, KeptTopic,
-    Message, MetricPlace, MetricQuery, MetricRow, NewMessage,
+    ApiKeyRow, AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, ConnectionRow, KeptTopic,
+    MetricPlace, MetricQuery, MetricRow,
 };

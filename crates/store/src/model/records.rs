@@ -1,8 +1,6 @@
-//! What the server keeps of itself, of what happened, and of messages.
+//! What the server keeps of itself and of what happened.
 
 use std::fmt;
-
-use crate::error::{Result, StoreError};
 
 /// An API key, without the key.
 #[derive(Clone, PartialEq, Eq)]
@@ -185,72 +183,4 @@ pub struct ConnectionRow {
     pub user_agent: Option<String>,
     /// WebSocket close code.
     pub close_code: Option<i64>,
-}
-
-/// A direct message; all texts as they came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewMessage {
-    /// UUIDv7 made by the sender.
-    pub id: String,
-    /// Username.
-    pub from_user: String,
-    /// Username.
-    pub to_user: String,
-    /// Ciphertext.
-    pub content: String,
-    /// Of the content's key.
-    pub encrypted_key: Option<String>,
-    /// Of the content.
-    pub encryption_nonce: Option<String>,
-    /// The sender's.
-    pub signature: Option<String>,
-    /// `sent`, `delivered`, `read`.
-    pub status: String,
-    /// Milliseconds since 1970.
-    pub timestamp: i64,
-    /// The sender's own number.
-    pub seq: Option<i64>,
-    /// The whole envelope: decides whether the same id means the same message.
-    pub envelope: String,
-}
-
-impl NewMessage {
-    /// Refuses what a text of PostgreSQL cannot hold, before it is in a batch with others.
-    pub(crate) fn check(&self) -> Result<()> {
-        let optional = [&self.encrypted_key, &self.encryption_nonce, &self.signature].into_iter().flatten();
-        let texts = [&self.id, &self.from_user, &self.to_user, &self.content, &self.status, &self.envelope];
-        let bad = texts.into_iter().chain(optional).any(|text| text.contains('\0'));
-        if bad { Err(StoreError::Invalid("a text holds U+0000")) } else { Ok(()) }
-    }
-
-    /// What it weighs in a batch, bytes.
-    pub(crate) fn weight(&self) -> usize {
-        128 + self.id.len() + self.content.len() + self.envelope.len()
-    }
-}
-
-/// A kept direct message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Place in the store: rises in the order of commits on SQLite, nearly so on PostgreSQL.
-    pub position: i64,
-    /// What was appended.
-    pub message: NewMessage,
-}
-
-/// What became of an append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Appended {
-    /// It is kept.
-    New {
-        /// Its place in the store.
-        seq: i64,
-    },
-    /// The same message was kept before.
-    Duplicate {
-        /// Its place in the store.
-        seq: i64,
-    },
-    /// Another message has this id.
-    IdConflict,
 }

@@ -45,10 +45,10 @@ pub(crate) const TABLES: &[&str] = &[
     "metrics",
     "audit",
     "audit_checkpoint",
+    "logs",
+    "log_entries",
     "messages",
 ];
-/// Columns that number themselves.
-pub(crate) const NUMBERED: &[(&str, &str)] = &[("sessions", "id"), ("messages", "position")];
 
 /// Writes the dump; the version of its tables.
 pub(crate) async fn write(client: &Object, to: &Path) -> Result<i64> {
@@ -217,7 +217,11 @@ async fn read_tables(client: &Object, lines: &mut Lines, version: i64) -> Result
             }
         }
     }
-    for (table, column) in NUMBERED {
+    // The rows brought their numbers along: those that number themselves go on above them.
+    let numbered = "SELECT table_name::text, column_name::text FROM information_schema.columns
+                    WHERE table_schema = ANY (current_schemas(false)) AND is_identity = 'YES'";
+    for row in client.query(numbered, &[]).await.map_err(failed)? {
+        let (table, column): (String, String) = (row.get(0), row.get(1));
         let next = format!(
             "SELECT setval(pg_get_serial_sequence('{table}', '{column}'), COALESCE(MAX({column}), 0) + 1, false) \
              FROM {table}"

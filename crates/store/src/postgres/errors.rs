@@ -74,8 +74,3 @@ pub(crate) fn is_transient(error: &tokio_postgres::Error) -> bool {
         [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)
     })
 }
-
-/// The statement itself was refused (data, constraint), so that other rows may still be good.
-pub(crate) fn is_about_data(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| code.code().starts_with("22") || code.code().starts_with("23"))
-}

@@ -1,15 +1,14 @@
-//! PostgreSQL: a pool of connections for units of work, and appenders with their own.
+//! PostgreSQL: a pool of connections for units of work, and another for batches of appends.
 //!
-//! PostgreSQL has its own group commit, so each unit is its own transaction; only appends of messages are gathered here
-//! (`appends`). A server that is lost shows in the status and is asked again, with growing pauses and for ever; meanwhile
+//! PostgreSQL has its own group commit, so each unit is its own transaction; only appends are gathered here (`lanes`). A server that is lost shows in the status and is asked again, with growing pauses and for ever; meanwhile
 //! callers get `Unavailable`. A connection that a failover, a migration or a restart has left behind is given up with the
 //! idle ones of its pool, and the unit of work is run again on a new one.
 
 mod address;
-mod appends;
 mod connect;
 pub(crate) mod dump;
 mod errors;
+mod lanes;
 pub(crate) mod schema;
 mod session;
 mod values;
@@ -27,9 +26,9 @@ use tokio::task::JoinHandle;
 use crate::closed;
 use crate::engine::{Engine, Health, OnCommit, StoreStatus, Unit};
 use crate::error::{Result, StoreError};
-use crate::model::{Appended, NewMessage};
+use crate::logs::{Append, LogsShared};
 use crate::options::StoreOptions;
-use appends::Appends;
+use lanes::Lanes;
 use session::Kind;
 
 pub(crate) use address::Address;
@@ -43,11 +42,9 @@ const SOON: Duration = Duration::from_millis(100);
 
 /// An open database.
 pub(crate) struct Postgres {
-    pool: Pool,
-    batches: Pool,
-    appends: Appends,
-    health: Arc<Health>,
-    on_commit: Option<OnCommit>,
+    units: Runner,
+    lanes: Lanes,
+    logs: Arc<LogsShared>,
     watch: JoinHandle<()>,
 }
 
@@ -58,33 +55,44 @@ impl Postgres {
         let mut client = first(&address, &pool).await?;
         schema::up(&mut client).await?;
         drop(client);
-        let batches = address.pool(Appends::CONNECTIONS, options.durability)?;
+        let batches = address.pool(Lanes::CONNECTIONS, options.durability)?;
         let health = Arc::new(Health::new("postgres", options.on_fatal.clone()));
-        let appends = Appends::start(&batches, &health, options.on_commit.as_ref());
-        let watching = watch(pool.clone(), Arc::clone(&health));
-        let watch = tokio::spawn(vital("the watch", Arc::clone(&health), watching));
-        Ok(Self { pool, batches, appends, health, on_commit: options.on_commit.clone(), watch })
+        let logs = Arc::new(LogsShared::new());
+        let units = Runner { pool, health, on_commit: options.on_commit.clone() };
+        let lanes = Lanes::start(&Runner { pool: batches, ..units.clone() }, &logs);
+        let watching = watch(units.pool.clone(), Arc::clone(&units.health));
+        let watch = tokio::spawn(vital("the watch", Arc::clone(&units.health), watching));
+        Ok(Self { units, lanes, logs, watch })
     }
+}
 
-    /// Runs a unit on a blocking thread, where it may wait for each of its statements.
+/// Runs units on the connections of a pool.
+#[derive(Clone)]
+struct Runner {
+    pool: Pool,
+    health: Arc<Health>,
+    on_commit: Option<OnCommit>,
+}
+
+impl Runner {
+    /// Runs a unit on a blocking thread, where it may wait for each of its statements, and answers it.
     async fn run(&self, mut unit: Box<dyn Unit>, kind: Kind) {
         if let Err(error) = self.health.alive() {
             return unit.done(Err(error));
         }
-        let (pool, health, on_commit) = (self.pool.clone(), Arc::clone(&self.health), self.on_commit.clone());
-        let handle = Handle::current();
+        let (this, handle) = (self.clone(), Handle::current());
         let task = tokio::task::spawn_blocking(move || {
             let begun = Instant::now();
-            let result = session::run(&handle, &pool, unit.as_mut(), kind);
+            let result = session::run(&handle, &this.pool, unit.as_mut(), kind);
             match (&result, unit.error()) {
-                (Err(error), _) | (Ok(()), Some(error)) => health.note(error),
-                (Ok(()), None) => health.well(),
+                (Err(error), _) | (Ok(()), Some(error)) => this.health.note(error),
+                (Ok(()), None) => this.health.well(),
             }
             if kind == Kind::Write
                 && result.is_ok()
-                && let Some(tell) = &on_commit
+                && let Some(tell) = &this.on_commit
             {
-                tell(begun.elapsed(), 1);
+                tell(begun.elapsed(), unit.count());
             }
             unit.done(result);
         });
@@ -102,30 +110,33 @@ async fn vital(name: &'static str, health: Arc<Health>, task: impl Future<Output
 
 impl Engine for Postgres {
     fn read(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()> {
-        self.run(unit, Kind::Read).boxed()
+        self.units.run(unit, Kind::Read).boxed()
     }
 
     fn write(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()> {
-        self.run(unit, Kind::Write).boxed()
+        self.units.run(unit, Kind::Write).boxed()
     }
 
-    fn append(&self, message: NewMessage) -> BoxFuture<'_, Result<Appended>> {
-        self.appends.append(message).boxed()
+    fn append(&self, append: Append) {
+        self.lanes.append(append);
+    }
+
+    fn logs(&self) -> &LogsShared {
+        &self.logs
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
             self.watch.abort();
-            self.appends.close().await;
-            self.batches.close();
-            self.pool.close();
-            self.health.note(&closed());
+            self.lanes.close().await;
+            self.units.pool.close();
+            self.units.health.note(&closed());
         }
         .boxed()
     }
 
     fn status(&self) -> StoreStatus {
-        self.health.status()
+        self.units.health.status()
     }
 }
 

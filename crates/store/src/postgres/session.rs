@@ -3,13 +3,13 @@
 //! Units are plain closures; they run on tokio's blocking threads and wait there for each answer. A unit that writes has
 //! its own transaction, begun together with its first statement (one round trip less). It is run again when it lost
 //! against another transaction, or when its connection was gone or stale before the commit was sent. When the answer to a
-//! commit is lost nobody knows whether it happened: the caller gets `Unavailable`.
+//! commit is lost nobody knows whether it happened: that is `Unknown`.
 
 use std::future::Future;
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
-use futures_util::future::join;
+use futures_util::future::{join, try_join_all};
 use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
 
@@ -18,7 +18,7 @@ use super::errors::{from_postgres, is_stale, is_transient};
 use super::values::read_row;
 use crate::engine::Unit;
 use crate::error::{Result, StoreError};
-use crate::sql::{Row, Sql, Value, storable};
+use crate::sql::{Column, Row, Run, Sql, Value, storable};
 
 /// How often a unit is run in all.
 const ATTEMPTS: u32 = 5;
@@ -56,7 +56,8 @@ fn attempt(handle: Handle, pool: &Pool, client: Object, unit: &mut dyn Unit, kin
     let kept = unit.run(&mut session);
     if !kept {
         session.undo();
-        return session.again.take().map_or(Attempt::Done(Ok(())), Attempt::Again);
+        let lost = unit.error().filter(|error| unit.loses_with(error)).cloned();
+        return session.again.take().or(lost).map_or(Attempt::Done(Ok(())), Attempt::Again);
     }
     Attempt::Done(session.commit())
 }
@@ -110,7 +111,11 @@ impl Session<'_> {
         if !self.begun {
             return Ok(());
         }
-        self.wait(async |client| client.batch_execute("COMMIT").await)
+        let answer = self.wait(async |client| client.batch_execute("COMMIT").await);
+        match answer {
+            Err(error) if self.client.is_none() => Err(StoreError::Unknown(error.to_string())),
+            answer => answer,
+        }
     }
 
     fn undo(&mut self) {
@@ -144,6 +149,16 @@ fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
+/// The arrays of a statement over many rows.
+fn arrays<'a>(run: &'a Run<'_>) -> Vec<&'a (dyn ToSql + Sync)> {
+    let array = |column: &'a Column<'_>| match column {
+        Column::Ints(values) => values as &(dyn ToSql + Sync),
+        Column::Texts(values) => values,
+        Column::Bytes(values) => values,
+    };
+    run.columns.iter().map(array).collect()
+}
+
 impl Sql for Session<'_> {
     fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>> {
         storable(values)?;
@@ -162,5 +177,27 @@ impl Sql for Session<'_> {
             let statement = client.prepare_cached(sql).await?;
             begun(client, begins, client.execute(&statement, &parameters(values))).await
         })
+    }
+
+    fn bulk(&mut self, runs: &[Run<'_>]) -> Result<Vec<Vec<Row>>> {
+        let runs_of = |run: &&Run<'_>| run.rows() > 0;
+        if !runs.iter().any(|run| runs_of(&run)) {
+            return Ok(runs.iter().map(|_| Vec::new()).collect());
+        }
+        let begins = self.begins();
+        let answers = self.wait(async |client| {
+            let mut statements = Vec::with_capacity(runs.len());
+            for run in runs.iter().filter(runs_of) {
+                statements.push((client.prepare_cached(run.bulk.many).await?, arrays(run)));
+            }
+            let asked = statements.iter().map(|(statement, arrays)| client.query(statement, arrays));
+            begun(client, begins, try_join_all(asked)).await
+        })?;
+        let mut answers = answers.iter();
+        let rows = |run: &Run<'_>| match runs_of(&run) {
+            true => answers.next().map_or(Ok(Vec::new()), |rows| rows.iter().map(read_row).collect()),
+            false => Ok(Vec::new()),
+        };
+        runs.iter().map(rows).collect()
     }
 }

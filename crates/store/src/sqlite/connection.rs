@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 use super::from_sqlite;
 use crate::error::{Result, StoreError};
 use crate::options::Durability;
-use crate::sql::{Row, Sql, Value, storable};
+use crate::sql::{Column, Row, Run, Sql, Value, storable};
 
 /// Libraries before 3.51.3 can corrupt a WAL file when a checkpoint meets a commit.
 const OLDEST: i32 = 3_051_003;
@@ -176,18 +176,51 @@ fn read_value(value: ValueRef<'_>) -> Result<Value> {
     })
 }
 
+/// Appends the rows of a statement that runs.
+fn read_rows(mut rows: rusqlite::Rows<'_>, columns: usize, found: &mut Vec<Row>) -> Result<()> {
+    while let Some(row) = rows.next().map_err(from_sqlite)? {
+        let values = (0..columns).map(|at| read_value(row.get_ref(at).map_err(from_sqlite)?));
+        found.push(Row(values.collect::<Result<_>>()?));
+    }
+    Ok(())
+}
+
+/// Runs a statement once for each row of parameters. It is looked up once, and values are bound where they are.
+fn each(connection: &Connection, run: &Run<'_>, found: &mut Vec<Row>) -> Result<()> {
+    let mut statement = connection.prepare_cached(run.bulk.one).map_err(from_sqlite)?;
+    let columns = statement.column_count();
+    for row in 0..run.rows() {
+        for (at, column) in run.columns.iter().enumerate() {
+            let bound = match column {
+                Column::Ints(values) => statement.raw_bind_parameter(at + 1, values[row]),
+                Column::Texts(values) => statement.raw_bind_parameter(at + 1, values[row]),
+                Column::Bytes(values) => statement.raw_bind_parameter(at + 1, values[row]),
+            };
+            bound.map_err(from_sqlite)?;
+        }
+        read_rows(statement.raw_query(), columns, found)?;
+    }
+    Ok(())
+}
+
 impl Sql for Connection {
     fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>> {
         storable(values)?;
         let mut statement = self.prepare_cached(sql).map_err(from_sqlite)?;
         let columns = statement.column_count();
-        let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(from_sqlite)?;
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(from_sqlite)? {
-            let values = (0..columns).map(|at| read_value(row.get_ref(at).map_err(from_sqlite)?));
-            found.push(Row(values.collect::<Result<_>>()?));
-        }
+        let rows = statement.query(rusqlite::params_from_iter(values)).map_err(from_sqlite)?;
+        read_rows(rows, columns, &mut found)?;
         Ok(found)
+    }
+
+    fn bulk(&mut self, runs: &[Run<'_>]) -> Result<Vec<Vec<Row>>> {
+        let run = |run| {
+            let mut found = Vec::new();
+            each(self, run, &mut found)?;
+            Ok(found)
+        };
+        runs.iter().map(run).collect()
     }
 
     fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64> {

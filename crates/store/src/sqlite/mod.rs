@@ -21,16 +21,16 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 
-use crate::engine::{Engine, Health, StoreStatus, Unit, Work};
+use crate::engine::{Engine, Health, StoreStatus, Unit};
 use crate::error::{Result, StoreError};
-use crate::model::{Appended, NewMessage};
+use crate::logs::{Append, Backlog, LogsShared};
 use crate::options::StoreOptions;
-use crate::{closed, migrate, records};
+use crate::{closed, migrate};
 
 pub(crate) use connection::{Access, backup_to, check, connect, open_backup};
 pub(crate) use errors::from_sqlite;
 use readers::Readers;
-use writer::{Task, Writer};
+use writer::{Appends, Task, Writer};
 
 /// Units that may wait for the writer. Some batches' worth: more would only be latency.
 const QUEUE: usize = 8192;
@@ -40,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An open SQLite file.
 pub(crate) struct Sqlite {
     tasks: mpsc::Sender<Task>,
+    backlog: Arc<Backlog>,
+    logs: Arc<LogsShared>,
     readers: Readers,
     health: Arc<Health>,
 }
@@ -49,26 +51,29 @@ impl Sqlite {
         let options = options.clone();
         let (tasks, queue) = mpsc::channel(QUEUE);
         let health = Arc::new(Health::new("sqlite", options.on_fatal.clone()));
+        let (backlog, logs) = (Arc::new(Backlog::default()), Arc::new(LogsShared::new()));
         let opened = {
-            let health = Arc::clone(&health);
+            let (health, backlog, logs) = (Arc::clone(&health), Arc::clone(&backlog), Arc::clone(&logs));
             tokio::task::spawn_blocking(move || {
                 let mut connection = connect(&path, options.durability, Access::Write)?;
                 migrate::sqlite_up(&mut connection, &path)?;
                 let readers = Readers::open(&path, options.durability, options.pool.max(1))?;
-                let writer = Writer::new(connection, options.on_commit, Arc::clone(&health))?;
+                let appends = Appends { backlog: Arc::clone(&backlog), logs };
+                let writer = Writer::new(connection, appends, options.on_commit, Arc::clone(&health))?;
                 std::thread::Builder::new()
                     .name("store-writer".to_owned())
                     .spawn(move || {
                         if catch_unwind(AssertUnwindSafe(|| writer.run(queue))).is_err() {
                             health.note(&StoreError::Fatal("the writer panicked".to_owned()));
                         }
+                        backlog.abandon();
                     })
                     .map_err(|error| StoreError::Unavailable(format!("no thread for the writer: {error}")))?;
                 Ok(readers)
             })
         };
         let readers = opened.await.unwrap_or_else(|_| Err(closed()))?;
-        Ok(Self { tasks, readers, health })
+        Ok(Self { tasks, backlog, logs, readers, health })
     }
 
     async fn submit(&self, unit: Box<dyn Unit>) {
@@ -101,14 +106,15 @@ impl Engine for Sqlite {
         self.submit(unit).boxed()
     }
 
-    fn append(&self, message: NewMessage) -> BoxFuture<'_, Result<Appended>> {
-        async move {
-            let weight = message.weight();
-            let (unit, answer) = Work::weighing(weight, true, move |sql| records::append(sql, &message));
-            self.submit(unit).await;
-            answer.await.unwrap_or_else(|_| Err(closed()))
+    fn append(&self, append: Append) {
+        if self.backlog.push(append) {
+            // A full queue needs no waking: the writer looks at the backlog after each commit.
+            drop(self.tasks.try_send(Task::Wake));
         }
-        .boxed()
+    }
+
+    fn logs(&self) -> &LogsShared {
+        &self.logs
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -1,8 +1,9 @@
 //! The writer: one thread, one connection, group commit that clocks itself.
 //!
-//! While a commit runs, units gather in the queue; the next commit takes all of them, up to [`BATCH_ROWS`] or
-//! [`BATCH_BYTES`]. There is no timer: an idle store commits a lone unit at once, a busy one commits as much as fits. Each
-//! unit has its savepoint, so one that fails undoes nothing of the others. Answers go out after COMMIT.
+//! While a commit runs, units gather in the queue and appends in the backlog; the next commit takes both, up to [`BATCH_UNITS`]
+//! and one batch of appends, which is a unit as well. There is no timer: an idle store commits a lone unit at once, a busy one
+//! commits as much as fits. Each unit has its savepoint, so one that fails undoes nothing of the others. Answers go out after
+//! COMMIT, in the order of the units.
 //!
 //! Only this thread checkpoints: when its queue is empty and the log is over [`WAL_SOFT`], or by force at [`WAL_HARD`].
 
@@ -17,11 +18,10 @@ use super::from_sqlite;
 use crate::closed;
 use crate::engine::{Health, OnCommit, Unit};
 use crate::error::{Result, StoreError};
+use crate::logs::{AppendBatch, Backlog, LogsShared};
 
-/// Units in one commit.
-const BATCH_ROWS: usize = 1024;
-/// Bytes in one commit.
-const BATCH_BYTES: usize = 1 << 20;
+/// Units in one commit, beside a batch of appends.
+const BATCH_UNITS: usize = 1024;
 /// Log size from which an idle writer checkpoints, bytes.
 const WAL_SOFT: i64 = 4 << 20;
 /// Log size at which the writer checkpoints however busy it is, bytes.
@@ -31,13 +31,30 @@ const WAL_HARD: i64 = 64 << 20;
 pub(crate) enum Task {
     /// To commit this.
     Unit(Box<dyn Unit>),
+    /// To look at the backlog.
+    Wake,
     /// To commit what is before this, checkpoint, and end.
     Close(oneshot::Sender<()>),
+}
+
+/// Where the writer gets appends.
+pub(crate) struct Appends {
+    pub(crate) backlog: Arc<Backlog>,
+    pub(crate) logs: Arc<LogsShared>,
+}
+
+impl Appends {
+    /// The next batch of them, if any wait.
+    fn next(&self) -> Option<Box<dyn Unit>> {
+        let appends = self.backlog.take();
+        if appends.is_empty() { None } else { Some(Box::new(AppendBatch::new(appends, &self.logs))) }
+    }
 }
 
 /// The writer's thread.
 pub(crate) struct Writer {
     connection: Connection,
+    appends: Appends,
     on_commit: Option<OnCommit>,
     health: Arc<Health>,
     page: i64,
@@ -48,6 +65,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         mut connection: Connection,
+        appends: Appends,
         on_commit: Option<OnCommit>,
         health: Arc<Health>,
     ) -> Result<Self> {
@@ -61,19 +79,28 @@ impl Writer {
                 Ok(())
             }))
             .map_err(from_sqlite)?;
-        Ok(Self { connection, on_commit, health, page, log })
+        Ok(Self { connection, appends, on_commit, health, page, log })
     }
 
     /// Until it is told to close or nobody can ask any more.
     pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Task>) {
-        let mut batch = Vec::with_capacity(BATCH_ROWS);
+        let mut batch = Vec::with_capacity(BATCH_UNITS);
         let mut end = None;
-        while end.is_none()
-            && let Some(first) = queue.blocking_recv()
-        {
+        while end.is_none() {
+            let waits = self.appends.backlog.is_empty();
+            let first = if waits { queue.blocking_recv() } else { queue.try_recv().ok() };
+            if waits && first.is_none() {
+                break;
+            }
             end = gather(first, &mut queue, &mut batch);
+            batch.extend(self.appends.next());
             self.commit(&mut batch);
-            self.checkpoint(queue.is_empty());
+            self.checkpoint(queue.is_empty() && self.appends.backlog.is_empty());
+        }
+        self.appends.backlog.close();
+        while let Some(appends) = self.appends.next() {
+            batch.push(appends);
+            self.commit(&mut batch);
         }
         queue.close();
         while let Ok(task) = queue.try_recv() {
@@ -91,7 +118,8 @@ impl Writer {
             return;
         }
         let begun = Instant::now();
-        let (count, result) = (batch.len(), self.transaction(batch));
+        let count = batch.iter().map(|unit| unit.count()).sum();
+        let result = self.transaction(batch);
         // A disk that is full may fail single units of a batch whose commit, without them, succeeds.
         let trouble =
             batch.iter().find_map(|unit| unit.error().filter(|e| matches!(e, StoreError::Unavailable(_))));
@@ -124,10 +152,7 @@ impl Writer {
 
     /// Runs one unit. An error here is the whole transaction's; a unit's own failure is only its own.
     fn unit(&mut self, unit: &mut dyn Unit) -> Result<()> {
-        let guarded = !unit.is_atomic();
-        if guarded {
-            self.step("SAVEPOINT unit")?;
-        }
+        self.step("SAVEPOINT unit")?;
         let kept = unit.run(&mut self.connection);
         if !kept && let Some(error) = unit.error() {
             // SQLite undoes the whole transaction by itself when the disk is full or broken.
@@ -135,14 +160,10 @@ impl Writer {
                 return Err(error.clone());
             }
         }
-        match (guarded, kept) {
-            (true, true) => self.step("RELEASE unit"),
-            (true, false) => {
-                self.step("ROLLBACK TO unit")?;
-                self.step("RELEASE unit")
-            }
-            (false, _) => Ok(()),
+        if !kept {
+            self.step("ROLLBACK TO unit")?;
         }
+        self.step("RELEASE unit")
     }
 
     fn step(&self, sql: &str) -> Result<()> {
@@ -182,22 +203,18 @@ impl Writer {
 
 /// Takes what waits, in order, until the batch is full; the task that ends the writer, if it came.
 fn gather(
-    first: Task,
+    first: Option<Task>,
     queue: &mut mpsc::Receiver<Task>,
     batch: &mut Vec<Box<dyn Unit>>,
 ) -> Option<oneshot::Sender<()>> {
-    let mut bytes = 0;
-    let mut next = Some(first);
+    let mut next = first;
     while let Some(task) = next {
         match task {
             Task::Close(done) => return Some(done),
-            Task::Unit(unit) => {
-                bytes += unit.weight();
-                batch.push(unit);
-            }
+            Task::Wake => {}
+            Task::Unit(unit) => batch.push(unit),
         }
-        let full = batch.len() >= BATCH_ROWS || bytes >= BATCH_BYTES;
-        next = if full { None } else { queue.try_recv().ok() };
+        next = if batch.len() >= BATCH_UNITS { None } else { queue.try_recv().ok() };
     }
     None
 }

@@ -1,0 +1,38 @@
+//! Texts of clients as both engines can store them: PostgreSQL's texts cannot hold U+0000, which a topic may be called.
+
+use std::borrow::Cow;
+
+/// The text without U+0000, which becomes U+0001 and `0`; U+0001 is doubled.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\0', '\u{1}']) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace('\u{1}', "\u{1}\u{1}").replace('\0', "\u{1}0"))
+}
+
+/// The way back.
+pub(crate) fn unescaped(stored: String) -> String {
+    if !stored.contains('\u{1}') {
+        return stored;
+    }
+    let (mut text, mut characters) = (String::with_capacity(stored.len()), stored.chars());
+    while let Some(c) = characters.next() {
+        let c =
+            if c == '\u{1}' { characters.next().map_or(c, |c| if c == '0' { '\0' } else { c }) } else { c };
+        text.push(c);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{escaped, unescaped};
+
+    #[test]
+    fn every_text_comes_back() {
+        for text in ["", "plain", "\0", "\u{1}", "\u{1}0", "a\0\u{1}\u{1}0b", "\0\0\u{1}"] {
+            assert!(!escaped(text).contains('\0'));
+            assert_eq!(unescaped(escaped(text).into_owned()), text);
+        }
+    }
+}
