@@ -217,9 +217,10 @@ impl<D> Topics<D> {
     }
 
     /// Ends a subscription; with its last one a group is gone.
-    pub(crate) fn leave_group(&self, topic: &Arc<Topic>, channel: &Arc<Channel>, seat: Seat) {
+    pub(crate) fn leave_group(&self, topic: &Arc<Topic>, channel: &Arc<Channel>, seat: Seat) -> u64 {
         let mut channel_state = channel.state.lock();
         let mut state = topic.lock();
+        let head = state.ring.as_ref().map_or(u64::MAX, super::GroupRing::head);
         topic.post(&mut state, self.inboxes(), Some(seat.shard));
         state.leave(seat);
         if state.subscribers() == 0 {
@@ -236,6 +237,7 @@ impl<D> Topics<D> {
                 channels.remove(&channel.name);
             }
         }
+        head
     }
 
     /// A group's head at one moment, and where its channel began and is in each partition.

@@ -429,18 +429,19 @@ impl<D> Topics<D> {
         }
     }
 
-    /// Ends a subscription: everything published before is posted first.
-    pub(crate) fn leave(&self, topic: &Arc<Topic>, seat: Seat, now_ms: u64) {
+    /// Ends a subscription: everything published before is posted first. Returns the topic's head at that moment: later events
+    /// are not the subscriber's, and may not be encoded for its variant.
+    pub(crate) fn leave(&self, topic: &Arc<Topic>, seat: Seat, now_ms: u64) -> u64 {
         if let Some(channel) = &topic.channel {
             return self.leave_group(topic, channel, seat);
         }
         let mut state = topic.lock();
-        if state.log.is_none() {
-            return; // deleted: its counts were cleared then
-        }
+        // Deleted: its counts were cleared then, and no event follows.
+        let Some((_, head)) = state.position() else { return u64::MAX };
         topic.post(&mut state, &self.inboxes, Some(seat.shard));
         state.leave(seat);
         self.park_if_idle(topic, &mut state, now_ms);
+        head
     }
 
     /// Makes a topic by hand, or keeps the one that is there.

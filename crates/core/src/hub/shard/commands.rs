@@ -84,11 +84,8 @@ impl<D> Shard<D> {
             self.end_deleted(slot, at, now_ms, out);
             return Reply::Unsubscribed { topic, already: true };
         }
-        self.topics.leave(&gone, self.seat(slot), now_ms);
-        self.take_inbox();
-        self.settle(slot, sub, out);
-        let sub = self.cold[slot as usize].subs.swap_remove(at);
-        self.detach(slot, sub);
+        let head = self.topics.leave(&gone, self.seat(slot), now_ms);
+        self.part(slot, at, head, out);
         Reply::Unsubscribed { topic, already: false }
     }
 

@@ -88,11 +88,8 @@ impl<D> Shard<D> {
         let Some(at) = self.find_feed(slot, channel) else { return false };
         let sub = self.cold[slot as usize].subs[at];
         let topic = self.local(sub.local).topic.clone();
-        self.topics.leave(&topic, self.seat(slot), now_ms);
-        self.take_inbox();
-        self.settle(slot, sub, out);
-        let sub = self.cold[slot as usize].subs.swap_remove(at);
-        self.detach(slot, sub);
+        let head = self.topics.leave(&topic, self.seat(slot), now_ms);
+        self.part(slot, at, head, out);
         true
     }
 

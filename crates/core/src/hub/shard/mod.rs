@@ -16,6 +16,8 @@ mod flush;
 mod places;
 mod replays;
 mod replies;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 pub use feeds::FeedStart;

@@ -3,8 +3,18 @@
 use super::*;
 
 impl<D> Shard<D> {
-    /// Appends what is posted for a subscription and not yet delivered to `out`: it ends after this.
-    pub(super) fn settle(&mut self, slot: u32, sub: Sub, out: &mut Vec<u8>) {
+    /// Takes a subscription that left its topic at `head` out of its connection, and appends what is posted for it and not yet
+    /// delivered to `out`.
+    pub(super) fn part(&mut self, slot: u32, at: usize, head: u64, out: &mut Vec<u8>) {
+        self.take_inbox();
+        let sub = self.cold[slot as usize].subs.swap_remove(at);
+        self.settle(slot, sub, head, out);
+        self.detach(slot, sub);
+    }
+
+    /// Appends what is posted for a subscription up to `head` and not yet delivered to `out`: it ends after this. Other threads
+    /// may have posted more since.
+    pub(super) fn settle(&mut self, slot: u32, sub: Sub, head: u64, out: &mut Vec<u8>) {
         let from = match sub.place {
             REPLAYING => return,
             JOINING => {
@@ -18,7 +28,8 @@ impl<D> Shard<D> {
             let Work::Events(batch) = &job.work else { continue };
             let begun = at == 0 && self.cursor.is_some();
             let done = begun && sub.place != JOINING && (sub.place as usize) < self.cursor.unwrap_or(0);
-            if job.local != sub.local || done || (sub.place == JOINING && batch.first <= from) {
+            let early = sub.place == JOINING && batch.first <= from;
+            if job.local != sub.local || done || early || batch.first > head {
                 continue;
             }
             for (a, b) in self.heard(slot, batch) {

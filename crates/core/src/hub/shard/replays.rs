@@ -165,7 +165,7 @@ impl<D> Shard<D> {
         let sub = self.cold[slot as usize].subs.swap_remove(at);
         let topic = self.local(sub.local).topic.clone();
         self.end_replay(slot, &topic);
-        self.settle(slot, sub, out);
+        self.settle(slot, sub, u64::MAX, out);
         let encoder = &self.encoders[usize::from(self.hot[slot as usize].variant)];
         encoder.info(&Info::TopicDeleted { topic: &topic.name }, now_ms, out);
         self.detach(slot, sub);
