@@ -5,6 +5,7 @@ use super::truth::{Expect, Truth, Turn};
 use super::{Violation, policy_of, wrong};
 use fanfare_core::hub::Backpressure;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 /// What one client got, and how its connection ended.
 #[derive(Clone, Debug)]
@@ -55,15 +56,40 @@ struct Hearing {
     replaying: bool,
 }
 
+/// Drops that were reported and whose events were not yet found missing: at least and at most so many, because of some
+/// missing events it cannot be known whether they were dropped.
+#[derive(Clone, Copy, Debug, Default)]
+struct Credit {
+    least: u64,
+    most: u64,
+}
+
+impl Credit {
+    fn add(&mut self, count: u64) {
+        self.least += count;
+        self.most += count;
+    }
+
+    /// A missing event was dropped; false when no report is left that it can belong to.
+    fn spend(&mut self) -> bool {
+        let any = self.most > 0;
+        self.least = self.least.saturating_sub(1);
+        self.most = self.most.saturating_sub(1);
+        any
+    }
+
+    /// Up to `count` missing events may have been dropped.
+    fn may_spend(&mut self, count: u64) {
+        self.least = self.least.saturating_sub(count);
+    }
+}
+
 struct Reader<'a> {
     stream: &'a Stream<'a>,
     truth: &'a Truth,
     hearing: HashMap<String, Hearing>,
     replies: usize,
-    /// Dropped events that were told and not yet missed.
-    credit: u64,
-    /// Events of replays of which it cannot be known whether they count as dropped.
-    slack: u64,
+    credit: Credit,
     closing: bool,
     closed: bool,
 }
@@ -80,8 +106,7 @@ pub fn judge(stream: &Stream<'_>, truth: &Truth) -> Result<Reached, Violation> {
         truth,
         hearing: HashMap::new(),
         replies: 0,
-        credit: 0,
-        slack: 0,
+        credit: Credit::default(),
         closing: false,
         closed: false,
     };
@@ -111,7 +136,7 @@ impl Reader<'_> {
             Record::Deleted(topic) => self.deleted(topic),
             Record::Body(_) | Record::FeedDropped(..) => wrong("a feed that nobody subscribed to"),
             Record::Dropped(count) => {
-                self.credit += count;
+                self.credit.add(*count);
                 if *count == 0 || !self.stream.may_lose {
                     return wrong("told of drops that there cannot be");
                 }
@@ -155,27 +180,39 @@ impl Reader<'_> {
 
     /// Everything from the next expected offset up to this one did not come: may that be?
     fn missing(&mut self, topic: &str, hearing: &Hearing, upto: u64) -> Result<(), Violation> {
+        let drops = policy_of(topic) == Backpressure::DropOldest;
         for offset in hearing.next..=upto {
             let own =
                 self.truth.lives[hearing.life].log[offset as usize - 1].excluded == Some(self.stream.conn);
             if own && (offset > hearing.head || !hearing.replay) {
-                self.slack += u64::from(hearing.replay);
-            } else if policy_of(topic) == Backpressure::DropOldest && self.credit > 0 {
-                self.credit -= 1;
-            } else {
+                // Left out by the live events, or dropped where the history moved past the replay.
+                self.credit.may_spend(u64::from(drops && hearing.replay));
+            } else if !drops || !self.credit.spend() {
                 return wrong(format!("offset {offset} of {topic} is missing"));
             }
         }
         Ok(())
     }
 
-    /// A subscription ends: it must have got everything up to here, unless its replay was under way.
-    fn complete(&mut self, topic: &str, hearing: &Hearing, upto: u64) -> Result<(), Violation> {
-        if hearing.replaying {
-            self.slack += (upto + 1).saturating_sub(hearing.next);
-            return Ok(());
+    /// A subscription ends while the topic's head is one of `head`: everything up to the first of them must have come,
+    /// unless the replay was under way; what follows may have been dropped.
+    fn complete(
+        &mut self,
+        topic: &str,
+        hearing: &Hearing,
+        head: &RangeInclusive<u64>,
+    ) -> Result<(), Violation> {
+        let last = self.truth.lives[hearing.life].head();
+        let (from, to) = ((*head.start()).min(last), (*head.end()).min(last));
+        let mut next = hearing.next;
+        if !hearing.replaying {
+            self.missing(topic, hearing, from)?;
+            next = next.max(from + 1);
         }
-        self.missing(topic, hearing, upto)
+        if policy_of(topic) == Backpressure::DropOldest {
+            self.credit.may_spend((to + 1).saturating_sub(next));
+        }
+        Ok(())
     }
 
     fn deleted(&mut self, topic: &str) -> Result<(), Violation> {
@@ -184,7 +221,7 @@ impl Reader<'_> {
         if !life.deleted {
             return wrong("not deleted");
         }
-        self.complete(topic, &hearing, life.head())
+        self.complete(topic, &hearing, &(life.head()..=life.head()))
     }
 
     fn reply(&mut self, text: &str) -> Result<(), Violation> {
@@ -202,11 +239,12 @@ impl Reader<'_> {
             }
             Turn::StillHear(topic) if !self.hearing.contains_key(topic) => return wrong("not subscribed"),
             Turn::StillSilent(topic) if self.hearing.contains_key(topic) => return wrong("subscribed"),
-            Turn::Silence(topic, upto) => {
+            Turn::Silence(topic, ref head) => {
                 let Some(hearing) = self.hearing.remove(topic) else { return wrong("not subscribed") };
-                if let Some(upto) = upto {
-                    self.complete(topic, &hearing, upto)?;
+                if hearing.next > head.end().saturating_add(1) {
+                    return wrong("an event from after the end");
                 }
+                self.complete(topic, &hearing, head)?;
             }
             _ => {}
         }
@@ -239,8 +277,8 @@ impl Reader<'_> {
             }
             self.missing(&topic, &hearing, life.head())?;
         }
-        if self.credit > self.slack {
-            return wrong(format!("told of {} drops too many", self.credit - self.slack));
+        if self.credit.least > 0 {
+            return wrong(format!("told of {} drops too many", self.credit.least));
         }
         Ok(())
     }

@@ -164,6 +164,8 @@ pub enum Sabotage {
     DeafToWritable,
     /// A socket says that it took one byte more than it did.
     LyingSocket,
+    /// A notice of drops says one more than there were.
+    OverstateDrops,
     /// `exclude_self` is forgotten.
     ForgetExclude,
     /// A connection that goes away is not closed.

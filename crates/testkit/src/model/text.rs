@@ -3,6 +3,7 @@
 //! A frame is one byte of length and so many bytes of text. The variant is part of the text and of its length, so that
 //! bytes of one variant sent to another are seen.
 
+use super::program::Sabotage;
 use super::{Violation, wrong};
 use fanfare_core::model::{EventView, Refusal};
 use fanfare_core::ports::{Encoder, Encoders, Info, Sent, Wire};
@@ -56,6 +57,46 @@ impl Encoder for TextEncoder {
 /// The four encoders.
 pub fn encoders() -> Encoders {
     Arc::new(std::array::from_fn(|v| Box::new(TextEncoder(v as u8)) as Box<dyn Encoder>))
+}
+
+/// The four encoders; with [`Sabotage::OverstateDrops`] they report one drop more than they are given.
+pub fn encoders_with(sabotage: Sabotage) -> Encoders {
+    match sabotage {
+        Sabotage::OverstateDrops => {
+            Arc::new(std::array::from_fn(|v| Box::new(Overstating(TextEncoder(v as u8))) as Box<dyn Encoder>))
+        }
+        _ => encoders(),
+    }
+}
+
+struct Overstating(TextEncoder);
+
+impl Encoder for Overstating {
+    fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>) {
+        self.0.event(event, out);
+    }
+
+    fn record(&self, body: &str, out: &mut Vec<u8>) {
+        self.0.record(body, out);
+    }
+
+    fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>) {
+        let stated = match info {
+            Info::MessagesDropped { count, channel } => {
+                Info::MessagesDropped { count: count + 1, channel: *channel }
+            }
+            other => other.clone(),
+        };
+        self.0.info(&stated, now_ms, out);
+    }
+
+    fn error(&self, refusal: &Refusal, now_ms: u64, out: &mut Vec<u8>) {
+        self.0.error(refusal, now_ms, out);
+    }
+
+    fn close(&self, code: u16, reason: &str, out: &mut Vec<u8>) {
+        self.0.close(code, reason, out);
+    }
 }
 
 /// What a client reads.

@@ -5,6 +5,7 @@
 
 use super::{Violation, wrong};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// An event in a log.
 #[derive(Clone, Debug)]
@@ -60,8 +61,8 @@ pub enum Turn {
     },
     /// The connection hears the topic already.
     StillHear(&'static str),
-    /// No event of the topic follows; everything up to the offset came before, where it is known.
-    Silence(&'static str, Option<u64>),
+    /// No event of the topic follows. Everything up to its head came before; the head was one of these offsets.
+    Silence(&'static str, RangeInclusive<u64>),
     /// The connection does not hear the topic.
     StillSilent(&'static str),
     /// Nothing.

@@ -67,6 +67,7 @@ fn a_strict_queue_overflows_and_ends_the_connection() {
 #[test]
 fn a_loose_queue_drops_and_tells() {
     assert!(all("drops", programs::drops()).drops > 0);
+    assert!(all("dropped and left", programs::dropped_and_left()).drops > 0);
 }
 
 #[test]

@@ -4,8 +4,10 @@
 
 mod exhaustive;
 mod feeds;
+mod oracle;
 mod programs;
 mod random;
 mod sabotage;
 mod shard;
 mod threads;
+mod worker;

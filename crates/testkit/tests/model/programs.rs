@@ -95,6 +95,13 @@ pub(crate) fn drops() -> Program {
     Program::new(1, vec![slow, sender]).queue(1)
 }
 
+/// A client that does not read leaves a topic that drops: what it missed comes before its unsubscribe's reply.
+pub(crate) fn dropped_and_left() -> Program {
+    let slow = ConnSpec::slow(0, 0, (22, 1, 9), &[Subscribe("d"), Unsubscribe("d")]);
+    let sender = ConnSpec::quick(0, 1, &[Subscribe("d"), Publish("d"), Publish("d"), Publish("d")]);
+    Program::new(1, vec![slow, sender]).queue(1)
+}
+
 /// Both policies on one connection that reads slowly.
 pub(crate) fn mixed() -> Program {
     let slow = ConnSpec::slow(0, 0, (46, 1, 9), &[Subscribe("d"), Subscribe("s"), Unsubscribe("d")]);

@@ -49,6 +49,13 @@ fn a_socket_that_lies_about_its_bytes_is_seen() {
 }
 
 #[test]
+fn a_drop_counted_twice_is_seen() {
+    caught(programs::drops(), Sabotage::OverstateDrops, "drops too many");
+    caught(programs::dropped_and_left(), Sabotage::OverstateDrops, "drops too many");
+    caught(programs::lost_replay("d"), Sabotage::OverstateDrops, "drops too many");
+}
+
+#[test]
 fn an_excluded_event_that_comes_all_the_same_is_seen() {
     caught(programs::exclude(), Sabotage::ForgetExclude, "excluded");
 }

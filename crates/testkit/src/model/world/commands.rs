@@ -115,7 +115,7 @@ impl World {
             return wrong(format!("unsubscribe is answered {got:?}, the head is {upto:?}"));
         }
         conn.replaying.retain(|(t, _)| *t != topic);
-        let turn = upto.map_or(Turn::StillSilent(topic), |_| Turn::Silence(topic, upto));
+        let turn = upto.map_or(Turn::StillSilent(topic), |head| Turn::Silence(topic, head..=head));
         self.answer(c, &format!("A|unsubscribe|{topic}|{upto:?}"), turn);
         Ok(())
     }

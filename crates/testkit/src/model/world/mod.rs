@@ -10,7 +10,7 @@ mod sabotage;
 mod state;
 
 use super::program::{Program, Sabotage, Step, policy_of};
-use super::text::{Socket, Sockets, encoders};
+use super::text::{Socket, Sockets, encoders_with};
 use super::truth::{Expect, Truth, Turn};
 use super::{Violation, wrong};
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
@@ -74,7 +74,7 @@ impl std::fmt::Debug for World {
     }
 }
 
-fn topics_of(program: &Program) -> Arc<Topics<()>> {
+fn topics_of(program: &Program, sabotage: Sabotage) -> Arc<Topics<()>> {
     let inboxes: Vec<Inbox<()>> = (0..program.shards).map(|_| Inbox::new(|| {})).collect();
     let limits = MemoryLimits { history_bytes: 1 << 24, idempotency_keys: 16 };
     let retention = Retention { size: program.history, ttl_ms: 3_600_000, bytes: 1 << 20 };
@@ -84,13 +84,14 @@ fn topics_of(program: &Program) -> Arc<Topics<()>> {
         publish_creates: false,
         options: Box::new(move |name| TopicOptions { backpressure: policy_of(name), retention }),
     };
-    Arc::new(Topics::new(inboxes.into(), Arc::new(MemoryBroker::new(limits, 1)), encoders(), config))
+    let broker = Arc::new(MemoryBroker::new(limits, 1));
+    Arc::new(Topics::new(inboxes.into(), broker, encoders_with(sabotage), config))
 }
 
 impl World {
     /// A program's beginning: its connections are open.
     pub fn new(program: &Arc<Program>, sabotage: Sabotage) -> Self {
-        let topics = topics_of(program);
+        let topics = topics_of(program, sabotage);
         let side = |id: usize| {
             let config = ShardConfig { id: id as u8, queue: program.queue, max_subscriptions: 8 };
             Side {
