@@ -186,6 +186,23 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// CPU time that its threads with names that begin with `name` have used (`/proc/PID/task/TID/schedstat`).
+    ///
+    /// # Panics
+    /// When there is no such thread, or the kernel does not say.
+    pub fn cpu_time_of(&self, name: &str) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a running process");
+        let times = tasks.map(|task| task.expect("a thread").path()).filter_map(|task| {
+            read(&task.join("comm")).starts_with(name).then(|| {
+                let stat = read(&task.join("schedstat"));
+                stat.split(' ').next().and_then(|ns| ns.parse().ok()).expect("nanoseconds on a CPU")
+            })
+        });
+        let times: Vec<u64> = times.collect();
+        assert!(!times.is_empty(), "no thread is called {name}");
+        Duration::from_nanos(times.iter().sum())
+    }
+
     /// Open descriptors.
     ///
     /// # Panics

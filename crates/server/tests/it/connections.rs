@@ -2,7 +2,7 @@
 
 use crate::ops::Again;
 use crate::pair::Pair;
-use crate::support::{BINARY, must_fail, start};
+use crate::support::{BINARY, Pace, must_fail, start};
 use fanfare_testkit::raw::{Endpoint, Raw, Stream};
 use fanfare_testkit::raw_http::{Answer, Request};
 use fanfare_testkit::server::{PATIENCE, Server, eventually};
@@ -175,12 +175,12 @@ fn twin_without_a_write_deadline_a_peer_that_does_not_read_is_kept() {
 
 #[test]
 fn a_slow_reader_that_makes_progress_is_served() {
-    let server = start(&[("ws.write_timeout", "1s")]);
+    let server = start(&[("ws.write_timeout", "4s")]);
     let mut stream = deaf(server.endpoint());
+    // Slower than the server could write and in all longer than the deadline, without a pause as long.
+    let pace = Pace::over(Duration::from_secs(6), 300);
     for n in 0..300 {
-        if n % 60 == 0 {
-            std::thread::sleep(Duration::from_millis(300)); // slower than the server could write
-        }
+        pace.keep(n);
         assert_eq!(stream.read_answer(PATIENCE).map(|a| a.status), Some(200), "answer {n}");
     }
 }

@@ -262,8 +262,8 @@ fn a_token_of_ours_resumes_whatever_its_address_has_guessed() {
 
 /// Writes `bytes`, then nothing; says how long the server bears it.
 fn borne(server: &Server, bytes: &[u8], within: Duration) -> Duration {
-    let mut stream = Stream::connect(server.addr());
     let begun = Instant::now();
+    let mut stream = Stream::connect(server.addr());
     stream.write(bytes);
     stream.expect_end(within);
     begun.elapsed()

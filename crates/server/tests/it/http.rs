@@ -179,7 +179,7 @@ fn a_history_is_paged_forth_and_back() {
 
 #[test]
 fn publishing_can_make_topics_and_they_go_again() {
-    let server = start(&[("topics.publish_creates", "true"), ("topics.history_ttl", "2s")]);
+    let server = start(&[("topics.publish_creates", "true"), ("topics.history_ttl", "5s")]);
     let first = publish(&server, None, &json!({ "topic": "new", "payload": 1 }));
     assert_eq!(
         (first.status, &first.json()["offset"], &first.json()["delivered"]),

@@ -9,7 +9,7 @@ use fanfare_testkit::raw::{Endpoint, Frame, Raw};
 use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::{PATIENCE, Server, eventually};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn from(server: &Server, last: u8) -> Endpoint {
     Endpoint::from(server.addr()).from_address(last)
@@ -56,6 +56,31 @@ fn one_address_takes_no_more_than_its_share() {
     refused(&server, 7, 429);
 }
 
+/// What a bucket lets through from now on.
+pub(crate) struct Bucket {
+    begun: Instant,
+    burst: usize,
+    per_second: f64,
+}
+
+impl Bucket {
+    pub(crate) fn full(burst: usize, per_second: f64) -> Self {
+        Self { begun: Instant::now(), burst, per_second }
+    }
+
+    /// Checks that so many passed: the burst and no more than what has come in since, one begun.
+    #[track_caller]
+    pub(crate) fn check(&self, passed: usize) {
+        let since = self.begun.elapsed();
+        let most = self.burst + (since.as_secs_f64() * self.per_second) as usize + 1;
+        assert!(
+            (self.burst..=most).contains(&passed),
+            "{passed} passed of a burst of {} in {since:?}",
+            self.burst
+        );
+    }
+}
+
 /// Sends pings until one is refused; how many were answered, and the refusal.
 fn until_refused(call: &mut dyn FnMut() -> Value) -> (usize, Value) {
     for n in 0..1000 {
@@ -80,8 +105,9 @@ fn a_connection_that_waits_as_told_is_let_through() {
     let mut ws = Client::connect(server.addr());
     let mut other = Client::connect(server.addr());
     let ping = |ws: &mut Client| ws.call(json!({ "type": "ping" }));
+    let bucket = Bucket::full(4, 2.0);
     let (passed, refusal) = until_refused(&mut || ping(&mut ws));
-    assert!((4..=6).contains(&passed), "{passed} passed of a burst of 4");
+    bucket.check(passed);
     let wait = check_refusal(&refusal, 500);
     assert_eq!(ping(&mut other)["type"], "pong", "another connection has a bucket of its own");
     std::thread::sleep(wait); // what the refusal asks for
@@ -107,11 +133,12 @@ fn all_connections_of_an_address_share_its_bucket() {
     let mut pair: Vec<_> = (0..2).map(|_| Raw::open(from(&server, 7))).collect();
     let mut other = Raw::open(from(&server, 8));
     let mut turn = 0;
+    let bucket = Bucket::full(6, 2.0);
     let (passed, refusal) = until_refused(&mut || {
         turn += 1;
         pair[turn % 2].call(&json!({ "type": "ping" }))
     });
-    assert!((6..=9).contains(&passed), "{passed} passed of a burst of 6");
+    bucket.check(passed);
     check_refusal(&refusal, 500);
     // REST is the same door.
     let publish = Request::post("/publish", r#"{"topic":"t","payload":1}"#);
@@ -132,8 +159,10 @@ fn bytes_have_a_bucket_of_their_own() {
     let server = start(&[("limits.bytes_per_second", "20000")]);
     let mut ws = Client::connect(server.addr());
     let mut large = || ws.call(json!({ "type": "ping", "pad": "x".repeat(5000) }));
+    // Three whole messages of more than 5 kB fit into 20 kB.
+    let bucket = Bucket::full(3, 4.0);
     let (passed, refusal) = until_refused(&mut large);
-    assert!((3..=6).contains(&passed), "{passed} messages of 5 kB passed in a second of 20 kB");
+    bucket.check(passed);
     let wait = check_refusal(&refusal, 1000);
     std::thread::sleep(wait); // what the refusal asks for
     assert_eq!(large()["type"], "pong");

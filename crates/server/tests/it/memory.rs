@@ -81,7 +81,7 @@ fn two_thousand_visitors_leave_nothing_behind() {
 
 #[test]
 fn a_session_is_kept_for_as_long_as_it_says() {
-    let server = start(&[("session.detached_ttl", "1s")]);
+    let server = start(&[("session.detached_ttl", "4s")]);
     let mut ws = Raw::open(server.addr());
     let welcome = ws.hear();
     let path = format!(

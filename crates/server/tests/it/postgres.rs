@@ -34,8 +34,8 @@ fn accounts_sockets_topics_and_commands() {
 
     let mut ws = Raw::upgrade(server.addr(), &with_token(Request::upgrade("/ws"), &other.token));
     ws.hear_type("welcome");
-    let begun = Instant::now();
     assert_eq!(other.ask(&server, send("POST", "/auth/logout", &json!({}))).status, 204);
+    let begun = Instant::now();
     ws.expect_close(4401);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     assert_eq!(other.me(&server).status, 401);

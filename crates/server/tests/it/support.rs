@@ -3,6 +3,7 @@
 use fanfare_testkit::raw::Stream;
 use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::{PATIENCE, Server};
+use std::time::{Duration, Instant};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_fanfare");
@@ -24,6 +25,25 @@ pub(crate) fn half_a_request(server: &Server, request: &Request) -> (Stream, Vec
     assert_eq!(stream.read_head_within(PATIENCE).unwrap().status, 100);
     stream.write(&bytes[head..bytes.len() - 1]);
     (stream, bytes[bytes.len() - 1..].to_vec())
+}
+
+/// The pace of a slow client: so many steps spread over a time. A step that is late is not held up, so that a busy machine
+/// makes no pause longer than it is itself.
+pub(crate) struct Pace {
+    begun: Instant,
+    step: Duration,
+}
+
+impl Pace {
+    /// `steps` steps from now on that take `span` in all.
+    pub(crate) fn over(span: Duration, steps: u32) -> Self {
+        Self { begun: Instant::now(), step: span / steps }
+    }
+
+    /// Sleeps until step `n` is due.
+    pub(crate) fn keep(&self, n: u32) {
+        std::thread::sleep((self.step * n).saturating_sub(self.begun.elapsed()));
+    }
 }
 
 /// Checks that `check` fails, as the twin of a test of a fault must.
