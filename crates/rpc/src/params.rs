@@ -1,11 +1,11 @@
 //! From params as they were sent to the object a method's type is read from.
 //!
-//! Order of judgement: depth and characters (-32700), then positional values get their names, then the schema, then
-//! members that are there twice: the last one counts, but on security methods the text is refused as unsound.
+//! Order of judgement: depth and characters (-32700), then positional values get their names, then the schema.
+//! Of a param that is there twice only the last value is judged and read; on security methods the text is refused as unsound.
 
 use crate::failure::Failure;
 use crate::method::Positional;
-use crate::schema::{Kind, Shape, Violation, elements, members, push_member};
+use crate::schema::{Kind, Seen, Shape, Violation, elements, members, push_member};
 use fanfare_dialects::jsonrpc::{MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH, facts, is_flat_and_plain};
 use std::borrow::Cow;
 
@@ -98,20 +98,50 @@ impl ParamSpec {
     /// The object, and a bit for each param that is there.
     fn named_and_checked<'a>(&self, sent: Option<&'a str>) -> Result<(Cow<'a, str>, u64), Failure> {
         let sent = sent.unwrap_or("{}");
+        match self.check(sent) {
+            Ok((named, seen)) if !seen.repeats => Ok((named, seen.params)),
+            Ok(_) if self.strict => Err(Failure::Parse),
+            Err(failure) if self.strict => Err(failure),
+            // A value that does not count may be what does not fit.
+            checked => match self.last_ones(sent) {
+                Some(last) => {
+                    let (_, seen) = self.check(&last)?;
+                    Ok((Cow::Owned(last), seen.params))
+                }
+                None => checked.map(|(named, seen)| (named, seen.params)),
+            },
+        }
+    }
+
+    /// Judges params as they were sent, each value of a param that is there twice.
+    fn check<'a>(&self, sent: &'a str) -> Result<(Cow<'a, str>, Seen), Failure> {
         if !is_flat_and_plain(sent, OUTER) {
             self.judge_text(sent)?;
         }
         let named = if sent.starts_with('[') { Cow::Owned(self.named(sent)?) } else { Cow::Borrowed(sent) };
-        let mut twice = Vec::new();
-        let seen = self.shape.check_params(&named, &mut twice)?;
-        match twice.pop() {
-            None => {
-                drop(twice);
-                Ok((named, seen))
+        let seen = self.shape.check_params(&named)?;
+        Ok((named, seen))
+    }
+
+    /// The object with the last value of each param, if one is there twice.
+    fn last_ones(&self, object: &str) -> Option<String> {
+        let fields = self.fields();
+        let mut last = vec![None; fields.len()];
+        let (mut out, mut repeats) = (String::with_capacity(object.len()), false);
+        let all = members(object, |name, value| {
+            match fields.iter().position(|f| f.name == *name) {
+                Some(at) => repeats |= last[at].replace(value).is_some(),
+                None => push_member(&mut out, &name, value),
             }
-            Some(_) if self.strict => Err(Failure::Parse),
-            Some(_) => Ok((Cow::Owned(last_ones(&named)), seen)),
+            Ok::<(), ()>(())
+        });
+        for (field, value) in fields.iter().zip(last) {
+            if let Some(value) = value {
+                push_member(&mut out, &field.name, value);
+            }
         }
+        out.push('}');
+        (repeats && all == Ok(true)).then_some(out)
     }
 
     /// Depth and characters of all but opaque params; depth alone of those.
@@ -168,20 +198,4 @@ impl ParamSpec {
         object.push('}');
         Ok(object)
     }
-}
-
-/// The object with the last of each member.
-fn last_ones(object: &str) -> String {
-    let mut all: Vec<(Cow<'_, str>, &str)> = Vec::new();
-    let _ = members(object, |name, value| {
-        all.retain(|(n, _)| *n != name);
-        all.push((name, value));
-        Ok::<(), ()>(())
-    });
-    let mut out = String::with_capacity(object.len());
-    for (name, value) in all {
-        push_member(&mut out, &name, value);
-    }
-    out.push('}');
-    out
 }

@@ -186,8 +186,24 @@ fn the_last_of_two_counts_but_not_on_security_methods() {
     assert_eq!(caller.published, [r#"{"b" :2.0}"#]);
     let echo = value(&registry, &request("test.echo", r#"{"msg":"a","msg":"b"}"#));
     assert_eq!(echo["result"], json!({ "msg": "b" }));
+    // Only the last: what is wrong with the values before it does not matter, nor are they read.
+    let deep = "[".repeat(40) + &"]".repeat(40);
+    for before in ["5", "null", r#""\ud83d""#, deep.as_str()] {
+        let echo = value(&registry, &request("test.echo", &format!(r#"{{"msg":{before},"msg":"b"}}"#)));
+        assert_eq!(echo["result"], json!({ "msg": "b" }), "{before}");
+    }
+    let params = r#"{"field1":"a","field2":5000,"field3":"x","field1":"abc","field3":null,"field2":1}"#;
+    assert_eq!(value(&registry, &request("test.example", params))["result"]["field2"], json!(1));
+    let wrong = error(&registry, "test.echo", r#"{"msg":"a","msg":5}"#);
+    assert_eq!((&wrong["code"], &wrong["data"]["value"]), (&json!(-32602), &json!(5)));
+    let unknown = error(&registry, "test.echo", r#"{"msg":5,"msg":"a","other":1}"#);
+    assert_eq!(unknown["data"]["field"], "other");
+    let half = error(&registry, "test.echo", r#"{"msg":"a","msg":"b","\ud83d":1}"#);
+    assert_eq!(half["code"], -32700);
     let twice = error(&registry, "session.authenticate", r#"{"token":"good","token":"good"}"#);
     assert_eq!(twice["code"], -32700);
+    let twice = error(&registry, "session.authenticate", r#"{"token":5,"token":"good"}"#);
+    assert!([-32700, -32602].contains(&twice["code"].as_i64().unwrap()), "{twice}");
 }
 
 #[test]

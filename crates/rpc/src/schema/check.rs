@@ -29,6 +29,21 @@ impl Scope<'_> {
     }
 }
 
+/// Which members of an object are there.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// A bit for each listed member.
+    pub params: u64,
+    /// A listed member is there twice.
+    pub repeats: bool,
+}
+
+impl Seen {
+    fn has(self, at: usize) -> bool {
+        self.params & 1 << at != 0
+    }
+}
+
 impl Shape {
     /// Whether a value fits.
     pub(crate) fn check(&self, json: &str, scope: &Scope<'_>) -> Result<(), Violation> {
@@ -44,9 +59,7 @@ impl Shape {
             Kind::Text { .. } => self.text(json, scope),
             Kind::Array { items, min, max } => array(json, items, *min, *max, scope),
             Kind::Tuple(shapes) => tuple(json, shapes, scope),
-            Kind::Object { fields, rest } => {
-                object(json, fields, rest.as_deref(), scope, &mut Vec::new()).map(|_seen| ())
-            }
+            Kind::Object { fields, rest } => object(json, fields, rest.as_deref(), scope).map(|_seen| ()),
             Kind::Either(shapes) => {
                 let mut first = None;
                 for shape in shapes {
@@ -60,16 +73,11 @@ impl Shape {
         }
     }
 
-    /// Like [`Self::check`] for params, where a member that is there twice is allowed: the names of such are added to `twice`.
-    /// Returns a bit for each listed member that is there.
-    pub(crate) fn check_params<'a>(
-        &self,
-        json: &'a str,
-        twice: &mut Vec<Cow<'a, str>>,
-    ) -> Result<u64, Violation> {
+    /// Like [`Self::check`] for params, where a listed member may be there twice; each of its values must fit.
+    pub(crate) fn check_params(&self, json: &str) -> Result<Seen, Violation> {
         match &self.kind {
-            Kind::Object { fields, rest } => object(json, fields, rest.as_deref(), &Scope::Root, twice),
-            _ => self.check(json, &Scope::Root).map(|()| 0),
+            Kind::Object { fields, rest } => object(json, fields, rest.as_deref(), &Scope::Root),
+            _ => self.check(json, &Scope::Root).map(|()| Seen::default()),
         }
     }
 
@@ -194,17 +202,11 @@ fn tuple(json: &str, shapes: &[Shape], scope: &Scope<'_>) -> Result<(), Violatio
     Err(scope.violation(format!("{word}={size}"), json, &format!("must have {}", counted(size, "item"))))
 }
 
-fn object<'a>(
-    json: &'a str,
-    fields: &[Field],
-    rest: Option<&Shape>,
-    scope: &Scope<'_>,
-    twice: &mut Vec<Cow<'a, str>>,
-) -> Result<u64, Violation> {
+fn object(json: &str, fields: &[Field], rest: Option<&Shape>, scope: &Scope<'_>) -> Result<Seen, Violation> {
     if !json.starts_with('{') {
         return Err(scope.violation("type=object", json, "must be an object"));
     }
-    let mut seen = 0u64;
+    let mut seen = Seen::default();
     members(json, |name, value| {
         let Some(at) = fields.iter().position(|f| f.name == *name) else {
             let here = Scope::Member(scope, &name);
@@ -214,16 +216,16 @@ fn object<'a>(
             };
         };
         fields[at].shape.check(value, &Scope::Member(scope, &name))?;
-        if seen & (1 << at) != 0 {
+        if seen.has(at) {
             if !matches!(scope, Scope::Root) {
                 return Err(Scope::Member(scope, &name).violation("unknown", value, "is there twice"));
             }
-            twice.push(name);
+            seen.repeats = true;
         }
-        seen |= 1 << at;
+        seen.params |= 1 << at;
         Ok(())
     })?;
-    match fields.iter().enumerate().find(|(at, f)| f.required && seen & (1 << at) == 0) {
+    match fields.iter().enumerate().find(|(at, f)| f.required && !seen.has(*at)) {
         None => Ok(seen),
         Some((_, field)) => Err(Violation::required(&Scope::Member(scope, &field.name).name())),
     }

@@ -9,7 +9,7 @@ mod compile;
 mod publish;
 mod violation;
 
-pub(crate) use check::{Scope, elements, members, push_member};
+pub(crate) use check::{Scope, Seen, elements, members, push_member};
 pub(crate) use compile::{Field, Kind, Shape};
 pub(crate) use publish::published;
 pub use violation::Violation;
