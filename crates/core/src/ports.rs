@@ -3,7 +3,8 @@
 //! `Broker` gives topics their order and history, `Encoder` turns deliveries into bytes, `Wire` is a socket that never
 //! blocks. Implementations live in `crates/brokers`, `crates/dialects` with `crates/ws`, and `crates/server`.
 
-use crate::model::{Client, Epoch, EventMeta, EventView, Refusal, Requester};
+use crate::model::{Client, Delivery, EventMeta, Refusal, Requester};
+use crate::topics::{Chain, Tail};
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub struct Retention {
     pub bytes: usize,
 }
 
-/// Gives topics their order: hands out their logs. One per node.
+/// Gives ephemeral topics of one node their order: hands out their logs. One per node.
 pub trait Broker: Send + Sync + 'static {
     /// The log of a topic that comes to life: a parked one goes on in its epoch and stays of the client that it is of; otherwise a
     /// new epoch begins, of the claim's client. Parked logs go to make room, in this order:
@@ -29,22 +30,37 @@ pub trait Broker: Send + Sync + 'static {
     /// 4. for API keys and admins: the oldest of theirs.
     ///
     /// `None` when there is no room.
-    fn open(
-        &self,
-        topic: &str,
-        retention: Retention,
-        claim: &Claim,
-        now_ms: u64,
-    ) -> Option<Box<dyn TopicLog>>;
+    fn open(&self, topic: &str, retention: Retention, claim: &Claim, now_ms: u64) -> Option<Log>;
 
     /// Takes back the log of a topic whose last subscriber left; it is kept for its `ttl_ms`, for the client that it is of.
-    fn park(&self, topic: &str, log: Box<dyn TopicLog>, now_ms: u64);
+    fn park(&self, topic: &str, log: Log, now_ms: u64);
 
     /// Forgets the log of a topic that is not live. Says whether one was kept that could still have come back.
     fn forget(&self, topic: &str, now_ms: u64) -> bool;
 
     /// Forgets what is past its time. Called about once a second.
     fn sweep(&self, now_ms: u64);
+}
+
+/// A log whose order this node gives.
+#[derive(Debug)]
+pub struct Log {
+    /// Its epochs.
+    pub chain: Chain,
+    /// What is kept of it.
+    pub tail: Tail,
+    /// Gives its events their offsets.
+    pub sequencer: Box<dyn Sequencer>,
+    /// The client that it counts for while it is parked; none: an API key's or admin's.
+    pub client: Option<Client>,
+}
+
+/// Gives the events of one topic their order. Called under the topic's lock only, so an implementation needs no order of its own.
+///
+/// Guarantees: offsets rise by one; a repeat of an idempotency key returns what the first event got.
+pub trait Sequencer: Send + std::fmt::Debug {
+    /// Gives the event its id and offset, or returns those of the event whose idempotency key it repeats.
+    fn append(&mut self, event: &NewEvent<'_>) -> Appended;
 }
 
 /// For whom a topic comes to life, and how many topics there may be.
@@ -60,30 +76,6 @@ pub struct Claim {
     pub live: usize,
     /// Topics at most, parked ones included.
     pub max: usize,
-}
-
-/// One topic's order and history. Called under the topic's lock only, so an implementation needs no order of its own.
-///
-/// Guarantees: offsets rise by one within an epoch; a repeat of an idempotency key answers what the first got; `range`
-/// never skips silently.
-pub trait TopicLog: Send + std::any::Any {
-    /// The epoch of the offsets.
-    fn epoch(&self) -> Epoch;
-
-    /// The offset of the last event; 0 before the first.
-    fn head(&self) -> u64;
-
-    /// Gives the event its id and offset and keeps it, or answers the repeat of an idempotency key.
-    fn append(&mut self, event: &NewEvent<'_>) -> Appended;
-
-    /// The events with offsets above `after`, oldest first, as long as `each` answers true.
-    ///
-    /// # Errors
-    /// [`Lost`] when the event after `after` is no longer held; nothing was shown then.
-    fn range(&self, after: u64, now_ms: u64, each: &mut dyn FnMut(EventRef<'_>) -> bool) -> Result<(), Lost>;
-
-    /// The offset of the oldest event still held, or `head + 1` when none is.
-    fn oldest(&self, now_ms: u64) -> u64;
 }
 
 /// An event on its way into a topic.
@@ -106,7 +98,7 @@ pub struct NewEvent<'a> {
 /// What became of a [`NewEvent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// It is in the log and goes out to the subscribers.
+    /// It is kept and goes out to the subscribers.
     New(EventMeta),
     /// The key was used before: the first event's answer; nothing goes out.
     Repeat {
@@ -115,24 +107,6 @@ pub enum Appended {
         /// The subscriptions it went to.
         delivered: u64,
     },
-}
-
-/// An event in a log.
-#[derive(Clone, Copy, Debug)]
-pub struct EventRef<'a> {
-    /// Id, offset and time.
-    pub meta: EventMeta,
-    /// The payload's JSON.
-    pub payload: &'a str,
-    /// The publisher's client id.
-    pub client_id: &'a str,
-}
-
-/// A range begins before what the log still holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost {
-    /// The offset of the oldest event still held.
-    pub oldest: u64,
 }
 
 /// Something the server tells a client unasked (`protocol.md` 3.2).
@@ -220,10 +194,8 @@ impl Info<'_> {
 ///
 /// Each call appends one complete WebSocket frame.
 pub trait Encoder: Send + Sync + 'static {
-    /// An event of a topic.
-    fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>);
-    /// A record of a feed: `body` are the members of its object.
-    fn record(&self, body: &str, out: &mut Vec<u8>);
+    /// What is sent to the subscribers of a topic.
+    fn delivery(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>);
     /// An info.
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>);
     /// An error that answers no command.

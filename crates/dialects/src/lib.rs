@@ -13,7 +13,7 @@ pub mod time;
 pub mod typed;
 mod welcome;
 
-use fanfare_core::model::{EventView, Refusal};
+use fanfare_core::model::{Body, EventView, Refusal};
 use fanfare_core::ports::Info;
 pub use welcome::{Welcome, WelcomeLimits, WelcomeServer};
 
@@ -21,8 +21,8 @@ pub use welcome::{Welcome, WelcomeLimits, WelcomeServer};
 pub trait Dialect: Send + Sync + 'static {
     /// An event of a topic.
     fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>);
-    /// A record of a feed: `body` are the members of its object (see [`feed::write_body`]).
-    fn record(&self, body: &str, out: &mut Vec<u8>);
+    /// An object whose members are written already; those of a feed's record by [`feed::write_body`].
+    fn body(&self, body: &Body<'_>, out: &mut Vec<u8>);
     /// An info.
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>);
     /// An error that answers no command.

@@ -3,7 +3,7 @@
 //! A variant's number is `2 × (JSON-RPC?) + (compressed?)`. Compressed variants share one window size and no context, so
 //! that one frame serves every connection of the variant.
 
-use fanfare_core::model::{EventView, Refusal};
+use fanfare_core::model::{Delivery, Refusal};
 use fanfare_core::ports::{Encoder, Encoders, Info};
 use fanfare_dialects::Dialect;
 use fanfare_dialects::jsonrpc::JsonRpc;
@@ -57,12 +57,16 @@ impl<D: Dialect> Framed<D> {
 }
 
 impl<D: Dialect> Encoder for Framed<D> {
-    fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>) {
-        self.frame(event.payload.len() + 160, out, |dialect, out| dialect.event(event, out));
-    }
-
-    fn record(&self, body: &str, out: &mut Vec<u8>) {
-        self.frame(body.len() + 56, out, |dialect, out| dialect.record(body, out));
+    fn delivery(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
+        match delivery {
+            Delivery::Event(event) => {
+                self.frame(event.payload.len() + 160, out, |dialect, out| dialect.event(event, out));
+            }
+            Delivery::Body(body) => {
+                self.frame(body.members.len() + 56, out, |dialect, out| dialect.body(body, out));
+            }
+            Delivery::Bytes(bytes) => encode::frame_into(out, OpCode::Binary, bytes),
+        }
     }
 
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>) {

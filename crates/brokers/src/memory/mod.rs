@@ -1,26 +1,23 @@
-//! The in-process broker: logs in memory, bounded in events, bytes and time.
+//! The in-process broker: order in memory, histories bounded in events, bytes and time.
 //!
-//! Each live topic owns a [`log::MemoryLog`]; when its last subscriber leaves, the log is parked here for its `ttl` and
-//! its epoch goes on if the topic comes back. Three bounds hold whatever publishers do: each log's own (events, bytes,
-//! time), the bytes of all logs together (the oldest events of all go first), and the number of idempotency keys.
+//! Each live topic has a [`sequencer::MemorySequencer`] and its tail; when its last subscriber leaves, both are parked here for their
+//! `ttl` and the epoch goes on if the topic comes back. Three bounds hold whatever publishers do: each tail's own (events, bytes,
+//! time), the bytes of all tails together (the oldest events of all go first), and the number of idempotency keys.
 
 mod clock;
 mod idempotency;
-mod log;
 mod parked;
-mod ring;
+mod sequencer;
 
 use clock::IdClock;
 use fanfare_core::model::Epoch;
-use fanfare_core::ports::{Broker, Claim, Retention, TopicLog};
+use fanfare_core::ports::{Broker, Claim, Log, Retention};
+use fanfare_core::topics::{Chain, Histories, Tail};
 use idempotency::Keys;
-use log::MemoryLog;
 use parked::Parked;
 use parking_lot::Mutex;
-use ring::Ring;
-use std::collections::{BinaryHeap, HashMap};
+use sequencer::MemorySequencer;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Bounds over all topics of a node.
 #[derive(Clone, Copy, Debug)]
@@ -33,56 +30,41 @@ pub struct MemoryLimits {
 
 /// The in-process broker.
 pub struct MemoryBroker {
+    limits: MemoryLimits,
     shared: Arc<Shared>,
+    histories: Arc<Histories>,
     parked: Mutex<Parked>,
 }
 
-/// What all logs of a broker share.
-pub(crate) struct Shared {
-    limits: MemoryLimits,
-    pub(crate) clock: IdClock,
-    pub(crate) keys: Mutex<Keys>,
-    total: AtomicUsize,
-    rings: Mutex<HashMap<u64, Arc<Mutex<Ring>>>>,
-    next_ring: AtomicU64,
-    evicting: Mutex<()>,
+/// What all sequencers of a broker share.
+struct Shared {
+    clock: IdClock,
+    keys: Mutex<Keys>,
 }
 
 impl std::fmt::Debug for MemoryBroker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MemoryBroker").field("limits", &self.shared.limits).finish_non_exhaustive()
+        f.debug_struct("MemoryBroker").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
 impl MemoryBroker {
     /// A broker without topics. `node` tells this node's event ids from others'.
     pub fn new(limits: MemoryLimits, node: u64) -> Self {
-        let shared = Shared {
-            limits,
-            clock: IdClock::new(node),
-            keys: Mutex::new(Keys::new(limits.idempotency_keys)),
-            total: AtomicUsize::new(0),
-            rings: Mutex::default(),
-            next_ring: AtomicU64::new(0),
-            evicting: Mutex::new(()),
-        };
-        Self { shared: Arc::new(shared), parked: Mutex::default() }
+        let keys = Mutex::new(Keys::new(limits.idempotency_keys));
+        let shared = Arc::new(Shared { clock: IdClock::new(node), keys });
+        let histories = Histories::new(limits.history_bytes);
+        Self { limits, shared, histories, parked: Mutex::default() }
     }
 
     /// Bytes all histories hold.
     pub fn history_bytes(&self) -> usize {
-        self.shared.total.load(Ordering::Relaxed)
+        self.histories.bytes()
     }
 }
 
 impl Broker for MemoryBroker {
-    fn open(
-        &self,
-        topic: &str,
-        retention: Retention,
-        claim: &Claim,
-        now_ms: u64,
-    ) -> Option<Box<dyn TopicLog>> {
+    fn open(&self, topic: &str, retention: Retention, claim: &Claim, now_ms: u64) -> Option<Log> {
         let mut parked = self.parked.lock();
         // Its own parked log is taken out first: room is not made by forgetting what is just coming back.
         let found = parked.take(topic).filter(|(_, ends)| *ends > now_ms);
@@ -90,22 +72,24 @@ impl Broker for MemoryBroker {
         drop(parked);
         match found {
             Some((mut log, _)) => {
-                log.retain(retention);
-                Some(Box::new(log))
+                log.tail.retain(retention);
+                Some(log)
             }
             None if room => {
-                let owner = claim.client.clone();
-                Some(Box::new(MemoryLog::new(self.shared.clone(), new_epoch(), retention, owner)))
+                let epoch = new_epoch();
+                Some(Log {
+                    chain: Chain::new(epoch),
+                    tail: Tail::new(retention, &self.histories),
+                    sequencer: Box::new(MemorySequencer::new(self.shared.clone(), epoch)),
+                    client: claim.client.clone(),
+                })
             }
             None => None,
         }
     }
 
-    fn park(&self, topic: &str, log: Box<dyn TopicLog>, now_ms: u64) {
-        let log: Box<dyn std::any::Any> = log;
-        if let Ok(log) = log.downcast::<MemoryLog>() {
-            self.parked.lock().put(topic.into(), *log, now_ms);
-        }
+    fn park(&self, topic: &str, log: Log, now_ms: u64) {
+        self.parked.lock().put(topic.into(), log, now_ms);
     }
 
     fn forget(&self, topic: &str, now_ms: u64) -> bool {
@@ -116,63 +100,7 @@ impl Broker for MemoryBroker {
     fn sweep(&self, now_ms: u64) {
         self.parked.lock().end_until(now_ms);
         self.shared.keys.lock().sweep(now_ms);
-        let rings: Vec<_> = self.shared.rings.lock().values().cloned().collect();
-        for ring in rings {
-            let freed = ring.lock().expire(now_ms);
-            self.shared.total.fetch_sub(freed, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Shared {
-    pub(crate) fn register(&self, ring: &Arc<Mutex<Ring>>) -> u64 {
-        let id = self.next_ring.fetch_add(1, Ordering::Relaxed);
-        self.rings.lock().insert(id, ring.clone());
-        id
-    }
-
-    pub(crate) fn forget(&self, id: u64, bytes: usize) {
-        self.rings.lock().remove(&id);
-        self.total.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Notes a log's change in bytes and evicts when all together hold too much. No ring may be locked by the caller.
-    pub(crate) fn account(&self, added: usize, freed: usize) {
-        let before = self.total.fetch_add(added, Ordering::Relaxed);
-        self.total.fetch_sub(freed, Ordering::Relaxed);
-        if before + added - freed.min(before + added) > self.limits.history_bytes {
-            self.evict();
-        }
-    }
-
-    /// Drops the oldest events of all topics until an eighth of the room is free, so that the next run is far off.
-    fn evict(&self) {
-        let _one_at_a_time = self.evicting.lock();
-        let goal = self.limits.history_bytes - self.limits.history_bytes / 8;
-        if self.total.load(Ordering::Relaxed) <= self.limits.history_bytes {
-            return; // another publisher did it meanwhile
-        }
-        let rings: Vec<_> = self.rings.lock().values().cloned().collect();
-        let mut by_age: BinaryHeap<(std::cmp::Reverse<u64>, usize)> = rings
-            .iter()
-            .enumerate()
-            .filter_map(|(at, ring)| Some((std::cmp::Reverse(ring.lock().oldest_at()?), at)))
-            .collect();
-        while self.total.load(Ordering::Relaxed) > goal {
-            let Some((_, at)) = by_age.pop() else { return };
-            let next = by_age.peek().map_or(u64::MAX, |(age, _)| age.0);
-            let mut ring = rings[at].lock();
-            let mut freed = 0;
-            while self.total.load(Ordering::Relaxed) - freed > goal
-                && ring.oldest_at().is_some_and(|a| a <= next)
-            {
-                freed += ring.pop();
-            }
-            self.total.fetch_sub(freed, Ordering::Relaxed);
-            if let Some(age) = ring.oldest_at() {
-                by_age.push((std::cmp::Reverse(age), at));
-            }
-        }
+        self.histories.expire(now_ms);
     }
 }
 

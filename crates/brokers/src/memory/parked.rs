@@ -3,9 +3,8 @@
 //! Which of them go for a new topic is the rule of [`fanfare_core::ports::Broker::open`]: a client's own first, and never those of an API
 //! key or admin for a client, nor a user's for the anonymous.
 
-use super::log::MemoryLog;
 use fanfare_core::model::Client;
-use fanfare_core::ports::Claim;
+use fanfare_core::ports::{Claim, Log};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ type End = (u64, u64);
 
 #[derive(Default)]
 pub(super) struct Parked {
-    by_name: HashMap<Arc<str>, (MemoryLog, End)>,
+    by_name: HashMap<Arc<str>, (Log, End)>,
     by_end: BTreeMap<End, Arc<str>>,
     /// Those of each client; without one, those of API keys and admins.
     by_owner: HashMap<Option<Client>, BTreeSet<End>>,
@@ -27,19 +26,19 @@ pub(super) struct Parked {
 
 impl Parked {
     /// Takes out the log of a topic, and says when it ends.
-    pub(super) fn take(&mut self, topic: &str) -> Option<(MemoryLog, u64)> {
+    pub(super) fn take(&mut self, topic: &str) -> Option<(Log, u64)> {
         let (log, end) = self.by_name.remove(topic)?;
         self.by_end.remove(&end);
-        self.of_owner(log.owner(), |ends| {
+        self.of_owner(&log.client, |ends| {
             ends.remove(&end);
         });
         Some((log, end.0))
     }
 
-    pub(super) fn put(&mut self, topic: Arc<str>, log: MemoryLog, now_ms: u64) {
+    pub(super) fn put(&mut self, topic: Arc<str>, log: Log, now_ms: u64) {
         self.serial += 1;
-        let end = (now_ms + log.ttl_ms(), self.serial);
-        self.of_owner(log.owner(), |ends| {
+        let end = (now_ms + log.tail.ttl_ms(), self.serial);
+        self.of_owner(&log.client, |ends| {
             ends.insert(end);
         });
         self.by_end.insert(end, topic.clone());

@@ -1,13 +1,15 @@
 use super::*;
+use fanfare_core::model::EventView;
 use fanfare_core::model::{Client, Requester};
 use fanfare_core::ports::{Appended, NewEvent};
+use fanfare_core::topics::{Kept, Lost};
 
 const KEEP: Retention = Retention { size: 10, ttl_ms: 1000, bytes: 1 << 20 };
 const LIMITS: MemoryLimits = MemoryLimits { history_bytes: 1 << 20, idempotency_keys: 3 };
 
 const BACKEND: Claim = Claim { client: None, own_live: 0, own_max: usize::MAX, live: 1, max: usize::MAX };
 
-fn open(broker: &MemoryBroker, topic: &str, retention: Retention, now_ms: u64) -> Box<dyn TopicLog> {
+fn open(broker: &MemoryBroker, topic: &str, retention: Retention, now_ms: u64) -> Log {
     broker.open(topic, retention, &BACKEND, now_ms).unwrap()
 }
 
@@ -22,26 +24,43 @@ fn event<'a>(payload: &'a str, key: Option<&'a str>, now_ms: u64) -> NewEvent<'a
     }
 }
 
-fn offsets(log: &dyn TopicLog, after: u64, now: u64) -> Result<Vec<u64>, fanfare_core::ports::Lost> {
+/// Puts an event into a log, as a topic does.
+fn append(log: &mut Log, event: &NewEvent<'_>) -> Appended {
+    let appended = log.sequencer.append(event);
+    if let Appended::New(meta) = appended {
+        let view = EventView { topic: "t", meta, payload: event.payload, client_id: event.client_id };
+        log.tail.push_event(&view, event.now_ms);
+    }
+    appended
+}
+
+fn offsets(log: &Log, after: u64, now: u64) -> Result<Vec<u64>, Lost> {
     let mut seen = Vec::new();
-    log.range(after, now, &mut |e| {
-        seen.push(e.meta.offset);
+    log.tail.range(after, now, |_, kept| {
+        if let Kept::Event { meta, .. } = kept {
+            seen.push(meta.offset);
+        }
         true
     })?;
     Ok(seen)
+}
+
+/// The offset of the oldest event that is still held.
+fn oldest(log: &Log, now_ms: u64) -> u64 {
+    log.tail.floor(now_ms).offset + 1
 }
 
 #[test]
 fn a_parked_log_goes_on_until_its_time() {
     let broker = MemoryBroker::new(LIMITS, 1);
     let mut log = open(&broker, "t", KEEP, 0);
-    log.append(&event("1", None, 0));
-    let epoch = log.epoch();
+    append(&mut log, &event("1", None, 0));
+    let epoch = log.chain.epoch();
     broker.park("t", log, 100);
     let log = open(&broker, "t", KEEP, 1099);
-    assert_eq!((log.epoch(), log.head()), (epoch, 1));
+    assert_eq!((log.chain.epoch(), log.tail.head().offset), (epoch, 1));
     broker.park("t", log, 1099);
-    assert_ne!(open(&broker, "t", KEEP, 2099).epoch(), epoch);
+    assert_ne!(open(&broker, "t", KEEP, 2099).chain.epoch(), epoch);
     assert_eq!(broker.history_bytes(), 0, "what nobody can reach is not kept");
 }
 
@@ -50,21 +69,21 @@ fn history_is_bounded_in_events_bytes_and_time() {
     let broker = MemoryBroker::new(LIMITS, 1);
     let mut log = open(&broker, "t", KEEP, 0);
     for n in 0..15 {
-        log.append(&event("x", None, n));
+        append(&mut log, &event("x", None, n));
     }
-    assert_eq!(offsets(&*log, 5, 15), Ok((6..=15).collect()));
-    assert_eq!(offsets(&*log, 4, 15).map_err(|l| l.oldest), Err(6));
-    assert_eq!(log.oldest(1010), 12, "events 6..=11 are past their time");
-    assert_eq!(offsets(&*log, 11, 1010), Ok(vec![12, 13, 14, 15]));
+    assert_eq!(offsets(&log, 5, 15), Ok((6..=15).collect()));
+    assert_eq!(offsets(&log, 4, 15).map_err(|l| l.oldest), Err(6));
+    assert_eq!(oldest(&log, 1010), 12, "events 6..=11 are past their time");
+    assert_eq!(offsets(&log, 11, 1010), Ok(vec![12, 13, 14, 15]));
     let small = Retention { bytes: 500, ..KEEP };
     let mut log = open(&broker, "s", small, 0);
     for _ in 0..9 {
-        log.append(&event(&"y".repeat(100), None, 0));
+        append(&mut log, &event(&"y".repeat(100), None, 0));
     }
-    assert_eq!(offsets(&*log, 7, 0), Ok(vec![8, 9]));
-    log.append(&event(&"z".repeat(1000), None, 0));
+    assert_eq!(offsets(&log, 7, 0), Ok(vec![8, 9]));
+    append(&mut log, &event(&"z".repeat(1000), None, 0));
     assert_eq!(
-        offsets(&*log, 9, 0).map_err(|l| l.oldest),
+        offsets(&log, 9, 0).map_err(|l| l.oldest),
         Err(11),
         "one that is not kept leaves a gap that is told"
     );
@@ -77,31 +96,34 @@ fn all_histories_together_are_bounded_and_the_oldest_go() {
     let mut old = open(&broker, "old", keep, 0);
     let mut new = open(&broker, "new", keep, 0);
     for n in 0..80 {
-        old.append(&event(&"x".repeat(900), None, n));
+        append(&mut old, &event(&"x".repeat(900), None, n));
     }
     for n in 0..80 {
-        new.append(&event(&"x".repeat(900), None, 1000 + n));
+        append(&mut new, &event(&"x".repeat(900), None, 1000 + n));
     }
     assert!(broker.history_bytes() <= 100_000);
-    assert!(old.oldest(2000) > 1 && new.oldest(2000) == 1, "the newer topic lost nothing");
+    assert!(oldest(&old, 2000) > 1 && oldest(&new, 2000) == 1, "the newer topic lost nothing");
 }
 
 #[test]
 fn a_key_answers_the_first_until_it_is_forgotten() {
     let broker = MemoryBroker::new(LIMITS, 1);
     let mut log = open(&broker, "t", KEEP, 0);
-    let Appended::New(first) = log.append(&event("1", Some("k"), 0)) else { panic!("new") };
-    let again = log.append(&event("2", Some("k"), 299_999));
+    let Appended::New(first) = append(&mut log, &event("1", Some("k"), 0)) else { panic!("new") };
+    let again = append(&mut log, &event("2", Some("k"), 299_999));
     assert_eq!(again, Appended::Repeat { meta: first, delivered: 7 });
-    assert_eq!(log.head(), 1);
-    assert!(matches!(log.append(&event("2", Some("k"), 300_000)), Appended::New(_)));
+    assert_eq!(log.tail.head().offset, 1);
+    assert!(matches!(append(&mut log, &event("2", Some("k"), 300_000)), Appended::New(_)));
     for key in ["a", "b", "c"] {
-        log.append(&event("3", Some(key), 300_001));
+        append(&mut log, &event("3", Some(key), 300_001));
     }
-    assert!(matches!(log.append(&event("4", Some("k"), 300_002)), Appended::New(_)), "three keys in all");
+    assert!(
+        matches!(append(&mut log, &event("4", Some("k"), 300_002)), Appended::New(_)),
+        "three keys in all"
+    );
     let mut other = open(&broker, "other", KEEP, 0);
     assert!(
-        matches!(other.append(&event("5", Some("c"), 300_003)), Appended::New(_)),
+        matches!(append(&mut other, &event("5", Some("c"), 300_003)), Appended::New(_)),
         "keys belong to a topic"
     );
 }
@@ -193,31 +215,31 @@ fn a_log_stays_its_makers_whoever_uses_the_topic() {
 fn a_key_is_its_publishers_own() {
     let broker = MemoryBroker::new(MemoryLimits { idempotency_keys: 10, ..LIMITS }, 1);
     let mut log = open(&broker, "t", KEEP, 0);
-    let mut append = |publisher| {
+    let mut is_new = |publisher| {
         let event = NewEvent { publisher, ..event("1", Some("order-43"), 0) };
-        matches!(log.append(&event), Appended::New(_))
+        matches!(append(&mut log, &event), Appended::New(_))
     };
     let stranger = |last| Requester::Anonymous([127, 0, 0, last].into());
-    assert!(append(stranger(1)));
-    assert!(append(Requester::Backend), "a stranger's guess takes nothing from the backend");
-    assert!(append(Requester::User("7")) && append(Requester::User("8")));
-    assert!(!append(stranger(2)), "the anonymous are one publisher");
-    assert!(!append(Requester::Admin("7")), "a user stays the same whatever the role");
-    assert!(!append(Requester::Backend) && !append(Requester::User("8")));
+    assert!(is_new(stranger(1)));
+    assert!(is_new(Requester::Backend), "a stranger's guess takes nothing from the backend");
+    assert!(is_new(Requester::User("7")) && is_new(Requester::User("8")));
+    assert!(!is_new(stranger(2)), "the anonymous are one publisher");
+    assert!(!is_new(Requester::Admin("7")), "a user stays the same whatever the role");
+    assert!(!is_new(Requester::Backend) && !is_new(Requester::User("8")));
 }
 
 #[test]
 fn a_parked_log_that_is_forgotten_does_not_come_back() {
     let broker = MemoryBroker::new(LIMITS, 1);
     let mut log = open(&broker, "t", KEEP, 0);
-    log.append(&event("1", None, 0));
-    let epoch = log.epoch();
+    append(&mut log, &event("1", None, 0));
+    let epoch = log.chain.epoch();
     broker.park("t", log, 0);
     assert!(broker.forget("t", 999));
     assert_eq!(broker.history_bytes(), 0);
     assert!(!broker.forget("t", 999), "it is gone");
     let log = open(&broker, "t", KEEP, 999);
-    assert_ne!(log.epoch(), epoch);
+    assert_ne!(log.chain.epoch(), epoch);
     broker.park("t", log, 999);
     assert!(!broker.forget("t", 1999), "past its time it could not have come back");
 }

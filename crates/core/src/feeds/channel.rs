@@ -5,7 +5,7 @@ use super::record::{FeedRecord, Incoming, Positions};
 use super::spec::GroupSpec;
 use crate::hub::Backpressure;
 use crate::model::Client;
-use crate::topics::Topic;
+use crate::topics::{Live, Owner, Topic};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ impl ChannelState {
         true
     }
 
-    /// A partition's log began anew: offsets of before mean nothing any more, in the groups' rings neither, and what was read of
+    /// A partition's log began anew: offsets of before mean nothing any more, for the groups' tails neither, and what was read of
     /// the old log is no latest value.
     pub(super) fn restart(&mut self, topic: &Arc<str>, partition: i32) {
         let at = (topic.clone(), partition);
@@ -127,8 +127,9 @@ impl ChannelState {
         self.tombstones.remove(&at);
         self.latest.forget(topic, partition);
         for group in &self.groups {
-            if let Some(ring) = &mut group.topic.lock().ring {
-                ring.restart(at.clone());
+            if let Some(Live { owner: Owner::Feed(restarts), tail, .. }) = group.topic.lock().life.live_mut()
+            {
+                restarts.note(at.clone(), tail.head().pos);
             }
         }
     }

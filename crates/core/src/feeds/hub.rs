@@ -2,10 +2,11 @@
 
 use super::channel::{Channel, ChannelOptions, ChannelState, Group, MAX_GROUPS, MAX_GROUPS_OF_CLIENT};
 use super::record::{FeedRecord, Incoming, Positions};
+use super::restarts::Restarts;
 use super::spec::{GroupSpec, Lookup};
 use crate::model::{ErrorCode, Refusal, Requester};
 use crate::ports::Retention;
-use crate::topics::{MAX_OPEN_BYTES, Seat, Topic, TopicOptions, Topics};
+use crate::topics::{self, MAX_OPEN_BYTES, Seat, State, Topic, TopicOptions, Topics};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,6 +14,11 @@ use std::time::{Duration, Instant};
 /// How long a source waits for shards that do not keep up before it goes on all the same: a shard that is stuck that long is
 /// ended by other means.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Records and bytes a group keeps at most. A replay that falls further behind begins again at its source.
+const KEPT: Retention = Retention { size: 4096, ttl_ms: u64::MAX, bytes: 4 * 1024 * 1024 };
+/// The same where superseded records go first: room for the newest value of many keys.
+const COMPACTED: Retention = Retention { size: 65_536, ttl_ms: u64::MAX, bytes: 32 * 1024 * 1024 };
 
 /// A subscription to a channel.
 pub(crate) struct Wish<'a> {
@@ -102,16 +108,16 @@ impl<D> Topics<D> {
         now: Instant,
     ) {
         let mut state = topic.lock();
+        let State { life, open, seats, .. } = &mut *state;
+        let Some(live) = life.live_mut() else { return };
         for (at, incoming) in batch.iter().enumerate() {
             let Incoming::Record(record) = incoming else { continue };
             if stale.binary_search(&at).is_ok() || !spec.hears(record, at, lookup) {
                 continue;
             }
-            let Some(ring) = &mut state.ring else { return };
-            let offset = ring.push(record.clone());
-            let heard = *state.heard();
-            state.open.push_record(offset, &record.body, self.encoders(), &heard, now);
-            state.published += 1;
+            let pos = live.tail.push_record(record);
+            open.push(pos, &record.delivery(), self.encoders(), seats.by_variant(), None, now);
+            live.published += 1;
         }
         // While a batch is being flushed the next one grows, so that under load batches grow instead of their number.
         if state.in_flight == 0 {
@@ -166,8 +172,9 @@ impl<D> Topics<D> {
             let topic = self.group(&channel, &mut channel_state, wish)?;
             let mut state = topic.lock();
             topic.post(&mut state, self.inboxes(), Some(wish.seat.shard));
-            state.enter(wish.seat);
-            let (head, restarted) = state.ring.as_ref().map_or((0, 0), |r| (r.head(), r.restarted()));
+            state.seats.enter(wish.seat);
+            let head = state.life.live().map_or(0, |live| live.tail.head().pos);
+            let restarted = state.life.restarts().map_or(0, Restarts::count);
             drop(state);
             let latest = || channel_state.latest.all().enumerate();
             let snapshot = snapshot.map_or_else(Vec::new, |lookup| {
@@ -201,16 +208,11 @@ impl<D> Topics<D> {
                 return Err(Refusal::new(ErrorCode::LimitExceeded, why).field("filter"));
             }
         }
-        // What a group keeps is the ring's own matter.
-        let retention = Retention { size: 0, ttl_ms: 0, bytes: 0 };
-        let options_of_topic = TopicOptions { backpressure: options.backpressure, retention };
-        let topic = Topic::group(
-            channel.name.clone(),
-            channel.clone(),
-            self.new_id(),
-            options_of_topic,
-            options.conflate,
-        );
+        let (conflate, channel) = (options.conflate, channel.clone());
+        let retention = if conflate { COMPACTED } else { KEPT };
+        let options = TopicOptions { backpressure: options.backpressure, retention };
+        let group = topics::Group { channel: channel.clone(), conflate };
+        let topic = Topic::group(channel.name.clone(), self.new_id(), options, group);
         let topic = Arc::new(topic);
         state.groups.push(Group { spec: wish.spec.clone(), topic: topic.clone(), maker });
         Ok(topic)
@@ -220,11 +222,11 @@ impl<D> Topics<D> {
     pub(crate) fn leave_group(&self, topic: &Arc<Topic>, channel: &Arc<Channel>, seat: Seat) -> u64 {
         let mut channel_state = channel.state.lock();
         let mut state = topic.lock();
-        let head = state.ring.as_ref().map_or(u64::MAX, super::GroupRing::head);
+        let head = state.life.live().map_or(u64::MAX, |live| live.tail.head().pos);
         topic.post(&mut state, self.inboxes(), Some(seat.shard));
-        state.leave(seat);
-        if state.subscribers() == 0 {
-            state.ring = None;
+        state.seats.leave(seat);
+        if state.seats.count() == 0 {
+            state.life.end();
             channel_state.groups.retain(|g| !Arc::ptr_eq(&g.topic, topic));
         }
         drop(state);
@@ -247,7 +249,7 @@ impl<D> Topics<D> {
         channel: &Arc<Channel>,
     ) -> (u64, Positions, Positions) {
         let channel_state = channel.state.lock();
-        let head = topic.lock().ring.as_ref().map_or(0, super::GroupRing::head);
+        let head = topic.lock().life.live().map_or(0, |live| live.tail.head().pos);
         (head, channel_state.begun.clone(), channel_state.positions.clone())
     }
 

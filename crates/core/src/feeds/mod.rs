@@ -18,7 +18,7 @@ mod hub;
 mod latest;
 mod prelude;
 mod record;
-mod ring;
+mod restarts;
 mod spec;
 
 pub use channel::ChannelOptions;
@@ -30,4 +30,4 @@ pub(crate) use channel::Channel;
 pub(crate) use hub::Wish;
 pub(crate) use prelude::Snapshot;
 pub(crate) use record::raise;
-pub(crate) use ring::GroupRing;
+pub(crate) use restarts::Restarts;

@@ -1,5 +1,6 @@
 //! A record of a feed, as the hub carries it.
 
+use crate::model::{Body, Delivery};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +21,13 @@ pub struct FeedRecord {
     pub per_key: PerKey,
     /// The members of the delivery's JSON object, without the braces: the same in every dialect.
     pub body: Box<str>,
+}
+
+impl FeedRecord {
+    /// What subscribers are sent.
+    pub fn delivery(&self) -> Delivery<'_> {
+        Delivery::Body(Body::feed(&self.body))
+    }
 }
 
 /// What is done for each key, by a mapping's wish.

@@ -4,7 +4,7 @@
 //! and every backlog.
 
 use super::addr::ConnAddr;
-use crate::model::EventView;
+use crate::model::Delivery;
 use crate::ports::{Encoders, VARIANTS};
 use crate::topics::Topic;
 use std::sync::Arc;
@@ -41,13 +41,13 @@ impl Frames {
     }
 }
 
-/// Closed events of one topic, offsets `first ..= last`.
+/// Closed deliveries of one topic, at consecutive positions from `first` on.
 pub struct Batch {
     /// The topic's id.
     pub topic: u64,
-    /// Offset of the first event.
+    /// Position of the first; see [`crate::topics::Tail`].
     pub first: u64,
-    /// Number of events.
+    /// Number of deliveries.
     pub count: u32,
     /// Frames by variant; empty for variants nobody heard when the batch was made.
     pub frames: [Frames; VARIANTS],
@@ -108,49 +108,28 @@ impl OpenBatch {
         self.frames.iter().map(|f| f.bytes.len()).max().unwrap_or(0)
     }
 
-    /// Appends an event that enters at `at`, encoded for the variants whose `heard` count is not zero.
+    /// Appends the delivery at position `pos`, which enters at `at`, encoded for the variants whose `heard` count is not zero.
     pub fn push(
         &mut self,
-        event: &EventView<'_>,
+        pos: u64,
+        delivery: &Delivery<'_>,
         encoders: &Encoders,
         heard: &[u32; VARIANTS],
         excluded: Option<ConnAddr>,
         at: Instant,
     ) {
         if self.count == 0 {
-            self.first = event.meta.offset;
+            self.first = pos;
             self.opened = Some(at);
         }
         for (variant, frames) in self.frames.iter_mut().enumerate() {
             if heard[variant] > 0 {
-                encoders[variant].event(event, &mut frames.bytes);
+                encoders[variant].delivery(delivery, &mut frames.bytes);
                 frames.ends.push(frames.bytes.len() as u32);
             }
         }
         if let Some(addr) = excluded {
             self.excluded.push((self.count, addr));
-        }
-        self.count += 1;
-    }
-
-    /// Appends a feed's record, as [`Self::push`] does an event.
-    pub(crate) fn push_record(
-        &mut self,
-        offset: u64,
-        body: &str,
-        encoders: &Encoders,
-        heard: &[u32; VARIANTS],
-        at: Instant,
-    ) {
-        if self.count == 0 {
-            self.first = offset;
-            self.opened = Some(at);
-        }
-        for (variant, frames) in self.frames.iter_mut().enumerate() {
-            if heard[variant] > 0 {
-                encoders[variant].record(body, &mut frames.bytes);
-                frames.ends.push(frames.bytes.len() as u32);
-            }
         }
         self.count += 1;
     }

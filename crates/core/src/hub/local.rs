@@ -23,7 +23,7 @@ pub(crate) struct Sub {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Join {
     pub(crate) slot: u32,
-    /// The head it was told: events above it are its own.
+    /// The position of the last delivery before it: those above are its own.
     pub(crate) from: u64,
 }
 
@@ -83,34 +83,25 @@ mod tests {
     use super::*;
     use crate::hub::Backpressure;
     use crate::model::Epoch;
-    use crate::ports::{Appended, EventRef, Lost, NewEvent, Retention, TopicLog};
-    use crate::topics::TopicOptions;
+    use crate::ports::{Appended, Log, NewEvent, Retention, Sequencer};
+    use crate::topics::{Chain, Histories, Tail, TopicOptions};
     use std::collections::HashMap;
 
+    #[derive(Debug)]
     struct Silent;
 
-    impl TopicLog for Silent {
-        fn epoch(&self) -> Epoch {
-            Epoch(1)
-        }
-        fn head(&self) -> u64 {
-            0
-        }
+    impl Sequencer for Silent {
         fn append(&mut self, event: &NewEvent<'_>) -> Appended {
             panic!("nobody publishes {event:?}")
-        }
-        fn range(&self, _: u64, _: u64, _: &mut dyn FnMut(EventRef<'_>) -> bool) -> Result<(), Lost> {
-            Ok(())
-        }
-        fn oldest(&self, _: u64) -> u64 {
-            1
         }
     }
 
     fn local() -> LocalTopic {
         let retention = Retention { size: 0, ttl_ms: 0, bytes: 0 };
         let options = TopicOptions { backpressure: Backpressure::Disconnect, retention };
-        LocalTopic::new(Arc::new(Topic::new("t".into(), 1, options, Box::new(Silent), None)))
+        let tail = Tail::new(retention, &Histories::new(0));
+        let log = Log { chain: Chain::new(Epoch(1)), tail, sequencer: Box::new(Silent), client: None };
+        LocalTopic::new(Arc::new(Topic::new("t".into(), 1, options, log, None)))
     }
 
     #[test]

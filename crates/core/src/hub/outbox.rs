@@ -138,7 +138,7 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) topic: Arc<Topic>,
-    /// The last offset that was pulled.
+    /// The last position that was pulled.
     pub(crate) after: u64,
     /// What is shown before.
     pub(crate) before: Option<Box<Before>>,
@@ -153,7 +153,7 @@ pub(crate) struct Before {
     /// The last offset of each partition that the client has: what the prelude showed, and what it had seen before. Live
     /// records up to it are left out.
     pub(crate) shown: Positions,
-    /// How many logs had begun anew in the group when it entered: `shown` of those that do later means nothing.
+    /// How many logs had begun again in the group when it entered: `shown` of those that do later means nothing.
     pub(crate) restarted: u64,
     /// It was shown to its end.
     pub(crate) done: bool,

@@ -15,4 +15,6 @@ pub use error::{ErrorCode, Refusal};
 pub use frame::FrameType;
 pub use network::network;
 pub use requester::{Client, Requester};
-pub use topic::{Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef};
+pub use topic::{
+    Body, Delivery, Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef,
+};

@@ -120,6 +120,35 @@ pub struct EventView<'a> {
     pub client_id: &'a str,
 }
 
+/// What is sent to the subscribers of a topic: the same for each of them, and encoded once for each variant.
+#[derive(Clone, Copy, Debug)]
+pub enum Delivery<'a> {
+    /// An event of a topic.
+    Event(EventView<'a>),
+    /// An object whose members are the same in every dialect.
+    Body(Body<'a>),
+    /// Bytes that are sent as they are, as a binary message.
+    Bytes(&'a [u8]),
+}
+
+/// A delivery whose JSON was written when it entered.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'a> {
+    /// What it is about; the first part of the notification's method in JSON-RPC (`feed`).
+    pub family: &'static str,
+    /// The other part of the method (`event`).
+    pub kind: &'static str,
+    /// The members of the object, `type` first, without the braces.
+    pub members: &'a str,
+}
+
+impl<'a> Body<'a> {
+    /// A feed's record.
+    pub const fn feed(members: &'a str) -> Self {
+        Self { family: "feed", kind: "event", members }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

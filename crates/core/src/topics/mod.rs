@@ -8,12 +8,22 @@
 //! A topic lives while somebody subscribes, while it is kept by hand, or until it expires after a publish made it. When it
 //! goes, its log is parked with the broker and its epoch continues if the topic comes back in time.
 
+mod chain;
+mod histories;
+mod publish;
+mod read;
 mod registry;
 pub mod rules;
 mod shares;
+mod tail;
 mod topic;
 
-pub(crate) use registry::MAX_OPEN_BYTES;
-pub use registry::{History, HistoryQuery, Made, Published, Publishing, TopicInfo, Topics, TopicsConfig};
-pub(crate) use topic::Seat;
-pub use topic::{Topic, TopicOptions};
+pub use chain::{Chain, MAX_CLOSED, Verdict};
+pub use histories::Histories;
+pub(crate) use publish::MAX_OPEN_BYTES;
+pub use publish::{Published, Publishing};
+pub use read::{History, HistoryQuery};
+pub use registry::{Made, TopicInfo, Topics, TopicsConfig};
+pub use tail::{Kept, Lost, Mark, Tail};
+pub(crate) use topic::{Group, Live, Owner, Seat, State};
+pub use topic::{Space, Topic, TopicOptions};

@@ -1,13 +1,15 @@
-//! One topic on this node: its log, who hears it, and the batch that is open.
+//! One topic on this node: its log, its subscribers, and the batch that is open.
 //!
 //! Everything that decides order happens under the one lock in here, and nothing else does: a publish takes its offset
 //! and enters the open batch; subscribe, unsubscribe and delete close that batch first.
 
+use super::chain::Chain;
 use super::shares::Place;
-use crate::feeds::{Channel, GroupRing};
+use super::tail::Tail;
+use crate::feeds::{Channel, Restarts};
 use crate::hub::{Backpressure, Batch, Inbox, OpenBatch, Post};
-use crate::model::Epoch;
-use crate::ports::{Retention, TopicLog, VARIANTS};
+use crate::model::{Client, Epoch};
+use crate::ports::{Log, Retention, Sequencer, VARIANTS};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,18 +23,50 @@ pub struct TopicOptions {
     pub retention: Retention,
 }
 
-/// A live topic. Locked for microseconds, never across a write.
+/// What a name is the name of. Names of different spaces have nothing to do with each other, and only topics can be subscribed to,
+/// published to and listed by their name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// A topic that clients publish to.
+    Topic,
+    /// A feed's channel; a topic of this space is one of its groups.
+    Feed,
+    /// A chat channel.
+    Chat,
+    /// A user's direct messages.
+    Inbox,
+    /// A sketch's updates.
+    Sketch,
+}
+
+impl Space {
+    /// Whether its subscriptions count against `limits.max_subscriptions`: where clients choose the names.
+    pub(crate) const fn is_counted(self) -> bool {
+        matches!(self, Self::Topic | Self::Feed)
+    }
+}
+
+/// What a group of a feed's channel is beside a topic; see [`crate::feeds`].
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// The channel.
+    pub(crate) channel: Arc<Channel>,
+    /// Its slow readers skip what a newer record of the same key supersedes.
+    pub(crate) conflate: bool,
+}
+
+/// A topic, live or gone. Locked for microseconds, never across a write.
 pub struct Topic {
+    /// What its name is the name of.
+    pub space: Space,
     /// Its name.
     pub name: Arc<str>,
     /// Unique among all topics this process ever had.
     pub id: u64,
     /// Its options.
     pub options: TopicOptions,
-    /// The feed channel it is a group of; a topic that clients know has none.
-    pub(crate) channel: Option<Arc<Channel>>,
-    /// Its slow readers skip what a newer record of the same key supersedes.
-    pub(crate) conflate: bool,
+    /// Only in the space of feeds.
+    pub(crate) group: Option<Group>,
     state: Mutex<State>,
     room: Condvar,
 }
@@ -42,35 +76,64 @@ impl std::fmt::Debug for Topic {
         let mut shown = f.debug_struct("Topic");
         shown.field("name", &self.name).field("id", &self.id);
         if let Some(state) = self.state.try_lock() {
-            shown.field("gone", &state.log.is_none()).field("open", &state.open);
-            shown.field("by_shard", &state.by_shard).field("by_variant", &state.by_variant);
+            shown.field("gone", &state.life.is_gone()).field("open", &state.open);
+            shown.field("by_shard", &state.seats.by_shard).field("by_variant", &state.seats.by_variant);
         }
         shown.finish_non_exhaustive()
     }
 }
 
 /// A topic's changing part.
-#[derive(Default)]
 pub(crate) struct State {
-    /// `None` once the topic is gone: its last subscriber left or it was deleted.
-    pub(crate) log: Option<Box<dyn TopicLog>>,
-    /// A group's instead of the log; `None` once its last subscriber left.
-    pub(crate) ring: Option<GroupRing>,
+    pub(crate) life: Life,
+    /// What is not posted yet.
+    pub(crate) open: OpenBatch,
+    pub(crate) seats: Seats,
     /// A group's posts that a shard has not flushed.
     pub(crate) in_flight: usize,
+}
+
+/// Whether a topic is there.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all are live, and a box would be one more access for each publish"
+)]
+pub(crate) enum Life {
+    /// It has a log.
+    Live(Live),
+    /// Its last subscriber left, or it was deleted.
+    Gone,
+}
+
+/// What a live topic has.
+pub(crate) struct Live {
+    /// The epochs of its log.
+    pub(crate) chain: Chain,
+    /// What this node holds of its log.
+    pub(crate) tail: Tail,
+    /// Who orders it.
+    pub(crate) owner: Owner,
     /// The place in its maker's share, until the topic ends or is kept.
     pub(crate) place: Option<Place>,
-    /// Made by hand and kept without subscribers.
+    /// Created explicitly and kept without subscribers.
     pub(crate) kept: bool,
-    /// Made by a publish: stays until then even without subscribers.
+    /// Created by a publish: it stays until then even without subscribers.
     pub(crate) expires_ms: u64,
     /// Events that entered on this node.
     pub(crate) published: u64,
-    /// Batches not yet posted.
-    pub(crate) open: OpenBatch,
-    subscribers: u64,
-    by_variant: [u32; VARIANTS],
-    by_shard: Vec<u32>,
+}
+
+/// Who gives a topic's events their order.
+pub(crate) enum Owner {
+    /// This node, under the topic's lock.
+    Here {
+        /// Gives ids and offsets.
+        sequencer: Box<dyn Sequencer>,
+        /// The client that the log counts for while nobody is subscribed.
+        client: Option<Client>,
+    },
+    /// The source of a feed, under the channel's lock.
+    Feed(Restarts),
 }
 
 /// A subscription's dialect variant and shard, as a topic counts it.
@@ -80,55 +143,64 @@ pub(crate) struct Seat {
     pub(crate) variant: u8,
 }
 
+/// A topic's subscriptions on this node.
+#[derive(Debug, Default)]
+pub(crate) struct Seats {
+    count: u64,
+    by_variant: [u32; VARIANTS],
+    by_shard: Vec<u32>,
+}
+
 impl Topic {
     /// A topic with its log, and its place in its maker's share if it has one.
     pub(crate) fn new(
         name: Arc<str>,
         id: u64,
         options: TopicOptions,
-        log: Box<dyn TopicLog>,
+        log: Log,
         place: Option<Place>,
     ) -> Self {
-        let state = State { log: Some(log), place, ..State::default() };
-        Self {
-            name,
-            id,
-            options,
-            channel: None,
-            conflate: false,
-            state: Mutex::new(state),
-            room: Condvar::new(),
-        }
+        let Log { chain, tail, sequencer, client } = log;
+        let owner = Owner::Here { sequencer, client };
+        Self::with(Space::Topic, name, id, options, None, Live { place, ..Live::new(chain, tail, owner) })
     }
 
-    /// A group of a feed channel; see [`crate::feeds`].
-    pub(crate) fn group(
+    /// A group of a feed channel.
+    pub(crate) fn group(name: Arc<str>, id: u64, options: TopicOptions, group: Group) -> Self {
+        let tail = Tail::apart(options.retention, group.conflate);
+        let live = Live::new(Chain::new(Epoch(id)), tail, Owner::Feed(Restarts::default()));
+        Self::with(Space::Feed, name, id, options, Some(group), live)
+    }
+
+    fn with(
+        space: Space,
         name: Arc<str>,
-        channel: Arc<Channel>,
         id: u64,
         options: TopicOptions,
-        conflate: bool,
+        group: Option<Group>,
+        live: Live,
     ) -> Self {
-        let state = State { ring: Some(GroupRing::new(conflate)), ..State::default() };
-        Self {
-            name,
-            id,
-            options,
-            channel: Some(channel),
-            conflate,
-            state: Mutex::new(state),
-            room: Condvar::new(),
-        }
+        let state = State {
+            life: Life::Live(live),
+            open: OpenBatch::default(),
+            seats: Seats::default(),
+            in_flight: 0,
+        };
+        Self { space, name, id, options, group, state: Mutex::new(state), room: Condvar::new() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
+    /// Whether its slow readers skip what a newer record of the same key supersedes.
+    pub(crate) fn conflates(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.conflate)
+    }
+
     /// Whether it was deleted or lost its last subscriber.
     pub fn is_gone(&self) -> bool {
-        let state = self.state.lock();
-        state.log.is_none() && state.ring.is_none()
+        self.state.lock().life.is_gone()
     }
 
     /// Waits until a group's open batch is below `bytes` or nothing of it is being flushed.
@@ -149,12 +221,12 @@ impl Topic {
     /// Closes the open batch and posts it to every shard that has subscribers. `own` is the caller's shard.
     pub(crate) fn post<D>(self: &Arc<Self>, state: &mut State, inboxes: &[Inbox<D>], own: Option<u8>) {
         if let Some(mut batch) = state.open.close(self.id, self.options.backpressure) {
-            if self.channel.is_some() {
+            if self.group.is_some() {
                 batch.group = Some(self.clone());
-                state.in_flight += state.shards().count();
+                state.in_flight += state.seats.shards().count();
             }
             let batch: Arc<Batch> = Arc::new(batch);
-            for shard in state.shards() {
+            for shard in state.seats.shards() {
                 inboxes[shard].push(Post::Batch(batch.clone()), own == Some(shard as u8));
             }
         }
@@ -162,13 +234,77 @@ impl Topic {
 }
 
 impl State {
-    /// Subscriptions on this node.
-    pub(crate) fn subscribers(&self) -> u64 {
-        self.subscribers
+    /// Whether nothing holds it any more.
+    pub(crate) fn is_idle(&self, now_ms: u64) -> bool {
+        let held = |live: &Live| live.kept || live.expires_ms > now_ms;
+        self.seats.count() == 0 && !self.life.live().is_some_and(held)
+    }
+}
+
+impl Life {
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone)
+    }
+
+    pub(crate) fn live(&self) -> Option<&Live> {
+        match self {
+            Self::Live(live) => Some(live),
+            Self::Gone => None,
+        }
+    }
+
+    pub(crate) fn live_mut(&mut self) -> Option<&mut Live> {
+        match self {
+            Self::Live(live) => Some(live),
+            Self::Gone => None,
+        }
+    }
+
+    /// The restarted logs of a group that is there.
+    pub(crate) fn restarts(&self) -> Option<&Restarts> {
+        match self {
+            Self::Live(Live { owner: Owner::Feed(restarts), .. }) => Some(restarts),
+            _ => None,
+        }
+    }
+
+    /// Ends it; returns what it had.
+    pub(crate) fn end(&mut self) -> Option<Live> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Live(live) => Some(live),
+            Self::Gone => None,
+        }
+    }
+}
+
+impl Live {
+    fn new(chain: Chain, tail: Tail, owner: Owner) -> Self {
+        Self { chain, tail, owner, place: None, kept: false, expires_ms: 0, published: 0 }
+    }
+
+    /// Its epoch and the offset of its last event.
+    pub(crate) fn position(&self) -> (Epoch, u64) {
+        (self.chain.epoch(), self.tail.head().offset)
+    }
+
+    /// The log, for the broker to keep; none if this node does not order it.
+    pub(crate) fn into_log(self) -> Option<Log> {
+        let Self { chain, tail, owner, .. } = self;
+        match owner {
+            Owner::Here { sequencer, client } => Some(Log { chain, tail, sequencer, client }),
+            Owner::Feed(_) => None,
+        }
+    }
+}
+
+impl Seats {
+    /// Subscriptions.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
     }
 
     /// Subscriptions by variant.
-    pub(crate) fn heard(&self) -> &[u32; VARIANTS] {
+    pub(crate) fn by_variant(&self) -> &[u32; VARIANTS] {
         &self.by_variant
     }
 
@@ -184,29 +320,17 @@ impl State {
         }
         self.by_shard[shard] += 1;
         self.by_variant[usize::from(seat.variant)] += 1;
-        self.subscribers += 1;
+        self.count += 1;
     }
 
     pub(crate) fn leave(&mut self, seat: Seat) {
         self.by_shard[usize::from(seat.shard)] -= 1;
         self.by_variant[usize::from(seat.variant)] -= 1;
-        self.subscribers -= 1;
+        self.count -= 1;
     }
 
     /// Ends all subscriptions at once, as a deletion does.
     pub(crate) fn clear(&mut self) {
-        self.by_shard.clear();
-        self.by_variant = [0; VARIANTS];
-        self.subscribers = 0;
-    }
-
-    /// Epoch and head of a live topic.
-    pub(crate) fn position(&self) -> Option<(Epoch, u64)> {
-        self.log.as_ref().map(|log| (log.epoch(), log.head()))
-    }
-
-    /// Whether nothing holds it any more.
-    pub(crate) fn is_idle(&self, now_ms: u64) -> bool {
-        self.subscribers == 0 && !self.kept && self.expires_ms <= now_ms
+        *self = Self::default();
     }
 }

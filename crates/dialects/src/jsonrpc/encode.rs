@@ -3,7 +3,7 @@
 use super::parse::{Fault, FaultKind};
 use crate::json::{write_str, write_u64};
 use crate::time::write_rfc3339_ms;
-use fanfare_core::model::{ErrorCode, EventView, Refusal};
+use fanfare_core::model::{Body, ErrorCode, EventView, Refusal};
 use fanfare_core::ports::Info;
 use fanfare_json::Raw;
 use std::io::Write as _;
@@ -107,11 +107,15 @@ pub fn topic_event(out: &mut Vec<u8>, event: &EventView<'_>) {
     out.extend_from_slice(b"}}");
 }
 
-/// `feed.event`: a record of a feed; `body` are the members of its object.
-pub fn feed_event(out: &mut Vec<u8>, body: &str) {
-    out.reserve(body.len() + 56);
-    out.extend_from_slice(br#"{"jsonrpc":"2.0","method":"feed.event","params":{"#);
-    out.extend_from_slice(body.as_bytes());
+/// `<family>.<kind>`, as `feed.event`: an object whose members are written already.
+pub fn body_event(out: &mut Vec<u8>, body: &Body<'_>) {
+    out.reserve(body.members.len() + 64);
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","method":""#);
+    out.extend_from_slice(body.family.as_bytes());
+    out.push(b'.');
+    out.extend_from_slice(body.kind.as_bytes());
+    out.extend_from_slice(br#"","params":{"#);
+    out.extend_from_slice(body.members.as_bytes());
     out.extend_from_slice(b"}}");
 }
 
@@ -232,7 +236,7 @@ mod tests {
     #[test]
     fn records() {
         assert_eq!(
-            written(|o| feed_event(o, r#""type":"x","data": 1"#)),
+            written(|o| body_event(o, &Body::feed(r#""type":"x","data": 1"#))),
             r#"{"jsonrpc":"2.0","method":"feed.event","params":{"type":"x","data": 1}}"#
         );
     }

@@ -14,14 +14,14 @@ mod parse;
 
 pub use crate::scan::{Facts, MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH, facts, is_flat_and_plain};
 pub use encode::{
-    INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, close_result, error,
-    fault, feed_event, notification, open_result, refusal, server_error, server_info, session_message,
+    INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, body_event, close_result,
+    error, fault, notification, open_result, refusal, server_error, server_info, session_message,
     topic_event,
 };
 pub use parse::{Fault, FaultKind, Incoming, Request, parse};
 
 use crate::{Dialect, Welcome};
-use fanfare_core::model::{EventView, Refusal};
+use fanfare_core::model::{Body, EventView, Refusal};
 use fanfare_core::ports;
 
 /// The JSON-RPC dialect: what the server says unasked is a notification.
@@ -33,8 +33,8 @@ impl Dialect for JsonRpc {
         topic_event(out, event);
     }
 
-    fn record(&self, body: &str, out: &mut Vec<u8>) {
-        feed_event(out, body);
+    fn body(&self, body: &Body<'_>, out: &mut Vec<u8>) {
+        body_event(out, body);
     }
 
     fn info(&self, info: &ports::Info<'_>, now_ms: u64, out: &mut Vec<u8>) {

@@ -4,7 +4,7 @@ use super::RequestId;
 use crate::json::{write_str, write_u64};
 use crate::time::write_rfc3339_ms;
 use crate::{Dialect, Welcome};
-use fanfare_core::model::{EventView, FrameType, Refusal, Reply};
+use fanfare_core::model::{Body, EventView, FrameType, Refusal, Reply};
 use fanfare_core::ports::Info;
 
 /// `{"type":"<name>"` as it is written, put together from the list of types when this is compiled.
@@ -47,10 +47,10 @@ impl Dialect for Typed {
         end_with_time(event.meta.at_ms, out);
     }
 
-    fn record(&self, body: &str, out: &mut Vec<u8>) {
-        out.reserve(body.len() + 2);
+    fn body(&self, body: &Body<'_>, out: &mut Vec<u8>) {
+        out.reserve(body.members.len() + 2);
         out.push(b'{');
-        out.extend_from_slice(body.as_bytes());
+        out.extend_from_slice(body.members.as_bytes());
         out.push(b'}');
     }
 
@@ -292,7 +292,7 @@ mod tests {
             )),
             r#"{"type":"ack","for":"unsubscribe","channel":"d","already":true,"request_id":1}"#
         );
-        assert_eq!(text(|o| Typed.record(r#""type":"x""#, o)), r#"{"type":"x"}"#);
+        assert_eq!(text(|o| Typed.body(&Body::feed(r#""type":"x""#), o)), r#"{"type":"x"}"#);
         let told = Info::MessagesDropped { count: 4, channel: Some("d") };
         assert!(text(|o| Typed.info(&told, AT, o)).contains(r#""count":4,"channel":"d","#));
         assert_eq!(

@@ -5,7 +5,7 @@
 
 use super::program::Sabotage;
 use super::{Violation, wrong};
-use fanfare_core::model::{EventView, Refusal};
+use fanfare_core::model::{Delivery, Refusal};
 use fanfare_core::ports::{Encoder, Encoders, Info, Sent, Wire};
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -26,12 +26,13 @@ impl TextEncoder {
 }
 
 impl Encoder for TextEncoder {
-    fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>) {
-        self.frame(&format!("E|{}|{}|{}", event.topic, event.meta.offset, event.payload), out);
-    }
-
-    fn record(&self, body: &str, out: &mut Vec<u8>) {
-        self.frame(&format!("R|{body}"), out);
+    fn delivery(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
+        let text = match delivery {
+            Delivery::Event(event) => format!("E|{}|{}|{}", event.topic, event.meta.offset, event.payload),
+            Delivery::Body(body) => format!("R|{}", body.members),
+            Delivery::Bytes(bytes) => format!("B|{}", String::from_utf8_lossy(bytes)),
+        };
+        self.frame(&text, out);
     }
 
     fn info(&self, info: &Info<'_>, _now_ms: u64, out: &mut Vec<u8>) {
@@ -72,12 +73,8 @@ pub fn encoders_with(sabotage: Sabotage) -> Encoders {
 struct Overstating(TextEncoder);
 
 impl Encoder for Overstating {
-    fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>) {
-        self.0.event(event, out);
-    }
-
-    fn record(&self, body: &str, out: &mut Vec<u8>) {
-        self.0.record(body, out);
+    fn delivery(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
+        self.0.delivery(delivery, out);
     }
 
     fn info(&self, info: &Info<'_>, now_ms: u64, out: &mut Vec<u8>) {

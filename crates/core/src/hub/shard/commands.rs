@@ -16,10 +16,10 @@ impl<D> Shard<D> {
         out: &mut Vec<u8>,
     ) -> Result<Reply<'static>, Refusal> {
         let name = command.topic.as_str();
-        if let Some(at) = self.find(slot, name) {
+        if let Some(at) = self.find(slot, Space::Topic, name) {
             let sub = self.cold[slot as usize].subs[at];
             let topic = &self.local(sub.local).topic;
-            let position = topic.lock().position();
+            let position = topic.lock().life.live().map(Live::position);
             if let Some((epoch, offset)) = position {
                 let topic = name.to_owned().into();
                 return Ok(Reply::Subscribed(Subscribed {
@@ -45,7 +45,7 @@ impl<D> Shard<D> {
             self.outbox(slot).replays.push(Replay { topic: entered.topic, after, before: None });
             self.pulling.push_back(slot);
         } else {
-            self.join(slot, local, entered.head);
+            self.join(slot, local, entered.pos);
         }
         Ok(Reply::Subscribed(Subscribed {
             topic: name.to_owned().into(),
@@ -59,7 +59,9 @@ impl<D> Shard<D> {
     /// Refuses a connection that hears as much as it may.
     pub(super) fn check_room(&self, slot: u32) -> Result<(), Refusal> {
         let max = self.config.max_subscriptions;
-        if self.cold[slot as usize].subs.len() < max {
+        let subs = &self.cold[slot as usize].subs;
+        let counted = |sub: &&Sub| self.local(sub.local).topic.space.is_counted();
+        if subs.len() < max || subs.iter().filter(counted).count() < max {
             return Ok(());
         }
         let why = format!("a connection may subscribe to {max} topics and feeds (limits.max_subscriptions)");
@@ -76,7 +78,9 @@ impl<D> Shard<D> {
     ) -> Reply<'static> {
         let name = command.topic.as_str();
         let topic = name.to_owned().into();
-        let Some(at) = self.find(slot, name) else { return Reply::Unsubscribed { topic, already: true } };
+        let Some(at) = self.find(slot, Space::Topic, name) else {
+            return Reply::Unsubscribed { topic, already: true };
+        };
         let sub = self.cold[slot as usize].subs[at];
         let gone = self.local(sub.local).topic.clone();
         if gone.is_gone() {
@@ -103,7 +107,7 @@ impl<D> Shard<D> {
     ) -> Result<Published, Refusal> {
         let exclude = command
             .exclude_self
-            .then(|| (self.addr(slot), self.find(slot, command.topic.as_str()).is_some()));
+            .then(|| (self.addr(slot), self.find(slot, Space::Topic, command.topic.as_str()).is_some()));
         self.publish_as(command, client_id, publisher, exclude, now_ms)
     }
 
@@ -125,7 +129,10 @@ impl<D> Shard<D> {
             .filter(|(_, subscribed)| *subscribed)
             .and_then(|(addr, _)| self.slot_of(addr))
             .and_then(|slot| {
-                Some(self.cold[slot as usize].subs[self.find(slot, command.topic.as_str())?].local)
+                Some(
+                    self.cold[slot as usize].subs[self.find(slot, Space::Topic, command.topic.as_str())?]
+                        .local,
+                )
             })
             .map(|local| self.local(local).topic.id);
         let publishing = Publishing {
@@ -146,6 +153,6 @@ impl<D> Shard<D> {
 
     /// Whether the connection hears the topic.
     pub fn hears(&self, slot: u32, topic: &str) -> bool {
-        self.find(slot, topic).is_some()
+        self.find(slot, Space::Topic, topic).is_some()
     }
 }

@@ -47,7 +47,7 @@ impl<D> Shard<D> {
         by: Requester<'_>,
         start: FeedStart<'_>,
     ) -> Result<bool, Refusal> {
-        if self.find_feed(slot, channel).is_some() {
+        if self.find(slot, Space::Feed, channel).is_some() {
             return Ok(false);
         }
         self.check_room(slot)?;
@@ -85,7 +85,7 @@ impl<D> Shard<D> {
 
     /// Ends a subscription to a channel: what was delivered before is put before the reply. Answers whether there was one.
     pub fn unsubscribe_feed(&mut self, slot: u32, channel: &str, now_ms: u64, out: &mut Vec<u8>) -> bool {
-        let Some(at) = self.find_feed(slot, channel) else { return false };
+        let Some(at) = self.find(slot, Space::Feed, channel) else { return false };
         let sub = self.cold[slot as usize].subs[at];
         let topic = self.local(sub.local).topic.clone();
         let head = self.topics.leave(&topic, self.seat(slot), now_ms);
@@ -95,7 +95,7 @@ impl<D> Shard<D> {
 
     /// Whether the connection hears a channel.
     pub fn hears_feed(&self, slot: u32, channel: &str) -> bool {
-        self.find_feed(slot, channel).is_some()
+        self.find(slot, Space::Feed, channel).is_some()
     }
 
     /// A prelude of the connection has something to take.
@@ -105,28 +105,16 @@ impl<D> Shard<D> {
         }
     }
 
-    /// Queues the next piece of what a channel's subscriber is shown before its live records. Says whether there was any.
-    pub(super) fn pull_group(&mut self, slot: u32, topic: &Arc<Topic>, wire: &mut impl Wire) -> bool {
-        let mut bytes = Vec::new();
-        let Some(replay) = self.first_replay(slot) else { return false };
-        let (after, mut before) = (replay.after, replay.before.take());
-        let shown = match &mut before {
-            Some(before) if !before.done => self.pull_prelude(slot, before, topic, &mut bytes),
-            _ => Shown::All,
+    /// Shows what comes before a channel's live records, as far as there is some and it fits in `bytes`.
+    pub(super) fn pull_before(&mut self, slot: u32, topic: &Topic, bytes: &mut Vec<u8>) -> Shown {
+        let Some(mut before) = self.first_replay(slot).and_then(|replay| replay.before.take()) else {
+            return Shown::All;
         };
+        let shown = if before.done { Shown::All } else { self.pull_prelude(slot, &mut before, topic, bytes) };
         if let Some(replay) = self.first_replay(slot) {
-            replay.before = before;
+            replay.before = Some(before);
         }
-        if shown != Shown::All {
-            let some = !bytes.is_empty();
-            self.queue_bytes(slot, Kind::Replay, bytes, 0, 0);
-            return some || shown == Shown::Some;
-        }
-        self.pull_ring(slot, topic, after, bytes, wire)
-    }
-
-    fn first_replay(&mut self, slot: u32) -> Option<&mut Replay> {
-        self.cold[slot as usize].outbox.as_mut()?.replays.first_mut()
+        shown
     }
 
     fn pull_prelude(&mut self, slot: u32, before: &mut Before, topic: &Topic, bytes: &mut Vec<u8>) -> Shown {
@@ -135,7 +123,7 @@ impl<D> Shard<D> {
             match before.prelude.take() {
                 Taken::Records(records) => {
                     self.counts.deliveries += records.len() as u64;
-                    records.iter().for_each(|r| self.encoders[variant].record(&r.body, bytes));
+                    records.iter().for_each(|r| self.encoders[variant].delivery(&r.delivery(), bytes));
                     raise(
                         &mut before.shown,
                         records.iter().map(|r| ((r.topic.clone(), r.partition), r.offset)),
@@ -158,92 +146,25 @@ impl<D> Shard<D> {
         Shown::Some
     }
 
-    /// Queues the next piece of the group's ring behind `bytes`, and joins the live records at its end. Says whether there was
-    /// anything: one that was shown more than live reading has come to waits at the end for the group's next batch.
-    fn pull_ring(
-        &mut self,
-        slot: u32,
-        topic: &Arc<Topic>,
-        after: u64,
-        mut bytes: Vec<u8>,
-        wire: &mut impl Wire,
-    ) -> bool {
-        let encoder = &self.encoders[usize::from(self.hot[slot as usize].variant)];
-        let mut before =
-            self.cold[slot as usize].outbox.as_mut().and_then(|o| o.replays.first_mut()?.before.as_mut());
-        let guarded = before.as_ref().is_some_and(|before| !before.shown.is_empty());
-        let held = topic.channel.as_ref().filter(|_| guarded).map(|channel| channel.hold());
-        let mut state = topic.lock();
-        let Some(ring) = &state.ring else { unreachable!("a group has its ring while somebody subscribes") };
-        let anew = before.as_ref().map(|before| ring.restarts(before.restarted)).unwrap_or_default();
-        let (mut last, mut count) = (after, 0);
-        let ranged = ring.range(after, |offset, record| {
-            last = offset;
-            if before.as_mut().is_none_or(|before| before.take(offset, record, &anew)) {
-                encoder.record(&record.body, &mut bytes);
-                count += 1;
-            }
-            bytes.len() < REPLAY_CHUNK_BYTES
-        });
-        let head = ring.head();
-        let ahead = held.zip(before).is_some_and(|(held, before)| held.is_behind(&before.shown, &anew));
-        if ranged == Ok(true) && !ahead {
-            // Caught up: what is open belongs to the replay and must be posted before this subscriber joins.
-            topic.post(&mut state, self.topics.inboxes(), Some(self.config.id));
+    /// The tail moved past a reader whose prelude can begin again from where it is: lets it do that. Returns whether it does.
+    pub(super) fn begin_again(&mut self, slot: u32, topic: &Arc<Topic>) -> bool {
+        let Some(group) = &topic.group else { return false };
+        let (head, begun, until) = self.topics.group_position(topic, &group.channel);
+        let Some(replay) = self.first_replay(slot) else { return false };
+        let Some(before) = &mut replay.before else { return false };
+        before.forget_restarted(topic);
+        // A partition that had given nothing when it entered: all it gave since is its own.
+        for (partition, first) in begun {
+            before.positions.entry(partition).or_insert(first - 1);
         }
-        drop(state);
-        self.counts.deliveries += count;
-        let some = !bytes.is_empty();
-        self.queue_bytes(slot, Kind::Replay, bytes, 0, 0);
-        match ranged {
-            Ok(true) if !ahead => self.join_caught_up(slot, topic, head),
-            Ok(all) => {
-                self.advance_replay(slot, last);
-                return some || !all;
-            }
-            Err(lost) => self.ring_lost(slot, topic, after, lost.oldest, wire),
+        raise(&mut before.positions, before.shown.clone());
+        if !before.prelude.show(Some(&before.positions), &until) {
+            return false;
         }
+        before.positions.extend(until);
+        before.done = false;
+        replay.after = head;
         true
-    }
-
-    fn join_caught_up(&mut self, slot: u32, topic: &Arc<Topic>, head: u64) {
-        self.end_replay(slot, topic);
-        self.take_inbox();
-        if let Some(at) = self.find_id(slot, topic.id) {
-            let local = self.cold[slot as usize].subs[at].local;
-            self.locals_mut(local).replaying.retain(|s| *s != slot);
-            self.cold[slot as usize].subs.swap_remove(at);
-            self.join(slot, local, head);
-        }
-    }
-
-    fn advance_replay(&mut self, slot: u32, last: u64) {
-        if let Some(replay) = self.first_replay(slot) {
-            replay.after = last;
-        }
-    }
-
-    /// The ring moved past a reader: its prelude begins again from where it is, or the policy decides.
-    fn ring_lost(&mut self, slot: u32, topic: &Arc<Topic>, after: u64, oldest: u64, wire: &mut impl Wire) {
-        let Some(channel) = &topic.channel else { return };
-        let (head, begun, until) = self.topics.group_position(topic, channel);
-        if let Some(replay) = self.first_replay(slot)
-            && let Some(before) = &mut replay.before
-        {
-            before.forget_restarted(topic);
-            // A partition that had given nothing when it entered: all it gave since is its own.
-            for (partition, first) in begun {
-                before.positions.entry(partition).or_insert(first - 1);
-            }
-            raise(&mut before.positions, before.shown.clone());
-            if before.prelude.show(Some(&before.positions), &until) {
-                before.positions.extend(until);
-                before.done = false;
-                replay.after = head;
-                return;
-            }
-        }
-        self.replay_lost(slot, topic, after, oldest, wire);
     }
 
     /// Notes a conflating channel's reader that did not take all it was sent: only the frame under way stays queued.
@@ -290,7 +211,7 @@ impl<D> Shard<D> {
 
     /// After a flush: those that were shown more than live reading had come to look whether it has now.
     pub(super) fn make_ahead_pull(&mut self, local: u32) {
-        let Some(entry) = self.locals[local as usize].as_ref().filter(|e| e.topic.channel.is_some()) else {
+        let Some(entry) = self.locals[local as usize].as_ref().filter(|e| e.topic.group.is_some()) else {
             return;
         };
         self.pulling.extend(entry.replaying.iter());
@@ -305,11 +226,16 @@ impl<D> Shard<D> {
 }
 
 impl Before {
-    /// Whether a ring's record is to be shown; it counts as shown then. `anew` are the logs that began anew, with the ring's head
-    /// when they did.
-    fn take(&mut self, offset: u64, record: &FeedRecord, anew: &BTreeMap<(Arc<str>, i32), u64>) -> bool {
+    /// Whether a record at position `pos` is to be shown; it counts as shown then. `restarted` are the logs that began again, with
+    /// the group's head when they did.
+    pub(super) fn take(
+        &mut self,
+        pos: u64,
+        record: &FeedRecord,
+        restarted: &BTreeMap<(Arc<str>, i32), u64>,
+    ) -> bool {
         let at = (record.topic.clone(), record.partition);
-        let old = anew.get(&at).is_none_or(|head| offset <= *head);
+        let old = restarted.get(&at).is_none_or(|head| pos <= *head);
         if old && self.shown.get(&at).is_some_and(|shown| record.offset <= *shown) {
             return false;
         }
@@ -320,18 +246,18 @@ impl Before {
     /// Drops positions in logs that are no more.
     fn forget_restarted(&mut self, topic: &Topic) {
         let state = topic.lock();
-        let Some(ring) = &state.ring else { return };
-        for at in ring.restarts(self.restarted).keys() {
+        let Some(restarts) = state.life.restarts() else { return };
+        for at in restarts.since(self.restarted).keys() {
             self.shown.remove(at);
             self.positions.remove(at);
         }
-        self.restarted = ring.restarted();
+        self.restarted = restarts.count();
     }
 }
 
 /// How far a prelude came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
+pub(super) enum Shown {
     /// A piece; there is more.
     Some,
     /// It waits for its source.

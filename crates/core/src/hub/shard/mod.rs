@@ -27,11 +27,9 @@ use super::batch::{Backpressure, Batch};
 use super::inbox::Post;
 use super::local::{JOINING, Join, LocalTopic, REPLAYING, Sub};
 use super::outbox::{Before, Kind, Outbox, QueueLimits, Replay, Span, Verdict};
-use crate::model::{
-    ErrorCode, EventView, Publish, Refusal, Reply, Requester, Subscribe, Subscribed, Unsubscribe,
-};
-use crate::ports::{Encoders, EventRef, Info, Sent, Wire};
-use crate::topics::{MAX_OPEN_BYTES, Published, Publishing, Seat, Topic, Topics};
+use crate::model::{ErrorCode, Publish, Refusal, Reply, Requester, Subscribe, Subscribed, Unsubscribe};
+use crate::ports::{Encoders, Info, Sent, Wire};
+use crate::topics::{Kept, Live, Lost, MAX_OPEN_BYTES, Published, Publishing, Seat, Space, Topic, Topics};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::IoSlice;
@@ -145,7 +143,7 @@ pub struct Shard<D> {
     queued_bytes: usize,
     flushes: Vec<Instant>,
     now: Turn,
-    /// Slow readers of the conflating group that is being flushed, and the last record each has.
+    /// Slow readers of the conflating group that is being flushed, and the position of the last record each has.
     lagging: Vec<(ConnAddr, u64)>,
 }
 
@@ -274,7 +272,7 @@ impl<D> Shard<D> {
             .subs
             .iter()
             .filter_map(|s| self.locals[s.local as usize].as_ref())
-            .filter(|l| l.topic.channel.is_none())
+            .filter(|l| l.topic.space == Space::Topic)
             .map(|l| &*l.topic.name)
     }
 

@@ -99,18 +99,11 @@ impl<D> Shard<D> {
         self.drop_local_if_unused(sub.local);
     }
 
-    pub(super) fn find(&self, slot: u32, name: &str) -> Option<usize> {
+    /// The subscription of a connection to a name.
+    pub(super) fn find(&self, slot: u32, space: Space, name: &str) -> Option<usize> {
         self.cold[slot as usize].subs.iter().position(|s| {
             let topic = &self.local(s.local).topic;
-            topic.channel.is_none() && *topic.name == *name
-        })
-    }
-
-    /// The subscription of a connection to a feed channel.
-    pub(super) fn find_feed(&self, slot: u32, channel: &str) -> Option<usize> {
-        self.cold[slot as usize].subs.iter().position(|s| {
-            let topic = &self.local(s.local).topic;
-            topic.channel.is_some() && *topic.name == *channel
+            topic.space == space && *topic.name == *name
         })
     }
 

@@ -1,5 +1,6 @@
-//! Replays: pulled from the history as the client reads, joined to the live events without a seam; and deletions.
+//! Replays: pulled from the tail as the client reads, joined to the live events without a seam; and deletions.
 
+use super::feeds::Shown;
 use super::*;
 
 impl<D> Shard<D> {
@@ -27,13 +28,10 @@ impl<D> Shard<D> {
     fn pull_chunk(&mut self, slot: u32, wire: &mut impl Wire, now_ms: u64) -> bool {
         let count = self.cold[slot as usize].outbox.as_ref().map_or(0, |o| o.replays.len());
         for _ in 0..count {
-            let first = self.cold[slot as usize].outbox.as_ref().and_then(|o| o.replays.first());
-            let Some(topic) = first.map(|replay| replay.topic.clone()) else { return false };
-            if topic.channel.is_none() {
-                self.pull_topic(slot, wire, now_ms);
-                return true;
-            }
-            if self.pull_group(slot, &topic, wire) {
+            let Some(topic) = self.first_replay(slot).map(|replay| replay.topic.clone()) else {
+                return false;
+            };
+            if self.pull_replay(slot, &topic, wire, now_ms) {
                 return true;
             }
             // It waits for its source: another one's turn.
@@ -42,61 +40,98 @@ impl<D> Shard<D> {
         false
     }
 
-    fn pull_topic(&mut self, slot: u32, wire: &mut impl Wire, now_ms: u64) {
-        let variant = usize::from(self.hot[slot as usize].variant);
-        let Some(replay) = self.cold[slot as usize].outbox.as_ref().and_then(|o| o.replays.first()) else {
-            return;
-        };
-        let (topic, after) = (replay.topic.clone(), replay.after);
-        let mut state = topic.lock();
-        let Some(log) = &state.log else {
-            drop(state); // deleted: the deletion's own post ends it
-            self.end_replay(slot, &topic);
-            return;
-        };
+    /// Queues the next piece of the first replay. Says whether there was any.
+    fn pull_replay(&mut self, slot: u32, topic: &Arc<Topic>, wire: &mut impl Wire, now_ms: u64) -> bool {
         let mut bytes = Vec::new();
-        let mut last = after;
-        let mut replayed = 0;
-        let mut take = |event: EventRef<'_>| {
-            let view = EventView {
-                topic: &topic.name,
-                meta: event.meta,
-                payload: event.payload,
-                client_id: event.client_id,
-            };
-            self.encoders[variant].event(&view, &mut bytes);
-            self.counts.deliveries += 1;
-            replayed += 1;
-            last = event.meta.offset;
-            bytes.len() < REPLAY_CHUNK_BYTES
-        };
-        if let Err(lost) = log.range(after, now_ms, &mut take) {
-            drop(state);
-            self.replay_lost(slot, &topic, after, lost.oldest, wire);
-            return;
-        }
-        let sent = &mut self.hot[slot as usize].sent;
-        *sent = sent.wrapping_add(replayed);
-        if last < log.head() {
-            drop(state);
+        let shown = self.pull_before(slot, topic, &mut bytes);
+        if shown != Shown::All {
+            let some = !bytes.is_empty();
             self.queue_bytes(slot, Kind::Replay, bytes, 0, 0);
-            if let Some(replay) = self.outbox(slot).replays.first_mut() {
-                replay.after = last;
-            }
-            return;
+            return some || shown == Shown::Some;
         }
-        // Caught up: what is open belongs to the replay and must be posted before this subscriber joins.
-        topic.post(&mut state, self.topics.inboxes(), Some(self.config.id));
+        self.pull_tail(slot, topic, bytes, wire, now_ms)
+    }
+
+    /// Queues the next piece of the topic's tail behind `bytes`, and joins the live deliveries at its end. Says whether there was
+    /// anything: one that was shown more than live reading has come to waits at the end for the topic's next batch.
+    fn pull_tail(
+        &mut self,
+        slot: u32,
+        topic: &Arc<Topic>,
+        mut bytes: Vec<u8>,
+        wire: &mut impl Wire,
+        now_ms: u64,
+    ) -> bool {
+        let encoder = &self.encoders[usize::from(self.hot[slot as usize].variant)];
+        let replay = self.cold[slot as usize].outbox.as_mut().and_then(|o| o.replays.first_mut());
+        let Some(Replay { after, before, .. }) = replay else { return false };
+        let after = *after;
+        let guarded = before.as_ref().is_some_and(|before| !before.shown.is_empty());
+        let held = topic.group.as_ref().filter(|_| guarded).map(|group| group.channel.hold());
+        let mut state = topic.lock();
+        let Some(live) = state.life.live() else {
+            drop(state); // deleted: the deletion's own post ends it
+            self.end_replay(slot, topic);
+            return true;
+        };
+        let restarts = state.life.restarts().zip(before.as_ref());
+        let restarted =
+            restarts.map(|(restarts, before)| restarts.since(before.restarted)).unwrap_or_default();
+        let (mut last, mut count) = (after, 0);
+        let ranged = live.tail.range(after, now_ms, |pos, kept| {
+            last = pos;
+            if let (Some(before), Kept::Record(Some(record))) = (before.as_mut(), kept)
+                && !before.take(pos, record, &restarted)
+            {
+                return true;
+            }
+            if let Some(delivery) = kept.delivery(&topic.name) {
+                encoder.delivery(&delivery, &mut bytes);
+                count += 1;
+            }
+            bytes.len() < REPLAY_CHUNK_BYTES
+        });
+        let head = live.tail.head().pos;
+        let behind =
+            |before: &Before| held.as_ref().is_some_and(|held| held.is_behind(&before.shown, &restarted));
+        let ahead = before.as_deref().is_some_and(behind);
+        drop(held);
+        if ranged == Ok(true) && !ahead {
+            // Caught up: what is open belongs to the replay and must be posted before this subscriber joins.
+            topic.post(&mut state, self.topics.inboxes(), Some(self.config.id));
+        }
         drop(state);
+        self.counts.deliveries += u64::from(count);
+        self.count_sent(slot, count);
+        let some = !bytes.is_empty();
         self.queue_bytes(slot, Kind::Replay, bytes, 0, 0);
-        self.end_replay(slot, &topic);
+        match ranged {
+            Ok(true) if !ahead => self.join_caught_up(slot, topic, head),
+            Ok(all) => {
+                if let Some(replay) = self.first_replay(slot) {
+                    replay.after = last;
+                }
+                return some || !all;
+            }
+            Err(_) if self.begin_again(slot, topic) => {}
+            Err(lost) => self.replay_lost(slot, topic, after, lost, wire),
+        }
+        true
+    }
+
+    fn join_caught_up(&mut self, slot: u32, topic: &Arc<Topic>, head: u64) {
+        self.end_replay(slot, topic);
         self.take_inbox();
         if let Some(at) = self.find_id(slot, topic.id) {
             let local = self.cold[slot as usize].subs[at].local;
             self.locals_mut(local).replaying.retain(|s| *s != slot);
             self.cold[slot as usize].subs.swap_remove(at);
-            self.join(slot, local, last);
+            self.join(slot, local, head);
         }
+    }
+
+    pub(super) fn first_replay(&mut self, slot: u32) -> Option<&mut Replay> {
+        self.cold[slot as usize].outbox.as_mut()?.replays.first_mut()
     }
 
     pub(super) fn end_replay(&mut self, slot: u32, topic: &Arc<Topic>) {
@@ -105,15 +140,8 @@ impl<D> Shard<D> {
         }
     }
 
-    /// The history moved past a reader that is too slow for it: the topic's policy decides.
-    pub(super) fn replay_lost(
-        &mut self,
-        slot: u32,
-        topic: &Arc<Topic>,
-        after: u64,
-        oldest: u64,
-        wire: &mut impl Wire,
-    ) {
+    /// The tail moved past a reader that is too slow for it: the topic's policy decides.
+    fn replay_lost(&mut self, slot: u32, topic: &Arc<Topic>, after: u64, lost: Lost, wire: &mut impl Wire) {
         match topic.options.backpressure {
             Backpressure::Disconnect => {
                 self.end_slow(
@@ -123,12 +151,12 @@ impl<D> Shard<D> {
                 );
             }
             Backpressure::DropOldest => {
-                let missed = oldest - after - 1;
+                let missed = lost.oldest - after - 1;
                 self.counts.dropped += missed;
                 let outbox = self.outbox(slot);
-                outbox.note_drops(topic.channel.as_ref().map(|_| &topic.name), missed);
+                outbox.note_drops(topic.group.as_ref().map(|_| &topic.name), missed);
                 if let Some(replay) = outbox.replays.first_mut() {
-                    replay.after = oldest - 1;
+                    replay.after = lost.oldest - 1;
                 }
             }
         }

@@ -2,45 +2,34 @@
 
 use super::*;
 use crate::hub::Inbox;
-use crate::model::{Epoch, EventId, EventMeta, TopicRef};
-use crate::ports::{
-    Appended, Broker, Claim, Encoder, EventRef, Lost, NewEvent, Retention, TopicLog, VARIANTS,
-};
-use crate::topics::{TopicOptions, TopicsConfig};
+use crate::model::{Delivery, Epoch, EventId, EventMeta, TopicRef};
+use crate::ports::{Appended, Broker, Claim, Encoder, Log, NewEvent, Retention, Sequencer, VARIANTS};
+use crate::topics::{Chain, Histories, Tail, TopicOptions, TopicsConfig};
 
 const NOW: u64 = 1_000_000;
 
 /// Logs that count and keep nothing.
+#[derive(Debug)]
 struct Counting(u64);
 
 impl Broker for Counting {
-    fn open(&self, _: &str, _: Retention, _: &Claim, _: u64) -> Option<Box<dyn TopicLog>> {
-        Some(Box::new(Counting(0)))
+    fn open(&self, _: &str, retention: Retention, _: &Claim, _: u64) -> Option<Log> {
+        let tail = Tail::new(retention, &Histories::new(0));
+        let (chain, sequencer) = (Chain::new(Epoch(1)), Box::new(Counting(0)));
+        Some(Log { chain, tail, sequencer, client: None })
     }
-    fn park(&self, _: &str, _: Box<dyn TopicLog>, _: u64) {}
+    fn park(&self, _: &str, _: Log, _: u64) {}
     fn forget(&self, _: &str, _: u64) -> bool {
         false
     }
     fn sweep(&self, _: u64) {}
 }
 
-impl TopicLog for Counting {
-    fn epoch(&self) -> Epoch {
-        Epoch(1)
-    }
-    fn head(&self) -> u64 {
-        self.0
-    }
+impl Sequencer for Counting {
     fn append(&mut self, _: &NewEvent<'_>) -> Appended {
         self.0 += 1;
         let id = EventId { time: self.0, node: 0 };
         Appended::New(EventMeta { id, offset: self.0, at_ms: NOW })
-    }
-    fn range(&self, _: u64, _: u64, _: &mut dyn FnMut(EventRef<'_>) -> bool) -> Result<(), Lost> {
-        Ok(())
-    }
-    fn oldest(&self, _: u64) -> u64 {
-        self.0 + 1
     }
 }
 
@@ -48,10 +37,11 @@ impl TopicLog for Counting {
 struct Offsets;
 
 impl Encoder for Offsets {
-    fn event(&self, event: &EventView<'_>, out: &mut Vec<u8>) {
-        out.push(event.meta.offset as u8);
+    fn delivery(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>) {
+        if let Delivery::Event(event) = delivery {
+            out.push(event.meta.offset as u8);
+        }
     }
-    fn record(&self, _: &str, _: &mut Vec<u8>) {}
     fn info(&self, _: &Info<'_>, _: u64, _: &mut Vec<u8>) {}
     fn error(&self, _: &Refusal, _: u64, _: &mut Vec<u8>) {}
     fn close(&self, _: u16, _: &str, _: &mut Vec<u8>) {}
@@ -102,7 +92,7 @@ fn what_others_publish_while_a_subscriber_leaves_is_not_delivered_to_it() {
     }
     publish(&topics);
     // An unsubscribe, step by step: once it has left, nobody receives the second variant, so later events lack it.
-    let at = shard.find(leaves, "t").unwrap();
+    let at = shard.find(leaves, Space::Topic, "t").unwrap();
     let topic = shard.local(shard.cold[leaves as usize].subs[at].local).topic.clone();
     let head = topics.leave(&topic, shard.seat(leaves), NOW);
     publish(&topics);

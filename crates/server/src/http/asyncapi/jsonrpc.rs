@@ -5,7 +5,7 @@ use super::samples::{self, AT};
 use super::typed::{
     event_members, info_members, info_summary, record_body, record_members, session_members, welcome_members,
 };
-use fanfare_core::model::ErrorCode;
+use fanfare_core::model::{Body, ErrorCode};
 use fanfare_dialects::Dialect;
 use fanfare_dialects::jsonrpc::{self, JsonRpc};
 use fanfare_json::RawBuf;
@@ -173,7 +173,8 @@ fn unasked() -> Vec<Message> {
             )
             .says("feed.event", "A record of a feed"),
             |message, record| {
-                message.example(record.kind, written(|out| JsonRpc.record(&record_body(record), out)))
+                message
+                    .example(record.kind, written(|out| JsonRpc.body(&Body::feed(&record_body(record)), out)))
             },
         ),
         notification("session.message", "session.message", session_members(), "Connection")

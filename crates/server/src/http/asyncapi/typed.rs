@@ -7,7 +7,7 @@ use super::message::{
     one_of, request_id, string, time, topic, written,
 };
 use super::samples::{self, AT};
-use fanfare_core::model::{ErrorCode, FeedSubscribed, Reply, Subscribed};
+use fanfare_core::model::{Body, ErrorCode, FeedSubscribed, Reply, Subscribed};
 use fanfare_core::ports::Info;
 use fanfare_dialects::Dialect;
 use fanfare_dialects::feed::{self, RecordView};
@@ -341,7 +341,7 @@ fn unasked() -> Vec<Message> {
                 "A record of a feed, as configured; these are the types unless configured otherwise",
             )
             .schema(object(record_members(literal(record.kind))))
-            .example("a record", written(|out| Typed.record(&record_body(&record), out)))
+            .example("a record", written(|out| Typed.body(&Body::feed(&record_body(&record)), out)))
     }));
     all.extend(samples::infos().map(|info| {
         message(&format!("typed.info.{}", info.code().to_ascii_lowercase()), "Notices")

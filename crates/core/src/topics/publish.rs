@@ -1,0 +1,140 @@
+//! Publishing: an event gets its offset, is kept, and enters the open batch, under the topic's lock.
+
+use super::registry::{Making, Topics, not_found};
+use super::topic::{Life, Owner, State, Topic};
+use crate::hub::ConnAddr;
+use crate::model::{Delivery, EventMeta, EventView, Refusal, Requester};
+use crate::ports::{Appended, NewEvent};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// An open batch is posted at once when it reaches this, so that no turn can grow it without bound.
+pub(crate) const MAX_OPEN_BYTES: usize = 256 * 1024;
+
+/// A publish on its way in.
+#[derive(Clone, Copy, Debug)]
+pub struct Publishing<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The payload's JSON.
+    pub payload: &'a str,
+    /// Shown as the event's `client_id`.
+    pub client_id: &'a str,
+    /// Repeats of the same publisher answer the first ack.
+    pub idempotency_key: Option<&'a str>,
+    /// Who publishes.
+    pub publisher: Requester<'a>,
+    /// A connection that must not hear it, and whether it is subscribed.
+    pub exclude: Option<(ConnAddr, bool)>,
+    /// The shard whose turn this is; it closes the batch at the turn's end. `None`: the batch is closed at once.
+    pub shard: Option<u8>,
+    /// Milliseconds since 1970.
+    pub now_ms: u64,
+    /// The same moment on the monotonic clock.
+    pub at: Instant,
+}
+
+/// What a publish got.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Id, offset, time.
+    pub meta: EventMeta,
+    /// Subscriptions on this node when the offset was given, less an excluded one.
+    pub delivered: u64,
+    /// The topic, when the caller must close its batch at the end of its turn.
+    pub dirty: Option<Arc<Topic>>,
+}
+
+impl<D> Topics<D> {
+    /// Puts a payload into its topic.
+    ///
+    /// # Errors
+    /// `TOPIC_NOT_FOUND`, `LIMIT_EXCEEDED` where publishing makes topics, `SERVER_SHUTDOWN`.
+    pub fn publish(&self, p: &Publishing<'_>) -> Result<Published, Refusal> {
+        self.publish_from(p, None)
+    }
+
+    /// The same for a sender that is known to be subscribed to the topic with the id `own`: a topic of the same name
+    /// may be another one by now.
+    pub(crate) fn publish_from(&self, p: &Publishing<'_>, own: Option<u64>) -> Result<Published, Refusal> {
+        loop {
+            self.check_open()?;
+            let topic = match self.get(p.topic) {
+                Some(topic) => topic,
+                None if self.config.publish_creates => {
+                    self.acquire(p.topic, &Making::automatic(p.publisher), p.now_ms)?.0
+                }
+                None => return Err(not_found()),
+            };
+            let mut state = topic.lock();
+            if !state.life.is_gone() {
+                return Ok(self.append(&topic, &mut state, p, own));
+            }
+        }
+    }
+
+    fn append(
+        &self,
+        topic: &Arc<Topic>,
+        state: &mut State,
+        p: &Publishing<'_>,
+        own: Option<u64>,
+    ) -> Published {
+        let State { life: Life::Live(live), seats, .. } = state else {
+            unreachable!("the caller saw it live under this lock");
+        };
+        let Owner::Here { sequencer, .. } = &mut live.owner else {
+            unreachable!("a topic that is found by its name is ordered here");
+        };
+        if self.config.publish_creates {
+            live.expires_ms = p.now_ms + topic.options.retention.ttl_ms;
+        }
+        let hears = own.map_or(matches!(p.exclude, Some((_, true))), |id| id == topic.id);
+        let new = NewEvent {
+            payload: p.payload,
+            client_id: p.client_id,
+            idempotency_key: p.idempotency_key,
+            publisher: p.publisher,
+            delivered: seats.count().saturating_sub(u64::from(hears)),
+            now_ms: p.now_ms,
+        };
+        let meta = match sequencer.append(&new) {
+            Appended::Repeat { meta, delivered } => return Published { meta, delivered, dirty: None },
+            Appended::New(meta) => meta,
+        };
+        let event = EventView { topic: &topic.name, meta, payload: p.payload, client_id: p.client_id };
+        let pos = live.tail.push_event(&event, p.now_ms);
+        live.published += 1;
+        self.published.fetch_add(1, Ordering::Relaxed);
+        let dirty = self.enter_batch(topic, state, p, pos, &event);
+        Published { meta, delivered: new.delivered, dirty }
+    }
+
+    fn enter_batch(
+        &self,
+        topic: &Arc<Topic>,
+        state: &mut State,
+        p: &Publishing<'_>,
+        pos: u64,
+        event: &EventView<'_>,
+    ) -> Option<Arc<Topic>> {
+        if state.seats.count() == 0 {
+            return None;
+        }
+        let first = state.open.is_empty();
+        let excluded = p.exclude.map(|(addr, _)| addr);
+        let State { open, seats, .. } = state;
+        open.push(pos, &Delivery::Event(*event), &self.encoders, seats.by_variant(), excluded, p.at);
+        if p.shard.is_none() || state.open.bytes() > MAX_OPEN_BYTES {
+            topic.post(state, &self.inboxes, p.shard);
+            return None;
+        }
+        first.then(|| topic.clone())
+    }
+
+    /// Closes a topic's open batch at the end of the turn that opened it.
+    pub fn close_batch(&self, topic: &Arc<Topic>, own: Option<u8>) {
+        topic.post(&mut topic.lock(), &self.inboxes, own);
+    }
+}

@@ -1,0 +1,114 @@
+//! Reading back: pages of a topic's history.
+
+use super::registry::{Topics, not_found};
+use super::tail::{Kept, Tail};
+use crate::model::{Epoch, EventMeta, Refusal};
+
+/// Bytes of the events of a page of a history at most: 256 KiB (`protocol.md` 6) less the page's other members.
+const MAX_PAGE_BYTES: usize = 254 * 1024;
+/// What an event takes in a page beside its payload and client id.
+const SHOWN_OVERHEAD: usize = 160;
+
+/// Which part of a history is read.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryQuery {
+    /// Only events above this offset.
+    pub after: Option<u64>,
+    /// Only events below this offset.
+    pub before: Option<u64>,
+    /// Events at most.
+    pub limit: usize,
+}
+
+/// A page of a topic's history, oldest first.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The topic's epoch.
+    pub epoch: Epoch,
+    /// Its head.
+    pub offset: u64,
+    /// Meta, payload and client id of each event.
+    pub events: Vec<(EventMeta, String, String)>,
+    /// More events follow in the direction asked for.
+    pub more: bool,
+}
+
+impl<D> Topics<D> {
+    /// A page of a topic's history: the newest events unless `after` is given, oldest first within the page. It ends at
+    /// [`MAX_PAGE_BYTES`], but holds at least one event.
+    ///
+    /// # Errors
+    /// `TOPIC_NOT_FOUND`.
+    pub fn history(&self, name: &str, query: HistoryQuery, now_ms: u64) -> Result<History, Refusal> {
+        let topic = self.get(name).ok_or_else(not_found)?;
+        let state = topic.lock();
+        let Some(live) = state.life.live() else { return Err(not_found()) };
+        let (tail, (epoch, head)) = (&live.tail, live.position());
+        let oldest = tail.floor(now_ms).offset + 1;
+        let end = query.before.map_or(head, |b| b.saturating_sub(1).min(head));
+        let floor = query.after.map_or(oldest, |a| (a.saturating_add(1)).max(oldest));
+        let start = match query.after {
+            Some(_) => floor,
+            None => last_fitting(tail, floor.max((end + 1).saturating_sub(query.limit as u64)), end, now_ms),
+        };
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        events_from(tail, start, end, now_ms, |meta, payload, client_id| {
+            bytes += shown_bytes(payload, client_id);
+            if events.len() == query.limit || (bytes > MAX_PAGE_BYTES && !events.is_empty()) {
+                return false;
+            }
+            events.push((meta, payload.to_owned(), client_id.to_owned()));
+            true
+        });
+        let more = match query.after {
+            Some(_) => events.last().is_some_and(|(m, ..)| m.offset < end),
+            None => events.first().is_some_and(|(m, ..)| m.offset > floor),
+        };
+        Ok(History { epoch, offset: head, events, more })
+    }
+}
+
+/// Shows the events with the offsets `start..=end`, as long as `each` returns true. `start` is held.
+fn events_from(
+    tail: &Tail,
+    start: u64,
+    end: u64,
+    now_ms: u64,
+    mut each: impl FnMut(EventMeta, &str, &str) -> bool,
+) {
+    if start > end {
+        return;
+    }
+    let _held = tail.range(tail.position_of(start - 1), now_ms, |_, kept| match kept {
+        Kept::Event { meta, payload, client_id } => {
+            meta.offset <= end && each(*meta, payload, client_id) && meta.offset < end
+        }
+        Kept::Record(_) => true,
+    });
+}
+
+/// What an event takes in a page: its payload, its client id as JSON writes it, and the other members.
+fn shown_bytes(payload: &str, client_id: &str) -> usize {
+    let escaped = |b: u8| match b {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    SHOWN_OVERHEAD + payload.len() + client_id.bytes().map(escaped).sum::<usize>()
+}
+
+/// The first offset from `start` on from which all events up to `end` fit in a page; `end` itself when not even that fits.
+fn last_fitting(tail: &Tail, start: u64, end: u64, now_ms: u64) -> u64 {
+    let mut sizes = Vec::new();
+    events_from(tail, start, end, now_ms, |_, payload, client_id| {
+        sizes.push(shown_bytes(payload, client_id));
+        true
+    });
+    let mut bytes = 0;
+    let fits = |size: &&usize| {
+        bytes += **size;
+        bytes <= MAX_PAGE_BYTES
+    };
+    let fitting = sizes.iter().rev().take_while(fits).count().max(1);
+    start.max((end + 1).saturating_sub(fitting as u64))
+}
