@@ -147,7 +147,7 @@ async fn faults(store: &Store, acknowledged: &Acknowledged) -> Vec<String> {
 async fn acknowledged_entries_survive_the_process(stage: Stage) {
     let mut seed = soak::pick(7_u64, 77);
     let mut acknowledged = Vec::new();
-    for round in 0..soak::pick(3, 100) {
+    for round in 0..soak::pick(10, 100) {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let enough = 200 + (seed >> 33) as usize % 4000;
         acknowledged.extend(tokio::task::block_in_place(|| killed(&stage.options.url, enough, "")));

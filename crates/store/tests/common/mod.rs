@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fanfare_store::{DeviceKeys, KeyLogEntry, MetricQuery, NewMessage, NewUser, Role, Store, StoreOptions};
-use fanfare_testkit::postgres;
+use fanfare_testkit::{postgres, soak};
 use tempfile::TempDir;
 
-/// Nothing in a story may take longer.
-const STORY: Duration = Duration::from_secs(120);
+/// No story may take longer.
+fn limit() -> Duration {
+    soak::pick(Duration::from_secs(120), Duration::from_secs(1800))
+}
 
 /// Where a story runs.
 pub struct Stage {
@@ -52,12 +54,12 @@ fn postgres_stage(url: &str) -> Stage {
 }
 
 pub async fn on_sqlite<F: Future<Output = ()>>(story: impl FnOnce(Stage) -> F) {
-    tokio::time::timeout(STORY, story(sqlite_stage())).await.unwrap();
+    tokio::time::timeout(limit(), story(sqlite_stage())).await.unwrap();
 }
 
 pub async fn on_postgres<F: Future<Output = ()>>(story: impl FnOnce(Stage) -> F) {
     let Some(url) = postgres::database() else { return };
-    tokio::time::timeout(STORY, story(postgres_stage(&url))).await.unwrap();
+    tokio::time::timeout(limit(), story(postgres_stage(&url))).await.unwrap();
 }
 
 /// Declares a story as two tests.
