@@ -7,6 +7,7 @@ cd "$ROOT"
 
 # Workspace crates that each crate may use directly. A crate that is not listed here is an error: decide first.
 declare -A MAY_USE=(
+    [config]="core"
     [core]=""
     [ws]=""
     [e2ee]=""
@@ -14,12 +15,13 @@ declare -A MAY_USE=(
     [auth]="e2ee"
     [dialects]="core json"
     [rpc]="core dialects json"
+    [services]="auth config core e2ee store"
     [store]="core"
     [brokers]="core"
     [feeds]="core json"
     [client]="e2ee json ws"
-    [server]="core json ws e2ee auth dialects rpc store brokers feeds client"
-    [testkit]="core json ws e2ee auth dialects rpc store brokers feeds client server"
+    [server]="core config json ws e2ee auth dialects rpc services store brokers feeds client"
+    [testkit]="core config json ws e2ee auth dialects rpc services store brokers feeds client server"
 )
 # Extended regular expressions over names of crates anywhere below it: what the crate must know nothing of.
 HTTP='axum|axum-core|hyper|hyper-util|http|tower-http|reqwest'
@@ -33,7 +35,9 @@ declare -A MUST_NOT_REACH=(
     [json]="$HTTP|$SQL|$SOCKETS|fanfare-.*"
     [auth]="$SQL|axum|axum-core|tower-http|fanfare-(core|ws|dialects|rpc|store|brokers|feeds|client|server)"
     [dialects]="$HTTP|$SQL|$SOCKETS"
+    [config]="$HTTP|$SQL|$SOCKETS"
     [rpc]="$HTTP|$SQL|mio|socket2"
+    [services]="axum|axum-core|tower-http|prometheus-client|.*tungstenite|fanfare-(ws|dialects|rpc|brokers|feeds|client|server)"
     [store]="$HTTP"
     [brokers]="$HTTP|$SQL"
     [feeds]="$HTTP|fanfare-ws"
@@ -76,6 +80,30 @@ done
 io=$(cargo tree --locked --all-features --edges normal --package fanfare-core --prefix none --format '{p} {f}' |
     sed -n 's/^tokio v[^ ]* //p' | tr ',' '\n' | grep -Ex "$TOKIO_IO" | sort -u | tr '\n' ' ' || true)
 [ -z "$io" ] || wrong "crates/core turns on tokio's $io: it has sync and time only (write its own feature list)"
+
+# Within crates/server: what a module must not import. The wiring (serve, node, main, cli) may import all.
+declare -A MUST_NOT_IMPORT=(
+    [http]="shard|serve|cli"
+    [shard]="http|serve|cli|methods|listen"
+    [methods]="http|shard|node|serve|cli|listen"
+    [feeds]="http|shard|serve|cli|methods|listen"
+    [posts]="http|shard|node|serve|cli|methods|listen|feeds"
+    [listen]="http|shard|node|serve|cli|methods|feeds"
+    [telemetry]="http|shard|node|serve|cli|methods|listen|feeds|posts"
+    [tls]="http|node|serve|cli|methods|feeds"
+    [node]="http|serve|cli"
+)
+for module in "${!MUST_NOT_IMPORT[@]}"; do
+    for place in "crates/server/src/$module" "crates/server/src/$module.rs"; do
+        [ -e "$place" ] || continue
+        found=$(grep -rnE "crate::(${MUST_NOT_IMPORT[$module]})\b" "$place" | grep -vE '/tests(\.rs|/)' || true)
+        [ -z "$found" ] || wrong "crates/server: $module imports what it must not"$'\n'"$found"
+    done
+done
+
+# The close codes of protocol.md 5 are one table.
+found=$(git grep -nE '\b44[0-9][0-9]\b' -- 'crates/*/src/*.rs' | grep -vE '^crates/(core/src/model/close|client/src/close)\.rs:|//|/tests(\.rs|/)|_tests\.rs' || true)
+[ -z "$found" ] || wrong "a close code is written as a number: use core::model::End"$'\n'"$found"
 
 # Time is a parameter where order is proven: a driver reads the clock once a turn. Tests may read it.
 # clocks FILE: lines outside test modules that read a clock.

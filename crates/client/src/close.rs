@@ -22,12 +22,35 @@ pub enum Retry {
     Never,
 }
 
+/// The server's own close codes (`docs/protocol.md`).
+mod codes {
+    /// The session ended, or the token expired.
+    pub(super) const SESSION_ENDED: u16 = 4401;
+    /// Closed by an administrator, or no longer allowed.
+    pub(super) const FORBIDDEN: u16 = 4403;
+    /// The channel or sketch is gone.
+    pub(super) const GONE: u16 = 4404;
+    /// No authentication arrived in time.
+    pub(super) const NOT_AUTHENTICATED: u16 = 4408;
+    /// The session was resumed on another socket.
+    pub(super) const RESUMED_ELSEWHERE: u16 = 4409;
+    /// The client kept sending after its rate limit was refused.
+    pub(super) const FLOODING: u16 = 4429;
+}
+
 impl CloseReason {
     /// The table of protocol.md 5; codes it does not name (and a broken connection) are worth another try.
     pub fn retry(&self) -> Retry {
         match self.code {
-            Some(1000 | 1002 | 1003 | 1007 | 1008 | 1009 | 4401 | 4403 | 4404 | 4408 | 4409) => Retry::Never,
-            Some(1013 | 4429) => Retry::Later,
+            Some(1000 | 1002 | 1003 | 1007 | 1008 | 1009) => Retry::Never,
+            Some(
+                codes::SESSION_ENDED
+                | codes::FORBIDDEN
+                | codes::GONE
+                | codes::NOT_AUTHENTICATED
+                | codes::RESUMED_ELSEWHERE,
+            ) => Retry::Never,
+            Some(1013 | codes::FLOODING) => Retry::Later,
             _ => Retry::Now,
         }
     }

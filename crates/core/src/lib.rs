@@ -8,4 +8,5 @@ pub mod hub;
 pub mod model;
 pub mod ports;
 pub mod session;
+pub mod time;
 pub mod topics;

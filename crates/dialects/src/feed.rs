@@ -4,9 +4,9 @@
 //! brought into one canonical text, in which a record's value is compared.
 
 use crate::json::{write_str, write_u64};
-use crate::time::write_rfc3339_ms;
 use fanfare_core::feeds::{GroupSpec, Pointed, is_pointer};
 use fanfare_core::model::{ErrorCode, FeedPosition, Refusal, SubscribeFeed};
+use fanfare_core::time::write_rfc3339_ms;
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;

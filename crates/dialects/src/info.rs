@@ -1,8 +1,8 @@
 //! The fields of an info beside its code and its time, the same in every dialect.
 
 use crate::json::{write_str, write_u64};
-use crate::time::write_rfc3339_ms;
 use fanfare_core::ports::Info;
+use fanfare_core::time::write_rfc3339_ms;
 
 /// Appends `,"name":value` for each field of the info, then its message.
 pub(crate) fn write_members(info: &Info<'_>, out: &mut Vec<u8>) {

@@ -9,7 +9,6 @@ mod info;
 pub mod json;
 pub mod jsonrpc;
 pub mod scan;
-pub mod time;
 pub mod typed;
 mod welcome;
 

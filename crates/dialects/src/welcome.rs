@@ -1,7 +1,7 @@
 //! The welcome's fields (`protocol.md` 3.1), the same in every dialect.
 
 use crate::json::{write_str, write_u64};
-use crate::time::write_rfc3339_ms;
+use fanfare_core::time::write_rfc3339_ms;
 
 /// What a new connection is told.
 #[derive(Clone, Copy, Debug)]

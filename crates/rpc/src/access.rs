@@ -1,8 +1,8 @@
 //! Who may call a method.
 
-use crate::caller::{Caller, Identity};
+use crate::caller::Caller;
 use crate::failure::Failure;
-use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::model::{self, ErrorCode, Refusal};
 
 /// A method's permission. Rights that depend on params (topics, channels) are judged by the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,8 @@ impl Access {
         self.connection
     }
 
-    pub(crate) fn check(self, caller: &dyn Caller) -> Result<(), Failure> {
-        let anonymous = matches!(caller.identity(), Identity::Anonymous);
+    pub(crate) fn check(self, caller: &mut dyn Caller) -> Result<(), Failure> {
+        let anonymous = matches!(caller.actor().caller, model::Caller::Anonymous);
         let denied = match self.who {
             Group::Everybody => false,
             Group::Admitted => anonymous && caller.must_authenticate(),
@@ -47,7 +47,7 @@ impl Access {
         if denied {
             return Err(Refusal::new(ErrorCode::Unauthorized, "authenticate first").into());
         }
-        if self.connection && !caller.is_connection() {
+        if self.connection && caller.connection().is_none() {
             return Err(Failure::NeedsConnection);
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! A method as the registry holds it: its description, compiled schemas, and its handler without types.
 
 use crate::access::Access;
-use crate::caller::{Caller, Who};
+use crate::caller::Caller;
 use crate::failure::{Failure, internal};
 use crate::method::{AsyncMethod, Either, EitherMethod, Example, Method, Positional};
 use crate::panics::{Caught, guard};
@@ -81,7 +81,7 @@ impl<M: AsyncMethod> Handler for Waiting<M> {
     fn run(&self, caller: &mut dyn Caller, params: &Bound<'_>, _: &mut Vec<u8>) -> Result<Ran, Error> {
         let params = params.read()?;
         M::validate(&params)?;
-        let call = self.0.clone().call(Who::from(caller.identity()), params);
+        let call = self.0.clone().call(caller.actor().caller.clone(), params);
         Ok(Ran::Later(Box::pin(async move {
             let result = call.await?;
             let mut out = Vec::new();

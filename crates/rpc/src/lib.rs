@@ -5,7 +5,7 @@
 //!                                                                └ AsyncMethod ─ Pending ─ run elsewhere ─ text
 //! ```
 //!
-//! A method is one file: a type with a name, a summary, typed params, a typed result and a handler
+//! A method is a type with a name, a summary, typed params, a typed result and a handler
 //! (`docs/adding-a-method.md`). The JSON Schema of both types is what the documents publish *and* what is enforced: params are
 //! checked against it before the handler sees them, results before a client does. What must always hold: params refuse
 //! unknown properties; a panic in a handler harms nobody else; no handler runs longer on a connection's thread than it
@@ -17,7 +17,6 @@ mod dispatch;
 mod entry;
 mod failure;
 mod method;
-pub mod methods;
 mod openrpc;
 mod panics;
 mod params;
@@ -25,17 +24,15 @@ mod pending;
 mod registry;
 mod room;
 mod schema;
+mod test_methods;
 
 pub use access::Access;
-pub use caller::{
-    Caller, FeedRow, HistoryEvent, HistoryPage, HistoryQuery, Identity, ServerFacts, SessionGrant,
-    SessionView, TopicPage, TopicQuery, TopicRow, Who,
-};
+pub use caller::{Caller, Connection, SessionGrant};
 pub use dispatch::{Calls, Outcome, dispatch};
 pub use failure::Failure;
-pub use method::{AsyncMethod, Either, EitherMethod, Example, Method, Positional};
+pub use method::{AsyncMethod, Either, EitherMethod, Example, Method, NoParams, Positional};
 pub use pending::Pending;
-pub use registry::{BuildError, Meter, Observer, Registry, RegistryBuilder};
+pub use registry::{BuildError, CommandRow, Commands, Meter, Observer, Registry, RegistryBuilder};
 pub use schema::{SchemaError, SessionCodeText, Violation};
 
 /// What the derives in a method's file expand to, so that a crate that adds methods needs no more dependencies than this one.

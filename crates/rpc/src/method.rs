@@ -1,9 +1,9 @@
 //! What a method is.
 
 use crate::access::Access;
-use crate::caller::{Caller, Who};
+use crate::caller::Caller;
 use crate::schema::Violation;
-use fanfare_core::model::{Refusal, TokenUse};
+use fanfare_core::model::{self, Refusal, TokenUse};
 use schemars::JsonSchema;
 use serde::de::{Deserialize, DeserializeOwned};
 use serde::ser::Serialize;
@@ -130,10 +130,15 @@ pub trait AsyncMethod: Send + Sync + 'static {
     /// A refusal with a documented code.
     fn call(
         self: Arc<Self>,
-        who: Who,
+        caller: model::Caller,
         params: Self::Params,
     ) -> impl Future<Output = Result<Self::Result, Refusal>> + Send + 'static;
 }
+
+/// Params of a method that takes none.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoParams {}
 
 /// How positional params are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use crate::access::Access;
 use crate::caller::Caller;
 use crate::entry::Entry;
+use crate::method::NoParams;
 use crate::method::{Example, Method, Positional};
-use crate::methods::NoParams;
 use crate::registry::Documents;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_dialects::jsonrpc::{INTERNAL_ERROR, INVALID_PARAMS};

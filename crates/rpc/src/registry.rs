@@ -52,9 +52,20 @@ pub(crate) struct Documents {
     pub commands: Vec<CommandRow>,
 }
 
+/// The server commands of a registry: to be listed by one of them, so known only when the registry is built.
+#[derive(Clone)]
+pub struct Commands(Arc<OnceLock<Documents>>);
+
+impl Commands {
+    /// All of them, in the order of their names.
+    pub fn list(&self) -> Vec<CommandRow> {
+        self.0.get().map(|documents| documents.commands.clone()).unwrap_or_default()
+    }
+}
+
 /// A server command in a list.
 #[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
-pub(crate) struct CommandRow {
+pub struct CommandRow {
     /// The name in `{"type":"server","command":…}`.
     pub name: String,
     /// One sentence.
@@ -179,8 +190,9 @@ impl RegistryBuilder {
         self
     }
 
-    pub(crate) fn documents(&self) -> Arc<OnceLock<Documents>> {
-        self.documents.clone()
+    /// The server commands the registry will have.
+    pub fn commands(&self) -> Commands {
+        Commands(self.documents.clone())
     }
 
     /// The registry, with `rpc.discover`.

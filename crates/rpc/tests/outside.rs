@@ -41,7 +41,7 @@ impl Method for Greet {
 
 #[test]
 fn a_method_from_outside_is_like_any_other() {
-    let registry = Registry::builder("0").standard().method(Greet).build().unwrap();
+    let registry = Registry::builder("0").basic_test_methods().method(Greet).build().unwrap();
     let ask = |params: &str| support::ask(&registry, &support::request("demo.greet", params)).unwrap();
     assert_eq!(ask(r#"["Ann"]"#), r#"{"jsonrpc":"2.0","id":1,"result":{"text":"Hello, Ann"}}"#);
     assert!(

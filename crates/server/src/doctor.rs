@@ -1,9 +1,9 @@
 //! `fanfare doctor`: looks for what keeps a server from working; with `--live`, asks a running one.
 
 use crate::cli::DoctorArgs;
-use crate::config::{Config, ConfigError, Host};
 use crate::storage;
 use crate::tls::{self, Tls};
+use fanfare_config::{Config, ConfigError, Host};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
 //! The `fanfare` binary: reads the command line and calls the library.
 
 use clap::Parser;
+use fanfare_config::{Config, ConfigError};
 use fanfare_server::cli::{Cli, Command};
-use fanfare_server::config::{Config, ConfigError};
 use fanfare_server::{doctor, serve, tls};
 use std::io::Write;
 use std::process::ExitCode;

@@ -3,8 +3,8 @@
 //! A server that runs out of descriptors cannot even accept a probe, so what is promised to sockets, HTTP connections and probes together is
 //! never more than the files that may be open.
 
-use crate::config::Config;
 use crate::listen::RESERVE;
+use fanfare_config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors of the server itself: store, listeners, shards, feeds.

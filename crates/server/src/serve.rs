@@ -3,25 +3,26 @@
 //! Stopping (`protocol.md` 5): HTTP answers probes only; requests in flight finish; feeds stop and commit; every shard stops taking commands,
 //! tells its clients and posts what it has; when all have posted, every shard flushes and closes everyone with 1001.
 
-use crate::accounts::Accounts;
-use crate::audit::life::Life;
-use crate::audit::{self, Audit, AuditOptions};
 use crate::cli::ServeArgs;
-use crate::config::{Config, ConfigError};
-use crate::connections_log::ConnectionsLog;
-use crate::data_dir::DataDir;
-use crate::fatal::{self, endless};
 use crate::http::{self, Listener};
-use crate::identity::Identity;
 use crate::listen::{self, Bounds, Places, Service};
-use crate::node::{Node, Services, unix_ms};
+use crate::node::Node;
 use crate::open_files::{Room, raise_file_limit};
-use crate::shard::{Bell, Driver, ToShard};
+use crate::posts::ToShard;
+use crate::shard::{Bell, Driver};
 use crate::storage::{self, Commits};
 use crate::telemetry::logs;
 use crate::telemetry::snapshots::Snapshots;
 use crate::tls::{Tls, reload};
-use fanfare_core::model::Requester;
+use fanfare_config::{Config, ConfigError};
+use fanfare_services::accounts::Accounts;
+use fanfare_services::audit::life::Life;
+use fanfare_services::audit::{self, Audit, AuditOptions};
+use fanfare_services::connections_log::ConnectionsLog;
+use fanfare_services::data_dir::DataDir;
+use fanfare_services::fatal::{self, endless};
+use fanfare_services::identity::Identity;
+use fanfare_services::{Foundations, Services};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,8 +31,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Sessions looked at in one sweep.
-const SWEEP_SESSIONS: usize = 10_000;
 /// The status of a process that was told twice to stop.
 const IMPATIENT: u8 = 130;
 /// How long work that still runs on the runtime when everything has stopped may delay the end.
@@ -99,7 +98,7 @@ async fn run(
     let shutdown_timeout = config.server.shutdown_timeout;
     let runtime = tokio::runtime::Handle::current();
     let commits = Arc::new(Commits::default());
-    let services = start_services(&config, data, address, &commits).await?;
+    let services = start_foundations(&config, data, address, &commits).await?;
     let (store, audit) = (services.store.clone(), services.audit.clone());
     let built = Node::new(config, &bells, session_key, runtime, services);
     let node = built.map_err(|e| {
@@ -107,7 +106,7 @@ async fn run(
     })?;
     node.bind(address);
     storage::watch(&node.metrics, &store, commits);
-    let (lost, rows) = (audit.clone(), node.connections_log.clone());
+    let (lost, rows) = (audit.clone(), node.services.connections_log.clone());
     node.metrics
         .watch_counter("fanfare_audit_lost", "Audit events that are only counted", move || lost.lost());
     let help = "Log lines that standard output could not take";
@@ -122,7 +121,7 @@ async fn run(
     node.metrics.watch_counter("fanfare_http_connections_evicted", help, move || evicting.evicted());
     let help = "HTTP connections for which there was no place, not even for probes";
     node.metrics.watch_counter("fanfare_http_connections_dropped", help, move || dropping.dropped());
-    restore_topics(&node).await?;
+    node.services.topics.restore().await?;
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
     crate::feeds::start(&node)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };
@@ -143,7 +142,7 @@ async fn run(
     }
     serving.spawn(endless("certificate renewal", renewal));
     serving.spawn(endless("sweep", sweep(node.clone())));
-    serving.spawn(endless("login watch", crate::identity::watch(node.clone())));
+    serving.spawn(endless("login watch", login_watch(&node)));
     serving.spawn(endless("metric snapshots", snapshots(&node)?.run()));
     let life = Life::begin(&node.config.data_dir, &audit)
         .map_err(|e| ConfigError::key("data_dir", format!("it cannot be written: {e}")))?;
@@ -153,7 +152,7 @@ async fn run(
     stop_signals.await;
     let code = stop(&node, ended, shutdown_timeout).await;
     serving.shutdown().await;
-    node.connections_log.flush().await;
+    node.services.connections_log.flush().await;
     life.end(&audit, "signal").await;
     store.close().await;
     data.remove_address();
@@ -161,12 +160,12 @@ async fn run(
 }
 
 /// What stands behind the node: the store, accounts, credentials, the audit log.
-pub(crate) async fn start_services(
+pub(crate) async fn start_foundations(
     config: &Config,
     data: &DataDir,
     address: std::net::SocketAddr,
     commits: &Arc<Commits>,
-) -> Result<Services, ConfigError> {
+) -> Result<Foundations, ConfigError> {
     let store = storage::open_to_serve(config, commits.clone()).await?;
     let options = AuditOptions {
         node: audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?,
@@ -177,9 +176,9 @@ pub(crate) async fn start_services(
     let audit = Audit::start(store.clone(), options);
     let origin = config.public_origin(address);
     let accounts = Accounts::open(config, &store, data, &origin, audit.clone()).await?;
-    let identity = Identity::new(config, store.clone(), accounts.clone())?;
+    let identity = Arc::new(Identity::new(config, store.clone(), accounts.clone())?);
     let connections_log = ConnectionsLog::start(store.clone());
-    Ok(Services { store, accounts, identity, audit, connections_log })
+    Ok(Foundations { store, accounts, identity, audit, connections_log })
 }
 
 async fn ops_listener(at: &str) -> Result<tokio::net::TcpListener, ConfigError> {
@@ -205,16 +204,10 @@ fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<onesh
     Ok(ended)
 }
 
-/// Makes the topics that were made by hand in a life before.
-async fn restore_topics(node: &Node) -> Result<(), ConfigError> {
-    let kept = node.store.kept_topics().await.map_err(|e| storage::wrong(&e))?;
-    for topic in kept {
-        let options = storage::topic_options(node.topics.options_of(&topic.name), &topic);
-        if let Err(refusal) = node.topics.make(&topic.name, options, Requester::Backend, unix_ms()) {
-            tracing::warn!(why = %refusal.message, "a topic that was kept cannot be made again");
-        }
-    }
-    Ok(())
+/// Applies what other processes change on users and logins.
+fn login_watch(node: &Node) -> impl Future<Output = ()> + use<> {
+    let Services { store, identity, sessions, .. } = &node.services;
+    fanfare_services::identity::watch(store.clone(), identity.clone(), sessions.clone())
 }
 
 /// Keeps the metrics in the store from now on.
@@ -222,7 +215,7 @@ fn snapshots(node: &Node) -> Result<Snapshots, ConfigError> {
     let config = &node.config;
     Ok(Snapshots {
         metrics: node.metrics.clone(),
-        store: node.store.clone(),
+        store: node.services.store.clone(),
         node: audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?,
         every: config.metrics.snapshot_interval,
     })
@@ -259,9 +252,7 @@ async fn sweep(node: Arc<Node>) {
         every.tick().await;
         let node = node.clone();
         let swept = tokio::task::spawn_blocking(move || {
-            node.topics.sweep(unix_ms());
-            node.sessions.sweep(unix_ms(), SWEEP_SESSIONS);
-            node.sweep_logins(unix_ms());
+            node.sweep();
         });
         if swept.await.is_err() {
             // What it swept is in an unknown state, perhaps still locked by nobody.
@@ -306,14 +297,14 @@ async fn stop(node: &Arc<Node>, ended: Vec<oneshot::Receiver<()>>, timeout: Dura
     let shards = 0..node.topics.inboxes().len();
     let posted = shards.clone().map(|shard| {
         let (tell, told) = oneshot::channel();
-        node.post(shard, ToShard::Drain(tell));
+        node.posts.post(shard, ToShard::Drain(tell));
         told
     });
     for told in posted.collect::<Vec<_>>() {
         let _ended_or_late = tokio::time::timeout_at(deadline, told).await;
     }
     node.topics.drain();
-    shards.for_each(|shard| node.post(shard, ToShard::Finish));
+    shards.for_each(|shard| node.posts.post(shard, ToShard::Finish));
     let mut late = 0;
     for told in ended {
         late += usize::from(tokio::time::timeout_at(deadline, told).await.is_err());

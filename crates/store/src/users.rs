@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::error::{Result, StoreError};
 use crate::logins::{end_of_user, holds};
-use crate::model::{ChangedUser, EndedSession, NewUser, ProfileChange, Proven, Role, User};
+use crate::model::{ChangedUser, EndedSession, NewUser, ProfileChange, Proven, Role, User, stored_role};
 use crate::sql::{Row, Sql, values};
 use crate::{Store, keys};
 
@@ -13,7 +13,7 @@ pub(crate) fn read_user(row: &Row, at: usize) -> Result<User> {
     Ok(User {
         id: row.text(at)?,
         username: row.text(at + 1)?,
-        role: Role::stored(&row.text(at + 2)?)?,
+        role: stored_role(&row.text(at + 2)?)?,
         password: row.maybe_text(at + 3)?,
         display_name: row.maybe_text(at + 4)?,
         email: row.maybe_text(at + 5)?,
@@ -166,13 +166,16 @@ impl Store {
         .await
     }
 
-    /// Gives a user a role; false when there is none.
+    /// Gives a user a role; false when there is no such user.
     ///
     /// # Errors
-    /// Of the engine.
+    /// `Conflict("last_admin")` when this would leave no administrator who is not disabled; of the engine.
     pub async fn set_role(&self, id: &str, role: Role, now: i64) -> Result<bool> {
         let id = id.to_owned();
         self.write(move |sql| {
+            if role != Role::Admin {
+                leave_an_admin(sql, &id)?;
+            }
             let changed = sql.execute(
                 "UPDATE users SET role = $1, changed_at = $2 WHERE id = $3 AND deleted_at IS NULL",
                 values![role.as_str(), now, &id],
@@ -186,7 +189,7 @@ impl Store {
     /// user.
     ///
     /// # Errors
-    /// Of the engine.
+    /// As [`Store::set_role`].
     pub async fn set_disabled(
         &self,
         id: &str,
@@ -195,6 +198,9 @@ impl Store {
     ) -> Result<Option<Vec<EndedSession>>> {
         let id = id.to_owned();
         self.write(move |sql| {
+            if disabled {
+                leave_an_admin(sql, &id)?;
+            }
             let changed = sql.execute(
                 "UPDATE users SET disabled = $1, changed_at = $2 WHERE id = $3 AND deleted_at IS NULL",
                 values![disabled, now, &id],
@@ -222,7 +228,7 @@ impl Store {
                 .map(|row| {
                     Ok(ChangedUser {
                         id: row.text(0)?,
-                        role: Role::stored(&row.text(1)?)?,
+                        role: stored_role(&row.text(1)?)?,
                         disabled: row.boolean(2)?,
                         changed_at: row.int(3)?,
                     })
@@ -236,13 +242,14 @@ impl Store {
     /// `None` when what the deletion relies on does not hold.
     ///
     /// # Errors
-    /// Of the engine.
+    /// As [`Store::set_role`].
     pub async fn delete_user(&self, id: &str, proven: Proven, now: i64) -> Result<Option<Vec<EndedSession>>> {
         let id = id.to_owned();
         self.write(move |sql| {
             if !holds(sql, &id, &proven)? {
                 return Ok(None);
             }
+            leave_an_admin(sql, &id)?;
             sql.execute(
                 "UPDATE users SET password = NULL, display_name = NULL, email = NULL, disabled = 1, deleted_at = $1,
                    changed_at = $1 WHERE id = $2",
@@ -291,4 +298,21 @@ fn by_name(sql: &mut dyn Sql, name: &str) -> Result<Option<User>> {
         values![name],
     )?;
     row.map(|row| read_user(&row, 0)).transpose()
+}
+
+/// Refuses a change of an administrator that would leave no other who is not disabled. Changes of administrators run one after
+/// another: each first writes the same row.
+fn leave_an_admin(sql: &mut dyn Sql, id: &str) -> Result<()> {
+    sql.execute(
+        "INSERT INTO settings (name, value) VALUES ('admins', '') ON CONFLICT (name) DO UPDATE SET value = ''",
+        values![],
+    )?;
+    let admins = sql.query(
+        "SELECT id FROM users WHERE role = 'admin' AND disabled = 0 AND deleted_at IS NULL ORDER BY id LIMIT 2",
+        values![],
+    )?;
+    match &admins[..] {
+        [only] if only.text(0)? == id => Err(StoreError::Conflict("last_admin")),
+        _ => Ok(()),
+    }
 }

@@ -9,7 +9,7 @@ mod common;
 use common::{Stage, keys, message, new_user};
 use fanfare_store::{
     ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, ConnectionRow, EndSessions,
-    KeptTopic, KeysPut, LoginProof, MetricPlace, MetricQuery, NewAuthSession, ProfileChange, Proven,
+    KeptTopic, KeysPut, LoginProof, MetricPlace, MetricQuery, NewAuthSession, NewUser, ProfileChange, Proven,
     Refreshed, Role, Store, StoreError,
 };
 
@@ -26,6 +26,7 @@ stories!(
     logins_live_and_end,
     a_login_is_stored_only_if_its_proof_still_holds,
     a_change_is_made_only_if_its_proof_still_holds,
+    the_last_admin_stays,
     a_changed_role_or_lock_is_found,
     locked_out_users_have_no_logins,
     a_used_refresh_token_ends_its_login,
@@ -88,6 +89,7 @@ async fn users_are_made_found_changed_and_deleted(stage: Stage) {
     let ended = store.change_password(&made.id, nothing(), "$new".to_owned(), 1_500).await.unwrap();
     assert_eq!(ended, Some(vec![]));
     assert!(store.set_role(&made.id, Role::Admin, 1_500).await.unwrap());
+    another_admin(&store, "root").await;
     assert_eq!(store.set_disabled(&made.id, true, 1_600).await.unwrap(), Some(vec![]));
     let changed = store.user(&made.id).await.unwrap().unwrap();
     assert_eq!(changed.display_name.as_deref(), Some("Ålice \u{1f600}"));
@@ -106,8 +108,8 @@ async fn users_are_made_found_changed_and_deleted(stage: Stage) {
     }
     let names = |users: Vec<fanfare_store::User>| users.into_iter().map(|u| u.username).collect::<Vec<_>>();
     assert_eq!(names(store.users(None, 3).await.unwrap()), ["alice", "b-2", "b_1"]);
-    assert_eq!(names(store.users(Some("b_1"), 9).await.unwrap()), ["bob", "carol"]);
-    assert_eq!(store.count_users().await.unwrap(), 5);
+    assert_eq!(names(store.users(Some("b_1"), 9).await.unwrap()), ["bob", "carol", "root"]);
+    assert_eq!(store.count_users().await.unwrap(), 6);
 
     assert_eq!(store.delete_user(&made.id, nothing(), 2_000).await.unwrap(), Some(vec![]));
     assert_eq!(store.delete_user(&made.id, nothing(), 2_001).await.unwrap(), None);
@@ -117,7 +119,7 @@ async fn users_are_made_found_changed_and_deleted(stage: Stage) {
     assert_eq!(store.set_disabled(&made.id, false, 2_004).await.unwrap(), None, "a deleted user stays out");
     assert_eq!(store.user(&made.id).await.unwrap(), None);
     assert_eq!(store.user_by_name("alice").await.unwrap(), None);
-    assert_eq!(store.count_users().await.unwrap(), 4);
+    assert_eq!(store.count_users().await.unwrap(), 5);
     assert_eq!(store.create_user(new_user("alice")).await, Err(StoreError::Conflict("username")));
 }
 
@@ -335,12 +337,43 @@ async fn a_change_is_made_only_if_its_proof_still_holds(stage: Stage) {
     assert_eq!(store.delete_user(&alice.id, good, 7).await.unwrap().map(|ended| ended.len()), Some(1));
 }
 
+/// A user who is an administrator from the start.
+async fn another_admin(store: &Store, name: &str) -> fanfare_store::User {
+    store.create_user(NewUser { role: Role::Admin, ..new_user(name) }).await.unwrap()
+}
+
+async fn the_last_admin_stays(stage: Stage) {
+    let store = stage.open().await;
+    let root = another_admin(&store, "root").await;
+    let is_refused =
+        |outcome: Result<(), StoreError>| matches!(outcome, Err(StoreError::Conflict("last_admin")));
+    let demote = async |id: &str| store.set_role(id, Role::User, 5).await.map(drop);
+    let lock = async |id: &str| store.set_disabled(id, true, 5).await.map(drop);
+    let delete = async |id: &str| store.delete_user(id, Proven::default(), 5).await.map(drop);
+    assert!(is_refused(demote(&root.id).await));
+    assert!(is_refused(lock(&root.id).await));
+    assert!(is_refused(delete(&root.id).await));
+    let kept = store.user(&root.id).await.unwrap().unwrap();
+    assert_eq!((kept.role, kept.disabled), (Role::Admin, false));
+    // One who is disabled is no administrator who stays.
+    let second = another_admin(&store, "second").await;
+    lock(&second.id).await.unwrap();
+    assert!(is_refused(demote(&root.id).await));
+    store.set_disabled(&second.id, false, 6).await.unwrap();
+    // Of two who demote each other at once, one stays.
+    let outcomes = tokio::join!(demote(&root.id), demote(&second.id));
+    assert_eq!([outcomes.0, outcomes.1].into_iter().filter(|o| o.is_ok()).count(), 1);
+    let user = store.create_user(new_user("ann")).await.unwrap();
+    delete(&user.id).await.unwrap();
+}
+
 async fn a_changed_role_or_lock_is_found(stage: Stage) {
     let store = stage.open().await;
     let alice = store.create_user(new_user("alice")).await.unwrap();
     let bob = store.create_user(new_user("bob")).await.unwrap();
     store.create_user(new_user("carol")).await.unwrap();
     assert_eq!(store.changed_users(0).await.unwrap(), [], "a new user is no change");
+    another_admin(&store, "root").await;
     store.set_role(&alice.id, Role::Admin, 10).await.unwrap();
     store.set_disabled(&bob.id, true, 20).await.unwrap();
     let changed = async |since| {

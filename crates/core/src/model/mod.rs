@@ -1,5 +1,8 @@
 //! The words of the product as types: commands, replies, events, names and error codes.
 
+mod actor;
+mod caller;
+mod close;
 mod command;
 mod error;
 mod frame;
@@ -7,6 +10,9 @@ mod network;
 mod requester;
 mod topic;
 
+pub use actor::{Actor, Granted, Grants, Origin, TopicGrant};
+pub use caller::{AppKey, Caller, IssuerIdentity, Principal, Role, Scope};
+pub use close::{CLOSE_CODES, End};
 pub use command::{
     Command, FeedPosition, FeedSubscribed, Publish, Reply, Since, Subscribe, SubscribeFeed, Subscribed,
     TokenUse, Unsubscribe,

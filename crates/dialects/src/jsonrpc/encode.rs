@@ -2,9 +2,9 @@
 
 use super::parse::{Fault, FaultKind};
 use crate::json::{write_str, write_u64};
-use crate::time::write_rfc3339_ms;
 use fanfare_core::model::{Body, ErrorCode, EventView, Refusal};
 use fanfare_core::ports::Info;
+use fanfare_core::time::write_rfc3339_ms;
 use fanfare_json::Raw;
 use std::io::Write as _;
 

@@ -2,10 +2,10 @@
 
 use super::RequestId;
 use crate::json::{write_str, write_u64};
-use crate::time::write_rfc3339_ms;
 use crate::{Dialect, Welcome};
 use fanfare_core::model::{Body, EventView, FrameType, Refusal, Reply};
 use fanfare_core::ports::Info;
+use fanfare_core::time::write_rfc3339_ms;
 
 /// `{"type":"<name>"` as it is written, put together from the list of types when this is compiled.
 macro_rules! opening {

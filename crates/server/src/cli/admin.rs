@@ -4,14 +4,16 @@
 //! standard error. The server reads the store, so a new key works and a deleted one is refused at once.
 
 use super::Settings;
-use crate::accounts::{self, AccountError, KeyTrouble};
-use crate::audit::{self, AuditEvent, Outcome};
-use crate::config::{Config, ConfigError, Scope};
-use crate::node::unix_ms;
 use clap::{Args, Subcommand, ValueEnum};
 use fanfare_auth::password::Hasher;
-use fanfare_dialects::time::rfc3339_ms;
-use fanfare_store::{NewUser, Role, Store, StoreError};
+use fanfare_config::{Config, ConfigError};
+use fanfare_core::model::{Role, Scope};
+use fanfare_core::time::rfc3339_ms;
+use fanfare_services::accounts::{self, AccountError, KeyTrouble};
+use fanfare_services::admin::{self, AdminError};
+use fanfare_services::audit::{self, AuditEvent, Outcome};
+use fanfare_services::clock::unix_ms;
+use fanfare_store::{NewUser, Store, StoreError};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -116,9 +118,9 @@ impl From<ScopeWord> for Scope {
     }
 }
 
-/// What a command says.
+/// What a command writes.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct Output {
     /// For standard output.
     pub out: String,
     /// For standard error.
@@ -133,13 +135,13 @@ impl AdminArgs {
     /// # Errors
     /// One line for standard error and status 2; nothing was changed then.
     pub async fn run(self) -> Result<std::process::ExitCode, ConfigError> {
-        let said = self.act().await?;
-        let _best_effort = std::io::stderr().lock().write_all(said.note.as_bytes());
-        let _best_effort = std::io::stdout().lock().write_all(said.out.as_bytes());
+        let output = self.act().await?;
+        let _best_effort = std::io::stderr().lock().write_all(output.note.as_bytes());
+        let _best_effort = std::io::stdout().lock().write_all(output.out.as_bytes());
         Ok(std::process::ExitCode::SUCCESS)
     }
 
-    async fn act(self) -> Result<Said, ConfigError> {
+    async fn act(self) -> Result<Output, ConfigError> {
         match self.action {
             Action::CreateUser { name, role, settings } => {
                 with_store(settings, async |_, store| create_user(store, &name, role).await).await
@@ -156,7 +158,7 @@ impl AdminArgs {
                         scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
                     let event =
                         done("create_api_key").detail("api_key", name.as_str()).detail("scopes", words);
-                    Ok(Said { out: format!("{key}\n"), note, event: Some(event) })
+                    Ok(Output { out: format!("{key}\n"), note, event: Some(event) })
                 })
                 .await
             }
@@ -166,7 +168,7 @@ impl AdminArgs {
                     accounts::delete_api_key(config, store, &name).await.map_err(trouble)?;
                     let event = done("delete_api_key").detail("api_key", name.as_str());
                     let note = format!("the API key `{name}` is deleted\n");
-                    Ok(Said { note, event: Some(event), ..Said::default() })
+                    Ok(Output { note, event: Some(event), ..Output::default() })
                 })
                 .await
             }
@@ -177,20 +179,20 @@ impl AdminArgs {
 /// Opens the store of the settings for one piece of work.
 async fn with_store(
     settings: Settings,
-    work: impl AsyncFnOnce(&Config, &Store) -> Result<Said, ConfigError>,
-) -> Result<Said, ConfigError> {
+    work: impl AsyncFnOnce(&Config, &Store) -> Result<Output, ConfigError>,
+) -> Result<Output, ConfigError> {
     let config = Config::load(&settings.sources())?.config;
     let store = crate::storage::open(&config).await?;
-    let mut said = work(&config, &store).await;
-    if let Ok(said) = &mut said
-        && let Some(event) = said.event.take()
+    let mut output = work(&config, &store).await;
+    if let Ok(output) = &mut output
+        && let Some(event) = output.event.take()
         && let Err(error) = note(&config, &store, event).await
     {
         // It is done; a password or key that is not shown now never will be.
-        said.note.push_str(&format!("this is not in the audit log: {error}\n"));
+        output.note.push_str(&format!("this is not in the audit log: {error}\n"));
     }
     store.close().await;
-    said
+    output
 }
 
 /// Writes what was done into the audit log, beside a running server if there is one.
@@ -205,7 +207,7 @@ fn done(action: &str) -> AuditEvent {
     AuditEvent::new("admin_action", Outcome::Success).detail("action", action).detail("by", "command")
 }
 
-async fn create_user(store: &Store, name: &str, role: RoleWord) -> Result<Said, ConfigError> {
+async fn create_user(store: &Store, name: &str, role: RoleWord) -> Result<Output, ConfigError> {
     let username = accounts::name_for_new(name).map_err(|e| unfit(&e))?;
     let no_random = |e| plain(format!("the system gives no random bytes: {e}"));
     let password = accounts::generated_password().map_err(no_random)?;
@@ -228,22 +230,22 @@ async fn create_user(store: &Store, name: &str, role: RoleWord) -> Result<Said, 
     let event = done("create_user").detail("target", user.id).detail("role", Role::from(role).as_str());
     let note =
         format!("the password of `{username}`, shown only now; change it with PUT /users/me/password:\n");
-    Ok(Said { out: format!("{password}\n"), note, event: Some(event) })
+    Ok(Output { out: format!("{password}\n"), note, event: Some(event) })
 }
 
-async fn set_role(store: &Store, name: &str, role: RoleWord) -> Result<Said, ConfigError> {
-    let name = if name.contains(':') { name.to_owned() } else { name.to_ascii_lowercase() };
-    let Some(user) = store.user_by_name(&name).await.map_err(broken)? else {
-        return Err(plain(format!("NAME: there is no user named `{name}`")));
-    };
-    store.set_role(&user.id, role.into(), unix_ms() as i64).await.map_err(broken)?;
-    let word = Role::from(role).as_str();
+async fn set_role(store: &Store, name: &str, role: RoleWord) -> Result<Output, ConfigError> {
+    let user = admin::set_role(store, name, role.into()).await.map_err(|error| match error {
+        AdminError::NoSuchUser => plain(format!("NAME: there is no user named `{name}`")),
+        AdminError::LastAdmin => plain(format!("NAME: `{name}`: {}", AdminError::LAST_ADMIN)),
+        AdminError::Store(error) => broken(error),
+    })?;
+    let word = user.role.as_str();
     let event = done("set_role").detail("target", user.id).detail("role", word);
-    let note = format!("`{name}` has the role {word} now\n");
-    Ok(Said { note, event: Some(event), ..Said::default() })
+    let note = format!("`{}` has the role {word} now\n", user.username);
+    Ok(Output { note, event: Some(event), ..Output::default() })
 }
 
-async fn list(config: &Config, store: &Store) -> Result<Said, ConfigError> {
+async fn list(config: &Config, store: &Store) -> Result<Output, ConfigError> {
     let mut out = String::new();
     for (name, scopes, made) in accounts::list_api_keys(config, store).await.map_err(trouble)? {
         let made = made.map_or("auth.api_keys".into(), |ms| rfc3339_ms(ms.max(0) as u64));
@@ -251,7 +253,7 @@ async fn list(config: &Config, store: &Store) -> Result<Said, ConfigError> {
         let _never = writeln!(out, "{name}\t{scopes}\t{made}");
     }
     let note = if out.is_empty() { "there are no API keys\n".into() } else { String::new() };
-    Ok(Said { out, note, event: None })
+    Ok(Output { out, note, event: None })
 }
 
 fn plain(what: impl Into<String>) -> ConfigError {

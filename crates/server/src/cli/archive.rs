@@ -8,9 +8,9 @@
 //!
 //! Source: `configuration.md` "Commands"; `docs/operations.md` says how it is used.
 
-use crate::config::ConfigError;
-use crate::node::unix_ms;
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_config::ConfigError;
+use fanfare_core::time::rfc3339_ms;
+use fanfare_services::clock::unix_ms;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};

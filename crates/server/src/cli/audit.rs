@@ -1,12 +1,12 @@
 //! `fanfare audit`: judges and shows the audit log, beside a running server or without one. Nothing is written.
 
 use super::Settings;
-use crate::audit::Mark;
-use crate::audit::seal::{Judge, existing_node_name};
-use crate::audit::verify::{Against, Anchor, anchors_in, verify};
-use crate::config::{Config, ConfigError};
 use crate::storage;
 use clap::{Args, Subcommand};
+use fanfare_config::{Config, ConfigError};
+use fanfare_services::audit::Mark;
+use fanfare_services::audit::seal::{Judge, existing_node_name};
+use fanfare_services::audit::verify::{Against, Anchor, anchors_in, verify};
 use fanfare_store::{AuditFilter, AuditRow, Store, StoreError};
 use serde_json::{Value, json};
 use std::collections::HashMap;

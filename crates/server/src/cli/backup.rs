@@ -1,11 +1,11 @@
 //! `fanfare backup`: one consistent copy of the store with the keys, beside a running server or without one.
 
 use super::{Settings, archive};
-use crate::audit::seal::node_name;
-use crate::audit::{AuditEvent, Mark, Outcome, Sealer, append_now};
-use crate::config::{Config, ConfigError};
 use crate::storage;
 use clap::Args;
+use fanfare_config::{Config, ConfigError};
+use fanfare_services::audit::seal::node_name;
+use fanfare_services::audit::{AuditEvent, Mark, Outcome, Sealer, append_now};
 use fanfare_store::backup;
 use std::io::Write;
 use std::path::{Path, PathBuf};

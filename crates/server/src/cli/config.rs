@@ -1,8 +1,8 @@
 //! `fanfare config`: checks, shows and explains the settings.
 
 use super::ServeArgs;
-use crate::config::{Config, ConfigError, print, reference};
 use clap::{Args, Subcommand};
+use fanfare_config::{Config, ConfigError, print, reference};
 
 /// `fanfare config`.
 #[derive(Args, Clone, Debug)]

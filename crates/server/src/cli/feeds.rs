@@ -1,9 +1,9 @@
 //! `fanfare feeds`: tries mappings without a broker.
 
 use super::Settings;
-use crate::config::{Config, ConfigError};
 use crate::feeds::try_sample;
 use clap::{Args, Subcommand};
+use fanfare_config::{Config, ConfigError};
 use fanfare_feeds::{MappingTrial, OnBadRecord, SampleRecord, TrialOutcome};
 use std::io::{Read, Write};
 use std::process::ExitCode;

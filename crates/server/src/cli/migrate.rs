@@ -1,10 +1,10 @@
 //! `fanfare migrate`: what the store's tables are at, and bringing them up to date.
 
 use super::Settings;
-use crate::config::{Config, ConfigError};
 use crate::storage;
 use clap::{Args, Subcommand};
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_config::{Config, ConfigError};
+use fanfare_core::time::rfc3339_ms;
 use fanfare_store::migrate::{self, MigrationState};
 use std::io::Write;
 use std::process::ExitCode;

@@ -14,8 +14,8 @@ pub mod feeds;
 pub mod migrate;
 pub mod restore;
 
-use crate::config::Sources;
 use clap::{Args, Parser, Subcommand};
+use fanfare_config::Sources;
 use std::path::PathBuf;
 
 /// Fanfare: a real-time backend in one binary. Without a command it serves.

@@ -4,13 +4,13 @@
 //! which a restore was cut short is marked: no server starts on it until the restore was run again.
 
 use super::{Settings, archive};
-use crate::audit::seal::node_name;
-use crate::audit::{AUDIT_HEAD, AuditEvent, Mark, Outcome, Sealer, append_now};
-use crate::config::{Config, ConfigError};
-use crate::data_dir::{DataDir, HALF_RESTORED};
-use crate::node::unix_ms;
 use crate::storage;
 use clap::Args;
+use fanfare_config::{Config, ConfigError};
+use fanfare_services::audit::seal::node_name;
+use fanfare_services::audit::{AUDIT_HEAD, AuditEvent, Mark, Outcome, Sealer, append_now};
+use fanfare_services::clock::unix_ms;
+use fanfare_services::data_dir::{DataDir, HALF_RESTORED};
 use fanfare_store::{StoreOptions, backup};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The settings `kafka.*` and `feeds.*` as the feeds take them.
 
-use crate::config::{self, Config};
+use fanfare_config::{self as config, Config};
 use fanfare_feeds::{
     Conflate, DemoConfig, FeedsConfig, KafkaConfig, MappingConfig, Mode, OffsetReset, OnBadRecord, Snapshot,
     SourceConfig,

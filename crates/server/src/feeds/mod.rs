@@ -19,8 +19,8 @@ pub(crate) use replay::{HubPrelude, Wanted, prelude};
 
 pub use config::{mappings, of_config};
 
-use crate::config::{Config, ConfigError};
 use crate::node::Node;
+use fanfare_config::{Config, ConfigError};
 use fanfare_core::feeds::ChannelOptions;
 use fanfare_core::model::{ErrorCode, FeedPosition, Refusal};
 use fanfare_feeds::{ChannelSpec, Conflate, Feeds, FeedsStatus};

@@ -6,8 +6,7 @@
 //! again from where the client is. A source that goes away in the middle is waited for.
 
 use super::{JsonLookup, NodeFeeds, Running};
-use crate::node::Node;
-use crate::shard::Driver;
+use crate::posts::{ForConn, Posts};
 use fanfare_core::feeds::{FeedRecord, GroupSpec, Positions, Prelude, Taken};
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{ErrorCode, FeedPosition, FeedSubscribed, Refusal};
@@ -89,15 +88,17 @@ pub(crate) struct Wanted {
 impl NodeFeeds {
     /// Serves a subscription that was entered: answers it once, then shows what it asks for until its end.
     pub(crate) async fn serve_since(
-        node: Arc<Node>,
+        feeds: Arc<NodeFeeds>,
+        posts: Posts,
         wanted: Wanted,
         mut ends: Since,
         answer: impl FnOnce(Result<FeedSubscribed, Refusal>),
     ) {
-        let Some(running) = node.feeds.running() else { return answer(Err(unavailable())) };
+        let Some(running) = feeds.running() else { return answer(Err(unavailable())) };
         let Some(order) = ends.orders.recv().await else { return answer(Err(gone())) };
         let seen = |p: &FeedPosition| ((Arc::from(&*p.topic), p.partition), p.offset);
-        let pump = Pump { seen: wanted.since.iter().map(seen).collect(), until: order.until, node, wanted };
+        let pump =
+            Pump { seen: wanted.since.iter().map(seen).collect(), until: order.until, feeds, posts, wanted };
         let opened = pump.open(&running).await;
         drop(running);
         let replay = match opened {
@@ -121,7 +122,8 @@ impl NodeFeeds {
 
 /// See the module's head.
 struct Pump {
-    node: Arc<Node>,
+    feeds: Arc<NodeFeeds>,
+    posts: Posts,
     wanted: Wanted,
     /// The last offset of each partition that was handed over, or that the client named.
     seen: Positions,
@@ -142,21 +144,17 @@ impl Pump {
 
     /// The subscription ends: nothing can be shown.
     fn give_up(&self) {
-        let channel = self.wanted.channel.clone();
-        let addr = self.wanted.addr;
-        self.post(move |driver| driver.leave_feed(addr, &channel));
+        self.post(ForConn::LeaveFeed(self.wanted.channel.clone()));
     }
 
-    fn post(&self, task: impl FnOnce(&mut Driver) + Send + 'static) {
-        self.node.post_for(self.wanted.addr, task);
+    fn post(&self, what: ForConn) {
+        self.posts.post_for(self.wanted.addr, what);
     }
 
     /// Waits until the shard has done what was posted to it before, the answer above all.
     async fn after_the_answer(&self) -> Option<()> {
         let (tell, told) = oneshot::channel();
-        self.post(move |_| {
-            let _gone = tell.send(());
-        });
+        self.post(ForConn::Reached(tell));
         told.await.ok()
     }
 
@@ -199,7 +197,7 @@ impl Pump {
     async fn live_positions(&self, ends: &Since) -> Positions {
         let deadline = Instant::now() + CATCH_UP;
         while !ends.chunks.is_closed() {
-            let Some(running) = self.node.feeds.running() else { break };
+            let Some(running) = self.feeds.running() else { break };
             let status = running.feeds.status();
             drop(running);
             let mut reached = Positions::new();
@@ -245,7 +243,7 @@ impl Pump {
     /// Opens the rest of a replay, however long that takes; what cannot be had any more is told as dropped.
     async fn open_again(&mut self, chunks: &mpsc::Sender<Taken>) -> Option<Replay> {
         loop {
-            let running = self.node.feeds.running()?;
+            let running = self.feeds.running()?;
             if let Ok(replay) = self.open(&running).await {
                 for lost in &replay.lost {
                     self.tell_missed(lost, chunks).await?;
@@ -273,7 +271,7 @@ impl Pump {
     }
 
     fn heard(&mut self, records: &[Record]) -> Option<Vec<Arc<FeedRecord>>> {
-        let running = self.node.feeds.running()?;
+        let running = self.feeds.running()?;
         let mut lookup = JsonLookup::default();
         let mut heard = Vec::with_capacity(records.len());
         for (at, record) in records.iter().enumerate() {
@@ -288,8 +286,7 @@ impl Pump {
 
     async fn hand_over(&self, taken: Taken, chunks: &mpsc::Sender<Taken>) -> Option<()> {
         chunks.send(taken).await.ok()?;
-        let addr = self.wanted.addr;
-        self.post(move |driver| driver.poke_feed(addr));
+        self.post(ForConn::FeedReady);
         Some(())
     }
 }

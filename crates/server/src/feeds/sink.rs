@@ -2,14 +2,15 @@
 
 use super::JsonLookup;
 use crate::node::Node;
-use crate::shard::ToShard;
+use crate::posts::{Posts, ToShard};
 use fanfare_core::feeds::{FeedRecord, Incoming, PerKey};
 use fanfare_core::ports::Info;
 use fanfare_core::topics::Topics;
 use fanfare_dialects::feed::{RecordView, write_body};
 use fanfare_feeds::{Conflate, Delivery, FeedSink, LagAlert, MappingConfig, Record, Snapshot};
+use fanfare_services::ports::Sockets;
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Turns records into what the hub carries.
@@ -59,23 +60,22 @@ impl Shaper {
 /// The hub as the source sees it.
 pub(super) struct HubSink {
     topics: Arc<Topics<ToShard>>,
-    node: Weak<Node>,
+    posts: Posts,
     shaper: Arc<Shaper>,
 }
 
 impl HubSink {
     pub(super) fn new(node: &Arc<Node>, shaper: Arc<Shaper>) -> Self {
-        Self { topics: node.topics.clone(), node: Arc::downgrade(node), shaper }
+        Self { topics: node.topics.clone(), posts: node.posts.clone(), shaper }
     }
 
     /// Offsets of before mean nothing any more, and what was not read of the old log is lost: those who watch the system hear it.
     fn tell_restarted(&self, topic: &str, partition: i32) {
-        let Some(node) = self.node.upgrade() else { return };
         let message = format!(
             "the log of the feed {topic}/{partition} began anew: its topic was made again, or cut; records of before that were not \
              shown are lost, and offsets start over"
         );
-        node.system_info(&Info::Notice { message: &message, severity: "warning" });
+        self.posts.notify_system(&Info::Notice { message: &message, severity: "warning" });
     }
 }
 
@@ -119,7 +119,7 @@ impl FeedSink for HubSink {
             thread,
             "a thread of the feeds failed; the process ends so that its supervisor restarts it"
         );
-        crate::fatal::fail()
+        fanfare_services::fatal::fail()
     }
 
     fn fill(&self, topic: &Arc<str>, partition: i32, up_to: i64, records: &[&Record]) -> bool {
@@ -138,8 +138,6 @@ impl FeedSink for HubSink {
         } else {
             tracing::info!(%topic, partition, lag, "a feed has caught up");
         }
-        if let Some(node) = self.node.upgrade() {
-            node.system_info(&Info::FeedLag { topic, partition: *partition, lag: *lag, raised: *raised });
-        }
+        self.posts.notify_system(&Info::FeedLag { topic, partition: *partition, lag: *lag, raised: *raised });
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Http;
 use super::problem::Problem;
-use crate::access::Caller;
+use super::sender::Sender;
 use crate::telemetry::exposition::{self, Format};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -69,7 +69,7 @@ fn feeds_component(status: &FeedsStatus, problems: &[String]) -> Component {
 /// Status, version, uptime and each component's state.
 #[utoipa::path(get, path = "/health", tag = "Liveness", operation_id = "health", responses((status = 200, description = "The node answers", body = HealthBody)))]
 pub(super) async fn health(State(http): State<Http>) -> super::Json<HealthBody> {
-    let store = http.node.store.status();
+    let store = http.node.services.store.status();
     let feeds = http.node.feeds.status();
     let problems = match &feeds.health {
         Health::Degraded(problems) => problems.clone(),
@@ -191,10 +191,10 @@ pub(super) struct ClusterStats {
 
 /// Connections, topics with their subscribers, message totals and uptime.
 #[utoipa::path(get, path = "/stats", tag = "Observability", operation_id = "stats", responses((status = 200, description = "Counts of this node", body = Stats)))]
-pub(super) async fn stats(State(http): State<Http>, caller: Caller) -> super::Json<Stats> {
+pub(super) async fn stats(State(http): State<Http>, sender: Sender) -> super::Json<Stats> {
     let node = &http.node;
     let totals = node.metrics.totals();
-    let shown = node.access.shows_topics(&caller);
+    let shown = node.services.topics.access().shows_topics(&sender.caller);
     let topics = shown.then(|| {
         let counts = |t: TopicInfo| {
             let TopicInfo { name, subscribers, published, offset, .. } = t;
@@ -202,11 +202,11 @@ pub(super) async fn stats(State(http): State<Http>, caller: Caller) -> super::Js
         };
         node.topics.list(None, MAX_STATS_TOPICS).0.into_iter().map(counts).collect()
     });
-    let (sessions, published) = (node.sessions.count() as u64, node.topics.published());
+    let (sessions, published) = (node.services.sessions.table().count() as u64, node.topics.published());
     super::Json(Stats {
         connections: totals.connections,
         sessions,
-        users_online: node.users.online(),
+        users_online: node.services.users.online(),
         uptime_seconds: node.uptime().as_secs_f64(),
         messages: Messages {
             received: totals.received,

@@ -1,9 +1,8 @@
 //! What every request goes through: its id, the drain, the origin, safe headers, metrics and one log line.
 
-use super::client::{self, Client};
 use super::problem::{self, Problem};
+use super::sender::{self, Sender};
 use super::{client_address, origin};
-use crate::access::Caller;
 use crate::listen::Overflow;
 use crate::node::Node;
 use crate::tls::OverTls;
@@ -11,6 +10,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use fanfare_core::model::Caller;
 use fanfare_core::model::{ErrorCode, Refusal};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -37,7 +37,10 @@ impl RequestId {
                 && v.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
         };
         let given = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(well_formed);
-        Self(given.map_or_else(|| node.client_id(node.next_serial(crate::node::unix_ms())), str::to_owned))
+        Self(given.map_or_else(
+            || node.client_id(node.next_serial(fanfare_services::clock::unix_ms())),
+            str::to_owned,
+        ))
     }
 }
 
@@ -56,7 +59,7 @@ pub(super) async fn every_request(
     let secret = request.uri().path().starts_with("/auth");
     let socket_methods = socket_methods(request.uri().path());
     request.extensions_mut().insert(id.clone());
-    let sender = Client::of(&request, asked_by, &id);
+    let sender = Sender { caller: Caller::Anonymous, origin: sender::origin_of(&request, asked_by, &id) };
     request.extensions_mut().insert(sender);
     let (route, mut response) = answer(&node, request, next, allowed.as_ref()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -90,9 +93,13 @@ async fn answer(
         return (route.into(), response);
     }
     match admit(node, request.uri().path(), is_upgrade(&request), request.headers()).await {
-        Ok(caller) => request.extensions_mut().insert(caller),
+        Ok(caller) => {
+            if let Some(sender) = request.extensions_mut().get_mut::<Sender>() {
+                sender.caller = caller;
+            }
+        }
         Err(problem) => {
-            client::refused(node, &request, false, &problem);
+            sender::refused(node, &request, false, &problem);
             return (
                 "(refused)".into(),
                 refuse(request.method().clone(), request.uri().clone(), next, problem).await,
@@ -227,10 +234,10 @@ async fn refuse(method: Method, target: Uri, next: Next, problem: Problem) -> Re
 async fn admit(node: &Node, path: &str, upgrade: bool, headers: &HeaderMap) -> Result<Caller, Problem> {
     // A login must not fail because of the old token that a client still sends along; an upgrade judges for itself.
     let no_token = is_public(path) || is_login(path) || upgrade;
-    if no_token && !headers.contains_key(client::API_KEY) {
+    if no_token && !headers.contains_key(sender::API_KEY) {
         return Ok(Caller::Anonymous);
     }
-    let caller = client::caller(node, headers).await?;
+    let caller = sender::caller(node, headers).await?;
     if node.config.auth.require && matches!(caller, Caller::Anonymous) {
         let why = "this server serves nobody anonymously (auth.require)";
         return Err(Refusal::new(ErrorCode::Unauthorized, why).into());

@@ -7,7 +7,6 @@ mod accounts;
 mod admin;
 mod asyncapi;
 mod body;
-pub(crate) mod client;
 mod documents;
 mod feeds;
 mod health;
@@ -16,21 +15,19 @@ mod origin;
 pub mod pages;
 mod problem;
 mod redirect;
-mod repeat;
 mod rpc;
+mod sender;
 mod sessions;
 mod topics;
 mod upgrade;
 
-pub use client::Client;
-pub(crate) use origin::RefusedOrigins;
 pub use problem::{Problem, ProblemBody};
 pub use redirect::redirects;
 
 use crate::node::Node;
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -43,8 +40,31 @@ use utoipa_axum::routes;
 #[derive(Clone, Debug)]
 pub struct Http {
     pub(crate) node: Arc<Node>,
-    repeats: Arc<repeat::Repeats>,
+    hasher: std::hash::RandomState,
     documents: Arc<documents::Documents>,
+}
+
+impl Http {
+    /// The `Idempotency-Key` of a creation, with a hash of its body.
+    ///
+    /// # Errors
+    /// 400 for a key of another form.
+    fn repeat_key<'a>(&self, headers: &'a HeaderMap, body: &str) -> Result<Option<(&'a str, u64)>, Problem> {
+        let content = || std::hash::BuildHasher::hash_one(&self.hasher, body);
+        Ok(idempotency_key(headers)?.map(|key| (key, content())))
+    }
+}
+
+/// Bytes of an `Idempotency-Key` at most.
+const MAX_KEY_BYTES: usize = 128;
+
+/// The request's `Idempotency-Key`, if it has one.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES => Ok(Some(key)),
+        _ => Err(Problem::invalid("Idempotency-Key", "Idempotency-Key is 1 to 128 visible ASCII characters")),
+    }
 }
 
 /// Which routes a listener serves.
@@ -108,7 +128,7 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
     };
     let (routes, openapi) = routes.merge(documents::routes()).split_for_parts();
     let documents = Arc::new(documents::Documents::new(openapi, node.registry.openrpc_document()));
-    let http = Http { node: node.clone(), repeats: Arc::default(), documents };
+    let http = Http { node: node.clone(), hasher: std::hash::RandomState::new(), documents };
     let mut routes = routes;
     if listener != Listener::Ops {
         routes = routes.merge(pages::routes());

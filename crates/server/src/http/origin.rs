@@ -4,25 +4,20 @@
 //! the public origin; the server's own address as the page has it, when that is `localhost` or an IP address; in development,
 //! while `server.cors_origins` is not set, any origin of this machine. Origins are compared in their normal form.
 
-use super::client::Client;
 use super::problem::Problem;
-use crate::audit::{AuditEvent, Outcome};
-use crate::config::Origin;
+use super::sender::Sender;
 use crate::node::Node;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use parking_lot::Mutex;
+use fanfare_config::Origin;
+use fanfare_services::audit::{AuditEvent, Outcome};
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The hosts of this machine that development admits (`configuration.md`), beside its own name.
 const LOCAL_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
-/// A refused origin is logged once in this time.
-const WARN_EVERY: Duration = Duration::from_secs(60);
-/// Refused origins that are logged in [`WARN_EVERY`]; strangers choose them.
-const MAX_WARNED: usize = 16;
 
 /// The request's origin, if it has one that may.
 pub(super) fn allowed(node: &Node, headers: &HeaderMap) -> Option<HeaderValue> {
@@ -58,9 +53,9 @@ pub(super) fn is_mutating(method: &Method) -> bool {
 
 /// Logs a refused origin, and writes it to the audit log.
 pub(super) fn note_refused(node: &Node, request: &Request) {
-    let Some(client) = request.extensions().get::<Client>() else { return };
-    node.note_refusal(client.ip, || AuditEvent::new("origin_denied", Outcome::Denied).by(client));
-    let origin = client.origin.as_deref().unwrap_or_default();
+    let Some(Sender { origin: client, .. }) = request.extensions().get::<Sender>() else { return };
+    node.services.audit.refused(client.ip, || AuditEvent::new("origin_denied", Outcome::Denied).by(client));
+    let origin = client.page.as_deref().unwrap_or_default();
     if node.refused_origins.is_due(origin, Instant::now()) {
         tracing::warn!(
             origin,
@@ -101,23 +96,6 @@ fn is_local(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
-/// The refused origins that were logged within [`WARN_EVERY`], at most [`MAX_WARNED`].
-#[derive(Debug, Default)]
-pub(crate) struct RefusedOrigins(Mutex<Vec<(String, Instant)>>);
-
-impl RefusedOrigins {
-    /// Whether a refusal of this origin is to be logged now; if so, it counts as logged.
-    fn is_due(&self, origin: &str, now: Instant) -> bool {
-        let mut logged = self.0.lock();
-        logged.retain(|(_, at)| now.duration_since(*at) < WARN_EVERY);
-        let due = logged.len() < MAX_WARNED && !logged.iter().any(|(known, _)| known == origin);
-        if due {
-            logged.push((origin.to_owned(), now));
-        }
-        due
-    }
-}
-
 /// The answer to a preflight request.
 pub(super) fn preflight(permitted: bool) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -144,16 +122,5 @@ mod tests {
         for host in ["example.com", "localhost.evil.example:80", "127.0.0.1.nip.example", ""] {
             assert!(!is_local(host), "{host}");
         }
-    }
-
-    #[test]
-    fn each_refused_origin_is_logged_once_a_minute_and_not_more_than_a_few() {
-        let (refused, start) = (RefusedOrigins::default(), Instant::now());
-        assert!(refused.is_due("http://a", start) && refused.is_due("http://b", start));
-        assert!(!refused.is_due("http://a", start + WARN_EVERY / 2));
-        assert!(refused.is_due("http://a", start + WARN_EVERY));
-        let later = start + 3 * WARN_EVERY;
-        let logged = (0..1000).filter(|n| refused.is_due(&format!("http://{n}"), later)).count();
-        assert_eq!(logged, MAX_WARNED);
     }
 }

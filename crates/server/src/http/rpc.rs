@@ -1,15 +1,14 @@
 //! `POST /rpc`: the same methods as on the sockets, one text a request.
 
-use super::client::Client;
 use super::problem::Problem;
+use super::sender::Sender;
 use super::{Http, body, json_type};
-use crate::access::Caller;
-use crate::credentials;
 use crate::methods::PostCaller;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fanfare_rpc::{Calls, Outcome};
+use fanfare_services::credentials;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -28,19 +27,25 @@ const MAX_RUNNING: usize = 16;
     (status = 429, description = "Too many messages")))]
 pub(super) async fn call(
     State(http): State<Http>,
-    by: Caller,
-    client: Client,
+    sender: Sender,
     request: Request,
 ) -> Result<Response, Problem> {
     let node = &http.node;
     let (parts, content) = request.into_parts();
-    node.take_message(client.ip, &by)?;
+    node.services.rates.take(&sender.actor())?;
     let max = node.config.limits.max_message_bytes.len();
     let text = body::text_of(node, &parts.headers, content, max, &MEDIA_TYPES).await?;
     let mut out = Vec::new();
     let calls = Calls::read(&node.registry, &text, node.config.limits.rpc_batch);
-    let verified = credentials::verify(&node.identity, calls.tokens()).await;
-    let mut caller = PostCaller { node, by: &by, client: &client, verified };
+    let verified = credentials::verify(&node.services.identity, calls.tokens()).await;
+    let mut caller = PostCaller {
+        by: &sender.caller,
+        origin: &sender.origin,
+        verified,
+        rates: &node.services.rates,
+        audit: &node.services.audit,
+        must_authenticate: node.config.auth.require,
+    };
     let outcome = calls.run(&mut caller, node.config.limits.rpc_answer_bytes.len(), &mut out);
     let answer = match outcome {
         Outcome::Answered => Some(out),

@@ -2,19 +2,16 @@
 //!
 //! The payload's JSON reaches the session's connection byte for byte, in the connection's own dialect.
 
-use super::client::Client;
 use super::problem::Problem;
+use super::sender::Sender;
 use super::{Http, body, json_type};
-use crate::access::Caller;
-use crate::config::Scope;
-use crate::node::{Node, unix_ms};
+use crate::node::Node;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use fanfare_core::model::{ErrorCode, Refusal};
-use fanfare_core::session::SessionCode;
 use fanfare_dialects::scan::{self, MAX_PAYLOAD_DEPTH};
 use fanfare_json::RawBuf;
 use serde::Deserialize;
@@ -46,21 +43,15 @@ pub(super) struct Sent {
     (status = 429, description = "Too many messages")))]
 pub(super) async fn send(
     State(http): State<Http>,
-    client: Client,
-    caller: Caller,
+    sender: Sender,
     code: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
-    let node = &http.node;
-    let payload = payload(node, &caller, &client, &headers, content).await?;
-    let code = code.ok().and_then(|Path(code)| SessionCode::parse(&code));
-    let known = code.filter(|code| node.sessions.info(*code, unix_ms()).is_some());
-    let Some(code) = known else {
-        return Err(Refusal::new(ErrorCode::NotFound, "there is no session of this code").into());
-    };
-    let delivered = u64::from(node.send_to_session(code, payload));
-    Ok(sent(delivered))
+    let payload = payload(&http.node, &sender, &headers, content).await?;
+    let code = code.map(|Path(code)| code).unwrap_or_default();
+    let delivered = http.node.services.sessions.send(&sender.actor(), &code, payload)?;
+    Ok(sent(delivered.into()))
 }
 
 /// Sends JSON to every connection that has a session.
@@ -71,14 +62,13 @@ pub(super) async fn send(
     (status = 429, description = "Too many messages")))]
 pub(super) async fn broadcast(
     State(http): State<Http>,
-    client: Client,
-    caller: Caller,
+    sender: Sender,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
     let node = &http.node;
-    let payload = payload(node, &caller, &client, &headers, content).await?;
-    node.broadcast(&payload);
+    let payload = payload(node, &sender, &headers, content).await?;
+    node.services.sessions.broadcast(&sender.actor(), payload)?;
     Ok(sent(node.admission.open() as u64))
 }
 
@@ -90,14 +80,12 @@ fn sent(delivered: u64) -> Response {
 /// The payload of one who may send.
 async fn payload(
     node: &Node,
-    caller: &Caller,
-    client: &Client,
+    sender: &Sender,
     headers: &HeaderMap,
     content: Body,
 ) -> Result<Arc<str>, Problem> {
-    let denied = |refusal| crate::http::client::denied(node, caller, client, "no_scope", refusal);
-    caller.scope(Scope::Sessions).map_err(denied)?;
-    node.take_message(client.ip, caller)?;
+    node.services.sessions.may_send(&sender.actor())?;
+    node.services.rates.take(&sender.actor())?;
     let text = body::json_text(node, headers, content, node.config.limits.max_message_bytes.len()).await?;
     let message = fanfare_json::from_str_keeping::<Message>(&text, &|name| name == "payload");
     let message = message.map_err(|error| match error {

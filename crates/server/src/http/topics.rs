@@ -4,26 +4,21 @@
 
 use super::body::{Params, TopicName};
 use super::problem::Problem;
-use super::repeat::{self, Answer};
+use super::sender::{self, Sender};
 use super::{Http, Json, body};
-use crate::access::Caller;
-use crate::methods::{HTTP_CLIENT, read_history};
-use crate::node::Node;
-use crate::storage;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use fanfare_core::hub::{Backpressure, ConnAddr};
-use fanfare_core::model::{ErrorCode, Publish, Refusal, TopicRef};
+use fanfare_core::hub::Backpressure;
+use fanfare_core::model::{ErrorCode, Refusal, TopicRef};
 use fanfare_core::session::SessionCode;
-use fanfare_core::topics::{Published, TopicInfo, TopicOptions};
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_core::time::rfc3339_ms;
+use fanfare_core::topics::TopicInfo;
 use fanfare_dialects::typed;
 use fanfare_json::RawBuf;
-use fanfare_rpc::{HistoryEvent, HistoryQuery};
+use fanfare_services::topics::{self, HistoryEvent, HistoryQuery};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -72,7 +67,7 @@ impl From<TopicInfo> for Topic {
                 Backpressure::DropOldest => "drop_oldest",
             },
             history_size: retention.size as u64,
-            history_ttl: crate::config::duration_text(Duration::from_millis(retention.ttl_ms)),
+            history_ttl: fanfare_config::duration_text(Duration::from_millis(retention.ttl_ms)),
         }
     }
 }
@@ -102,13 +97,13 @@ pub(super) struct TopicQuery {
     (status = 200, description = "A page", body = TopicPage)))]
 pub(super) async fn list(
     State(http): State<Http>,
-    caller: Caller,
+    sender: Sender,
     Params(query): Params<TopicQuery>,
 ) -> Result<Json<TopicPage>, Problem> {
-    http.node.access.manage(&caller)?;
+    let (topics, actor) = (&http.node.services.topics, sender.actor());
+    topics.may_manage(&actor)?;
     let limit = body::page_size(query.limit.as_deref())?;
-    let (topics, more) = http.node.topics.list(query.after.as_deref(), limit);
-    let next = more.then(|| topics.last().map(|t| t.name.to_string())).flatten();
+    let (topics, next) = topics.list(&actor, query.after.as_deref(), limit)?;
     Ok(Json(TopicPage { items: topics.into_iter().map(Topic::from).collect(), next }))
 }
 
@@ -119,11 +114,10 @@ pub(super) async fn list(
     (status = 404, description = "No such topic")))]
 pub(super) async fn show(
     State(http): State<Http>,
-    caller: Caller,
+    sender: Sender,
     TopicName(name): TopicName,
 ) -> Result<Json<Topic>, Problem> {
-    http.node.access.show(name.as_str(), &caller, http.node.config.is_production())?;
-    Ok(Json(http.node.topics.show(name.as_str())?.into()))
+    Ok(Json(http.node.services.topics.show(&sender.actor(), name.as_str())?.into()))
 }
 
 /// What a topic is made with.
@@ -154,53 +148,23 @@ pub(super) struct NewTopic {
     (status = 503, description = "The store cannot keep it")))]
 pub(super) async fn make(
     State(http): State<Http>,
-    caller: Caller,
+    sender: Sender,
     request: Request,
 ) -> Result<Response, Problem> {
     let node = &http.node;
-    node.access.manage(&caller)?;
-    let address = super::client_address(node, &request);
+    let (topics, actor) = (&node.services.topics, sender.actor());
+    topics.may_manage(&actor)?;
     let (parts, content) = request.into_parts();
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
-    let key = repeat::key(&parts.headers)?
-        .map(|key| format!("topics {} {key}", caller.key_scope().unwrap_or_else(|| address.to_string())));
-    let now = crate::node::unix_ms();
-    let answer = http.repeats.once(key, &text, now, || {
-        let (name, options) = new_topic(&http, &text)?;
-        let topic = node.topics.make(&name, options, caller.requester(address), now)?;
-        let status = if topic.existed { StatusCode::OK } else { StatusCode::CREATED };
-        let body = serde_json::to_string(&Topic::from(topic.info)).unwrap_or_default();
-        Ok(Answer { status, body })
-    })?;
-    keep(node, &text, now).await?;
-    Ok((answer.status, super::json_type(), answer.body).into_response())
+    let key = http.repeat_key(&parts.headers, &text)?;
+    let made = topics.make(&actor, &new_topic(&text)?, key).await?;
+    let status = if made.existed { StatusCode::OK } else { StatusCode::CREATED };
+    let body = serde_json::to_string(&Topic::from(made.info)).unwrap_or_default();
+    Ok((status, super::json_type(), body).into_response())
 }
 
-/// Keeps a topic that was made over restarts. Said after every success, so that a repeat mends what a store that was
-/// away has missed.
-async fn keep(node: &Node, text: &str, now: u64) -> Result<(), Problem> {
-    let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-    let name = json.get("name").and_then(|n| n.as_str()).unwrap_or_default();
-    // A repeat of a topic that was deleted since keeps nothing.
-    let Ok(info) = node.topics.show(name) else { return Ok(()) };
-    let kept = storage::kept_topic(name, node.topics.options_of(name), info.options, now);
-    node.store.keep_topic(kept).await.map_err(unkept)
-}
-
-fn unkept(error: fanfare_store::StoreError) -> Problem {
-    tracing::warn!(%error, "the store cannot keep what becomes of a topic");
-    let why = "the store cannot be reached, so this does not outlive a restart; try again later";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
-}
-
-/// The key that made a topic ends with it. The answer of [`make`] begins with the topic's name.
-fn forget_key(http: &Http, name: &str) {
-    let begin = format!("{{\"name\":{},", serde_json::Value::from(name));
-    http.repeats.forget(|key, answer| key.starts_with("topics ") && answer.body.starts_with(&begin));
-}
-
-fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), Problem> {
+fn new_topic(text: &str) -> Result<topics::NewTopic, Problem> {
     let json: serde_json::Value = serde_json::from_str(text)
         .map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON"))?;
     let Some(object) = json.as_object() else {
@@ -211,34 +175,31 @@ fn new_topic(http: &Http, text: &str) -> Result<(String, Option<TopicOptions>), 
         return Err(Refusal::new(ErrorCode::InvalidTopic, why).field("name").into());
     };
     let name = TopicRef::parse(name).map_err(|refusal| refusal.field("name"))?.into_inner().into_owned();
-    let mut options = http.node.topics.options_of(&name);
-    let plain = options;
-    match object.get("backpressure").and_then(non_null) {
-        None => {}
-        Some(v) if v == "disconnect" => options.backpressure = Backpressure::Disconnect,
-        Some(v) if v == "drop_oldest" => options.backpressure = Backpressure::DropOldest,
-        Some(_) => return Err(Problem::invalid("backpressure", "backpressure is disconnect or drop_oldest")),
+    let given = |member| object.get(member).and_then(non_null);
+    Ok(topics::NewTopic {
+        name,
+        backpressure: given("backpressure").map(backpressure).transpose()?,
+        history_size: given("history_size").map(history_size).transpose()?,
+        history_ttl_ms: given("history_ttl").map(history_ttl_ms).transpose()?,
+    })
+}
+
+fn backpressure(value: &serde_json::Value) -> Result<Backpressure, Problem> {
+    match value.as_str() {
+        Some("disconnect") => Ok(Backpressure::Disconnect),
+        Some("drop_oldest") => Ok(Backpressure::DropOldest),
+        _ => Err(Problem::invalid("backpressure", "backpressure is disconnect or drop_oldest")),
     }
-    if let Some(size) = object.get("history_size").and_then(non_null) {
-        match whole(size).filter(|n| *n <= MAX_HISTORY) {
-            Some(n) => options.retention.size = n as usize,
-            None => {
-                return Err(Problem::invalid("history_size", "history_size is a number from 0 to 1000000"));
-            }
-        }
-    }
-    if let Some(ttl) = object.get("history_ttl").and_then(non_null) {
-        match ttl.as_str().and_then(history_ttl) {
-            Some(ttl) => options.retention.ttl_ms = ttl.as_millis() as u64,
-            None => {
-                return Err(Problem::invalid(
-                    "history_ttl",
-                    "history_ttl is a duration such as 30s, 5m or 24h",
-                ));
-            }
-        }
-    }
-    Ok((name, (options != plain).then_some(options)))
+}
+
+fn history_size(value: &serde_json::Value) -> Result<usize, Problem> {
+    let size = whole(value).filter(|n| *n <= MAX_HISTORY).and_then(|n| usize::try_from(n).ok());
+    size.ok_or_else(|| Problem::invalid("history_size", "history_size is a number from 0 to 1000000"))
+}
+
+fn history_ttl_ms(value: &serde_json::Value) -> Result<u64, Problem> {
+    let ttl = value.as_str().and_then(history_ttl).map(|ttl| ttl.as_millis() as u64);
+    ttl.ok_or_else(|| Problem::invalid("history_ttl", "history_ttl is a duration such as 30s, 5m or 24h"))
 }
 
 /// Units of `history_ttl` and their digits at most, as the body's schema says it: up to about three years.
@@ -248,7 +209,7 @@ fn history_ttl(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let unit = text.get(digits..)?;
     let fits = TTL_DIGITS.iter().any(|(name, most)| *name == unit && (1..=*most).contains(&digits));
-    fits.then(|| crate::config::parse_duration(text)).flatten()
+    fits.then(|| fanfare_config::parse_duration(text)).flatten()
 }
 
 /// A number without a fraction, however it is written: `5.0` is an integer to JSON Schema.
@@ -269,13 +230,10 @@ fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
     (status = 503, description = "The store cannot forget it")))]
 pub(super) async fn delete(
     State(http): State<Http>,
-    caller: Caller,
+    sender: Sender,
     TopicName(name): TopicName,
 ) -> Result<StatusCode, Problem> {
-    http.node.access.manage(&caller)?;
-    http.node.topics.delete(name.as_str(), None, crate::node::unix_ms())?;
-    http.node.store.forget_topic(name.as_str()).await.map_err(unkept)?;
-    forget_key(&http, name.as_str());
+    http.node.services.topics.delete(&sender.actor(), name.as_str()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -333,7 +291,7 @@ pub(super) struct HistoryPage {
     (status = 404, description = "No such topic")))]
 pub(super) async fn history(
     State(http): State<Http>,
-    caller: Caller,
+    sender: Sender,
     TopicName(name): TopicName,
     Params(params): Params<HistoryParams>,
 ) -> Result<Json<HistoryPage>, Problem> {
@@ -344,12 +302,8 @@ pub(super) async fn history(
         after: body::offset("after", params.after.as_deref())?,
         token: params.token.as_deref(),
     };
-    let grant = match params.token.as_deref() {
-        Some(token) => Some(http.node.identity.subscription(token).await),
-        None => None,
-    };
-    let granted = grant.as_ref().map(|g| g.as_ref().map_err(Clone::clone));
-    let found = read_history(&http.node, &caller, query, granted)?;
+    let grants = sender::grants(&http.node, params.token.as_deref()).await;
+    let found = http.node.services.topics.history(&sender.actor_with(&grants), query)?;
     let items = found.items.into_iter().map(kept).collect::<Result<_, _>>()?;
     Ok(Json(HistoryPage { items, next: found.next, epoch: found.epoch.to_string(), offset: found.offset }))
 }
@@ -403,68 +357,29 @@ pub(super) struct PublishAnswer {
     (status = 429, description = "Too many messages")))]
 pub(super) async fn publish(
     State(http): State<Http>,
-    caller: Caller,
+    sender: Sender,
     request: Request,
 ) -> Result<Json<PublishAnswer>, Problem> {
     let node = &http.node;
-    let address = super::client_address(node, &request);
     let (parts, content): (_, Body) = request.into_parts();
-    node.take_message(address, &caller)?;
+    node.services.rates.take(&sender.actor())?;
     let text =
         body::json_text(node, &parts.headers, content, node.config.limits.max_message_bytes.len()).await?;
     let typed::PublishBody { mut publish, exclude_session } = typed::decode_publish(&text)?;
-    let grant = match publish.token.as_deref() {
-        Some(token) => Some(node.identity.subscription(token).await),
-        None => None,
-    };
-    let granted = grant.as_ref().map(|g| g.as_ref().map_err(Clone::clone));
-    node.access.publish(publish.topic.as_str(), &caller, granted)?;
-    if let Some(key) = repeat::key(&parts.headers)? {
+    let grants = sender::grants(node, publish.token.as_deref()).await;
+    let actor = sender.actor_with(&grants);
+    let topics = &node.services.topics;
+    topics.access().publish(publish.topic.as_str(), actor.caller, actor.granted(publish.token.as_deref()))?;
+    if let Some(key) = super::idempotency_key(&parts.headers)? {
         publish.idempotency_key = Some(key.into());
     }
-    let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT).to_owned();
-    let published = match exclude_session.and_then(|code| excluded(&http, &code)) {
-        Some(addr) => publish_beside(&http, &publish, client_id, (caller, address), addr).await?,
-        None => node.publish(&publish, &client_id, caller.requester(address))?,
-    };
+    let session = exclude_session.and_then(|code| SessionCode::parse(&code));
+    let sessions = node.services.sessions.table();
+    let published = topics.publish_beside(&actor, &publish, session, sessions).await?;
     Ok(Json(PublishAnswer {
         topic: publish.topic.as_str().to_owned(),
         id: published.meta.id.to_string(),
         offset: published.meta.offset,
         delivered: published.delivered,
     }))
-}
-
-fn excluded(http: &Http, code: &str) -> Option<ConnAddr> {
-    http.node.sessions.address(SessionCode::parse(code)?)
-}
-
-/// Publishes on the shard of a connection that is not to hear it: only there it is known whether it is subscribed.
-async fn publish_beside(
-    http: &Http,
-    publish: &Publish<'_>,
-    client_id: String,
-    (by, address): (Caller, IpAddr),
-    addr: ConnAddr,
-) -> Result<Published, Refusal> {
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let (topic, payload) = (publish.topic.as_str().to_owned(), publish.payload.to_owned());
-    let key = publish.idempotency_key.as_deref().map(str::to_owned);
-    let task = move |driver: &mut crate::shard::Driver| {
-        let result = TopicRef::parse(topic).and_then(|topic| {
-            let idempotency_key = key.map(Into::into);
-            let publish = Publish {
-                topic,
-                payload: &payload,
-                client_id: None,
-                idempotency_key,
-                exclude_self: false,
-                token: None,
-            };
-            driver.publish_beside(&publish, &client_id, by.requester(address), addr)
-        });
-        let _gone = tell.send(result);
-    };
-    http.node.post_for(addr, task);
-    told.await.unwrap_or_else(|_| Err(Refusal::new(ErrorCode::ServerShutdown, "the server is shutting down")))
 }

@@ -5,20 +5,20 @@
 //!
 //! Longer than most: half of it is what the OpenAPI document says of each route.
 
-use super::client::{self, Client, Presented};
 use super::problem::Problem;
+use super::sender::{self, Presented, Sender};
 use super::{Http, client_address, origin};
-use crate::access::Principal;
 use crate::admission::{Full, Permit};
-use crate::identity::Login;
-use crate::node::{Node, unix_ms};
-use crate::shard::{NewConn, NewSession, Speaks, ToShard};
+use crate::node::Node;
+use crate::posts::{NewConn, NewSession, Speaks, ToShard};
 use crate::tls::{Handover, handover};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
+use fanfare_core::model::Principal;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_core::session::Opened;
+use fanfare_services::identity::Login;
 use fanfare_ws::deflate::WindowBits;
 use fanfare_ws::handshake::{self, Accepted, Options};
 use hyper::upgrade::OnUpgrade;
@@ -141,7 +141,7 @@ async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> 
     let query = Query::of(&request)?;
     let principal = credential(node, request.headers(), &query).await;
     let in_query = query.token.is_some() || query.ticket.is_some();
-    let principal = principal.inspect_err(|problem| client::refused(node, &request, in_query, problem))?;
+    let principal = principal.inspect_err(|problem| sender::refused(node, &request, in_query, problem))?;
     if endpoint == Endpoint::System && principal.is_none() {
         return Err(Refusal::new(ErrorCode::Unauthorized, "log in first: this socket is for users").into());
     }
@@ -152,7 +152,7 @@ async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> 
         true => None,
         false => Some(begin(node, &query, principal, address).await?),
     };
-    let agent = request.extensions().get::<Client>().and_then(|client| client.user_agent.clone());
+    let agent = request.extensions().get::<Sender>().and_then(|sender| sender.origin.user_agent.clone());
     let (session, login) = match begun {
         Some((session, login)) => (Some(session), login),
         None => (None, None),
@@ -215,7 +215,7 @@ async fn hand_over(node: Arc<Node>, upgrading: OnUpgrade, coming: Coming) {
                 agent,
                 permit,
             };
-            node.post(node.place(), ToShard::Open(Box::new(new)));
+            node.posts.post(node.place(), ToShard::Open(Box::new(new)));
         }
         Err(error) => tracing::error!(%error, "an upgraded socket cannot leave the runtime"),
     }
@@ -274,7 +274,7 @@ impl Query {
                 _ => continue,
             };
             if credential.as_ref().is_some_and(|first| *first != value) {
-                return Err(client::two_credentials());
+                return Err(sender::two_credentials());
             }
             *credential = Some(value);
         }
@@ -292,30 +292,30 @@ async fn credential(
         let why = "this server takes no token in the query (auth.allow_query_token); send it as a header";
         return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
     }
-    let bearer = match client::presented(headers)? {
+    let bearer = match sender::presented(headers)? {
         Presented::Bearer(token) => Some(token),
         Presented::Key(key) => {
             // A wrong key is refused everywhere; a good one gives a socket no rights.
-            node.identity.api_key(key).await?;
+            node.services.identity.api_key(key).await?;
             None
         }
         Presented::Both(key) => {
-            node.identity.api_key(key).await?;
-            return Err(client::two_credentials());
+            node.services.identity.api_key(key).await?;
+            return Err(sender::two_credentials());
         }
         Presented::Nothing => None,
     };
     let token = match (bearer, query.token.as_deref()) {
-        (Some(a), Some(b)) if a != b => return Err(client::two_credentials()),
+        (Some(a), Some(b)) if a != b => return Err(sender::two_credentials()),
         (a, b) => a.or(b),
     };
     match (token, query.ticket.as_deref()) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(client::two_credentials()),
-        (Some(token), None) => Ok(Some(node.identity.bearer(token).await?)),
+        (Some(_), Some(_)) => Err(sender::two_credentials()),
+        (Some(token), None) => Ok(Some(node.services.identity.bearer(token).await?)),
         (None, Some(ticket)) => {
             let origin = headers.get(header::ORIGIN).and_then(|o| o.to_str().ok()).map(origin::normal);
-            Ok(Some(node.identity.ticket(ticket, origin.as_deref()).await?))
+            Ok(Some(node.services.identity.ticket(ticket, origin.as_deref()).await?))
         }
     }
 }
@@ -341,25 +341,25 @@ async fn begin(
     principal: Option<Arc<Principal>>,
     address: IpAddr,
 ) -> Result<(NewSession, Option<Box<Login>>), Problem> {
-    let now = unix_ms();
+    let now = fanfare_services::clock::unix_ms();
     if query.session.is_none() && query.resume.is_none() {
         let login = principal.map(|p| enter(node, p)).transpose()?;
-        let user = login.as_ref().map(|l| &*l.principal.user_id);
-        let Opened { code, generation, token } = node.sessions.open(user, now)?;
+        let user = login.as_ref().map(|l| &*l.principal().user_id);
+        let Opened { code, generation, token } = node.services.sessions.table().open(user, now)?;
         return Ok((NewSession { code, generation, token, resumed: false }, login));
     }
     let (code, token) =
         (query.session.as_deref().unwrap_or_default(), query.resume.as_deref().unwrap_or_default());
     let proved = principal.as_ref().map(|p| &*p.user_id);
-    let resumed = node.resume(code, token, proved, address, now)?;
+    let resumed = node.services.sessions.resume(code, token, proved, address, now)?;
     let session = |code, generation, token| NewSession { code, generation, token, resumed: true };
     match (principal, resumed.user) {
         (None, None) if node.config.auth.require => Err(not_resumed()),
         (None, None) => Ok((session(resumed.code, resumed.generation, resumed.token), None)),
         // Its user's session, by whoever has its token: good as long as the login it was opened with.
         (None, Some(_)) => {
-            let last = node.remembered(resumed.code).ok_or_else(not_resumed)?;
-            let login = enter(node, node.identity.still(&last).await.map_err(|_| not_resumed())?)?;
+            let last = node.services.sessions.remembered(resumed.code).ok_or_else(not_resumed)?;
+            let login = enter(node, node.services.identity.recheck(&last).await.map_err(|_| not_resumed())?)?;
             Ok((session(resumed.code, resumed.generation, resumed.token), Some(login)))
         }
         (Some(principal), Some(_)) => {
@@ -370,14 +370,14 @@ async fn begin(
         (Some(principal), None) => {
             let login = enter(node, principal)?;
             let Opened { code, generation, token } =
-                node.sessions.renew(resumed.code, &login.principal.user_id, now)?;
+                node.services.sessions.table().renew(resumed.code, &login.principal().user_id, now)?;
             Ok((session(code, generation, token), Some(login)))
         }
     }
 }
 
 fn enter(node: &Node, principal: Arc<Principal>) -> Result<Box<Login>, Problem> {
-    node.users.enter(principal).ok_or_else(|| {
+    node.services.users.enter(principal).ok_or_else(|| {
         node.metrics.refused_by("connections_per_user");
         let detail = "limits.max_connections_per_user is reached";
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "limit_exceeded", detail);
@@ -387,7 +387,7 @@ fn enter(node: &Node, principal: Arc<Principal>) -> Result<Box<Login>, Problem> 
 
 /// Every reason not to resume answers alike.
 fn not_resumed() -> Problem {
-    crate::node::not_resumed().into()
+    fanfare_services::sessions::not_resumed().into()
 }
 
 fn switching(accepted: &Accepted<'_>) -> Response {

@@ -10,10 +10,10 @@ mod unread;
 pub use places::{Overflow, Places, RESERVE};
 pub(crate) use socket::Socket;
 
-use crate::config::{Config, ConfigError, Host};
 use crate::tls::OverTls;
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
+use fanfare_config::{Config, ConfigError, Host};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use places::Place;

@@ -4,7 +4,7 @@
 //! all places are taken, the connection that has waited longest for a request gives way. A connection for which there is no
 //! place, or whose address has its share, gets one of a small reserve: on those only probes are served, one request each.
 
-use crate::admission::network;
+use fanfare_core::model::network;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;

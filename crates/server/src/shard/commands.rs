@@ -2,13 +2,16 @@
 
 use super::Driver;
 use super::conn::{Language, Tick};
+use crate::posts::{PublishBeside, ToShard};
 use crate::telemetry::metrics::CommandKind;
-use fanfare_core::hub::ConnAddr;
+use fanfare_core::hub::{ConnAddr, Shard};
 use fanfare_core::model::{
-    Command, ErrorCode, Publish, Refusal, Reply, Requester, Since, SinceEpoch, Subscribe, Unsubscribe,
+    Actor, Command, ErrorCode, Publish, Refusal, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef,
+    Unsubscribe,
 };
 use fanfare_core::topics::Published;
 use fanfare_json::Raw;
+use fanfare_services::topics::Entry;
 use std::borrow::Cow;
 
 impl CommandKind {
@@ -20,6 +23,24 @@ impl CommandKind {
             Command::Ping => Self::Ping,
             Command::Authenticate { .. } | Command::Server { .. } => Self::Other,
         }
+    }
+}
+
+/// The entry of a connection's events: in its shard's turn.
+struct Turn<'a> {
+    hub: &'a mut Shard<ToShard>,
+    slot: u32,
+    now_ms: u64,
+}
+
+impl Entry for Turn<'_> {
+    fn enter(
+        &mut self,
+        publish: &Publish<'_>,
+        client_id: &str,
+        by: Requester<'_>,
+    ) -> Result<Published, Refusal> {
+        self.hub.publish(self.slot, publish, client_id, by, self.now_ms)
     }
 }
 
@@ -55,9 +76,6 @@ impl Driver {
         match command {
             Command::Ping => Ok(Reply::Pong),
             Command::Publish(publish) => {
-                let granted = self.verified.granted(publish.token.as_deref());
-                let caller = self.conns[slot as usize].caller();
-                self.node.access.publish(publish.topic.as_str(), &caller, granted)?;
                 let own;
                 let client_id = match &publish.client_id {
                     Some(id) => id.as_ref(),
@@ -66,8 +84,11 @@ impl Driver {
                         own.as_str()
                     }
                 };
-                let by = caller.requester(self.conns[slot as usize].address());
-                let published = self.hub.publish(slot, publish, client_id, by, self.now.ms)?;
+                let conn = &self.conns[slot as usize];
+                let actor =
+                    Actor { caller: conn.caller(), origin: &conn.origin(), grants: &self.verified.grants };
+                let mut entry = Turn { hub: &mut self.hub, slot, now_ms: self.now.ms };
+                let published = self.node.services.topics.publish(&actor, publish, client_id, &mut entry)?;
                 let topic = Cow::Owned(publish.topic.as_str().to_owned());
                 Ok(Reply::Published { topic, event: published.meta, delivered: published.delivered })
             }
@@ -91,22 +112,21 @@ impl Driver {
     fn subscribe(&mut self, slot: u32, subscribe: &Subscribe<'_>) -> Result<Reply<'static>, Refusal> {
         self.need_client_id(subscribe.client_id.as_deref())?;
         let topic = subscribe.topic.as_str();
-        let caller = self.conns[slot as usize].caller();
-        let granted = || self.verified.granted(subscribe.token.as_deref());
-        let ends = self.node.access.subscribe(topic, &caller, granted())?;
-        let may_read_back =
-            subscribe.since.is_none() || self.node.access.history(topic, &caller, granted()).is_ok();
-        let by = caller.requester(self.conns[slot as usize].address());
+        let conn = &self.conns[slot as usize];
+        let actor = Actor { caller: conn.caller(), origin: &conn.origin(), grants: &self.verified.grants };
+        let (token, since) = (subscribe.token.as_deref(), subscribe.since.is_some());
+        let may = self.node.services.topics.may_subscribe(&actor, topic, token, since)?;
+        let by = actor.requester();
         let (hub, now, out) = (&mut self.hub, self.now.ms, &mut self.out);
-        let reply = if may_read_back {
+        let reply = if may.history {
             hub.subscribe(slot, subscribe, by, now, out)
         } else {
             // Without the right to read back nothing is recovered, and whether it could be is not told.
             let since = Some(Since { epoch: SinceEpoch(Cow::Borrowed("")), offset: 0 });
             hub.subscribe(slot, &Subscribe { since, ..subscribe.clone() }, by, now, out)
         }?;
-        if let Some(ends) = ends {
-            self.note_grant(slot, topic, ends);
+        if let Some(until) = may.until_ms {
+            self.note_grant(slot, topic, until);
         }
         Ok(reply)
     }
@@ -119,7 +139,7 @@ impl Driver {
         params: Option<&str>,
     ) -> Result<Reply<'static>, Refusal> {
         let node = self.node.clone();
-        let mut caller = super::rpc::SocketCaller { driver: self, slot, limited: false };
+        let mut caller = super::rpc::SocketCaller::new(self, slot);
         let params = params.map(Raw::scanned);
         let mut result = Vec::new();
         node.registry.server_command(command, &mut caller, params, &mut result)?;
@@ -136,17 +156,24 @@ impl Driver {
         Ok(reply)
     }
 
-    /// Publishes for somebody else, in this shard's turn; the connection at `addr` does not hear it.
-    pub(crate) fn publish_beside(
+    /// Publishes for a caller without a connection, in this shard's turn; the connection at `addr` does not get the event.
+    pub(super) fn publish_beside(
         &mut self,
-        publish: &Publish<'_>,
-        client_id: &str,
-        by: Requester<'_>,
         addr: ConnAddr,
+        posted: &PublishBeside,
     ) -> Result<Published, Refusal> {
+        let publish = Publish {
+            topic: TopicRef::parse(posted.topic.as_str())?,
+            payload: &posted.payload,
+            client_id: None,
+            idempotency_key: posted.idempotency_key.as_deref().map(Cow::Borrowed),
+            exclude_self: false,
+            token: None,
+        };
         let slot = self.hub.slot_of(addr);
-        let hears = slot.is_some_and(|slot| self.hub.hears(slot, publish.topic.as_str()));
-        self.hub.publish_as(publish, client_id, by, slot.map(|_| (addr, hears)), self.now.ms)
+        let hears = slot.is_some_and(|slot| self.hub.hears(slot, &posted.topic));
+        let exclude = slot.map(|_| (addr, hears));
+        self.hub.publish_as(&publish, &posted.client_id, posted.by.requester(), exclude, self.now.ms)
     }
 
     fn need_client_id(&self, given: Option<&str>) -> Result<(), Refusal> {

@@ -1,12 +1,12 @@
 //! What a shard remembers of a connection, beside its delivery state in the hub.
 
-use crate::access::Caller;
 use crate::admission::Permit;
-use crate::identity::Login;
+use fanfare_core::model::{Caller, Origin};
 use fanfare_core::session::SessionCode;
 use fanfare_dialects::Dialect;
 use fanfare_dialects::jsonrpc::JsonRpc;
 use fanfare_dialects::typed::Typed;
+use fanfare_services::identity::Login;
 use fanfare_ws::Decoder;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 pub(crate) type Tick = u32;
 /// Milliseconds in a [`Tick`].
 pub(crate) const TICK_MS: u64 = 100;
+
+/// The caller of connections without a login.
+static ANONYMOUS: Caller = Caller::Anonymous;
 
 /// Which language is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,8 +129,13 @@ impl Conn {
     }
 
     /// On whose behalf its commands are carried out.
-    pub(crate) fn caller(&self) -> Caller {
-        self.login.as_ref().map_or(Caller::Anonymous, |login| Caller::User(login.principal.clone()))
+    pub(crate) fn caller(&self) -> &Caller {
+        self.login.as_ref().map_or(&ANONYMOUS, |login| login.caller())
+    }
+
+    /// Where it comes from.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { ip: self.address(), ..Origin::default() }
     }
 
     /// The client's address; unspecified where the connection has none.

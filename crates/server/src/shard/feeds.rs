@@ -3,6 +3,7 @@
 
 use super::Driver;
 use crate::feeds::{HubPrelude, JsonLookup, NodeFeeds, Wanted, prelude};
+use crate::posts::ForConn;
 use fanfare_core::feeds::{ChannelOptions, GroupSpec};
 use fanfare_core::hub::{ConnAddr, FeedStart};
 use fanfare_core::model::{ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
@@ -26,8 +27,8 @@ impl Driver {
         let mut lookup = JsonLookup::default();
         let start = if order.snapshot { FeedStart::Snapshot(&mut lookup) } else { FeedStart::Live };
         let spec = Arc::new(order.spec.clone());
-        let caller = self.conns[slot as usize].caller();
-        let by = caller.requester(self.conns[slot as usize].address());
+        let conn = &self.conns[slot as usize];
+        let by = conn.caller().requester(conn.address());
         let new = self.hub.subscribe_feed(slot, &order.channel, &spec, options, by, start)?;
         Ok(FeedSubscribed { channel: order.channel.to_string(), already: !new, ..FeedSubscribed::default() })
     }
@@ -69,7 +70,13 @@ impl Driver {
         match self.enter_replay(slot, &wanted.channel, &wanted.spec, options, shown) {
             Ok(()) => {
                 let node = self.node.clone();
-                self.node.runtime.spawn(NodeFeeds::serve_since(node, wanted, ends, answer));
+                self.node.runtime.spawn(NodeFeeds::serve_since(
+                    node.feeds.clone(),
+                    node.posts.clone(),
+                    wanted,
+                    ends,
+                    answer,
+                ));
             }
             Err(refusal) => answer(Err(refusal)),
         }
@@ -84,8 +91,8 @@ impl Driver {
         shown: HubPrelude,
     ) -> Result<(), Refusal> {
         let start = FeedStart::Replay(Box::new(shown));
-        let caller = self.conns[slot as usize].caller();
-        let by = caller.requester(self.conns[slot as usize].address());
+        let conn = &self.conns[slot as usize];
+        let by = conn.caller().requester(conn.address());
         self.hub.subscribe_feed(slot, channel, spec, options, by, start).map(|_| ())
     }
 
@@ -129,15 +136,19 @@ impl Driver {
         self.conns[slot as usize].rare().verifying = true;
         let (node, addr, id) = (self.node.clone(), wanted.addr, id.map(|id| Box::<str>::from(id.0)));
         let answer = move |result: Result<FeedSubscribed, Refusal>| {
-            let back = move |driver: &mut Driver| driver.answer_since(addr, id.as_deref(), result);
-            node.post_for(addr, back);
+            node.posts.post_for(addr, ForConn::FeedSubscribed(id, result));
         };
         self.serve_since(slot, wanted, options, Box::new(answer));
         None
     }
 
     /// The answer of a subscription with `since` is there; reading goes on.
-    fn answer_since(&mut self, addr: ConnAddr, id: Option<&str>, result: Result<FeedSubscribed, Refusal>) {
+    pub(super) fn answer_since(
+        &mut self,
+        addr: ConnAddr,
+        id: Option<&str>,
+        result: Result<FeedSubscribed, Refusal>,
+    ) {
         let Some(slot) = self.hub.slot_of(addr) else { return };
         self.conns[slot as usize].rare().verifying = false;
         if !self.conns[slot as usize].is_open() {
@@ -162,14 +173,14 @@ impl Driver {
     }
 
     /// Ends a subscription that could not be served.
-    pub(crate) fn leave_feed(&mut self, addr: ConnAddr, channel: &str) {
+    pub(super) fn leave_feed(&mut self, addr: ConnAddr, channel: &str) {
         if let Some(slot) = self.hub.slot_of(addr) {
             self.hub.unsubscribe_feed(slot, channel, self.now.ms, &mut Vec::new());
         }
     }
 
     /// A replay has something for a connection.
-    pub(crate) fn poke_feed(&mut self, addr: ConnAddr) {
+    pub(super) fn poke_feed(&mut self, addr: ConnAddr) {
         if let Some(slot) = self.hub.slot_of(addr) {
             self.hub.poke(slot);
         }

@@ -4,12 +4,14 @@
 //! before the socket is closed, so that nothing it was sent is lost to a reset. An end that is not in order is a cut.
 
 use super::conn::{Conn, Language, Phase, Rare, TICK_MS};
-use super::post::{NewConn, NewSession, Speaks, ToShard};
 use super::{Driver, conn_interest};
+use crate::posts::{ForAll, ForConn, NewConn, NewSession, Resumed, Speaks, ToShard};
 use fanfare_core::hub::ConnAddr;
+use fanfare_core::model::End;
 use fanfare_core::ports::Info;
 use fanfare_core::session::Attach;
 use fanfare_dialects::{Welcome, WelcomeLimits, WelcomeServer};
+use fanfare_services::ports::Sockets;
 use fanfare_ws::{OpCode, encode};
 use rustix::event::epoll::{self, EventData};
 use std::sync::atomic::Ordering;
@@ -21,13 +23,8 @@ impl Driver {
     pub(super) fn obey_post(&mut self, post: ToShard) {
         match post {
             ToShard::Open(new) => self.open(*new),
-            ToShard::Close(addr, code, reason) => {
-                if let Some(slot) = self.hub.slot_of(addr) {
-                    self.hub.close_after(slot, None, code, reason, &mut self.sockets);
-                }
-            }
-            ToShard::For(addr, task) => self.contain(addr, |driver| task(driver)),
-            ToShard::Task(task) => task(self),
+            ToShard::For(addr, what) => self.contain(addr, |driver| driver.work_for(addr, what)),
+            ToShard::ForAll(what) => self.work_for_all(what),
             ToShard::Drain(done) => {
                 self.drain();
                 let _gone = done.send(());
@@ -39,6 +36,60 @@ impl Driver {
             }
         }
         self.obey();
+    }
+
+    fn work_for(&mut self, addr: ConnAddr, what: ForConn) {
+        match what {
+            ForConn::End(why) => {
+                if let Some(slot) = self.hub.slot_of(addr) {
+                    self.end(slot, why);
+                }
+            }
+            ForConn::Answered(answer) => self.answered(addr, answer.as_deref()),
+            ForConn::Verified(resumed) => {
+                let Resumed { text, verified } = *resumed;
+                self.run_verified(addr, &text, verified);
+            }
+            ForConn::FeedSubscribed(id, result) => self.answer_since(addr, id.as_deref(), result),
+            ForConn::FeedReady => self.poke_feed(addr),
+            ForConn::LeaveFeed(channel) => self.leave_feed(addr, &channel),
+            ForConn::Role(role) => self.change_role(addr, role),
+            ForConn::Push(payload) => {
+                if let Some(slot) = self.hub.slot_of(addr) {
+                    self.push(slot, &payload);
+                }
+            }
+            ForConn::PublishBeside(posted) => {
+                let published = self.publish_beside(addr, &posted);
+                let _gone = posted.tell.send(published);
+            }
+            ForConn::Reached(tell) => {
+                let _gone = tell.send(());
+            }
+            #[cfg(test)]
+            ForConn::Panic => {
+                self.out.extend_from_slice(b"half a frame");
+                self.out_messages = 1;
+                panic!("injected: after a token check")
+            }
+        }
+    }
+
+    fn work_for_all(&mut self, what: ForAll) {
+        match what {
+            ForAll::Push(payload) => {
+                (0..self.conns.len() as u32).for_each(|slot| self.push(slot, &payload));
+            }
+            ForAll::System(frames) => self.notify_system(&frames),
+            ForAll::List { after, limit, tell } => {
+                let _gone = tell.send(self.connections(after, limit));
+            }
+            ForAll::End(serial, why, tell) => {
+                let _gone = tell.send(self.end_serial(serial, why));
+            }
+            #[cfg(test)]
+            ForAll::Panic => panic!("injected: for all connections"),
+        }
     }
 
     fn open(&mut self, new: NewConn) {
@@ -107,22 +158,23 @@ impl Driver {
     /// Attaches the session and sends the welcome.
     fn greet(&mut self, slot: u32, addr: ConnAddr, session: Option<&NewSession>) {
         let Some(session) = session else { return };
-        match self.node.sessions.attach(session.code, session.generation, addr, self.now.ms) {
+        match self.node.services.sessions.table().attach(session.code, session.generation, addr, self.now.ms)
+        {
             Attach::Attached { replaced } => {
                 if let Some(old) = replaced {
-                    self.node.close(old, 4409, "session resumed elsewhere");
+                    self.node.posts.end(old, End::ResumedElsewhere);
                 }
                 self.welcome(slot, session);
             }
             Attach::Superseded => {
-                self.hub.close_after(slot, None, 4409, "session resumed elsewhere", &mut self.sockets);
+                self.end(slot, End::ResumedElsewhere);
             }
-            Attach::Gone => self.hub.close_after(slot, None, 4401, "session ended", &mut self.sockets),
+            Attach::Gone => self.end(slot, End::SessionEnded),
         }
     }
 
     pub(super) fn welcome(&mut self, slot: u32, session: &NewSession) {
-        let principal = self.conns[slot as usize].login.as_ref().map(|l| l.principal.clone());
+        let principal = self.conns[slot as usize].login.as_ref().map(|l| l.principal().clone());
         let code = session.code.to_string();
         let client_id = self.client_id(slot);
         let limits = &self.node.config.limits;
@@ -177,6 +229,11 @@ impl Driver {
         self.cut(slot, code);
     }
 
+    /// Ends a connection in order: what waits for it leaves first.
+    pub(super) fn end(&mut self, slot: u32, why: End) {
+        self.hub.close_after(slot, None, why.code(), why.reason(), &mut self.sockets);
+    }
+
     /// Closes the socket now.
     pub(super) fn cut(&mut self, slot: u32, code: u16) {
         let conn = &self.conns[slot as usize];
@@ -189,7 +246,7 @@ impl Driver {
         self.write_down(slot, code, self.hub.sent(slot));
         self.hub.close(slot, self.now.ms);
         if let Some(session) = self.conns[slot as usize].session {
-            self.node.sessions.detach(session, addr, self.now.ms);
+            self.node.services.sessions.table().detach(session, addr, self.now.ms);
         }
         self.conns[slot as usize] = Conn::default();
         drop(self.sockets.take(slot));
@@ -223,7 +280,7 @@ impl Driver {
         if self.hub.is_flushed() {
             for slot in 0..self.conns.len() as u32 {
                 if self.conns[slot as usize].is_open() {
-                    self.hub.close_after(slot, None, 1001, "server shutting down", &mut self.sockets);
+                    self.end(slot, End::ShuttingDown);
                 }
             }
             self.obey();

@@ -5,16 +5,15 @@
 //! shard waits for the store.
 
 use super::conn::{Phase, Rare};
-use super::post::NewSession;
 use super::{Driver, conn_interest};
-use crate::access::{Caller, Principal};
-use crate::audit::{AuditEvent, Outcome};
-use crate::credentials::{self, Verified, Wanted};
-use crate::identity::Take;
+use crate::posts::{ForConn, NewSession, Resumed};
 use fanfare_core::hub::ConnAddr;
-use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::model::{Caller, Principal};
+use fanfare_core::model::{End, ErrorCode, Refusal};
 use fanfare_core::ports::Info;
 use fanfare_core::session::{Opened, SessionCode};
+use fanfare_services::audit::{AuditEvent, Outcome};
+use fanfare_services::credentials::{self, Verified, Wanted};
 use fanfare_store::{ConnectionRow, Role};
 use std::sync::Arc;
 
@@ -43,14 +42,13 @@ impl Driver {
     fn verify(&self, addr: ConnAddr, text: String, wanted: Wanted) {
         let node = self.node.clone();
         self.node.runtime.spawn(async move {
-            let verified = credentials::verify(&node.identity, wanted).await;
-            let back = move |driver: &mut Driver| driver.run_verified(addr, &text, verified);
-            node.post_for(addr, back);
+            let verified = credentials::verify(&node.services.identity, wanted).await;
+            node.posts.post_for(addr, ForConn::Verified(Box::new(Resumed { text, verified })));
         });
     }
 
     /// A frame that was set aside runs, then reading goes on.
-    fn run_verified(&mut self, addr: ConnAddr, text: &str, verified: Verified) {
+    pub(super) fn run_verified(&mut self, addr: ConnAddr, text: &str, verified: Verified) {
         let Some(slot) = self.hub.slot_of(addr) else { return };
         self.conns[slot as usize].rare().verifying = false;
         if !self.conns[slot as usize].is_open() {
@@ -77,15 +75,15 @@ impl Driver {
             let why = "auth frames are for /ws and /rpc; connect anew with the newer token";
             return Err(Refusal::new(ErrorCode::InvalidMessageType, why).field("type"));
         }
-        if self.node.has_ended(&principal) {
+        if self.node.services.sessions.has_ended(&principal) {
             return Err(
                 Refusal::new(ErrorCode::Unauthorized, "this login has ended: log in again").field("token")
             );
         }
-        let principal = self.node.present(principal);
+        let principal = self.node.services.sessions.with_current_role(principal);
         match &self.conns[slot as usize].login {
             Some(login) => {
-                let own = &login.principal;
+                let own = login.principal();
                 if own.user_id != principal.user_id || own.session_id != principal.session_id {
                     let why = "this connection is logged in already: a newer token must be of the same login";
                     return Err(Refusal::new(ErrorCode::Unauthorized, why).field("token"));
@@ -99,17 +97,18 @@ impl Driver {
     fn keep_logged_in(&mut self, slot: u32, principal: Arc<Principal>) -> Result<Authenticated, Refusal> {
         let conn = &mut self.conns[slot as usize];
         let code = conn.session.ok_or_else(session_ended)?;
-        let resume_token = self.node.sessions.reissue(code, self.now.ms).ok_or_else(session_ended)?;
+        let resume_token =
+            self.node.services.sessions.table().reissue(code, self.now.ms).ok_or_else(session_ended)?;
         if let Some(login) = conn.login.as_mut() {
             login.refresh(principal.clone());
         }
-        self.node.remember(code, &principal);
+        self.node.services.sessions.remember(code, &principal);
         Ok(Authenticated { principal, session_code: code.to_string(), resume_token })
     }
 
     fn log_in(&mut self, slot: u32, principal: Arc<Principal>) -> Result<Authenticated, Refusal> {
         let node = self.node.clone();
-        let Some(mut login) = node.users.enter(principal.clone()) else {
+        let Some(mut login) = node.services.users.enter(principal.clone()) else {
             node.metrics.refused_by("connections_per_user");
             let why = "limits.max_connections_per_user is reached";
             return Err(Refusal::new(ErrorCode::LimitExceeded, why));
@@ -118,10 +117,10 @@ impl Driver {
         let now = self.now.ms;
         let opened = match self.conns[slot as usize].session {
             // The session keeps its data and gets a new name, so that nobody who knew the old one comes along.
-            Some(code) => node.sessions.renew(code, &principal.user_id, now)?,
+            Some(code) => node.services.sessions.table().renew(code, &principal.user_id, now)?,
             None => {
-                let opened = node.sessions.open(Some(&principal.user_id), now)?;
-                node.sessions.attach(opened.code, opened.generation, addr, now);
+                let opened = node.services.sessions.table().open(Some(&principal.user_id), now)?;
+                node.services.sessions.table().attach(opened.code, opened.generation, addr, now);
                 self.welcome_owed = Some(owed(&opened));
                 opened
             }
@@ -144,8 +143,7 @@ impl Driver {
     /// Takes one server command out of the user's bucket. Who is nobody has the connection's rate of messages only.
     pub(super) fn admit_command(&mut self, slot: u32) -> Result<(), Refusal> {
         let Some(login) = &self.conns[slot as usize].login else { return Ok(()) };
-        let taken = self.node.users.take(Take::Command, &login.state, self.now.ns);
-        taken.map_err(|wait| self.node.command_refused(wait))
+        self.node.services.rates.take_command_on_connection(&login.state, self.now.ns)
     }
 
     /// Writes a user's server command down.
@@ -157,8 +155,8 @@ impl Driver {
     pub(super) fn note(&self, slot: u32, event: impl FnOnce(&Principal) -> AuditEvent) {
         let conn = &self.conns[slot as usize];
         let Some(login) = &conn.login else { return };
-        self.node.audit.activity(&login.principal.user_id, || {
-            let mut event = event(&login.principal);
+        self.node.services.audit.activity(&login.principal().user_id, || {
+            let mut event = event(login.principal());
             if let Some(permit) = &conn.permit {
                 event = event.ip(permit.address());
             }
@@ -188,8 +186,8 @@ impl Driver {
             event.user(&user.user_id).session(&user.session_id)
         });
         let ip = conn.permit.as_ref().map(crate::admission::Permit::address);
-        self.node.connections_log.closed(ConnectionRow {
-            user_id: login.principal.user_id.to_string(),
+        self.node.services.connections_log.closed(ConnectionRow {
+            user_id: login.principal().user_id.to_string(),
             session_code: conn.session.map(|code| code.to_string()).unwrap_or_default(),
             connected_at: login.facts.connected_at_ms as i64,
             disconnected_at: self.now.ms as i64,
@@ -209,9 +207,9 @@ impl Driver {
             return;
         }
         if let Some(login) = conn.login.as_mut() {
-            let ends = login.principal.expires_at_ms;
+            let ends = login.principal().expires_at_ms;
             if now >= ends {
-                self.hub.close_after(slot, None, 4401, "token expired", &mut self.sockets);
+                self.end(slot, End::TokenExpired);
                 return;
             }
             if now + WARN_MS >= ends && !login.warned {
@@ -274,35 +272,37 @@ impl Driver {
         let Some(login) = self.conns[slot as usize].login.as_mut() else { return };
         login.place(addr);
         login.facts.connected_at_ms = now;
-        login.principal = node.present(login.principal.clone());
+        let sessions = &node.services.sessions;
+        login.set_principal(sessions.with_current_role(login.principal().clone()));
         if let Some(code) = code {
-            node.remember(code, &login.principal);
+            sessions.remember(code, login.principal());
         }
-        if node.has_ended(&login.principal) {
-            self.hub.close_after(slot, None, 4401, "session ended", &mut self.sockets);
+        if sessions.has_ended(login.principal()) {
+            self.end(slot, End::SessionEnded);
             self.watch(slot, conn_interest::READ, true);
         }
     }
 
     /// Gives a connection's user another role, and ends the subscriptions that it does not allow.
-    pub(crate) fn change_role(&mut self, addr: ConnAddr, role: Role) {
+    pub(super) fn change_role(&mut self, addr: ConnAddr, role: Role) {
         let Some(slot) = self.hub.slot_of(addr) else { return };
         let conn = &mut self.conns[slot as usize];
         let Some(login) = conn.login.as_mut() else { return };
         // Users of an issuer have no role here.
-        if login.principal.role == role || login.principal.issuer.is_some() {
+        if login.principal().role == role || login.principal().issuer.is_some() {
             return;
         }
-        login.principal = Arc::new(Principal { role, ..(*login.principal).clone() });
-        let (caller, code) = (conn.caller(), conn.session);
+        login.set_principal(Arc::new(Principal { role, ..(**login.principal()).clone() }));
+        let (caller, code) = (conn.caller().clone(), conn.session);
         let grants = conn.rare.as_ref().map(|rare| &rare.grants[..]).unwrap_or_default();
         let is_granted = |topic: &str| grants.iter().any(|(known, _)| **known == *topic);
-        let is_open =
-            |topic: &str| is_granted(topic) || self.node.access.subscribe(topic, &caller, None).is_ok();
+        let is_open = |topic: &str| {
+            is_granted(topic) || self.node.services.topics.access().subscribe(topic, &caller, None).is_ok()
+        };
         let closed: Vec<String> =
             self.hub.subscriptions(slot).filter(|topic| !is_open(topic)).map(str::to_owned).collect();
         if let (Some(code), Caller::User(principal)) = (code, &caller) {
-            self.node.remember(code, principal);
+            self.node.services.sessions.remember(code, principal);
         }
         for topic in closed {
             self.end_subscription(slot, &topic);

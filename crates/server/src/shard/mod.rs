@@ -10,7 +10,6 @@ mod conn;
 mod feeds;
 mod lifecycle;
 mod login;
-mod post;
 mod push;
 mod read;
 mod rpc;
@@ -20,15 +19,14 @@ mod tests;
 mod timers;
 mod tls;
 
-pub use admin::{ConnectionInfo, serial_in};
-pub use post::{NewConn, NewSession, Speaks, ToShard};
 pub(crate) use tls::decrypted;
 
-use crate::credentials::Verified;
-use crate::node::Node;
+use crate::node::{Node, Now};
+use crate::posts::{NewSession, ToShard};
 use crate::telemetry::metrics::ShardMetrics;
 use conn::{Conn, Phase, TICK_MS, Tick};
 use fanfare_core::hub::{Effect, QueueLimits, Shard, ShardConfig, Turn};
+use fanfare_services::credentials::Verified;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use sockets::Sockets;
@@ -65,20 +63,10 @@ impl Bell {
         let _full = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
     }
 
-    fn hush(&self) {
+    /// Takes the rings so far.
+    fn drain(&self) {
         let _empty = rustix::io::read(&*self.0, &mut [0_u8; 8]);
     }
-}
-
-/// The time of a turn.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    pub(crate) at: Instant,
-    /// Milliseconds since 1970.
-    pub(crate) ms: u64,
-    /// Nanoseconds since the node started.
-    pub(crate) ns: u64,
-    pub(crate) tick: Tick,
 }
 
 impl Now {
@@ -176,7 +164,7 @@ impl Driver {
             for event in &events {
                 let (data, flags) = (event.data.u64(), event.flags);
                 match data {
-                    BELL => self.bell.hush(),
+                    BELL => self.bell.drain(),
                     slot => self.ready(slot as u32, flags),
                 }
             }

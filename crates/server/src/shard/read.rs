@@ -3,13 +3,14 @@
 use super::conn::{Language, Phase};
 use super::sockets::Received;
 use super::{Driver, READ_BYTES};
-use crate::credentials::Verified;
-use crate::identity::Take;
+use crate::admission::Permit;
 use crate::telemetry::histogram::add_alone;
 use crate::telemetry::metrics::CommandKind;
 use fanfare_core::hub::ConnAddr;
+use fanfare_core::model::End;
 use fanfare_core::model::{Command, ErrorCode, Refusal};
 use fanfare_dialects::typed;
+use fanfare_services::credentials::Verified;
 use fanfare_ws::{Event, Limits, OpCode, encode};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
@@ -59,7 +60,7 @@ impl Driver {
         self.out_messages = 0;
         self.verified = Verified::default();
         self.welcome_owed = None;
-        self.hub.close_after(slot, None, 1011, "internal error", &mut self.sockets);
+        self.end(slot, End::Internal);
     }
 
     fn feed_events(&mut self, slot: u32, input: &mut [u8]) {
@@ -236,18 +237,8 @@ impl Driver {
         if let Some(rate) = node.message_rate {
             rate.take(&mut conn.messages, 1, now)?;
         }
-        if let Some(login) = &conn.login {
-            node.users
-                .take(Take::Message, &login.state, now)
-                .inspect_err(|_| node.metrics.refused_by("user"))?;
-        }
-        match &conn.permit {
-            Some(permit) => node
-                .message_buckets
-                .take(permit.address(), now)
-                .inspect_err(|_| node.metrics.refused_by("address")),
-            None => Ok(()),
-        }
+        let user = conn.login.as_ref().map(|login| &*login.state);
+        node.services.rates.take_on_connection(user, conn.permit.as_ref().map(Permit::address), now)
     }
 
     /// A frame beyond the rate: one error, or the end when it is one too many. Says whether to go on.
@@ -283,7 +274,7 @@ impl Driver {
             return true;
         }
         self.flush_out(slot);
-        self.hub.close_after(slot, None, 4429, "flooding", &mut self.sockets);
+        self.end(slot, End::Flooding);
         false
     }
 

@@ -4,16 +4,16 @@
 
 use super::Driver;
 use super::conn::Rare;
-use crate::access::Caller as By;
-use crate::methods::{facts, list_feeds, list_topics, read_history};
+use crate::posts::ForConn;
 use fanfare_core::hub::ConnAddr;
-use fanfare_core::model::{Command, ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
-use fanfare_core::session::{Attach, Opened};
-use fanfare_dialects::jsonrpc::{self, Incoming};
-use fanfare_rpc::{
-    Caller, Calls, Either, FeedRow, HistoryPage, HistoryQuery, Identity, Outcome, Pending, ServerFacts,
-    SessionGrant, SessionView, TopicPage, TopicQuery,
+use fanfare_core::model::{
+    Actor, Command, End, ErrorCode, FeedSubscribed, Origin, Refusal, Reply, SubscribeFeed,
 };
+use fanfare_core::session::{Attach, Opened, SessionCode};
+use fanfare_dialects::jsonrpc::{self, Incoming};
+use fanfare_rpc::{Caller, Calls, Connection, Either, Outcome, Pending, SessionGrant};
+use fanfare_services::ports::Sockets;
+use fanfare_services::sessions::not_resumed;
 use fanfare_ws::{OpCode, encode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl Driver {
             return;
         }
         let mut answer = std::mem::take(&mut self.answer);
-        let mut caller = SocketCaller { driver: self, slot, limited: false };
+        let mut caller = SocketCaller::new(self, slot);
         let outcome = calls.run(&mut caller, node.config.limits.rpc_answer_bytes.len(), &mut answer);
         let limited = caller.limited;
         match outcome {
@@ -109,13 +109,12 @@ impl Driver {
         let runtime = node.runtime.clone();
         let work = async move {
             let answer = pending.run(HANDLER_DEADLINE, &gate).await;
-            let back = move |driver: &mut Driver| driver.answered(addr, answer.as_deref());
-            node.post_for(addr, back);
+            node.posts.post_for(addr, ForConn::Answered(answer));
         };
         waiting.tasks.spawn_on(work, &runtime);
     }
 
-    fn answered(&mut self, addr: ConnAddr, answer: Option<&[u8]>) {
+    pub(super) fn answered(&mut self, addr: ConnAddr, answer: Option<&[u8]>) {
         let Some(slot) = self.hub.slot_of(addr) else { return };
         let was_full = self.conns[slot as usize].is_busy();
         if let Some(waiting) = self.conns[slot as usize].rare().waiting.as_mut() {
@@ -135,31 +134,32 @@ impl Driver {
 
 /// A connection as its methods see it.
 pub(super) struct SocketCaller<'a> {
-    pub(super) driver: &'a mut Driver,
-    pub(super) slot: u32,
+    driver: &'a mut Driver,
+    slot: u32,
+    origin: Origin,
     /// A call of the batch was refused for the rate.
-    pub(super) limited: bool,
+    limited: bool,
 }
 
-impl SocketCaller<'_> {
-    fn by(&self) -> By {
-        self.driver.conns[self.slot as usize].caller()
-    }
-
-    fn code(&self) -> Result<fanfare_core::session::SessionCode, Refusal> {
-        let ended = || Refusal::new(ErrorCode::NotFound, "the session has ended; reconnect for a new one");
-        self.driver.conns[self.slot as usize].session.ok_or_else(ended)
+impl<'a> SocketCaller<'a> {
+    pub(super) fn new(driver: &'a mut Driver, slot: u32) -> Self {
+        let origin = driver.conns[slot as usize].origin();
+        Self { driver, slot, origin, limited: false }
     }
 }
 
 impl Caller for SocketCaller<'_> {
-    fn identity(&self) -> Identity<'_> {
-        match &self.driver.conns[self.slot as usize].login {
-            None => Identity::Anonymous,
-            Some(login) => {
-                Identity::User { id: &login.principal.user_id, username: &login.principal.username }
-            }
-        }
+    fn actor(&self) -> Actor<'_> {
+        let caller = self.driver.conns[self.slot as usize].caller();
+        Actor { caller, origin: &self.origin, grants: &self.driver.verified.grants }
+    }
+
+    fn connection(&mut self) -> Option<&mut dyn Connection> {
+        Some(self)
+    }
+
+    fn must_authenticate(&self) -> bool {
+        self.driver.conns[self.slot as usize].session.is_none()
     }
 
     fn admit(&mut self) -> Result<(), Refusal> {
@@ -178,15 +178,9 @@ impl Caller for SocketCaller<'_> {
             self.driver.note_command(self.slot, command, succeeded);
         }
     }
+}
 
-    fn is_connection(&self) -> bool {
-        true
-    }
-
-    fn must_authenticate(&self) -> bool {
-        self.driver.conns[self.slot as usize].session.is_none()
-    }
-
+impl Connection for SocketCaller<'_> {
     fn execute(&mut self, command: Command<'_>) -> Result<Reply<'static>, Refusal> {
         self.driver.execute(self.slot, &command)
     }
@@ -205,46 +199,8 @@ impl Caller for SocketCaller<'_> {
         self.driver.resume_in_band(self.slot, code, token)
     }
 
-    fn session(&mut self) -> Result<SessionView, Refusal> {
-        let (code, now) = (self.code()?, self.driver.now.ms);
-        let sessions = &self.driver.node.sessions;
-        let ended = || Refusal::new(ErrorCode::NotFound, "the session has ended; reconnect for a new one");
-        let info = sessions.info(code, now).ok_or_else(ended)?;
-        Ok(SessionView {
-            code: code.to_string(),
-            created_at: info.created_at,
-            last_seen: info.last_seen,
-            data: sessions.all(code, now),
-        })
-    }
-
-    fn session_value(&mut self, key: &str) -> Result<Option<Box<str>>, Refusal> {
-        Ok(self.driver.node.sessions.get(self.code()?, key, self.driver.now.ms))
-    }
-
-    fn set_session_value(&mut self, key: &str, json: &str) -> Result<usize, Refusal> {
-        self.driver.node.sessions.set(self.code()?, key, json, self.driver.now.ms)
-    }
-
-    fn topics(&mut self, query: TopicQuery<'_>) -> Result<TopicPage, Refusal> {
-        list_topics(&self.driver.node, &self.by(), query)
-    }
-
-    fn history(&mut self, query: HistoryQuery<'_>) -> Result<HistoryPage, Refusal> {
-        let granted = self.driver.verified.granted(query.token);
-        read_history(&self.driver.node, &self.by(), query, granted)
-    }
-
-    fn feeds(&mut self) -> Result<Vec<FeedRow>, Refusal> {
-        Ok(list_feeds(&self.driver.node))
-    }
-
-    fn server(&self) -> ServerFacts {
-        facts(&self.driver.node)
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.driver.now.ms
+    fn session(&self) -> Option<SessionCode> {
+        self.driver.conns[self.slot as usize].session
     }
 }
 
@@ -253,31 +209,32 @@ impl Driver {
     fn resume_in_band(&mut self, slot: u32, code: &str, token: &str) -> Result<SessionGrant, Refusal> {
         let now = self.now.ms;
         let node = self.node.clone();
+        let sessions = node.services.sessions.table();
         let address = self.conns[slot as usize].address();
-        let user = self.conns[slot as usize].login.as_ref().map(|l| l.principal.user_id.clone());
-        let resumed = node.resume(code, token, user.as_deref(), address, now)?;
+        let user = self.conns[slot as usize].login.as_ref().map(|l| l.principal().user_id.clone());
+        let resumed = node.services.sessions.resume(code, token, user.as_deref(), address, now)?;
         if resumed.user.is_some() && user.is_none() {
             // Whether its login still holds is for the store to say: that is what the handshake asks.
-            return Err(crate::node::not_resumed());
+            return Err(not_resumed());
         }
         let mut taken = Opened { code: resumed.code, generation: resumed.generation, token: resumed.token };
         if let Some(user) = user.as_deref().filter(|_| resumed.user.is_none()) {
-            taken = node.sessions.renew(taken.code, user, now)?;
+            taken = sessions.renew(taken.code, user, now)?;
         }
         let addr = self.hub.addr(slot);
         let before = self.conns[slot as usize].session;
         if let Some(before) = before.filter(|before| *before != taken.code) {
-            node.sessions.detach(before, addr, now);
+            sessions.detach(before, addr, now);
         }
-        match node.sessions.attach(taken.code, taken.generation, addr, now) {
+        match sessions.attach(taken.code, taken.generation, addr, now) {
             Attach::Attached { replaced } => {
                 if let Some(old) = replaced.filter(|old| *old != addr) {
-                    node.close(old, 4409, "session resumed elsewhere");
+                    node.posts.end(old, End::ResumedElsewhere);
                 }
                 self.conns[slot as usize].session = Some(taken.code);
-                let principal = self.conns[slot as usize].login.as_ref().map(|l| l.principal.clone());
+                let principal = self.conns[slot as usize].login.as_ref().map(|l| l.principal().clone());
                 if let Some(principal) = &principal {
-                    node.remember(taken.code, principal);
+                    node.services.sessions.remember(taken.code, principal);
                 }
                 let user = principal.map(|p| (p.user_id.to_string(), p.username.to_string()));
                 Ok(SessionGrant { code: taken.code.to_string(), token: taken.token, user })

@@ -1,38 +1,34 @@
 //! A node with one shard in this process: what is posted to it, and panics of what runs on it.
 
-use crate::access::{IssuerIdentity, Principal};
-use crate::config::{Config, StoreUrl};
-use crate::data_dir::DataDir;
-use crate::identity::Login;
-use crate::node::{Node, unix_ms};
-use crate::serve::start_services;
-use crate::shard::{Bell, Driver, NewConn, NewSession, Speaks, ToShard};
+use crate::node::Node;
+use crate::posts::{ForAll, ForConn, NewConn, NewSession, Speaks, ToShard};
+use crate::shard::Driver;
 use fanfare_core::hub::ConnAddr;
+use fanfare_core::model::{Actor, AppKey, Caller, Grants, IssuerIdentity, Origin, Principal, Role, Scope};
 use fanfare_core::session::SessionCode;
-use fanfare_store::{ChangedUser, Role};
+use fanfare_services::clock::unix_ms;
+use fanfare_services::identity::Login;
+use fanfare_services::ports::Sockets;
+use fanfare_store::ChangedUser;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A node with one shard on a thread of its own.
+/// A node with one shard on a thread of its own, which is not waited for.
 fn node() -> Arc<Node> {
-    let bell = Bell::new().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = Config { data_dir: folder.path().into(), ..Config::default() };
-    config.store.url = StoreUrl::in_folder(folder.path());
-    let data = DataDir::open(folder.path()).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let address = ([127, 0, 0, 1], 80).into();
-    let commits = Arc::default();
-    let services = runtime.block_on(start_services(&config, &data, address, &commits)).unwrap();
-    let handle = runtime.handle().clone();
-    let node = Node::new(config, std::slice::from_ref(&bell), &[7; 32], handle, services).unwrap();
-    // The node lives as long as its shard's thread, which is not waited for.
-    std::mem::forget((runtime, folder, data));
+    let (node, bell) = crate::testing::node(|_| {});
     let driver = Driver::new(node.clone(), 0, bell).unwrap();
     std::thread::spawn(move || driver.run());
     node
+}
+
+/// Sends JSON to a session as the application's backend.
+fn send(node: &Node, code: SessionCode, payload: Arc<str>) -> bool {
+    let caller = Caller::Server(Arc::new(AppKey { name: "app".into(), scopes: vec![Scope::Sessions] }));
+    let (origin, grants) = (Origin::default(), Grants::none());
+    let actor = Actor { caller: &caller, origin: &origin, grants: &grants };
+    node.services.sessions.send(&actor, &code.to_string(), payload).unwrap()
 }
 
 fn connect(node: &Arc<Node>, speaks: Speaks) -> (SessionCode, TcpStream) {
@@ -46,7 +42,7 @@ fn arrive(node: &Arc<Node>, speaks: Speaks, login: Option<Box<Login>>) -> (Sessi
     client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let stream = listener.accept().unwrap().0;
     stream.set_nonblocking(true).unwrap();
-    let opened = node.sessions.open(None, unix_ms()).unwrap();
+    let opened = node.services.sessions.table().open(None, unix_ms()).unwrap();
     let session =
         NewSession { code: opened.code, generation: opened.generation, token: opened.token, resumed: false };
     let permit = node.admission.enter([127, 0, 0, 1].into(), false).unwrap();
@@ -64,7 +60,7 @@ fn arrive(node: &Arc<Node>, speaks: Speaks, login: Option<Box<Login>>) -> (Sessi
         agent: None,
         permit,
     };
-    node.post(0, ToShard::Open(Box::new(new)));
+    node.posts.post(0, ToShard::Open(Box::new(new)));
     (opened.code, client)
 }
 
@@ -91,8 +87,8 @@ fn a_push_reaches_its_session_and_a_broadcast_everybody_in_their_own_dialect() {
     let (_, mut rpc) = connect(&node, Speaks::JsonRpc);
     assert!(frame(&mut typed).contains(&code.to_string()));
     assert!(frame(&mut rpc).contains("session.welcome"));
-    assert!(node.send_to_session(code, r#"{"to":"one"}"#.into()));
-    node.broadcast(&Arc::from(r#"["all"]"#));
+    assert!(send(&node, code, r#"{"to":"one"}"#.into()));
+    node.posts.send_to_all(Arc::from(r#"["all"]"#));
     let first = frame(&mut typed);
     assert!(first.starts_with(r#"{"type":"session_message","payload":{"to":"one"}"#), "{first}");
     assert!(frame(&mut typed).starts_with(r#"{"type":"session_message","payload":["all"]"#));
@@ -101,10 +97,10 @@ fn a_push_reaches_its_session_and_a_broadcast_everybody_in_their_own_dialect() {
         only.starts_with(r#"{"jsonrpc":"2.0","method":"session.message","params":{"payload":["all"]"#),
         "{only}"
     );
-    let gone = node.sessions.open(None, unix_ms()).unwrap();
-    assert!(!node.send_to_session(gone.code, "1".into()), "a session without a connection");
+    let gone = node.services.sessions.table().open(None, unix_ms()).unwrap();
+    assert!(!send(&node, gone.code, "1".into()), "a session without a connection");
     typed.write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();
-    node.post(0, ToShard::Finish);
+    node.posts.post(0, ToShard::Finish);
 }
 
 fn zoe(token: u8, role: Role) -> Arc<Principal> {
@@ -136,28 +132,28 @@ fn stays(node: &Arc<Node>, login: Box<Login>) -> bool {
 #[test]
 fn an_upgrade_on_its_way_does_not_outlive_what_let_it_in() {
     let node = node();
-    let enter = |principal: Arc<Principal>| node.users.enter(principal).unwrap();
+    let enter = |principal: Arc<Principal>| node.services.users.enter(principal).unwrap();
     let (gone, kept) = (enter(zoe(1, Role::User)), enter(zoe(2, Role::User)));
-    let issuer = gone.principal.issuer.clone().unwrap();
-    node.runtime.block_on(node.end_token(&gone.principal, &issuer)).unwrap();
+    let issuer = gone.principal().issuer.clone().unwrap();
+    node.runtime.block_on(node.services.sessions.end_token(gone.principal(), &issuer)).unwrap();
     assert!(!stays(&node, gone) && stays(&node, kept), "a logout ends one token");
     let changed = |role, disabled| ChangedUser { id: "u".into(), role, disabled, changed_at: 1 };
     let locked = enter(zoe(2, Role::User));
-    node.user_changed(changed(Role::User, true));
+    node.services.sessions.user_changed(changed(Role::User, true));
     assert!(!stays(&node, locked), "locked out");
-    node.user_changed(changed(Role::User, false));
+    node.services.sessions.user_changed(changed(Role::User, false));
     assert!(stays(&node, enter(zoe(2, Role::User))), "let in again");
     let demoted = enter(zoe(0, Role::Admin));
-    node.user_changed(changed(Role::User, false));
-    assert_eq!(node.present(demoted.principal.clone()).role, Role::User);
-    node.post(0, ToShard::Finish);
+    node.services.sessions.user_changed(changed(Role::User, false));
+    assert_eq!(node.services.sessions.with_current_role(demoted.principal().clone()).role, Role::User);
+    node.posts.post(0, ToShard::Finish);
 }
 
 /// The address of a session's connection, once its shard has attached it.
 fn address(node: &Node, code: SessionCode) -> ConnAddr {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        if let Some(addr) = node.sessions.address(code) {
+        if let Some(addr) = node.services.sessions.table().address(code) {
             return addr;
         }
         assert!(Instant::now() < deadline, "the session has no connection");
@@ -180,18 +176,14 @@ fn a_panic_in_what_runs_for_a_connection_ends_it_and_no_other() {
     let (other, mut two) = connect(&node, Speaks::Typed);
     let _welcomes = (frame(&mut one), frame(&mut two));
     let addr = address(&node, code);
-    node.post_for(addr, |driver| {
-        driver.out.extend_from_slice(b"half a frame");
-        driver.out_messages = 1;
-        panic!("injected: after a token check")
-    });
+    node.posts.post_for(addr, ForConn::Panic);
     assert_eq!(close_code(&mut one), 1011);
-    assert!(node.send_to_session(other, r#"{"still":"here"}"#.into()));
+    assert!(send(&node, other, r#"{"still":"here"}"#.into()));
     let next = frame(&mut two);
     assert!(next.starts_with(r#"{"type":"session_message","payload":{"still":"here"}"#), "{next}");
     let (_, mut three) = connect(&node, Speaks::Typed);
     assert!(frame(&mut three).contains("welcome"), "the shard takes no new connection");
-    node.post(0, ToShard::Finish);
+    node.posts.post(0, ToShard::Finish);
 }
 
 /// The counter-proof: without a connection to end, a panic ends the shard's thread, which is vital.
@@ -201,7 +193,7 @@ fn a_panic_that_belongs_to_no_connection_leaves_the_thread() {
     let (code, mut one) = connect(&node, Speaks::Typed);
     let _welcome = frame(&mut one);
     address(&node, code);
-    node.post(0, ToShard::Task(Box::new(|_| panic!("injected: for all connections"))));
+    node.posts.post(0, ToShard::ForAll(ForAll::Panic));
     // The thread of this node is a plain one: its sockets close as it unwinds.
     let mut rest = Vec::new();
     let _reset_or_end = one.read_to_end(&mut rest);

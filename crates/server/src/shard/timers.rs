@@ -5,6 +5,7 @@
 
 use super::Driver;
 use super::conn::Phase;
+use fanfare_core::model::End;
 
 /// An empty ping frame.
 const PING: &[u8] = &[0x89, 0];
@@ -43,7 +44,7 @@ impl Driver {
                 } else if now - conn.heard >= ticks.read {
                     self.hub.end(slot, None, 1001, "read deadline passed", &mut self.sockets);
                 } else if late {
-                    self.hub.close_after(slot, None, 4408, "no authentication in time", &mut self.sockets);
+                    self.end(slot, End::NotAuthenticated);
                 } else {
                     if now >= conn.ping_at {
                         self.conns[slot as usize].ping_at = now + ticks.ping;

@@ -8,7 +8,7 @@
 
 mod writer;
 
-use crate::config::{Log, LogFormat};
+use fanfare_config::{Log, LogFormat};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -30,6 +30,7 @@ pub fn start(log: &Log) {
     if LINES.set(lines.clone()).is_err() {
         return;
     }
+    fanfare_services::fatal::before_exit(flush);
     let level = log.level.as_str();
     let others = if level == "error" { "error" } else { "warn" };
     let own = ["fanfare", "fanfare_server", "fanfare_core", "fanfare_brokers", "fanfare_rpc", "fanfare_ws"];

@@ -5,9 +5,10 @@
 //! Longer than most: it is a table, an entry per metric.
 
 use super::histogram::{Histogram, LATENCY_NS, SIZE_BYTES};
-use super::outcomes::Outcomes;
 use crate::storage::Commits;
-use fanfare_core::model::ErrorCode;
+use fanfare_core::model::{CLOSE_CODES, ErrorCode};
+use fanfare_services::outcomes::Outcomes;
+use fanfare_services::ports::Refused;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
@@ -38,13 +39,6 @@ const COMMAND_NAMES: [&str; 5] = ["subscribe", "unsubscribe", "publish", "ping",
 /// Names of the dialects as labels, in the order of [`ShardMetrics::received`].
 const DIALECT_NAMES: [&str; 2] = ["typed", "jsonrpc"];
 
-/// Close codes with a series of their own: those of RFC 6455 and `protocol.md` 5. Clients choose their code from thousands,
-/// so that all others are one series, `other`.
-const CLOSE_CODES: [u16; 19] = [
-    1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 4401, 4403, 4404, 4408,
-    4409, 4429,
-];
-
 /// Counters of one shard; only its thread writes them.
 #[derive(Debug)]
 pub struct ShardMetrics {
@@ -72,7 +66,8 @@ pub struct ShardMetrics {
     pub errors: Vec<AtomicU64>,
     /// Messages refused by the connection's bucket.
     pub rate_limited: AtomicU64,
-    /// Connections closed, by the place of their code in [`CLOSE_CODES`]; the last for all others.
+    /// Connections closed, by the place of their code in [`CLOSE_CODES`]; the last for all others: clients choose their code from
+    /// thousands.
     closed: [AtomicU64; CLOSE_CODES.len() + 1],
 }
 
@@ -446,5 +441,11 @@ impl Collector for NodeCollector {
         }
         self.counters(&mut e)?;
         self.histograms(&mut e)
+    }
+}
+
+impl Refused for Metrics {
+    fn refused(&self, scope: &'static str) {
+        self.refused_by(scope);
     }
 }

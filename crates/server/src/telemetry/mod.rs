@@ -4,5 +4,5 @@ pub mod exposition;
 pub mod histogram;
 pub mod logs;
 pub mod metrics;
-pub mod outcomes;
+pub(crate) mod repeated;
 pub mod snapshots;

@@ -5,7 +5,7 @@
 //! snapshot is as good.
 
 use super::metrics::Metrics;
-use crate::node::unix_ms;
+use fanfare_services::clock::unix_ms;
 use fanfare_store::{Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;

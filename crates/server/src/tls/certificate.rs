@@ -5,7 +5,7 @@
 
 use super::pem::{Section, sections};
 use super::{Files, provider};
-use crate::config::ConfigError;
+use fanfare_config::ConfigError;
 use rustls::InconsistentKeys;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -1,6 +1,6 @@
 //! `fanfare dev-cert`: a certificate for this machine, signed by itself. Clients pin its SHA-256.
 
-use crate::config::{Config, ConfigError};
+use fanfare_config::{Config, ConfigError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use sha2::{Digest, Sha256};
 use std::fs::{DirBuilder, OpenOptions};

@@ -18,7 +18,7 @@ pub(crate) use handover::{Handover, handover};
 pub(crate) use probe::probe;
 pub use reload::reload;
 
-use crate::config::{Config, ConfigError};
+use fanfare_config::{Config, ConfigError};
 use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

@@ -4,7 +4,7 @@
 //! told once, until the files change again or SIGHUP asks.
 
 use super::Tls;
-use crate::config::ConfigError;
+use fanfare_config::ConfigError;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};

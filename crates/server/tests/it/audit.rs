@@ -340,7 +340,7 @@ fn append_linked(folder: &Path, event: &str, detail: &str) {
         detail: detail.into(),
         hash: [0; 32],
     };
-    row.hash = fanfare_server::audit::row::link(&hash, &row);
+    row.hash = fanfare_services::audit::row::link(&hash, &row);
     let insert = "INSERT INTO audit (node, seq, ts, event, outcome, severity, detail, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     let values = rusqlite::params![
         row.node,

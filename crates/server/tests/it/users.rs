@@ -258,6 +258,8 @@ fn a_new_role_is_felt_on_open_sockets_within_a_second() {
         {"pattern":"*","subscribe":"server","publish":"server","history":"server"}]"#;
     let server = roomy(&[("topics.rules", rules)]);
     let ann = Person::new(&server, "ann");
+    // An administrator who stays: the last one cannot be demoted.
+    assert_eq!(admin(&server, &["create-user", "chief", "--role", "admin"]).status.code(), Some(0));
     let socket = |path: &str| upgrade(&server, &with_token(Request::upgrade(path), &ann.token));
     let (mut ws, mut rpc) =
         (socket("/ws"), Client::open(server.addr(), &format!("/rpc?token={}", ann.token), None));

@@ -2,38 +2,13 @@
 
 use std::fmt;
 
+use fanfare_core::model::Role;
+
 use crate::error::{Result, StoreError};
 
-/// What a user may do on the whole server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Uses it.
-    User,
-    /// May use the admin routes and all topics.
-    Admin,
-}
-
-impl Role {
-    /// The stored and public word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The role of a stored or given word.
-    pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "user" => Some(Self::User),
-            "admin" => Some(Self::Admin),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn stored(word: &str) -> Result<Self> {
-        Self::parse(word).ok_or_else(|| StoreError::unreadable(&format!("users.role is `{word}`")))
-    }
+/// The role of a stored word.
+pub(crate) fn stored_role(word: &str) -> Result<Role> {
+    Role::parse(word).ok_or_else(|| StoreError::unreadable(&format!("users.role is `{word}`")))
 }
 
 /// A user who is not deleted.

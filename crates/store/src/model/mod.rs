@@ -9,9 +9,9 @@ mod logs;
 mod messages;
 mod records;
 
-pub use accounts::{
-    ChangedUser, DeviceKeys, KeyLogEntry, KeysPut, NewUser, ProfileChange, Proven, Role, User,
-};
+pub(crate) use accounts::stored_role;
+pub use accounts::{ChangedUser, DeviceKeys, KeyLogEntry, KeysPut, NewUser, ProfileChange, Proven, User};
+pub use fanfare_core::model::Role;
 pub use logins::{AuthSession, EndSessions, EndedSession, LoginProof, NewAuthSession, Refreshed};
 pub(crate) use logs::OVERHEAD;
 pub use logs::{

@@ -39,7 +39,7 @@ fn header_shapes() {
 #[test]
 fn close_frames() {
     assert_eq!(close(CloseCode::NORMAL, ""), [0x88, 2, 0x03, 0xe8]);
-    assert_eq!(close(CloseCode::FLOODING, "slow"), [0x88, 6, 0x11, 0x4d, b's', b'l', b'o', b'w']);
+    assert_eq!(close(CloseCode::new(4429).unwrap(), "slow"), [0x88, 6, 0x11, 0x4d, b's', b'l', b'o', b'w']);
     assert_eq!(bytes(empty_close_into), [0x88, 0]);
     let long = close(CloseCode::GOING_AWAY, &"é".repeat(100));
     assert_eq!((long[1], long.len()), (124, 126));

@@ -1,16 +1,16 @@
 //! `GET /users/{name}`, `GET /users/{name}/keys`.
 
 use super::super::body::{Params, offset};
+use super::super::sender::Sender;
 use super::super::{Http, Problem};
 use super::answer;
-use crate::access::Caller;
-use crate::accounts::{Directory, Profile};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_core::time::rfc3339_ms;
 use fanfare_e2ee::{KeyKind, b64, kid};
+use fanfare_services::accounts::{Directory, Profile};
 use fanfare_store::{DeviceKeys, KeyLogEntry};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -59,10 +59,10 @@ fn name(path: Result<Path<String>, PathRejection>) -> String {
     (status = 404, description = "No such user")))]
 pub(super) async fn show(
     State(http): State<Http>,
-    caller: Caller,
+    sender: Sender,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let profile = http.node.accounts.profile(caller.principal()?, &name(path)).await?;
+    let profile = http.node.services.accounts.profile(sender.caller.principal()?, &name(path)).await?;
     Ok(answer(StatusCode::OK, &UserCard::from(profile)))
 }
 
@@ -177,12 +177,12 @@ pub(super) struct LogParams {
     (status = 404, description = "No such user")))]
 pub(super) async fn keys(
     State(http): State<Http>,
-    caller: Caller,
+    sender: Sender,
     path: Result<Path<String>, PathRejection>,
     Params(params): Params<LogParams>,
 ) -> Result<Response, Problem> {
-    caller.principal()?;
+    sender.caller.principal()?;
     let before = offset("before", params.before.as_deref())?.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-    let found = http.node.accounts.directory(&name(path), before).await?;
+    let found = http.node.services.accounts.directory(&name(path), before).await?;
     Ok(answer(StatusCode::OK, &KeysAnswer::from(found)))
 }

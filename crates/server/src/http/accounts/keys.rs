@@ -1,12 +1,11 @@
 //! `PUT /users/me/keys`.
 
+use super::super::sender::Sender;
 use super::super::{Http, Problem};
 use super::answer;
 use super::directory::KeysAnswer;
 use super::fields::Fields;
 use super::register;
-use crate::access::Caller;
-use crate::http::client::Client;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -48,16 +47,15 @@ pub(super) struct NewKeysBody {
     (status = 429, description = "More than ten changes within an hour, or too many failures")))]
 pub(super) async fn put(
     State(http): State<Http>,
-    client: Client,
-    caller: Caller,
+    sender: Sender,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
-    let who = caller.principal()?;
+    let who = sender.caller.principal()?;
     let members = ["public_key", "x25519_public_key", "device_id", "key_binding", "rotation", "current"];
     let (mut fields, _) = Fields::read(&http.node, &headers, content, &members).await?;
     let (keys, current) = (register::keys(&mut fields)?, fields.optional("current")?);
-    let put = http.node.accounts.put_keys(who, keys, current, &client).await?;
-    http.node.end_sessions(&put.ended);
+    let put = http.node.services.accounts.put_keys(who, keys, current, &sender.origin).await?;
+    http.node.services.sessions.end_logins(&put.ended);
     Ok(answer(StatusCode::OK, &KeysAnswer::from(put.directory)))
 }

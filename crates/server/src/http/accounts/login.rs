@@ -1,18 +1,18 @@
 //! `POST /auth/login`: a password for tokens, a name for a challenge, a signed challenge for a token.
 
 use super::super::body::Pairs;
+use super::super::sender::Sender;
 use super::super::{Http, Problem};
 use super::fields::Fields;
 use super::tokens::TokenAnswer;
 use super::{answer, pass};
-use crate::accounts::{Gate, Proof};
-use crate::http::client::Client;
-use crate::node::unix_ms;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_core::time::rfc3339_ms;
+use fanfare_services::accounts::{Gate, Proof};
+use fanfare_services::clock::unix_ms;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -71,18 +71,18 @@ pub(super) enum LoginAnswer {
     (status = 503, description = "Too many passwords at once, or the store does not answer")))]
 pub(super) async fn login(
     State(http): State<Http>,
-    client: Client,
+    sender: Sender,
     Pairs(query): Pairs,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
     let node = &http.node;
-    pass(node, Gate::Login, &client)?;
+    pass(node, Gate::Login, &sender.origin)?;
     if verifies(&query)? {
         let (mut fields, _) =
             Fields::read(node, &headers, content, &["username", "challenge", "signature"]).await?;
         let (username, proof) = (fields.text("username")?, proof(&mut fields)?);
-        let granted = node.accounts.prove(&username, proof, &client).await?;
+        let granted = node.services.accounts.prove(&username, proof, &sender.origin).await?;
         return Ok(answer(StatusCode::OK, &TokenAnswer::from(granted)));
     }
     let (mut fields, _) =
@@ -94,11 +94,11 @@ pub(super) async fn login(
     }
     match fields.optional("password")? {
         Some(password) => {
-            let granted = node.accounts.login(&username, password, &client).await?;
+            let granted = node.services.accounts.login(&username, password, &sender.origin).await?;
             Ok(answer(StatusCode::OK, &TokenAnswer::from(granted)))
         }
         None => {
-            let challenge = node.accounts.challenge(&username, &client)?;
+            let challenge = node.services.accounts.challenge(&username, &sender.origin)?;
             let body = ChallengeAnswer {
                 challenge: challenge.text,
                 expires_at: rfc3339_ms(challenge.expires_at_ms),

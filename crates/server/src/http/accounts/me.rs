@@ -1,16 +1,15 @@
 //! `PATCH /users/me`, `DELETE /users/me`.
 
+use super::super::sender::Sender;
 use super::super::{Http, Problem};
 use super::directory::UserCard;
 use super::fields::Fields;
 use super::{answer, done, pass_user};
-use crate::access::Caller;
-use crate::accounts::{Patch, UserGate};
-use crate::http::client::Client;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use fanfare_services::accounts::{Patch, UserGate};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -36,18 +35,17 @@ pub(super) struct ProfilePatch {
     (status = 429, description = "More than 30 changes a minute, or too many failures")))]
 pub(super) async fn change(
     State(http): State<Http>,
-    client: Client,
-    caller: Caller,
+    sender: Sender,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
-    let who = caller.principal()?;
-    pass_user(&http.node, UserGate::Change, who, &client)?;
+    let who = sender.caller.principal()?;
+    pass_user(&http.node, UserGate::Change, who, &sender.origin)?;
     let members = ["display_name", "email", "current"];
     let (mut fields, _) = Fields::read(&http.node, &headers, content, &members).await?;
     let patch = Patch { display_name: fields.patch("display_name")?, email: fields.patch("email")? };
     let current = fields.optional("current")?;
-    let profile = http.node.accounts.change_profile(who, patch, current, &client).await?;
+    let profile = http.node.services.accounts.change_profile(who, patch, current, &sender.origin).await?;
     Ok(answer(StatusCode::OK, &UserCard::from(profile)))
 }
 
@@ -66,15 +64,14 @@ pub(super) struct Confirmation {
     (status = 429, description = "Too many failures")))]
 pub(super) async fn delete(
     State(http): State<Http>,
-    client: Client,
-    caller: Caller,
+    sender: Sender,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
-    let who = caller.principal()?;
+    let who = sender.caller.principal()?;
     let mut fields = Fields::read_optional(&http.node, &headers, content, &["current"]).await?;
     let current = fields.optional("current")?;
-    let ended = http.node.accounts.delete_me(who, current, &client).await?;
+    let ended = http.node.services.accounts.delete_me(who, current, &sender.origin).await?;
     super::end(&http.node, who, &ended);
     Ok(done())
 }

@@ -1,6 +1,6 @@
 //! Accounts and the directory over REST (`http-api.md`, `accounts-and-messages.md`).
 //!
-//! A handler passes its gate, reads its body with [`fields`], calls one method of [`crate::accounts::Accounts`] and writes
+//! A handler passes its gate, reads its body with [`fields`], calls one method of [`fanfare_services::accounts::Accounts`] and writes
 //! the answer. Nothing here is cached by anybody: every answer says `no-store`.
 
 mod directory;
@@ -15,15 +15,14 @@ mod sessions;
 mod ticket;
 mod tokens;
 
-use super::client::Client;
 use super::{Http, Problem};
-use crate::access::Principal;
-use crate::accounts::{Gate, UserGate};
-use crate::audit::{AuditEvent, Outcome};
 use crate::node::Node;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_core::model::Principal;
+use fanfare_core::model::{ErrorCode, Origin, Refusal};
+use fanfare_services::accounts::{Gate, UserGate};
+use fanfare_services::audit::{AuditEvent, Outcome};
 use fanfare_store::EndedSession;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -77,9 +76,9 @@ fn no_store() -> [(header::HeaderName, &'static str); 1] {
 
 /// Closes the sockets of logins that ended. An issuer's user has no login here, so all of theirs close.
 fn end(node: &Node, who: &Principal, ended: &[EndedSession]) {
-    node.end_sessions(ended);
+    node.services.sessions.end_logins(ended);
     if who.issuer.is_some() {
-        node.end_user(&who.user_id);
+        node.services.sessions.end_user(&who.user_id);
     }
 }
 
@@ -87,16 +86,16 @@ fn end(node: &Node, who: &Principal, ended: &[EndedSession]) {
 ///
 /// # Errors
 /// 429 with `Retry-After`.
-fn pass_user(node: &Node, gate: UserGate, who: &Principal, client: &Client) -> Result<(), Problem> {
-    let passed = node.accounts.bound(gate, &who.user_id);
-    passed.inspect_err(|_| refused_user(node, gate, client)).map_err(Problem::from)
+fn pass_user(node: &Node, gate: UserGate, who: &Principal, origin: &Origin) -> Result<(), Problem> {
+    let passed = node.services.accounts.bound(gate, &who.user_id);
+    passed.inspect_err(|_| refused_user(node, gate, origin)).map_err(Problem::from)
 }
 
 /// Counts a request of a user that came too often.
-fn refused_user(node: &Node, gate: UserGate, client: &Client) {
+fn refused_user(node: &Node, gate: UserGate, origin: &Origin) {
     node.metrics.refused_by(gate.name());
-    node.note_refusal(client.ip, || {
-        let event = AuditEvent::new("excess_rate_limit_exceeded", Outcome::Denied).by(client);
+    node.services.audit.refused(origin.ip, || {
+        let event = AuditEvent::new("excess_rate_limit_exceeded", Outcome::Denied).by(origin);
         event.detail("limit", gate.name())
     });
 }
@@ -105,11 +104,11 @@ fn refused_user(node: &Node, gate: UserGate, client: &Client) {
 ///
 /// # Errors
 /// 429 with `Retry-After`.
-fn pass(node: &Node, gate: Gate, client: &Client) -> Result<(), Problem> {
-    node.accounts.limits().pass(gate, client.ip).map_err(|ms| {
+fn pass(node: &Node, gate: Gate, origin: &Origin) -> Result<(), Problem> {
+    node.services.accounts.limits().pass(gate, origin.ip).map_err(|ms| {
         node.metrics.refused_by(gate.name());
-        node.note_refusal(client.ip, || {
-            let event = AuditEvent::new("excess_rate_limit_exceeded", Outcome::Denied).by(client);
+        node.services.audit.refused(origin.ip, || {
+            let event = AuditEvent::new("excess_rate_limit_exceeded", Outcome::Denied).by(origin);
             event.detail("limit", gate.name())
         });
         let why = match gate {

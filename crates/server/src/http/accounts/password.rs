@@ -1,15 +1,14 @@
 //! `PUT /users/me/password`.
 
+use super::super::sender::Sender;
 use super::super::{Http, Problem};
 use super::fields::Fields;
 use super::{done, pass_user};
-use crate::access::Caller;
-use crate::accounts::UserGate;
-use crate::http::client::Client;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use fanfare_services::accounts::UserGate;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -34,16 +33,15 @@ pub(super) struct PasswordChange {
     (status = 503, description = "Too many passwords at once, or the store does not answer")))]
 pub(super) async fn change(
     State(http): State<Http>,
-    client: Client,
-    caller: Caller,
+    sender: Sender,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
-    let who = caller.principal()?;
-    pass_user(&http.node, UserGate::Change, who, &client)?;
+    let who = sender.caller.principal()?;
+    pass_user(&http.node, UserGate::Change, who, &sender.origin)?;
     let (mut fields, _) = Fields::read(&http.node, &headers, content, &["current", "new"]).await?;
     let (current, new) = (fields.text("current")?, fields.text("new")?);
-    let ended = http.node.accounts.change_password(who, current, new, &client).await?;
-    http.node.end_sessions(&ended);
+    let ended = http.node.services.accounts.change_password(who, current, new, &sender.origin).await?;
+    http.node.services.sessions.end_logins(&ended);
     Ok(done())
 }

@@ -1,9 +1,9 @@
 //! Refusals of accounts as problems.
 
 use super::super::Problem;
-use crate::accounts::AccountError;
 use axum::http::StatusCode;
 use fanfare_core::model::{ErrorCode, Refusal};
+use fanfare_services::accounts::AccountError;
 use fanfare_store::StoreError;
 
 /// Wait before a hasher or the store is asked again.

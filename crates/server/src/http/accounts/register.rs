@@ -1,15 +1,14 @@
 //! `POST /auth/register`.
 
-use super::super::repeat::{self, Answer};
+use super::super::sender::Sender;
 use super::super::{Http, Problem};
 use super::fields::Fields;
-use super::{answer_text, pass};
-use crate::accounts::{Gate, NewKeys, Registration};
-use crate::http::client::Client;
+use super::{answer, pass};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use fanfare_services::accounts::{Gate, NewKeys, Registration};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -70,23 +69,19 @@ pub(super) struct RegisterAnswer {
     (status = 503, description = "Too many passwords at once, or the store does not answer")))]
 pub(super) async fn register(
     State(http): State<Http>,
-    client: Client,
+    sender: Sender,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
     let node = &http.node;
-    pass(node, Gate::Register, &client)?;
+    pass(node, Gate::Register, &sender.origin)?;
     let (fields, text) = Fields::read(node, &headers, content, &MEMBERS).await?;
     let new = registration(fields)?;
     // Anonymous: scoped to the address. Who can repeat the body word for word knows the password in it.
-    let key = repeat::key(&headers)?.map(|key| format!("register {} {key}", client.ip));
-    let make = async {
-        let made = node.accounts.register(new, &client).await?;
-        let body = RegisterAnswer { id: made.id, username: made.username, device_id: made.device_id };
-        Ok(Answer { status: StatusCode::CREATED, body: serde_json::to_string(&body).unwrap_or_default() })
-    };
-    let answer = http.repeats.once_awaited(key, &text, crate::node::unix_ms(), make).await?;
-    Ok(answer_text(answer.status, answer.body))
+    let key = http.repeat_key(&headers, &text)?;
+    let made = node.services.accounts.register_once(key, new, &sender.origin).await?;
+    let body = RegisterAnswer { id: made.id, username: made.username, device_id: made.device_id };
+    Ok(answer(StatusCode::CREATED, &body))
 }
 
 fn registration(mut fields: Fields) -> Result<Registration, Problem> {

@@ -1,16 +1,15 @@
 //! `GET /auth/sessions`, `DELETE /auth/sessions/{id}`.
 
 use super::super::body::{Params, cut, page_size};
+use super::super::sender::Sender;
 use super::super::{Http, Problem};
 use super::{answer, done};
-use crate::access::Caller;
-use crate::accounts::SessionRow;
-use crate::http::client::Client;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_core::time::rfc3339_ms;
+use fanfare_services::accounts::SessionRow;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -74,12 +73,12 @@ pub(super) struct PageParams {
     (status = 403, description = "An API key has no logins")))]
 pub(super) async fn list(
     State(http): State<Http>,
-    caller: Caller,
+    sender: Sender,
     Params(params): Params<PageParams>,
 ) -> Result<Response, Problem> {
-    let who = caller.principal()?;
+    let who = sender.caller.principal()?;
     let limit = page_size(params.limit.as_deref())?;
-    let mut rows = http.node.accounts.sessions(who).await?;
+    let mut rows = http.node.services.accounts.sessions(who).await?;
     if let Some(before) = &params.before {
         let place =
             place(before).ok_or_else(|| Problem::invalid("before", "before is the `next` of a page"))?;
@@ -107,14 +106,13 @@ fn place(cursor: &str) -> Option<(i64, &str)> {
     (status = 404, description = "You have no such login")))]
 pub(super) async fn end(
     State(http): State<Http>,
-    client: Client,
-    caller: Caller,
+    sender: Sender,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let who = caller.principal()?;
+    let who = sender.caller.principal()?;
     // An id that cannot be read, or that no store takes, is one nobody has.
     let id = id.map(|Path(id)| id).unwrap_or_default().replace('\0', "");
-    let ended = http.node.accounts.end_session(who, &id, &client).await?;
-    http.node.end_sessions(&ended);
+    let ended = http.node.services.accounts.end_session(who, &id, &sender.origin).await?;
+    http.node.services.sessions.end_logins(&ended);
     Ok(done())
 }

@@ -1,18 +1,16 @@
 //! `POST /auth/ws-ticket`.
 
+use super::super::sender::Sender;
 use super::super::{Http, Problem};
 use super::fields::Fields;
-use super::{answer_text, pass};
-use crate::access::Caller;
-use crate::accounts::Gate;
-use crate::http::client::Client;
+use super::{answer, pass};
 use crate::http::origin;
-use crate::http::repeat::{self, Answer};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_core::time::rfc3339_ms;
+use fanfare_services::accounts::Gate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -45,28 +43,23 @@ pub(super) struct TicketAnswer {
     (status = 429, description = "Too many tickets from this address")))]
 pub(super) async fn ticket(
     State(http): State<Http>,
-    client: Client,
-    caller: Caller,
+    sender: Sender,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
     let node = &http.node;
-    let who = caller.principal()?;
-    pass(node, Gate::Ticket, &client)?;
+    let who = sender.caller.principal()?;
+    pass(node, Gate::Ticket, &sender.origin)?;
     let mut fields = Fields::read_optional(node, &headers, content, &["origin"]).await?;
     let asked = fields.optional("origin")?;
     if asked.as_deref().is_some_and(|origin| !origin::may_connect(node, &headers, origin)) {
         let why = "origin is that of a page that may connect here: list it in server.cors_origins";
         return Err(Problem::invalid("origin", why));
     }
-    let origin = asked.as_deref().or(client.origin.as_deref()).map(origin::normal);
+    let origin = asked.as_deref().or(sender.origin.page.as_deref()).map(origin::normal);
     let origin = origin.as_deref();
-    let key = repeat::key(&headers)?.map(|key| format!("ticket {} {key}", who.user_id));
-    let body = origin.unwrap_or_default();
-    let made = http.repeats.once(key, body, crate::node::unix_ms(), || {
-        let (ticket, expires_at_ms) = node.accounts.ticket(who, origin, &client)?;
-        let body = TicketAnswer { ticket, expires_at: rfc3339_ms(expires_at_ms) };
-        Ok(Answer { status: StatusCode::CREATED, body: serde_json::to_string(&body).unwrap_or_default() })
-    })?;
-    Ok(answer_text(made.status, made.body))
+    let key = http.repeat_key(&headers, origin.unwrap_or_default())?;
+    let (ticket, expires_at_ms) = node.services.accounts.ticket_once(key, who, origin, &sender.origin)?;
+    let body = TicketAnswer { ticket, expires_at: rfc3339_ms(expires_at_ms) };
+    Ok(answer(StatusCode::CREATED, &body))
 }

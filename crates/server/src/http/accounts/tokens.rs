@@ -1,15 +1,14 @@
 //! `POST /auth/refresh`, `POST /auth/logout`, `GET /auth/me`.
 
+use super::super::sender::Sender;
 use super::super::{Http, Problem};
 use super::fields::Fields;
 use super::{answer, done, refused_user};
-use crate::access::Caller;
-use crate::accounts::{AccountError, Granted, UserGate};
-use crate::http::client::Client;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use fanfare_services::accounts::{AccountError, Granted, UserGate};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -69,20 +68,20 @@ pub(super) struct Refresh {
     (status = 429, description = "More than 60 refreshes of this user a minute; the token was not used")))]
 pub(super) async fn refresh(
     State(http): State<Http>,
-    client: Client,
+    sender: Sender,
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Problem> {
     let node = &http.node;
     let (mut fields, _) = Fields::read(node, &headers, content, &["refresh_token"]).await?;
     let token = fields.text("refresh_token")?;
-    match node.accounts.refresh(&token, &client).await {
+    match node.services.accounts.refresh(&token, &sender.origin).await {
         Ok(granted) => Ok(answer(StatusCode::OK, &TokenAnswer::from(granted))),
         Err((error, ended)) => {
             if matches!(error, AccountError::TooOften(..)) {
-                refused_user(node, UserGate::Refresh, &client);
+                refused_user(node, UserGate::Refresh, &sender.origin);
             }
-            node.end_sessions(&ended);
+            node.services.sessions.end_logins(&ended);
             Err(error.into())
         }
     }
@@ -92,17 +91,13 @@ pub(super) async fn refresh(
 #[utoipa::path(post, path = "/auth/logout", tag = "Accounts", operation_id = "logout", responses(
     (status = 204, description = "Ended"),
     (status = 403, description = "An API key has no login")))]
-pub(super) async fn logout(
-    State(http): State<Http>,
-    client: Client,
-    caller: Caller,
-) -> Result<Response, Problem> {
-    let who = caller.principal()?;
+pub(super) async fn logout(State(http): State<Http>, sender: Sender) -> Result<Response, Problem> {
+    let who = sender.caller.principal()?;
     if let Some(issuer) = &who.issuer {
-        http.node.end_token(who, issuer).await?;
+        http.node.services.sessions.end_token(who, issuer).await?;
     }
-    let ended = http.node.accounts.logout(who, &client).await?;
-    http.node.end_sessions(&ended);
+    let ended = http.node.services.accounts.logout(who, &sender.origin).await?;
+    http.node.services.sessions.end_logins(&ended);
     Ok(done())
 }
 
@@ -128,8 +123,8 @@ pub(super) struct Me {
 #[utoipa::path(get, path = "/auth/me", tag = "Accounts", operation_id = "whoAmI", responses(
     (status = 200, description = "You", body = Me),
     (status = 403, description = "An API key is nobody")))]
-pub(super) async fn me(caller: Caller) -> Result<Response, Problem> {
-    let who = caller.principal()?;
+pub(super) async fn me(sender: Sender) -> Result<Response, Problem> {
+    let who = sender.caller.principal()?;
     let body = Me {
         id: who.user_id.to_string(),
         username: who.username.to_string(),

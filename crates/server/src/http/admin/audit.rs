@@ -1,10 +1,9 @@
 //! `GET /admin/audit`.
 
-use super::{Admin, Client, Http, Params, Problem, body, moment, unavailable};
-use crate::access::Caller;
+use super::{Http, Params, Problem, Sender, body, moment, unavailable};
 use crate::http::Json;
 use axum::extract::State;
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_core::time::rfc3339_ms;
 use fanfare_json::RawBuf;
 use fanfare_store::{AuditFilter, AuditRow, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -107,16 +106,15 @@ pub(super) struct AuditQuery {
     (status = 200, description = "A page", body = AuditPage)))]
 pub(super) async fn list(
     State(http): State<Http>,
-    caller: Caller,
-    client: Client,
+    sender: Sender,
     Params(query): Params<AuditQuery>,
 ) -> Result<Json<AuditPage>, Problem> {
-    let admin = Admin::enter(&http, &caller, &client)?;
+    let admin = http.node.services.admin.enter(sender.actor())?;
     let limit = body::page_size(query.limit.as_deref())?;
     let before = body::offset("before", query.before.as_deref())?;
     let before = before.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
     let since = moment("since", query.since.as_deref())?.map(rfc3339_ms);
-    let store = &http.node.store;
+    let store = &http.node.services.store;
     let user_id = match query.user {
         Some(user) => Some(id_of(store, user).await.map_err(unavailable)?),
         None => None,

@@ -1,17 +1,15 @@
 //! `GET /admin/connections`, `DELETE /admin/connections/{id}`.
 
-use super::{Admin, Client, Http, Params, Problem, body};
-use crate::access::Caller;
+use super::{Http, Params, Problem, Sender, body};
+use crate::connection_id::serial_in;
 use crate::http::Json;
-use crate::shard::{self, ConnectionInfo};
+use crate::posts::ConnectionInfo;
 use axum::extract::State;
 use axum::http::StatusCode;
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_core::model::End;
+use fanfare_core::time::rfc3339_ms;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-/// Close code of a connection that an administrator ends (`accounts-and-messages.md`).
-const KICKED: u16 = 4403;
 
 /// An open connection.
 #[derive(Serialize, ToSchema)]
@@ -70,17 +68,16 @@ pub(super) struct ConnectionQuery {
     (status = 200, description = "A page", body = ConnectionPage)))]
 pub(super) async fn list(
     State(http): State<Http>,
-    caller: Caller,
-    client: Client,
+    sender: Sender,
     Params(query): Params<ConnectionQuery>,
 ) -> Result<Json<ConnectionPage>, Problem> {
-    let admin = Admin::enter(&http, &caller, &client)?;
+    let admin = http.node.services.admin.enter(sender.actor())?;
     let limit = body::page_size(query.limit.as_deref())?;
     let after = match query.after.as_deref() {
         None => None,
         Some(id) => {
             let wrong = || Problem::invalid("after", "after is the id of a connection");
-            Some(shard::serial_in(id).ok_or_else(wrong)?)
+            Some(serial_in(id).ok_or_else(wrong)?)
         }
     };
     let (found, more) = http.node.connections(after, limit).await;
@@ -113,12 +110,11 @@ fn shown(http: &Http, c: ConnectionInfo) -> Connection {
     (status = 404, description = "No such connection")))]
 pub(super) async fn close(
     State(http): State<Http>,
-    caller: Caller,
-    client: Client,
+    sender: Sender,
     super::PathText(id): super::PathText,
 ) -> Result<StatusCode, Problem> {
-    let admin = Admin::enter(&http, &caller, &client)?;
-    if http.node.close_connection(&id, KICKED, "closed by an administrator").await {
+    let admin = http.node.services.admin.enter(sender.actor())?;
+    if http.node.end_connection(&id, End::Kicked).await {
         admin.did("close_connection", |event| event.detail("connection", id.as_str()));
         return Ok(StatusCode::NO_CONTENT);
     }

@@ -1,10 +1,9 @@
 //! `GET /admin/metrics`.
 
-use super::{Admin, Client, Http, Params, Problem, body, moment, unavailable};
-use crate::access::Caller;
+use super::{Http, Params, Problem, Sender, body, moment, unavailable};
 use crate::http::Json;
 use axum::extract::State;
-use fanfare_dialects::time::rfc3339_ms;
+use fanfare_core::time::rfc3339_ms;
 use fanfare_e2ee::b64;
 use fanfare_store::{MetricPlace, MetricQuery, MetricRow};
 use serde::{Deserialize, Serialize};
@@ -63,17 +62,16 @@ pub(super) struct SampleQuery {
     (status = 200, description = "Kept metrics", body = SamplePage)))]
 pub(super) async fn list(
     State(http): State<Http>,
-    caller: Caller,
-    client: Client,
+    sender: Sender,
     Params(query): Params<SampleQuery>,
 ) -> Result<Json<SamplePage>, Problem> {
-    let admin = Admin::enter(&http, &caller, &client)?;
+    let admin = http.node.services.admin.enter(sender.actor())?;
     let since = moment("since", query.since.as_deref())?.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
     let limit = body::page_size(query.limit.as_deref())?;
     let before = query.before.as_deref().map(place).transpose()?;
     // One more than a page, to know whether there is a next one.
     let asked = MetricQuery { name: query.name, since, before, limit: limit as u32 + 1 };
-    let mut rows = http.node.store.metrics(asked).await.map_err(unavailable)?;
+    let mut rows = http.node.services.store.metrics(asked).await.map_err(unavailable)?;
     let next = body::cut(&mut rows, limit, cursor);
     admin.did("list_metrics", |event| event);
     Ok(Json(SamplePage { items: rows.into_iter().map(Sample::from).collect(), next }))

@@ -12,10 +12,8 @@ mod users;
 
 use super::Http;
 use super::body::{self, Params, PathText};
-use super::client::Client;
 use super::problem::Problem;
-use crate::access::Caller;
-use crate::audit::{AuditEvent, Outcome};
+use super::sender::Sender;
 use axum::http::StatusCode;
 use fanfare_store::StoreError;
 use utoipa_axum::router::OpenApiRouter;
@@ -33,44 +31,6 @@ pub(super) fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(config::show))
         .routes(routes!(metrics::list))
         .routes(routes!(notices::send))
-}
-
-/// Who asks, and in which request.
-struct Admin<'a> {
-    http: &'a Http,
-    caller: &'a Caller,
-    client: &'a Client,
-}
-
-impl<'a> Admin<'a> {
-    /// Lets an administrator in, by user or by API key.
-    fn enter(http: &'a Http, caller: &'a Caller, client: &'a Client) -> Result<Self, Problem> {
-        let admin = Self { http, caller, client };
-        let denied = |refusal| crate::http::client::denied(&http.node, caller, client, "not_admin", refusal);
-        caller.admin().map_err(denied)?;
-        Ok(admin)
-    }
-
-    /// Notes what was done.
-    fn did(&self, action: &'static str, with: impl FnOnce(AuditEvent) -> AuditEvent) {
-        let event = self.event("admin_action", Outcome::Success).detail("action", action);
-        self.http.node.audit.record(with(event));
-    }
-
-    /// Notes what was tried and could not be done.
-    fn failed(
-        &self,
-        action: &'static str,
-        reason: &'static str,
-        with: impl FnOnce(AuditEvent) -> AuditEvent,
-    ) {
-        let event = self.event("admin_action", Outcome::Failure).detail("action", action).reason(reason);
-        self.http.node.audit.record(with(event));
-    }
-
-    fn event(&self, name: &'static str, outcome: Outcome) -> AuditEvent {
-        AuditEvent::new(name, outcome).by(self.client).caller(self.caller)
-    }
 }
 
 /// What a store that cannot answer comes to: 503, and the reason on the log only; 400 for what no row can hold.
@@ -159,7 +119,7 @@ fn number(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fanfare_dialects::time::rfc3339_ms;
+    use fanfare_core::time::rfc3339_ms;
 
     #[test]
     fn moments_read_back_as_they_are_written() {

@@ -1,17 +1,14 @@
 //! `POST /admin/notices`.
 
-use super::{Admin, Client, Http, Problem};
-use crate::access::Caller;
+use super::{Http, Problem, Sender};
 use crate::http::{Json, body};
 use axum::extract::{Request, State};
 use fanfare_core::model::{ErrorCode, Refusal};
-use fanfare_core::ports::Info;
+use fanfare_services::notices;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// Characters of a message at most.
-const MAX_CHARS: usize = 2000;
 /// Bytes of the body at most: every character escaped, and the rest.
 const MAX_BYTES: usize = 32 * 1024;
 
@@ -43,39 +40,28 @@ pub(super) struct Notice {
     (status = 413, description = "The body is too large")))]
 pub(super) async fn send(
     State(http): State<Http>,
-    caller: Caller,
-    client: Client,
+    sender: Sender,
     request: Request,
 ) -> Result<Json<Notice>, Problem> {
-    let admin = Admin::enter(&http, &caller, &client)?;
+    let admin = http.node.services.admin.enter(sender.actor())?;
     let (parts, content) = request.into_parts();
     let text = body::json_text(&http.node, &parts.headers, content, MAX_BYTES).await?;
-    let notice = parse(&text)?;
-    http.node.system_info(&Info::Notice { message: &notice.message, severity: notice.severity });
-    let chars = notice.message.chars().count();
-    admin.did("notice", |event| event.detail("severity", notice.severity).detail("characters", chars));
-    Ok(Json(notice))
+    let sent = parse(&text)?;
+    notices::send(&admin, &*http.node.services.sockets, &sent);
+    Ok(Json(Notice { message: sent.message, severity: sent.severity }))
 }
 
-fn parse(text: &str) -> Result<Notice, Problem> {
+fn parse(text: &str) -> Result<notices::Notice, Problem> {
     let json: Value = serde_json::from_str(text)
         .map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no valid JSON"))?;
     let Value::Object(object) = json else {
         return Err(Problem::invalid("body", "the body is a JSON object with a message"));
     };
-    let message = object.get("message").and_then(Value::as_str);
-    let message = message.filter(|m| (1..=MAX_CHARS).contains(&m.chars().count()) && !m.trim().is_empty());
-    let Some(message) = message else {
-        return Err(Problem::invalid("message", "message is a text of 1 to 2000 characters"));
-    };
     let severity = match object.get("severity") {
-        None | Some(Value::Null) => "info",
-        Some(word) => ["info", "warning", "critical"]
-            .into_iter()
-            .find(|s| word == s)
-            .ok_or_else(|| Problem::invalid("severity", "severity is info, warning or critical"))?,
+        None | Some(Value::Null) => None,
+        Some(word) => Some(word.as_str().unwrap_or_default()),
     };
-    Ok(Notice { message: message.to_owned(), severity })
+    Ok(notices::Notice::new(object.get("message").and_then(Value::as_str), severity)?)
 }
 
 #[cfg(test)]

@@ -2,14 +2,18 @@
 
 use super::message::{From, Message};
 use super::{all, document};
+use crate::node::Node;
 use fanfare_core::model::{Command, ErrorCode};
 use fanfare_dialects::typed;
 use fanfare_rpc::Registry;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
-fn registry() -> Registry {
-    Registry::builder("0").standard().test_methods().build().unwrap()
+fn registry() -> &'static Registry {
+    static NODE: LazyLock<Arc<Node>> =
+        LazyLock::new(|| crate::testing::node(|config| config.rpc.test_methods = true).0);
+    &NODE.registry
 }
 
 fn messages() -> Vec<Message> {

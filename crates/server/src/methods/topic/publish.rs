@@ -1,0 +1,106 @@
+//! `topic.publish`.
+
+use super::super::unexpected;
+use super::{ClientName, TopicName, TopicToken};
+use fanfare_core::model::{Command, Publish as Order, Refusal, Reply, TokenUse};
+use fanfare_json::Raw;
+use fanfare_rpc::{Caller, Example, Method, Violation};
+use fanfare_services::topics::TopicService;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Publishes: on the connection of the caller, or through a service.
+pub(crate) struct Publish(pub(crate) Arc<TopicService>);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Params<'a> {
+    #[serde(borrow)]
+    topic: TopicName<'a>,
+    /// Any JSON, null too; subscribers get its bytes as sent. One of `payload` and `message` is required.
+    #[serde(borrow, default, deserialize_with = "present")]
+    #[schemars(extend("x-opaque" = true))]
+    payload: Option<Raw<'a>>,
+    /// Another name for `payload`, which wins.
+    #[serde(borrow, default, deserialize_with = "present")]
+    #[schemars(extend("x-opaque" = true))]
+    message: Option<Raw<'a>>,
+    #[serde(borrow)]
+    client_id: Option<ClientName<'a>>,
+    /// A repeat within five minutes changes nothing and answers the first result.
+    #[serde(borrow)]
+    idempotency_key: Option<IdempotencyKey<'a>>,
+    /// The publishing connection does not hear this event.
+    #[serde(default)]
+    exclude_self: bool,
+    #[serde(borrow)]
+    token: Option<TopicToken<'a>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct IdempotencyKey<'a>(
+    #[serde(borrow)]
+    #[schemars(length(min = 1), extend("x-max-bytes" = 128))]
+    Cow<'a, str>,
+);
+
+/// A null that is sent is a payload.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Raw<'a>>, D::Error> {
+    Raw::deserialize(from).map(Some)
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Published {
+    topic: String,
+    /// The event's id.
+    id: String,
+    /// The event's offset.
+    offset: u64,
+    /// Subscriptions of this node when the offset was given.
+    delivered: u64,
+}
+
+impl Method for Publish {
+    const NAME: &'static str = "topic.publish";
+    const SUMMARY: &'static str = "Sends a payload to everyone who hears a topic";
+    const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
+    type Params<'a> = Params<'a>;
+    type Result = Published;
+
+    fn example() -> Example {
+        Example::new(
+            json!({ "topic": "news", "payload": { "title": "hello" } }),
+            json!({ "topic": "news", "id": "01hf7yat00p000000001", "offset": 18, "delivered": 3 }),
+        )
+    }
+
+    fn validate(params: &Params<'_>) -> Result<(), Violation> {
+        params.payload.or(params.message).map(|_| ()).ok_or_else(|| Violation::required("payload"))
+    }
+
+    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Published, Refusal> {
+        let order = Order {
+            topic: params.topic.checked()?,
+            payload: params.payload.or(params.message).unwrap_or(Raw::NULL).get(),
+            client_id: params.client_id.map(|c| c.0),
+            idempotency_key: params.idempotency_key.map(|k| k.0),
+            exclude_self: params.exclude_self,
+            token: params.token.map(|t| t.0),
+        };
+        let (event, topic, delivered) = match caller.connection() {
+            Some(connection) => match connection.execute(Command::Publish(order))? {
+                Reply::Published { topic, event, delivered } => (event, topic.into_owned(), delivered),
+                other => return Err(unexpected(&other)),
+            },
+            None => {
+                let published = self.0.publish_at_once(&caller.actor(), &order)?;
+                (published.meta, order.topic.as_str().to_owned(), published.delivered)
+            }
+        };
+        Ok(Published { topic, id: event.id.to_string(), offset: event.offset, delivered })
+    }
+}

@@ -1,0 +1,53 @@
+//! Applies to open connections what was changed elsewhere, by a command beside this server or on another node: logins that
+//! ended, roles and locks of users.
+//!
+//! What this process does itself acts at once ([`SessionService::end_logins`], [`SessionService::user_changed`]); here the store
+//! is asked twice a second for the rest.
+
+use super::Identity;
+use crate::clock::unix_ms;
+use crate::sessions::SessionService;
+use fanfare_store::{ChangedUser, Store};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often the store is asked.
+const EVERY: Duration = Duration::from_millis(500);
+/// How far back each look goes: clocks of nodes differ, and a commit can become visible late.
+const OVERLAP_MS: i64 = 10_000;
+/// How often the last use of logins is written, in looks.
+const WRITE_SEEN: u64 = 20;
+
+/// Runs until the task is dropped.
+pub async fn watch(store: Store, identity: Arc<Identity>, sessions: Arc<SessionService>) {
+    let mut every = interval(EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known: HashMap<String, i64> = HashMap::new();
+    let mut changed: HashMap<String, ChangedUser> = HashMap::new();
+    let mut since = unix_ms() as i64;
+    for look in 0_u64.. {
+        every.tick().await;
+        let now = unix_ms() as i64;
+        // A store that does not answer is told by its own health; the next look goes back to where this one began.
+        let found =
+            (store.ended_since(since - OVERLAP_MS).await, store.changed_users(since - OVERLAP_MS).await);
+        if let (Ok(ended), Ok(users)) = found {
+            let fresh: Vec<_> =
+                ended.into_iter().filter(|e| known.insert(e.id.clone(), e.ended_at).is_none()).collect();
+            sessions.end_logins(&fresh);
+            for user in users {
+                if changed.insert(user.id.clone(), user.clone()).is_none_or(|before| before != user) {
+                    sessions.user_changed(user);
+                }
+            }
+            known.retain(|_, at| *at >= now - 3 * OVERLAP_MS);
+            changed.retain(|_, user| user.changed_at >= now - 3 * OVERLAP_MS);
+            since = now;
+        }
+        if look % WRITE_SEEN == WRITE_SEEN - 1 {
+            identity.write_seen().await;
+        }
+    }
+}
