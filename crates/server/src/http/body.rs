@@ -22,17 +22,18 @@ pub(super) async fn json_text(
     body: Body,
     max: usize,
 ) -> Result<String, Problem> {
-    text_of(node, headers, body, max, &[]).await
+    let bytes = json_bytes(node, headers, body, max, &[]).await?;
+    String::from_utf8(bytes).map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no UTF-8").into())
 }
 
-/// As [`json_text`], where the media types `also` are taken beside JSON's own.
-pub(super) async fn text_of(
+/// As [`json_text`], but the bytes as they came, where the media types `also` are taken beside JSON's own.
+pub(super) async fn json_bytes(
     node: &Node,
     headers: &HeaderMap,
     body: Body,
     max: usize,
     also: &[&str],
-) -> Result<String, Problem> {
+) -> Result<Vec<u8>, Problem> {
     if !is_json(headers) && !also.iter().any(|kind| has_media_type(headers, kind)) {
         let detail = "send the body as application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
@@ -46,17 +47,15 @@ pub(super) async fn text_of(
         return Err(too_large(max));
     }
     let read = tokio::time::timeout(node.config.server.body_timeout, Limited::new(body, max).collect()).await;
-    let bytes = match read {
+    match read {
         Err(_) => {
             let detail = "the body did not arrive within server.body_timeout";
-            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "invalid_message", detail));
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "invalid_message", detail))
         }
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(max)),
-        Ok(Err(_)) => return Err(Problem::invalid("body", "the body ended early")),
-        Ok(Ok(collected)) => collected.to_bytes(),
-    };
-    String::from_utf8(bytes.into())
-        .map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no UTF-8").into())
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(max)),
+        Ok(Err(_)) => Err(Problem::invalid("body", "the body ended early")),
+        Ok(Ok(collected)) => Ok(collected.to_bytes().into()),
+    }
 }
 
 fn too_large(max: usize) -> Problem {

@@ -34,7 +34,9 @@ pub(super) async fn call(
     let (parts, content) = request.into_parts();
     node.services.rates.take(&sender.actor())?;
     let max = node.config.limits.max_message_bytes.len();
-    let text = body::text_of(node, &parts.headers, content, max, &MEDIA_TYPES).await?;
+    let bytes = body::json_bytes(node, &parts.headers, content, max, &MEDIA_TYPES).await?;
+    // Bytes that are not UTF-8 are not JSON, as an empty text is not: -32700.
+    let text = String::from_utf8(bytes).unwrap_or_default();
     let mut out = Vec::new();
     let calls = Calls::read(&node.registry, &text, node.config.limits.rpc_batch);
     let verified = credentials::verify(&node.services.identity, calls.tokens()).await;

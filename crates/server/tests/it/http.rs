@@ -210,6 +210,26 @@ fn a_body_that_does_not_come_is_not_awaited_for_long() {
 }
 
 #[test]
+fn a_body_that_is_no_text_is_a_parse_error_to_json_rpc_and_a_problem_elsewhere() {
+    let server = start(&[]);
+    let answer = |path: &str, body: &str| {
+        let mut request = Request::post(path, body).bytes();
+        let at = request.iter().rposition(|b| *b == b'?').unwrap();
+        request[at] = 0xff;
+        let mut stream = Stream::connect(server.addr());
+        stream.write(&request);
+        stream.read_answer(PATIENCE).unwrap()
+    };
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"test.echo","params":{"msg":"?"}}"#;
+    let rpc = answer("/rpc", body);
+    assert_eq!((rpc.status, rpc.head.get("content-type")), (200, Some("application/json")));
+    let error = json!({ "code": -32700, "message": "Parse error" });
+    assert_eq!(rpc.json(), json!({ "jsonrpc": "2.0", "id": null, "error": error }));
+    let rest = answer("/publish", r#"{"topic":"t","payload":"?"}"#);
+    assert_eq!((rest.status, &rest.json()["code"]), (400, &json!("invalid_json")));
+}
+
+#[test]
 fn requests_on_one_connection_are_answered_in_turn() {
     let server = start(&[]);
     server.make_topic("t");
