@@ -7,6 +7,7 @@ mod command;
 mod error;
 mod frame;
 mod network;
+mod page;
 mod requester;
 mod topic;
 
@@ -20,6 +21,7 @@ pub use command::{
 pub use error::{ErrorCode, Refusal};
 pub use frame::FrameType;
 pub use network::network;
+pub use page::{MAX_PAGE_ITEMS, PAGE_ITEMS, page_items};
 pub use requester::{Client, Requester};
 pub use topic::{
     Body, Delivery, Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef,

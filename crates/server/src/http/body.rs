@@ -6,14 +6,10 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use fanfare_core::model::{ErrorCode, Refusal, TopicRef};
+use fanfare_core::model::{ErrorCode, MAX_PAGE_ITEMS, Refusal, TopicRef, page_items};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
-
-/// Items of a page unless asked otherwise, and at most.
-const PAGE: usize = 50;
-const MAX_PAGE: usize = 100;
 
 /// Reads a JSON body as text within `max` bytes and `server.body_timeout`.
 pub(super) async fn json_text(
@@ -155,12 +151,12 @@ impl<S: Send + Sync> FromRequestParts<S> for TopicName {
 
 /// Reads `?limit=`: digits from 1 on; more than a page holds is clamped.
 pub(super) fn page_size(limit: Option<&str>) -> Result<usize, Problem> {
-    let Some(text) = limit else { return Ok(PAGE) };
+    let Some(text) = limit else { return Ok(page_items(None)) };
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<usize>() {
         Ok(0) => Err(Problem::invalid("limit", "limit is a number from 1 on")),
-        Ok(n) => Ok(n.min(MAX_PAGE)),
-        Err(_) if digits => Ok(MAX_PAGE),
+        Ok(n) => Ok(page_items(Some(n))),
+        Err(_) if digits => Ok(MAX_PAGE_ITEMS),
         Err(_) => Err(Problem::invalid("limit", "limit is a number from 1 on")),
     }
 }

@@ -169,6 +169,17 @@ fn a_history_is_paged_forth_and_back() {
         json!([]),
         "clamped"
     );
+    // A page has 50 items unless asked otherwise and 100 at most, over HTTP and in JSON-RPC alike.
+    for (limit, items) in [(None, 50), (Some(100), 100), (Some(101), 100), (Some(1 << 40), 100)] {
+        let query = limit.map_or(String::new(), |n| format!("?limit={n}"));
+        let rest = server.get(&format!("/topics/t/history{query}")).json();
+        let params = json!({ "topic": "t", "limit": limit });
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "topic.history", "params": params });
+        let rpc = server.post("/rpc", &call).json()["result"].take();
+        let count = |page: &Value| page["items"].as_array().unwrap().len();
+        assert_eq!((count(&rest), count(&rpc)), (items, items), "{limit:?}");
+        assert_eq!(rest["next"], rpc["next"], "{limit:?}");
+    }
     for bad in ["after=-1", "before=x", "limit=0"] {
         let answer = server.get(&format!("/topics/t/history?{bad}"));
         assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid_field"), "{bad}");

@@ -195,6 +195,15 @@ fn topics_without_a_connection_are_the_nodes() {
     let want = r#""result":{"items":[{"name":"methods-a","subscribers":0,"offset":3}],"next":"methods-a"}}"#;
     assert!(list.ends_with(want), "{list}");
     assert!(ask("topic.history", r#"{"topic":"methods-none"}"#).contains("TOPIC_NOT_FOUND"));
+    // As over HTTP: 50 without a limit, and what is beyond a page is clamped.
+    for n in 0..101 {
+        node().topics.make(&format!("methods-page-{n:03}"), None, Requester::Backend, 1).unwrap();
+    }
+    for (limit, last) in [("", "049"), (r#","limit":101"#, "099"), (r#","limit":1000"#, "099")] {
+        let list = ask("topic.list", &format!(r#"{{"after":"methods-page-"{limit}}}"#));
+        assert!(list.ends_with(&format!(r#""next":"methods-page-{last}"}}}}"#)), "{list}");
+    }
+    assert!(ask("topic.list", r#"{"limit":0}"#).contains(r#""constraint":"min=1""#));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! `topic.history`.
 
 use super::super::raw;
-use super::{DEFAULT_LIMIT, MAX_LIMIT, TopicName, TopicToken};
-use fanfare_core::model::{Refusal, TokenUse};
+use super::{TopicName, TopicToken};
+use fanfare_core::model::{Refusal, TokenUse, page_items};
 use fanfare_core::time::rfc3339_ms;
 use fanfare_json::RawBuf;
 use fanfare_rpc::{Caller, Example, Method};
@@ -20,8 +20,8 @@ pub(crate) struct History(pub(crate) Arc<TopicService>);
 pub(crate) struct Params<'a> {
     #[serde(borrow)]
     topic: TopicName<'a>,
-    /// At most so many; 100 without it.
-    #[schemars(range(min = 1, max = MAX_LIMIT))]
+    /// Items of the page: 50 unless given, at most 100; a larger limit is clamped.
+    #[schemars(range(min = 1))]
     limit: Option<usize>,
     /// Only offsets above, the oldest of them first.
     after: Option<u64>,
@@ -83,12 +83,11 @@ impl Method for History {
 
     fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Page, Refusal> {
         let topic = params.topic.checked()?;
-        let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
         let query = HistoryQuery {
             topic: topic.as_str(),
             after: params.after,
             before: params.before,
-            limit,
+            limit: page_items(params.limit),
             token: params.token.as_ref().map(|t| t.0.as_ref()),
         };
         let page = self.0.history(&caller.actor(), query)?;

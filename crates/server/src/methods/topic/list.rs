@@ -1,7 +1,6 @@
 //! `topic.list`.
 
-use super::{DEFAULT_LIMIT, MAX_LIMIT};
-use fanfare_core::model::Refusal;
+use fanfare_core::model::{Refusal, page_items};
 use fanfare_core::topics::TopicInfo;
 use fanfare_rpc::{Caller, Example, Method};
 use fanfare_services::topics::TopicService;
@@ -16,8 +15,8 @@ pub(crate) struct List(pub(crate) Arc<TopicService>);
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Params {
-    /// At most so many; 100 without it.
-    #[schemars(range(min = 1, max = MAX_LIMIT))]
+    /// Items of the page: 50 unless given, at most 100; a larger limit is clamped.
+    #[schemars(range(min = 1))]
     limit: Option<usize>,
     /// Only names behind this one: the `next` of the page before.
     after: Option<String>,
@@ -53,7 +52,7 @@ impl Method for List {
     }
 
     fn call(&self, caller: &mut dyn Caller, params: Params) -> Result<Page, Refusal> {
-        let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
+        let limit = page_items(params.limit);
         let (found, next) = self.0.list(&caller.actor(), params.after.as_deref(), limit)?;
         let row =
             |t: TopicInfo| Row { name: t.name.to_string(), subscribers: t.subscribers, offset: t.offset };

@@ -52,8 +52,3 @@ struct TopicToken<'a>(
     #[schemars(length(min = 1, max = 8192))]
     Cow<'a, str>,
 );
-
-/// Items a page has when `limit` does not say.
-const DEFAULT_LIMIT: usize = 100;
-/// Items a page has at most.
-const MAX_LIMIT: usize = 1000;
