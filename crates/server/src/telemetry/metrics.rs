@@ -5,6 +5,7 @@
 //! Longer than most: it is a table, an entry per metric.
 
 use super::histogram::{Histogram, LATENCY_NS, SIZE_BYTES};
+use super::series::Series;
 use crate::storage::Commits;
 use fanfare_core::model::{CLOSE_CODES, ErrorCode};
 use fanfare_services::outcomes::Outcomes;
@@ -123,16 +124,14 @@ pub struct Totals {
     pub dropped: u64,
 }
 
-/// Times of HTTP requests by (route, status).
-type HttpTimes = Mutex<BTreeMap<(String, u16), Arc<Histogram>>>;
-
 /// All metrics of a node.
 #[derive(Debug)]
 pub struct Metrics {
     shards: Vec<Arc<ShardMetrics>>,
-    http: HttpTimes,
+    /// Times of requests by (route, status).
+    http: Series<(Box<str>, u16), Histogram>,
     rpc: Mutex<BTreeMap<&'static str, Arc<Histogram>>>,
-    rate_limited: Mutex<BTreeMap<&'static str, u64>>,
+    rate_limited: Series<&'static str, AtomicU64>,
     logins: OnceLock<Arc<Outcomes>>,
     gauges: Mutex<Vec<Gauge>>,
     families: Mutex<Vec<Watched>>,
@@ -169,9 +168,9 @@ impl Metrics {
     pub fn new(shards: Vec<Arc<ShardMetrics>>) -> Self {
         Self {
             shards,
-            http: Mutex::default(),
+            http: Series::default(),
             rpc: Mutex::default(),
-            rate_limited: Mutex::default(),
+            rate_limited: Series::default(),
             logins: OnceLock::new(),
             gauges: Mutex::default(),
             families: Mutex::default(),
@@ -219,16 +218,11 @@ impl Metrics {
 
     /// Counts an HTTP request. `route` is the route's pattern, never the path.
     pub fn http(&self, route: &str, status: u16, ns: u64) {
-        let mut times = self.http.lock();
-        let entry = match times.get(&(route.to_owned(), status)) {
-            Some(found) => found.clone(),
-            None => times
-                .entry((route.to_owned(), status))
-                .or_insert_with(|| Arc::new(Histogram::new(LATENCY_NS)))
-                .clone(),
-        };
-        drop(times);
-        entry.observe(ns);
+        let is = |(known, of): &(Box<str>, u16)| **known == *route && *of == status;
+        let make = || ((route.into(), status), Histogram::new(LATENCY_NS));
+        if let Some(times) = self.http.get((route, status), is, make) {
+            times.observe(ns);
+        }
     }
 
     /// The times of a method's calls; asked for when it is registered, so that a call takes no lock for them.
@@ -238,7 +232,10 @@ impl Metrics {
 
     /// Counts a refusal by a limit that is not a connection's own bucket.
     pub fn refused_by(&self, scope: &'static str) {
-        *self.rate_limited.lock().entry(scope).or_default() += 1;
+        let refusals = self.rate_limited.get(scope, |known| *known == scope, || (scope, AtomicU64::new(0)));
+        if let Some(refusals) = refusals {
+            refusals.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Sums over the shards.
@@ -350,8 +347,8 @@ impl NodeCollector {
         let mut m = family(e, "fanfare_rate_limited", "Refusals by a limit", MetricType::Counter)?;
         let own = self.sum(|s| s.rate_limited.load(Ordering::Relaxed));
         ConstCounter::new(own).encode(m.encode_family(&[("scope", "connection")])?)?;
-        for (scope, n) in self.0.rate_limited.lock().iter() {
-            ConstCounter::new(*n).encode(m.encode_family(&[("scope", *scope)])?)?;
+        for (scope, n) in self.0.rate_limited.all() {
+            ConstCounter::new(n.load(Ordering::Relaxed)).encode(m.encode_family(&[("scope", *scope)])?)?;
         }
         let mut m = family(e, "fanfare_errors", "Errors answered on sockets", MetricType::Counter)?;
         for code in ErrorCode::ALL {
@@ -390,9 +387,9 @@ impl NodeCollector {
         }
         let mut m =
             family(e, "fanfare_http_request_seconds", "Time of HTTP requests", MetricType::Histogram)?;
-        for ((route, status), times) in self.0.http.lock().iter() {
-            let labels = [("route", route.clone()), ("status", status.to_string())];
-            Summed::of(std::iter::once(&**times), NS).encode(m.encode_family(&labels)?)?;
+        for ((route, status), times) in self.0.http.all() {
+            let labels = [("route", route.to_string()), ("status", status.to_string())];
+            Summed::of(std::iter::once(times), NS).encode(m.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -5,4 +5,5 @@ pub mod histogram;
 pub mod logs;
 pub mod metrics;
 pub(crate) mod repeated;
+mod series;
 pub mod snapshots;
