@@ -33,7 +33,7 @@ pub use failure::Failure;
 pub use method::{AsyncMethod, Either, EitherMethod, Example, Method, NoParams, Positional};
 pub use pending::Pending;
 pub use registry::{BuildError, CommandRow, Commands, Meter, Observer, Registry, RegistryBuilder};
-pub use schema::{SchemaError, SessionCodeText, Violation};
+pub use schema::{SchemaError, SessionCodeText, Violation, allow_null_for_absent};
 
 /// What the derives in a method's file expand to, so that a crate that adds methods needs no more dependencies than this one.
 pub mod reexport {

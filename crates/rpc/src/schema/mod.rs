@@ -48,8 +48,9 @@ pub(crate) fn schema_of<T: JsonSchema>(written: bool) -> Value {
     schema
 }
 
-/// In params `null` for an optional member means absent (`protocol.md` 3); not where it is a payload.
-fn allow_null_for_absent(schema: &mut Value) {
+/// Lets `null` stand for an absent optional member, at every depth (`protocol.md` 3): what clients send is read so. Payloads, where
+/// `null` is a value, have no type and stay as they are.
+pub fn allow_null_for_absent(schema: &mut Value) {
     let Value::Object(members) = schema else { return };
     let required = members.get("required").cloned().unwrap_or_default();
     let is_required = |name: &str| required.as_array().is_some_and(|all| all.iter().any(|r| r == name));

@@ -329,10 +329,9 @@ pub(super) struct PublishBody {
     #[schema(value_type = Value)]
     payload: serde_json::Value,
     /// Shown to subscribers as the event's `client_id`: non-empty, at most 255 bytes.
-    #[schema(value_type = String, required = false, min_length = 1)]
+    #[schema(min_length = 1)]
     client_id: Option<String>,
     /// The session whose connection does not hear it.
-    #[schema(value_type = String, required = false)]
     exclude_session: Option<String>,
 }
 

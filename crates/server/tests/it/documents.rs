@@ -174,6 +174,42 @@ fn an_operation_says_all_that_is_to_be_said() {
     }
 }
 
+/// `null` for an optional member means absent (`protocol.md` 3): the document says so, and no member is refused for it.
+#[test]
+fn an_optional_member_of_a_body_may_be_null() {
+    let server = start(&[]);
+    let openapi = document(&server, "/openapi.json");
+    let mut judged = Vec::new();
+    for (path, item) in openapi["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(media) = operation.pointer("/requestBody/content/application~1json") else { continue };
+            let to = media["schema"]["$ref"].as_str();
+            let schema = to.map_or(&media["schema"], |to| openapi.pointer(&to[1..]).unwrap());
+            let example = media.get("example").or(media.pointer("/examples/password/value")).unwrap();
+            let is_required =
+                |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|r| r == name));
+            for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+                if is_required(name) || member.get("type").is_none() {
+                    continue;
+                }
+                let at = format!("{method} {path}: {name}");
+                let kinds = member["type"].as_array();
+                assert!(kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "null")), "{at}: {member}");
+                let mut body = example.clone();
+                body[name] = Value::Null;
+                let request = Request::post(path, &body.to_string()).method(&method.to_uppercase());
+                let answer = request.send(server.addr());
+                let at_fault = (answer.status == 400).then(|| answer.json()["errors"][0]["field"].take());
+                assert_ne!(at_fault, Some(json!(name)), "{at}");
+                judged.push(at);
+            }
+        }
+    }
+    for one in ["post /publish: client_id", "post /topics: history_size", "post /auth/login: password"] {
+        assert!(judged.iter().any(|at| at == one), "{one} is not among {judged:?}");
+    }
+}
+
 #[test]
 fn the_sockets_of_one_document_are_the_channels_of_the_other() {
     let server = start(&[]);

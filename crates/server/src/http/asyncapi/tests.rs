@@ -51,6 +51,49 @@ fn what_clients_send_is_what_the_decoder_takes() {
     }
 }
 
+fn takes_null(schema: &Value) -> bool {
+    let options = |key: &str| schema[key].as_array().into_iter().flatten();
+    schema.get("type").is_none_or(|_| options("type").any(|t| t == "null"))
+        && (schema.get("oneOf").is_none() || options("oneOf").any(|o| o["type"] == "null"))
+}
+
+/// The optional members of an object's schema.
+fn optional(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let is_required =
+        move |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|r| r == name));
+    let members = schema["properties"].as_object().into_iter().flatten();
+    members.filter(move |(name, _)| !is_required(name))
+}
+
+/// `protocol.md` 3: `null` for any optional member means absent; a payload that is null is a value.
+#[test]
+fn null_for_an_optional_member_is_in_the_document_and_means_absent() {
+    let mut judged = 0;
+    let messages = messages();
+    for message in
+        messages.iter().filter(|m| m.key.starts_with("typed.") && matches!(m.from, From::Client(_)))
+    {
+        for (name, member) in optional(&message.schema).filter(|(_, member)| member.get("type").is_some()) {
+            assert!(takes_null(member), "{}: {name} {member}", message.key);
+            for (_, frame) in &message.examples {
+                let (mut null, mut absent) = (frame.clone(), frame.clone());
+                null[name] = Value::Null;
+                absent.as_object_mut().unwrap().remove(name);
+                let (null, absent) = (null.to_string(), absent.to_string());
+                assert_eq!(typed::decode(&null).command, typed::decode(&absent).command, "{null}");
+            }
+            judged += 1;
+        }
+    }
+    assert!(judged > 15, "{judged} members");
+    for message in messages.iter().filter(|m| m.key.ends_with(".request")) {
+        let params = &message.schema["properties"]["params"]["oneOf"][0];
+        for (name, member) in optional(params) {
+            assert!(takes_null(member), "{}: {name} {member}", message.key);
+        }
+    }
+}
+
 #[test]
 fn a_type_the_decoder_takes_is_in_the_document() {
     let refusal = typed::decode(r#"{"type":"no such"}"#).command.unwrap_err();
