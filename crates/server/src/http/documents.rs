@@ -8,6 +8,7 @@ mod openapi;
 mod refusals;
 
 use super::Http;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use serde_json::Value;
@@ -15,12 +16,12 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Documents that do not change while the server runs.
+/// Documents that do not change while the server runs: one copy, whoever reads it.
 #[derive(Debug)]
 pub(crate) struct Documents {
-    openapi: String,
-    asyncapi: String,
-    openrpc: String,
+    openapi: Bytes,
+    asyncapi: Bytes,
+    openrpc: Bytes,
 }
 
 impl Documents {
@@ -29,9 +30,9 @@ impl Documents {
         declared.merge(<Refused as utoipa::OpenApi>::openapi());
         let declared = serde_json::to_value(&declared).unwrap_or_default();
         Self {
-            openapi: openapi::finish(declared).to_string(),
-            asyncapi: super::asyncapi::document(openrpc).to_string(),
-            openrpc: openrpc.to_owned(),
+            openapi: openapi::finish(declared).to_string().into(),
+            asyncapi: super::asyncapi::document(openrpc).to_string().into(),
+            openrpc: openrpc.to_owned().into(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admin;
+mod answers;
 mod asyncapi;
 mod body;
 mod documents;
@@ -42,6 +43,7 @@ pub struct Http {
     pub(crate) node: Arc<Node>,
     hasher: std::hash::RandomState,
     documents: Arc<documents::Documents>,
+    answers: Arc<answers::Answers>,
 }
 
 impl Http {
@@ -83,15 +85,16 @@ pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match fanfare_json::to_vec(&self.0) {
-            Ok(body) => (json_type(), body).into_response(),
-            Err(error) => {
-                tracing::error!(%error, "an answer cannot be written");
-                let status = http::StatusCode::INTERNAL_SERVER_ERROR;
-                Problem::new(status, "internal", "the answer cannot be written").into_response()
-            }
-        }
+        json_bytes(&self.0).map(|body| (json_type(), body)).into_response()
     }
+}
+
+fn json_bytes(answer: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    fanfare_json::to_vec(answer).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written");
+        let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+        Problem::new(status, "internal", "the answer cannot be written")
+    })
 }
 
 fn json_type() -> [(header::HeaderName, &'static str); 1] {
@@ -128,7 +131,8 @@ pub fn router(node: Arc<Node>, listener: Listener) -> Router {
     };
     let (routes, openapi) = routes.merge(documents::routes()).split_for_parts();
     let documents = Arc::new(documents::Documents::new(openapi, node.registry.openrpc_document()));
-    let http = Http { node: node.clone(), hasher: std::hash::RandomState::new(), documents };
+    let answers = answers::Answers::new(node.metrics.clone());
+    let http = Http { node: node.clone(), hasher: std::hash::RandomState::new(), documents, answers };
     let mut routes = routes;
     if listener != Listener::Ops {
         routes = routes.merge(pages::routes());

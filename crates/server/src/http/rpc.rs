@@ -24,7 +24,7 @@ const MAX_RUNNING: usize = 16;
     request_body(content = Object, description = "A JSON-RPC 2.0 request or batch; /openrpc.json lists the methods", content_type = "application/json"), responses(
     (status = 200, description = "A JSON-RPC 2.0 response or batch of responses; errors too", body = Object, content_type = "application/json"),
     (status = 204, description = "Notifications only: no answer"),
-    (status = 429, description = "Too many messages")))]
+    (status = 429, description = "Too many messages, or earlier answers that the address has not read")))]
 pub(super) async fn call(
     State(http): State<Http>,
     sender: Sender,
@@ -40,6 +40,8 @@ pub(super) async fn call(
     let mut out = Vec::new();
     let calls = Calls::read(&node.registry, &text, node.config.limits.rpc_batch);
     let verified = credentials::verify(&node.services.identity, calls.tokens()).await;
+    let max_answer = node.config.limits.rpc_answer_bytes.len();
+    let room = http.answers.room(sender.origin.ip, max_answer).await?;
     let mut caller = PostCaller {
         by: &sender.caller,
         origin: &sender.origin,
@@ -48,14 +50,14 @@ pub(super) async fn call(
         audit: &node.services.audit,
         must_authenticate: node.config.auth.require,
     };
-    let outcome = calls.run(&mut caller, node.config.limits.rpc_answer_bytes.len(), &mut out);
+    let outcome = calls.run(&mut caller, max_answer, &mut out);
     let answer = match outcome {
         Outcome::Answered => Some(out),
         Outcome::Silent => None,
         Outcome::Pending(pending) => pending.run(DEADLINE, &Semaphore::new(MAX_RUNNING)).await,
     };
     Ok(match answer {
-        Some(text) => (json_type(), text).into_response(),
+        Some(text) => (json_type(), room.body(text)).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })
 }

@@ -24,6 +24,8 @@ use utoipa::{IntoParams, ToSchema};
 
 /// Events a topic keeps at most.
 const MAX_HISTORY: u64 = 1_000_000;
+/// Bytes at which a page of a history ends; one event alone may be longer.
+const PAGE_BYTES: usize = 256 * 1024;
 
 /// A topic.
 #[derive(Serialize, ToSchema)]
@@ -288,13 +290,14 @@ pub(super) struct HistoryPage {
 #[utoipa::path(get, path = "/topics/{name}/history", tag = "Topics", operation_id = "topicHistory",
     params(("name" = String, Path, description = "The topic's name, percent-encoded; at most 255 bytes", min_length = 1, example = "lobby"), HistoryParams), responses(
     (status = 200, description = "A page", body = HistoryPage),
-    (status = 404, description = "No such topic")))]
+    (status = 404, description = "No such topic"),
+    (status = 429, description = "The address has not read earlier answers")))]
 pub(super) async fn history(
     State(http): State<Http>,
     sender: Sender,
     TopicName(name): TopicName,
     Params(params): Params<HistoryParams>,
-) -> Result<Json<HistoryPage>, Problem> {
+) -> Result<Response, Problem> {
     let query = HistoryQuery {
         topic: name.as_str(),
         limit: body::page_size(params.limit.as_deref())?,
@@ -303,9 +306,12 @@ pub(super) async fn history(
         token: params.token.as_deref(),
     };
     let grants = sender::grants(&http.node, params.token.as_deref()).await;
+    let max_answer = PAGE_BYTES.max(http.node.config.limits.max_message_bytes.len());
+    let room = http.answers.room(sender.origin.ip, max_answer).await?;
     let found = http.node.services.topics.history(&sender.actor_with(&grants), query)?;
     let items = found.items.into_iter().map(kept).collect::<Result<_, _>>()?;
-    Ok(Json(HistoryPage { items, next: found.next, epoch: found.epoch.to_string(), offset: found.offset }))
+    let page = HistoryPage { items, next: found.next, epoch: found.epoch.to_string(), offset: found.offset };
+    Ok((super::json_type(), room.body(super::json_bytes(&page)?)).into_response())
 }
 
 fn kept(event: HistoryEvent) -> Result<KeptEvent, Problem> {

@@ -170,7 +170,7 @@ fn a_history_is_paged_forth_and_back() {
         "clamped"
     );
     // A page has 50 items unless asked otherwise and 100 at most, over HTTP and in JSON-RPC alike.
-    for (limit, items) in [(None, 50), (Some(100), 100), (Some(101), 100), (Some(1 << 40), 100)] {
+    for (limit, items) in [(None, 50), (Some(100), 100), (Some(101), 100), (Some(1_i64 << 40), 100)] {
         let query = limit.map_or(String::new(), |n| format!("?limit={n}"));
         let rest = server.get(&format!("/topics/t/history{query}")).json();
         let params = json!({ "topic": "t", "limit": limit });

@@ -5,7 +5,7 @@ use crate::ops::administrator;
 use crate::people::{Person, bare, roomy, with_token};
 use crate::support::start;
 use fanfare_testkit::client::Client;
-use fanfare_testkit::raw::{Endpoint, Frame, Raw};
+use fanfare_testkit::raw::{Endpoint, Frame, Raw, Stream};
 use fanfare_testkit::raw_http::Request;
 use fanfare_testkit::server::{PATIENCE, Server, eventually};
 use serde_json::{Value, json};
@@ -447,4 +447,43 @@ fn a_page_of_history_ends_at_256_kib_but_holds_one_event() {
     let answer = server.post("/rpc", &(0..100).map(call).collect::<Value>());
     assert!(answer.text().len() <= 1 << 20, "{}", answer.text().len());
     assert_eq!(answer.json().as_array().unwrap().len(), 100);
+}
+
+/// Each answer is larger than what the kernel takes, and nobody reads it.
+#[test]
+fn answers_that_an_address_does_not_read_are_bounded() {
+    let settings = [
+        ("limits.rpc_answer_bytes", "16MiB"),
+        ("topics.history_topic_bytes", "4MiB"),
+        ("ws.write_timeout", "60s"),
+    ];
+    let server = start(&settings);
+    server.make_topic("t");
+    let mut ws = Client::connect(server.addr());
+    (0..5).for_each(|_| drop(ws.publish("t", json!("x".repeat(60_000)))));
+    let call = |id: usize| json!({ "jsonrpc": "2.0", "id": id, "method": "topic.history", "params": { "topic": "t" } });
+    let large = Request::post("/rpc", &(0..60).map(call).collect::<Value>().to_string());
+    let small = Request::post("/rpc", &call(1).to_string());
+    let page = Request::get("/topics/t/history");
+    // 64 MiB hold the answers to four.
+    let unread: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = Stream::connect(from(&server, 7).narrow());
+            stream.write(&large.bytes());
+            stream
+        })
+        .collect();
+    let refused = eventually("the address has used up its share", PATIENCE, || {
+        Some(small.send(from(&server, 7))).filter(|answer| answer.status != 200)
+    });
+    assert_eq!((refused.status, refused.problem().as_str()), (429, "limit_exceeded"));
+    assert_eq!(refused.head.get("retry-after"), Some("1"));
+    assert_eq!(small.send(from(&server, 8)).status, 200, "other addresses are answered");
+    assert_eq!(page.send(from(&server, 8)).status, 200);
+    assert!(server.metric("fanfare_rate_limited_total{scope=\"unread_answers\"}") >= 1.0);
+    drop(unread);
+    eventually("the share is free again", PATIENCE, || {
+        (small.send(from(&server, 7)).status == 200 && page.send(from(&server, 7)).status == 200)
+            .then_some(())
+    });
 }
