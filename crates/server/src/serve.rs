@@ -18,10 +18,12 @@ use fanfare_config::{Config, ConfigError};
 use fanfare_services::accounts::Accounts;
 use fanfare_services::audit::life::Life;
 use fanfare_services::audit::{self, Audit, AuditOptions};
+use fanfare_services::clock::unix_ms;
 use fanfare_services::connections_log::ConnectionsLog;
 use fanfare_services::data_dir::DataDir;
 use fanfare_services::fatal::{self, endless};
 use fanfare_services::identity::Identity;
+use fanfare_services::sessions::snapshot;
 use fanfare_services::{Foundations, Services};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -122,6 +124,7 @@ async fn run(
     let help = "HTTP connections for which there was no place, not even for probes";
     node.metrics.watch_counter("fanfare_http_connections_dropped", help, move || dropping.dropped());
     node.services.topics.restore().await?;
+    restore_sessions(&node);
     let ended = start_shards(&node, bells).map_err(no_descriptor)?;
     crate::feeds::start(&node)?;
     let public = if ops.is_some() { Listener::Public } else { Listener::All };
@@ -152,6 +155,7 @@ async fn run(
     stop_signals.await;
     let code = stop(&node, ended, shutdown_timeout).await;
     serving.shutdown().await;
+    save_sessions(&node);
     node.services.connections_log.flush().await;
     life.end(&audit, "signal").await;
     store.close().await;
@@ -202,6 +206,25 @@ fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<onesh
         ended.push(told);
     }
     Ok(ended)
+}
+
+/// Takes in the sessions that the last graceful stop has kept. None of them is worth a start that fails.
+fn restore_sessions(node: &Node) {
+    match node.services.sessions.restore(&node.config.data_dir, unix_ms()) {
+        Ok(0) => {}
+        Ok(sessions) => tracing::info!(sessions, "sessions continue"),
+        Err(error) => {
+            tracing::warn!(%error, file = snapshot::FILE, "the kept sessions cannot be read; clients begin new ones");
+        }
+    }
+}
+
+/// Keeps the sessions for the next start.
+fn save_sessions(node: &Node) {
+    match node.services.sessions.save(&node.config.data_dir, unix_ms()) {
+        Ok(sessions) => tracing::info!(sessions, "sessions are kept for the next start"),
+        Err(error) => tracing::warn!(%error, file = snapshot::FILE, "the sessions cannot be kept"),
+    }
 }
 
 /// Applies what other processes change on users and logins.

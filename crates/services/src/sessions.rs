@@ -4,6 +4,8 @@
 //! login that ends ends the sessions and sockets that were opened with it. A connection may be on its way to its shard at that
 //! moment, so logins that ended and users that changed are remembered for a while and looked up when a connection is seated.
 
+pub mod snapshot;
+
 use crate::audit::{Audit, AuditEvent, Outcome};
 use crate::clock::unix_ms;
 use crate::identity::{Identity, Users};

@@ -5,7 +5,8 @@
 //! its time answers like what never was.
 
 use super::{
-    Attach, ConnAddr, Generation, Opened, Resume, ResumeRefused, Resumed, SessionCode, SessionInfo, Sessions,
+    Attach, ConnAddr, Generation, KeptSession, Opened, Resume, ResumeRefused, Resumed, SessionCode,
+    SessionInfo, Sessions,
 };
 use crate::model::Refusal;
 
@@ -26,6 +27,8 @@ pub trait SessionPort: Send + Sync + 'static {
     fn all(&self, code: SessionCode, now: u64) -> Vec<(Box<str>, Box<str>)>;
     fn sweep(&self, now: u64, budget: usize) -> usize;
     fn count(&self) -> usize;
+    fn export(&self, now: u64, each: &mut dyn FnMut(KeptSession));
+    fn import(&self, kept: KeptSession, now: u64) -> bool;
 }
 
 impl SessionPort for Sessions {
@@ -83,5 +86,13 @@ impl SessionPort for Sessions {
 
     fn count(&self) -> usize {
         self.len()
+    }
+
+    fn export(&self, now: u64, each: &mut dyn FnMut(KeptSession)) {
+        self.export(now, each);
+    }
+
+    fn import(&self, kept: KeptSession, now: u64) -> bool {
+        self.import(kept, now)
     }
 }

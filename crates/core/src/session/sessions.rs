@@ -242,6 +242,15 @@ impl Sessions {
         self.len() == 0
     }
 
+    pub(super) fn each_shard(&self) -> impl Iterator<Item = &Mutex<Shard>> {
+        self.shards.iter()
+    }
+
+    /// Counts a session that was placed.
+    pub(super) fn count_in(&self) {
+        self.len.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn shard(&self, code: SessionCode) -> MutexGuard<'_, Shard> {
         self.shards[code.index() as usize % SHARDS].lock()
     }

@@ -112,6 +112,28 @@ impl Shard {
         Ok(())
     }
 
+    /// Puts a session that was kept elsewhere under its code, as old as it is; false when it has expired or the code is taken.
+    pub(super) fn restore(
+        &mut self,
+        code: SessionCode,
+        session: Session,
+        limits: &SessionLimits,
+        now: u64,
+    ) -> bool {
+        if session.expired(limits, now) || self.sessions.contains_key(&code) {
+            return false;
+        }
+        self.sessions.insert(code, session);
+        self.queue(code);
+        true
+    }
+
+    /// The sessions that have not expired, with their last use; those with a socket are in use now.
+    pub(super) fn alive(&self, limits: &SessionLimits, now: u64) -> impl Iterator<Item = (u64, SessionCode)> {
+        let alive = self.sessions.iter().filter(move |(_, session)| !session.expired(limits, now));
+        alive.map(move |(code, session)| (if session.conn.is_some() { now } else { session.seen }, *code))
+    }
+
     pub(super) fn remove(&mut self, code: SessionCode) -> Option<Session> {
         self.sessions.remove(&code)
     }

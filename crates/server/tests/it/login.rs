@@ -471,7 +471,8 @@ fn a_hundred_logins_at_once_are_bounded() {
     let answers: Vec<Answer> = logins.into_iter().map(|login| login.join().unwrap()).collect();
     let count = |status| answers.iter().filter(|a| a.status == status).count();
     assert_eq!(count(200) + count(503), 100, "{:?}", answers.iter().map(|a| a.status).collect::<Vec<_>>());
-    assert!(count(200) >= 33, "those in the queue are served: {}", count(200));
+    // The queue has 32 places; on a busy machine no hasher has taken one out before the hundredth came.
+    assert!(count(200) >= 32, "those in the queue are served: {}", count(200));
     for answer in answers.iter().filter(|a| a.status == 503) {
         assert_eq!(answer.problem(), "unavailable");
         assert_eq!(answer.head.get("retry-after"), Some("1"));

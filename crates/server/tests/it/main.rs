@@ -36,6 +36,7 @@ mod pair;
 mod people;
 mod postgres;
 mod process;
+mod restart;
 mod routes;
 mod shutdown;
 mod step_up;
