@@ -53,6 +53,14 @@ impl Subscriptions {
         }
     }
 
+    /// Takes over where a topic continues that has lost events.
+    pub(crate) fn moved(&mut self, topic: &str, epoch: &str, offset: u64) {
+        if let Some(subscription) = self.0.get_mut(topic) {
+            subscription.seen = Position { epoch: epoch.to_owned(), offset };
+            epoch.clone_into(&mut subscription.epoch);
+        }
+    }
+
     pub(crate) fn remove(&mut self, topic: &str) {
         self.0.remove(topic);
     }
@@ -112,6 +120,16 @@ mod tests {
         let mut s = Subscriptions::default();
         s.acked("t", Some(at("old", 3)), &ack("new", 9, Some(false)));
         assert_eq!(position(&s), at("new", 9));
+    }
+
+    #[test]
+    fn a_lost_position_is_continued_from_the_next() {
+        let mut s = Subscriptions::default();
+        s.acked("t", None, &ack("e", 17, None));
+        s.moved("t", "new", 3);
+        assert_eq!(position(&s), at("new", 3));
+        s.delivered("t", 4);
+        assert_eq!(position(&s), at("new", 4));
     }
 
     #[test]

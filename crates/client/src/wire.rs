@@ -94,6 +94,12 @@ pub struct Info {
     /// The topic concerned, where there is one.
     #[serde(default)]
     pub topic: Option<String>,
+    /// With `POSITION_LOST`: the epoch from now on.
+    #[serde(default)]
+    pub epoch: Option<String>,
+    /// With `POSITION_LOST`: the offset before the next event.
+    #[serde(default)]
+    pub offset: Option<u64>,
     /// The server's sentence for people.
     #[serde(default)]
     pub message: String,

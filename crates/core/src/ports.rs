@@ -3,7 +3,14 @@
 //! `Broker` gives topics their order and history, `Encoder` turns deliveries into bytes, `Wire` is a socket that never
 //! blocks. Implementations live in `crates/brokers`, `crates/dialects` with `crates/ws`, and `crates/server`.
 
-use crate::model::{Client, Delivery, EventMeta, Refusal, Requester};
+mod upstream;
+
+pub use upstream::{
+    Arrival, Arrivals, AttachTicket, Attached, Away, LogRef, READ_BYTES, READ_EVENTS, Read, ReadTicket,
+    Upstream,
+};
+
+use crate::model::{Client, Delivery, Epoch, EventMeta, Refusal, Requester};
 use crate::topics::{Chain, Tail};
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -19,7 +26,7 @@ pub struct Retention {
     pub bytes: usize,
 }
 
-/// Gives ephemeral topics of one node their order: hands out their logs. One per node.
+/// Says who gives a topic its order, and keeps the logs of ephemeral topics without subscribers. One per node.
 pub trait Broker: Send + Sync + 'static {
     /// The log of a topic that comes to life: a parked one goes on in its epoch and stays of the client that it is of; otherwise a
     /// new epoch begins, of the claim's client. Parked logs go to make room, in this order:
@@ -29,8 +36,8 @@ pub trait Broker: Send + Sync + 'static {
     /// 3. for users, API keys and admins: the oldest of the user that has most;
     /// 4. for API keys and admins: the oldest of theirs.
     ///
-    /// `None` when there is no room.
-    fn open(&self, topic: &str, retention: Retention, claim: &Claim, now_ms: u64) -> Option<Log>;
+    /// A topic whose log is elsewhere follows it instead. `None` when there is no room.
+    fn open(&self, topic: &str, retention: Retention, claim: &Claim, now_ms: u64) -> Option<Opened>;
 
     /// Takes back the log of a topic whose last subscriber left; it is kept for its `ttl_ms`, for the client that it is of.
     fn park(&self, topic: &str, log: Log, now_ms: u64);
@@ -40,6 +47,20 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Forgets what is past its time. Called about once a second.
     fn sweep(&self, now_ms: u64);
+}
+
+/// How a topic comes to life.
+#[derive(Debug)]
+pub enum Opened {
+    /// This node gives its order.
+    Here(Log),
+    /// It follows a log that is ordered elsewhere.
+    Elsewhere {
+        /// Orders the log.
+        upstream: Arc<dyn Upstream>,
+        /// What is to be held of it; empty.
+        tail: Tail,
+    },
 }
 
 /// A log whose order this node gives.
@@ -124,6 +145,15 @@ pub enum Info<'a> {
         /// The feed channel they were of; none for topics.
         channel: Option<&'a str>,
     },
+    /// Events of the topic were lost between what was sent and this position, from which it continues.
+    PositionLost {
+        /// Its name.
+        topic: &'a str,
+        /// The epoch from now on.
+        epoch: Epoch,
+        /// The offset before the next event.
+        offset: u64,
+    },
     /// The server is shutting down.
     ServerShutdown,
     /// The access token of this connection ends soon: refresh it in band (`accounts-and-messages.md` "Login").
@@ -162,6 +192,7 @@ impl Info<'_> {
         match self {
             Info::TopicDeleted { .. } => "TOPIC_DELETED",
             Info::MessagesDropped { .. } => "MESSAGES_DROPPED",
+            Info::PositionLost { .. } => "POSITION_LOST",
             Info::ServerShutdown => "SERVER_SHUTDOWN",
             Info::TokenExpiring { .. } => "TOKEN_EXPIRING",
             Info::SubscriptionExpired { .. } => "SUBSCRIPTION_EXPIRED",
@@ -175,6 +206,9 @@ impl Info<'_> {
         match self {
             Info::TopicDeleted { .. } => "the topic was deleted and the subscription has ended",
             Info::MessagesDropped { .. } => "events were dropped because the client reads too slowly",
+            Info::PositionLost { .. } => {
+                "events of the topic were lost before this position; reload what you show of it"
+            }
             Info::ServerShutdown => "the server is shutting down; reconnect in a moment",
             Info::TokenExpiring { .. } => {
                 "the access token ends soon; send a new one in an auth frame to stay connected"

@@ -15,6 +15,12 @@ pub(crate) fn write_members(info: &Info<'_>, out: &mut Vec<u8>) {
                 text(out, "channel", channel);
             }
         }
+        Info::PositionLost { topic, epoch, offset } => {
+            text(out, "topic", topic);
+            text(out, "epoch", &epoch.to_string());
+            out.extend_from_slice(b",\"offset\":");
+            write_u64(out, *offset);
+        }
         Info::TokenExpiring { expires_at_ms } => {
             out.extend_from_slice(b",\"expires_at\":\"");
             write_rfc3339_ms(out, *expires_at_ms);

@@ -3,7 +3,7 @@
 //! A variant's number is `2 × (JSON-RPC?) + (compressed?)`. Compressed variants share one window size and no context, so
 //! that one frame serves every connection of the variant.
 
-use fanfare_core::model::{Delivery, Refusal};
+use fanfare_core::model::{Delivery, PositionLost, Refusal};
 use fanfare_core::ports::{Encoder, Encoders, Info};
 use fanfare_dialects::Dialect;
 use fanfare_dialects::jsonrpc::JsonRpc;
@@ -66,6 +66,10 @@ impl<D: Dialect> Encoder for Framed<D> {
                 self.frame(body.members.len() + 56, out, |dialect, out| dialect.body(body, out));
             }
             Delivery::Bytes(bytes) => encode::frame_into(out, OpCode::Binary, bytes),
+            Delivery::PositionLost(PositionLost { topic, epoch, offset, at_ms }) => {
+                let (epoch, offset) = (*epoch, *offset);
+                self.info(&Info::PositionLost { topic, epoch, offset }, *at_ms, out);
+            }
         }
     }
 

@@ -114,7 +114,7 @@ where
     }
 
     fn publish(&self, publishing: &Publishing<'_>) -> Result<Published, Refusal> {
-        self.publish(publishing)
+        Ok(self.publish(publishing)?)
     }
 }
 

@@ -11,7 +11,7 @@ mod sequencer;
 
 use clock::IdClock;
 use fanfare_core::model::Epoch;
-use fanfare_core::ports::{Broker, Claim, Log, Retention};
+use fanfare_core::ports::{Broker, Claim, Log, Opened, Retention};
 use fanfare_core::topics::{Chain, Histories, Tail};
 use idempotency::Keys;
 use parked::Parked;
@@ -57,6 +57,11 @@ impl MemoryBroker {
         Self { limits, shared, histories, parked: Mutex::default() }
     }
 
+    /// What bounds the histories of all topics together, those too that follow logs.
+    pub fn histories(&self) -> &Arc<Histories> {
+        &self.histories
+    }
+
     /// Bytes all histories hold.
     pub fn history_bytes(&self) -> usize {
         self.histories.bytes()
@@ -64,7 +69,7 @@ impl MemoryBroker {
 }
 
 impl Broker for MemoryBroker {
-    fn open(&self, topic: &str, retention: Retention, claim: &Claim, now_ms: u64) -> Option<Log> {
+    fn open(&self, topic: &str, retention: Retention, claim: &Claim, now_ms: u64) -> Option<Opened> {
         let mut parked = self.parked.lock();
         // Its own parked log is taken out first: room is not made by forgetting what is just coming back.
         let found = parked.take(topic).filter(|(_, ends)| *ends > now_ms);
@@ -73,16 +78,16 @@ impl Broker for MemoryBroker {
         match found {
             Some((mut log, _)) => {
                 log.tail.retain(retention);
-                Some(log)
+                Some(Opened::Here(log))
             }
             None if room => {
                 let epoch = new_epoch();
-                Some(Log {
+                Some(Opened::Here(Log {
                     chain: Chain::new(epoch),
                     tail: Tail::new(retention, &self.histories),
                     sequencer: Box::new(MemorySequencer::new(self.shared.clone(), epoch)),
                     client: claim.client.clone(),
-                })
+                }))
             }
             None => None,
         }

@@ -10,7 +10,7 @@ const LIMITS: MemoryLimits = MemoryLimits { history_bytes: 1 << 20, idempotency_
 const BACKEND: Claim = Claim { client: None, own_live: 0, own_max: usize::MAX, live: 1, max: usize::MAX };
 
 fn open(broker: &MemoryBroker, topic: &str, retention: Retention, now_ms: u64) -> Log {
-    broker.open(topic, retention, &BACKEND, now_ms).unwrap()
+    log_of(broker.open(topic, retention, &BACKEND, now_ms)).unwrap()
 }
 
 fn event<'a>(payload: &'a str, key: Option<&'a str>, now_ms: u64) -> NewEvent<'a> {
@@ -21,6 +21,14 @@ fn event<'a>(payload: &'a str, key: Option<&'a str>, now_ms: u64) -> NewEvent<'a
         publisher: Requester::Backend,
         delivered: 7,
         now_ms,
+    }
+}
+
+/// The log of a topic that was opened; it is always ordered here.
+fn log_of(opened: Option<Opened>) -> Option<Log> {
+    match opened? {
+        Opened::Here(log) => Some(log),
+        Opened::Elsewhere { .. } => panic!("ordered elsewhere"),
     }
 }
 
@@ -139,7 +147,7 @@ fn user(id: &str) -> Option<Client> {
 /// Makes a topic for `owner` among `live` live ones and at most `max`, and parks it. Says whether there was room.
 fn park(broker: &MemoryBroker, topic: &str, owner: Option<Client>, live: usize, max: usize) -> bool {
     let claim = Claim { client: owner, live, max, ..BACKEND };
-    let log = broker.open(topic, KEEP, &claim, 0);
+    let log = log_of(broker.open(topic, KEEP, &claim, 0));
     log.map(|log| broker.park(topic, log, 0)).is_some()
 }
 

@@ -39,6 +39,11 @@ impl Driver {
         match (info.code.as_str(), &info.topic) {
             // Subscribing again would make a topic that someone has just deleted.
             ("TOPIC_DELETED", Some(topic)) => self.subscriptions.remove(topic),
+            ("POSITION_LOST", Some(topic)) => {
+                if let (Some(epoch), Some(offset)) = (&info.epoch, info.offset) {
+                    self.subscriptions.moved(topic, epoch, offset);
+                }
+            }
             ("MOVE", _) => {
                 if let Some(token) = &info.resume_token {
                     self.session.resume_token.clone_from(token);

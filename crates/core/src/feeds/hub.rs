@@ -6,7 +6,7 @@ use super::restarts::Restarts;
 use super::spec::{GroupSpec, Lookup};
 use crate::model::{ErrorCode, Refusal, Requester};
 use crate::ports::Retention;
-use crate::topics::{self, MAX_OPEN_BYTES, Seat, State, Topic, TopicOptions, Topics};
+use crate::topics::{self, MAX_OPEN_BYTES, Seat, Topic, TopicOptions, Topics};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -108,21 +108,14 @@ impl<D> Topics<D> {
         now: Instant,
     ) {
         let mut state = topic.lock();
-        let State { life, open, seats, .. } = &mut *state;
-        let Some(live) = life.live_mut() else { return };
+        let Some(mut door) = self.door(topic, &mut state) else { return };
         for (at, incoming) in batch.iter().enumerate() {
             let Incoming::Record(record) = incoming else { continue };
-            if stale.binary_search(&at).is_ok() || !spec.hears(record, at, lookup) {
-                continue;
+            if stale.binary_search(&at).is_err() && spec.hears(record, at, lookup) {
+                door.record(record, now);
             }
-            let pos = live.tail.push_record(record);
-            open.push(pos, &record.delivery(), self.encoders(), seats.by_variant(), None, now);
-            live.published += 1;
         }
-        // While a batch is being flushed the next one grows, so that under load batches grow instead of their number.
-        if state.in_flight == 0 {
-            topic.post(&mut state, self.inboxes(), None);
-        }
+        self.post_paced(topic, &mut state);
     }
 
     /// Fills a channel's snapshot with what a partition's log held up to an offset before live reading began, the newest first. False
@@ -143,16 +136,6 @@ impl<D> Topics<D> {
         for channel in channels {
             channel.state.lock().restart(topic, partition);
         }
-    }
-
-    /// A shard has flushed a batch of a group, or nobody there heard it any more.
-    pub(crate) fn flushed(&self, topic: &Arc<Topic>, own: u8) {
-        let mut state = topic.lock();
-        state.in_flight = state.in_flight.saturating_sub(1);
-        if state.in_flight == 0 {
-            topic.post(&mut state, self.inboxes(), Some(own));
-        }
-        topic.tell_room();
     }
 
     /// Enters a subscription into its group: what was delivered before is posted, what comes later is the subscriber's.

@@ -57,8 +57,8 @@ pub struct Batch {
     pub policy: Backpressure,
     /// When the first event entered.
     pub opened: Instant,
-    /// The group of a feed whose records these are; it is told when they are flushed.
-    pub group: Option<Arc<Topic>>,
+    /// The topic, if it is told when they are flushed.
+    pub paced: Option<Arc<Topic>>,
 }
 
 // What a batch says, not when: two equal states of a shard print the same.
@@ -146,7 +146,7 @@ impl OpenBatch {
             excluded: open.excluded,
             policy,
             opened,
-            group: None,
+            paced: None,
         })
     }
 }

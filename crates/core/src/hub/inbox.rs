@@ -3,7 +3,9 @@
 //! The order of a topic across shards rests on this queue: whoever holds a topic's lock appends, so two posts about one
 //! topic are seen by every shard in the order in which the lock was held (`performance.md` "Order").
 
+use super::addr::ConnAddr;
 use super::batch::Batch;
+use crate::ports::{Arrival, Away};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +21,31 @@ pub enum Post<D> {
         /// The topic's id.
         topic: u64,
     },
+    /// What subscriptions to followed topics have waited for.
+    Upstream(Came),
     /// For the driver.
     Driver(D),
+}
+
+/// What an upstream has said.
+#[derive(Debug)]
+pub enum Came {
+    /// A topic knows where its log is, or that it cannot know.
+    Attached {
+        /// The topic's id.
+        topic: u64,
+    },
+    /// What a subscription reads back.
+    Events {
+        /// The connection.
+        reader: ConnAddr,
+        /// The topic's id.
+        topic: u64,
+        /// The number of the read.
+        serial: u64,
+        /// The events, if the upstream is there.
+        events: Result<Vec<Arrival>, Away>,
+    },
 }
 
 /// A queue of posts with a bell that wakes its shard.

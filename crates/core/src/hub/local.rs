@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::hub::Backpressure;
     use crate::model::Epoch;
-    use crate::ports::{Appended, Log, NewEvent, Retention, Sequencer};
+    use crate::ports::{Appended, Log, NewEvent, Opened, Retention, Sequencer};
     use crate::topics::{Chain, Histories, Tail, TopicOptions};
     use std::collections::HashMap;
 
@@ -101,7 +101,7 @@ mod tests {
         let options = TopicOptions { backpressure: Backpressure::Disconnect, retention };
         let tail = Tail::new(retention, &Histories::new(0));
         let log = Log { chain: Chain::new(Epoch(1)), tail, sequencer: Box::new(Silent), client: None };
-        LocalTopic::new(Arc::new(Topic::new("t".into(), 1, options, log, None)))
+        LocalTopic::new(Arc::new(Topic::new("t".into(), 1, options, Opened::Here(log), None)))
     }
 
     #[test]

@@ -14,6 +14,6 @@ mod shard;
 
 pub use addr::ConnAddr;
 pub use batch::{Backpressure, Batch, Frames, OpenBatch};
-pub use inbox::{Inbox, Post};
+pub use inbox::{Came, Inbox, Post};
 pub use outbox::QueueLimits;
-pub use shard::{Effect, FeedStart, Shard, ShardConfig, ShardCounts, Turn};
+pub use shard::{Answer, Effect, FeedStart, Outcome, Shard, ShardConfig, ShardCounts, Ticket, Turn};

@@ -12,6 +12,7 @@
 //! Longer than most: every rule of backpressure, and the sum of bytes they all keep, is in this one place.
 
 use super::batch::{Backpressure, Batch, Frames};
+use super::shard::Older;
 use crate::feeds::{Positions, Prelude};
 use crate::topics::Topic;
 use std::collections::VecDeque;
@@ -81,7 +82,7 @@ impl Span {
 
     /// The feed channel they are of.
     pub(crate) fn channel(&self) -> Option<&Arc<str>> {
-        self.batch.group.as_ref().map(|group| &group.name)
+        self.batch.paced.as_ref().filter(|topic| topic.group.is_some()).map(|topic| &topic.name)
     }
 
     fn droppable(&self) -> bool {
@@ -140,6 +141,10 @@ pub(crate) struct Replay {
     pub(crate) topic: Arc<Topic>,
     /// The last position that was pulled.
     pub(crate) after: u64,
+    /// The offset of the last event that was pulled; of topics only.
+    pub(crate) offset: u64,
+    /// What of a followed topic is shown before its tail.
+    pub(crate) older: Option<Box<Older>>,
     /// What is shown before.
     pub(crate) before: Option<Box<Before>>,
 }
@@ -401,7 +406,7 @@ mod tests {
             excluded: vec![],
             policy,
             opened: Instant::now(),
-            group: None,
+            paced: None,
         })
     }
 

@@ -24,5 +24,5 @@ pub use network::network;
 pub use page::{MAX_PAGE_ITEMS, PAGE_ITEMS, page_items};
 pub use requester::{Client, Requester};
 pub use topic::{
-    Body, Delivery, Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, SinceEpoch, TopicRef,
+    Body, Delivery, Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, PositionLost, SinceEpoch, TopicRef,
 };

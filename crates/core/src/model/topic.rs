@@ -129,6 +129,21 @@ pub enum Delivery<'a> {
     Body(Body<'a>),
     /// Bytes that are sent as they are, as a binary message.
     Bytes(&'a [u8]),
+    /// Events were lost here.
+    PositionLost(PositionLost<'a>),
+}
+
+/// A topic lost events and continues at another position.
+#[derive(Clone, Copy, Debug)]
+pub struct PositionLost<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The epoch from now on.
+    pub epoch: Epoch,
+    /// The offset before the next event.
+    pub offset: u64,
+    /// When, in milliseconds since 1970 UTC.
+    pub at_ms: u64,
 }
 
 /// A delivery whose JSON was written when it entered.

@@ -8,7 +8,11 @@
 //! A topic lives while somebody subscribes, while it is kept by hand, or until it expires after a publish made it. When it
 //! goes, its log is parked with the broker and its epoch continues if the topic comes back in time.
 
+mod arrive;
+mod begin;
 mod chain;
+mod door;
+mod follow;
 mod histories;
 mod publish;
 mod read;
@@ -18,12 +22,14 @@ mod shares;
 mod tail;
 mod topic;
 
+pub(crate) use begin::{Begin, Entered, Resume, Start, away};
 pub use chain::{Chain, MAX_CLOSED, Verdict};
+pub use follow::{HELD_BYTES, HELD_EVENTS, HOLD_MS, RETRY_MS};
 pub use histories::Histories;
 pub(crate) use publish::MAX_OPEN_BYTES;
-pub use publish::{Published, Publishing};
+pub use publish::{NotPublished, Published, Publishing};
 pub use read::{History, HistoryQuery};
 pub use registry::{Made, TopicInfo, Topics, TopicsConfig};
 pub use tail::{Kept, Lost, Mark, Tail};
-pub(crate) use topic::{Group, Live, Owner, Seat, State};
+pub(crate) use topic::{Group, Live, Owner, Seat};
 pub use topic::{Space, Topic, TopicOptions};

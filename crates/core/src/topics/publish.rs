@@ -1,8 +1,9 @@
 //! Publishing: an event gets its offset, is kept, and enters the open batch, under the topic's lock.
 
+use super::begin::away;
 use super::registry::{Making, Topics, not_found};
 use super::topic::{Life, Owner, State, Topic};
-use crate::hub::ConnAddr;
+use crate::hub::{ConnAddr, Turn};
 use crate::model::{Delivery, EventMeta, EventView, Refusal, Requester};
 use crate::ports::{Appended, NewEvent};
 use std::sync::Arc;
@@ -46,18 +47,46 @@ pub struct Published {
     pub dirty: Option<Arc<Topic>>,
 }
 
+/// Why a payload did not enter its topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotPublished {
+    /// It was refused.
+    Refused(Refusal),
+    /// The topic follows a log that is ordered elsewhere: it must be appended there, and arrives.
+    Elsewhere,
+}
+
+impl From<Refusal> for NotPublished {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<NotPublished> for Refusal {
+    fn from(why: NotPublished) -> Self {
+        match why {
+            NotPublished::Refused(refusal) => refusal,
+            NotPublished::Elsewhere => away(),
+        }
+    }
+}
+
 impl<D> Topics<D> {
     /// Puts a payload into its topic.
     ///
     /// # Errors
-    /// `TOPIC_NOT_FOUND`, `LIMIT_EXCEEDED` where publishing makes topics, `SERVER_SHUTDOWN`.
-    pub fn publish(&self, p: &Publishing<'_>) -> Result<Published, Refusal> {
+    /// `TOPIC_NOT_FOUND`, `LIMIT_EXCEEDED` where publishing makes topics, `SERVER_SHUTDOWN`; [`NotPublished::Elsewhere`].
+    pub fn publish(&self, p: &Publishing<'_>) -> Result<Published, NotPublished> {
         self.publish_from(p, None)
     }
 
     /// The same for a sender that is known to be subscribed to the topic with the id `own`: a topic of the same name
     /// may be another one by now.
-    pub(crate) fn publish_from(&self, p: &Publishing<'_>, own: Option<u64>) -> Result<Published, Refusal> {
+    pub(crate) fn publish_from(
+        &self,
+        p: &Publishing<'_>,
+        own: Option<u64>,
+    ) -> Result<Published, NotPublished> {
         loop {
             self.check_open()?;
             let topic = match self.get(p.topic) {
@@ -65,11 +94,11 @@ impl<D> Topics<D> {
                 None if self.config.publish_creates => {
                     self.acquire(p.topic, &Making::automatic(p.publisher), p.now_ms)?.0
                 }
-                None => return Err(not_found()),
+                None => return Err(not_found().into()),
             };
             let mut state = topic.lock();
             if !state.life.is_gone() {
-                return Ok(self.append(&topic, &mut state, p, own));
+                return self.append(&topic, &mut state, p, own);
             }
         }
     }
@@ -80,13 +109,11 @@ impl<D> Topics<D> {
         state: &mut State,
         p: &Publishing<'_>,
         own: Option<u64>,
-    ) -> Published {
+    ) -> Result<Published, NotPublished> {
         let State { life: Life::Live(live), seats, .. } = state else {
             unreachable!("the caller saw it live under this lock");
         };
-        let Owner::Here { sequencer, .. } = &mut live.owner else {
-            unreachable!("a topic that is found by its name is ordered here");
-        };
+        let Owner::Here { sequencer, .. } = &mut live.owner else { return Err(NotPublished::Elsewhere) };
         if self.config.publish_creates {
             live.expires_ms = p.now_ms + topic.options.retention.ttl_ms;
         }
@@ -100,7 +127,7 @@ impl<D> Topics<D> {
             now_ms: p.now_ms,
         };
         let meta = match sequencer.append(&new) {
-            Appended::Repeat { meta, delivered } => return Published { meta, delivered, dirty: None },
+            Appended::Repeat { meta, delivered } => return Ok(Published { meta, delivered, dirty: None }),
             Appended::New(meta) => meta,
         };
         let event = EventView { topic: &topic.name, meta, payload: p.payload, client_id: p.client_id };
@@ -108,7 +135,7 @@ impl<D> Topics<D> {
         live.published += 1;
         self.published.fetch_add(1, Ordering::Relaxed);
         let dirty = self.enter_batch(topic, state, p, pos, &event);
-        Published { meta, delivered: new.delivered, dirty }
+        Ok(Published { meta, delivered: new.delivered, dirty })
     }
 
     fn enter_batch(
@@ -131,6 +158,17 @@ impl<D> Topics<D> {
             return None;
         }
         first.then(|| topic.clone())
+    }
+
+    /// A shard has flushed a batch of a paced topic, or nobody there is subscribed any more.
+    pub(crate) fn flushed(&self, topic: &Arc<Topic>, own: u8, now: Turn) {
+        let mut state = topic.lock();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if state.in_flight == 0 {
+            topic.post(&mut state, &self.inboxes, Some(own));
+            self.catch_up(topic, &mut state, now);
+        }
+        topic.tell_room();
     }
 
     /// Closes a topic's open batch at the end of the turn that opened it.

@@ -43,7 +43,7 @@ impl<D> Topics<D> {
         let topic = self.get(name).ok_or_else(not_found)?;
         let state = topic.lock();
         let Some(live) = state.life.live() else { return Err(not_found()) };
-        let (tail, (epoch, head)) = (&live.tail, live.position());
+        let (tail, (epoch, head)) = (&live.tail, live.position().ok_or_else(not_found)?);
         let oldest = tail.floor(now_ms).offset + 1;
         let end = query.before.map_or(head, |b| b.saturating_sub(1).min(head));
         let floor = query.after.map_or(oldest, |a| (a.saturating_add(1)).max(oldest));
@@ -83,7 +83,7 @@ fn events_from(
         Kept::Event { meta, payload, client_id } => {
             meta.offset <= end && each(*meta, payload, client_id) && meta.offset < end
         }
-        Kept::Record(_) => true,
+        Kept::Record(_) | Kept::PositionLost { .. } => true,
     });
 }
 

@@ -2,14 +2,13 @@
 //!
 //! Longer than most: every way to make, find, change and drop a topic holds the same two locks, and their order is kept here.
 
-use super::chain::Verdict;
+use super::begin::away;
 use super::shares::{Place, Shares};
-use super::tail::Mark;
-use super::topic::{Live, Seat, State, Topic, TopicOptions};
+use super::topic::{Live, Owner, Seat, State, Topic, TopicOptions};
 use crate::feeds::Channel;
 use crate::hub::{Inbox, Post};
-use crate::model::{Epoch, ErrorCode, Refusal, Requester, Since};
-use crate::ports::{Broker, Claim, Encoders};
+use crate::model::{Epoch, ErrorCode, Refusal, Requester};
+use crate::ports::{Broker, Claim, Encoders, Read};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -56,6 +55,10 @@ pub struct Topics<D> {
     pub(crate) channels: Mutex<HashMap<Arc<str>, Arc<Channel>>>,
     /// Batches that sources delivered.
     pub(crate) deliveries: AtomicU64,
+    /// Followed topics with a hole, or whose upstream was away.
+    pub(super) watched: Mutex<Vec<Arc<Topic>>>,
+    /// Reads of subscriptions that found the upstream away, and when they are tried again.
+    pub(super) postponed: Mutex<Vec<(u64, Arc<Topic>, Read)>>,
 }
 
 impl<D> std::fmt::Debug for Topics<D> {
@@ -76,19 +79,6 @@ impl<'a> Making<'a> {
     pub(super) fn automatic(by: Requester<'a>) -> Self {
         Self { by, options: None, automatic: true }
     }
-}
-
-/// A subscription that was entered.
-pub(crate) struct Entered {
-    pub(crate) topic: Arc<Topic>,
-    pub(crate) epoch: Epoch,
-    /// The offset of the last event.
-    pub(crate) head: u64,
-    /// The position after which live deliveries follow.
-    pub(crate) pos: u64,
-    pub(crate) recovered: Option<bool>,
-    /// The position after which a replay begins.
-    pub(crate) replay_after: Option<u64>,
 }
 
 /// A topic as lists and statistics show it.
@@ -142,6 +132,8 @@ impl<D> Topics<D> {
             draining: AtomicBool::new(false),
             channels: Mutex::default(),
             deliveries: AtomicU64::new(0),
+            watched: Mutex::default(),
+            postponed: Mutex::default(),
         }
     }
 
@@ -214,12 +206,12 @@ impl<D> Topics<D> {
         }
         let (place, claim) = self.claim(making)?;
         let options = making.options.unwrap_or_else(|| (self.config.options)(name));
-        let Some(log) = self.broker.open(name, options.retention, &claim, now_ms) else {
+        let Some(opened) = self.broker.open(name, options.retention, &claim, now_ms) else {
             self.live.fetch_sub(1, Ordering::SeqCst);
             return Err(full());
         };
         let name: Arc<str> = name.into();
-        let topic = Arc::new(Topic::new(name.clone(), self.new_id(), options, log, place));
+        let topic = Arc::new(Topic::new(name.clone(), self.new_id(), options, opened, place));
         self.names.lock().insert(name.clone(), topic.clone());
         bucket.insert(name, topic.clone());
         Ok((topic, true))
@@ -253,42 +245,17 @@ impl<D> Topics<D> {
 
     fn park_if_idle(&self, topic: &Arc<Topic>, state: &mut State, now_ms: u64) {
         if state.is_idle(now_ms)
-            && let Some(log) = state.life.end().and_then(Live::into_log)
+            && let Some(live) = state.life.end()
         {
-            self.broker.park(&topic.name, log, now_ms);
-            self.unlist(topic);
-        }
-    }
-
-    /// Enters a subscription: everything published so far is posted, everything later is the subscriber's.
-    pub(crate) fn enter(
-        &self,
-        name: &str,
-        seat: Seat,
-        since: Option<&Since<'_>>,
-        by: Requester<'_>,
-        now_ms: u64,
-    ) -> Result<Entered, Refusal> {
-        loop {
-            self.check_open()?;
-            let (topic, _) = self.acquire(name, &Making::automatic(by), now_ms)?;
-            let mut state = topic.lock();
-            if state.life.is_gone() {
-                continue;
+            match live.owner {
+                Owner::Elsewhere(follow) => follow.upstream.left(&topic.log_ref()),
+                _ => {
+                    if let Some(log) = live.into_log() {
+                        self.broker.park(&topic.name, log, now_ms);
+                    }
+                }
             }
-            topic.post(&mut state, &self.inboxes, Some(seat.shard));
-            state.seats.enter(seat);
-            let Some(Live { chain, tail, .. }) = state.life.live() else { continue };
-            let Mark { pos, offset: head } = tail.head();
-            let verdict = since.map(|since| chain.judge(since, tail.floor(now_ms).offset, head));
-            let recovered = verdict.map(|verdict| matches!(verdict, Verdict::Exact(_)));
-            let replay_after = match verdict {
-                Some(Verdict::Exact(offset)) if offset < head => Some(tail.position_of(offset)),
-                _ => None,
-            };
-            let epoch = chain.epoch();
-            drop(state);
-            return Ok(Entered { topic, epoch, head, pos, recovered, replay_after });
+            self.unlist(topic);
         }
     }
 
@@ -326,9 +293,10 @@ impl<D> Topics<D> {
             let Some(live) = state.life.live_mut() else { continue };
             live.kept = true;
             live.place = None;
-            if let Some(info) = info(&topic, &state) {
-                return Ok(Made { info, existed: !new });
-            }
+            return match info(&topic, &state) {
+                Some(info) => Ok(Made { info, existed: !new }),
+                None => Err(away()),
+            };
         }
     }
 
@@ -368,7 +336,9 @@ impl<D> Topics<D> {
             self.inboxes[shard].push(Post::Deleted { topic: topic.id }, own == Some(shard as u8));
         }
         state.seats.clear();
-        state.life.end();
+        if let Some(Live { owner: Owner::Elsewhere(follow), .. }) = state.life.end() {
+            follow.upstream.left(&topic.log_ref());
+        }
         self.unlist(topic);
         true
     }
@@ -414,7 +384,7 @@ impl<D> Topics<D> {
 
 fn info(topic: &Topic, state: &State) -> Option<TopicInfo> {
     let live = state.life.live()?;
-    let (epoch, offset) = live.position();
+    let (epoch, offset) = live.position()?;
     Some(TopicInfo {
         name: topic.name.clone(),
         subscribers: state.seats.count(),

@@ -9,7 +9,7 @@
 
 use super::histories::{Account, Histories};
 use crate::feeds::FeedRecord;
-use crate::model::{Delivery, EventMeta, EventView};
+use crate::model::{Delivery, Epoch, EventMeta, EventView, PositionLost};
 use crate::ports::Retention;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
@@ -50,6 +50,15 @@ pub enum Kept {
     },
     /// A record of a feed; `None` once a newer one has superseded it.
     Record(Option<Arc<FeedRecord>>),
+    /// Events were lost here, and the log continues at this position.
+    PositionLost {
+        /// The epoch from here on.
+        epoch: Epoch,
+        /// The offset before the next event.
+        offset: u64,
+        /// When.
+        at_ms: u64,
+    },
 }
 
 impl Kept {
@@ -60,6 +69,10 @@ impl Kept {
                 Some(Delivery::Event(EventView { topic, meta: *meta, payload, client_id }))
             }
             Self::Record(record) => record.as_ref().map(|record| record.delivery()),
+            Self::PositionLost { epoch, offset, at_ms } => {
+                let lost = PositionLost { topic, epoch: *epoch, offset: *offset, at_ms: *at_ms };
+                Some(Delivery::PositionLost(lost))
+            }
         }
     }
 
@@ -70,6 +83,7 @@ impl Kept {
                 record.body.len() + record.key.as_ref().map_or(0, |k| k.len()) + RECORD_OVERHEAD
             }
             Self::Record(None) => 0,
+            Self::PositionLost { .. } => EVENT_OVERHEAD,
         }
     }
 
@@ -77,6 +91,7 @@ impl Kept {
     fn at_ms(&self) -> u64 {
         match self {
             Self::Event { meta, .. } => meta.at_ms,
+            Self::PositionLost { at_ms, .. } => *at_ms,
             Self::Record(_) => u64::MAX,
         }
     }
@@ -89,6 +104,8 @@ pub struct Tail {
     /// Counts the ring's bytes; none for a feed's group, which is bounded apart.
     account: Option<Account>,
     head: Mark,
+    /// Where the log last continued at another position: offsets say nothing of what is below.
+    base: Mark,
 }
 
 impl Tail {
@@ -96,14 +113,14 @@ impl Tail {
     pub fn new(retention: Retention, histories: &Arc<Histories>) -> Self {
         let ring = Arc::new(Mutex::new(Ring::new(retention)));
         let account = Some(histories.register(&ring));
-        Self { ring, account, head: Mark::default() }
+        Self { ring, account, head: Mark::default(), base: Mark::default() }
     }
 
     /// An empty tail that is bounded apart. With `conflate`, records of a key that a newer one supersedes go.
     pub(crate) fn apart(retention: Retention, conflate: bool) -> Self {
         let mut ring = Ring::new(retention);
         ring.newest = conflate.then(HashMap::new);
-        Self { ring: Arc::new(Mutex::new(ring)), account: None, head: Mark::default() }
+        Self { ring: Arc::new(Mutex::new(ring)), account: None, head: Mark::default(), base: Mark::default() }
     }
 
     /// The last position and offset; 0 before the first.
@@ -115,8 +132,34 @@ impl Tail {
     #[inline]
     pub fn push_event(&mut self, event: &EventView<'_>, now_ms: u64) -> u64 {
         let EventView { meta, payload, client_id, .. } = *event;
-        self.head = Mark { pos: self.head.pos + 1, offset: meta.offset };
-        let kept = Kept::Event { meta, payload: payload.into(), client_id: client_id.into() };
+        self.keep_event(meta, payload.into(), client_id.into(), now_ms)
+    }
+
+    /// The same for an event whose texts are its own.
+    pub(super) fn keep_event(
+        &mut self,
+        meta: EventMeta,
+        payload: Box<str>,
+        client_id: Box<str>,
+        now_ms: u64,
+    ) -> u64 {
+        self.push(meta.offset, Kept::Event { meta, payload, client_id }, now_ms)
+    }
+
+    /// The log has this many events before the first that enters.
+    pub(super) fn begin_at(&mut self, offset: u64) {
+        (self.head, self.base) = (Mark { offset, ..self.head }, Mark { offset, ..self.head });
+    }
+
+    /// The log continues at another position; returns the position of what says so.
+    pub(super) fn break_at(&mut self, epoch: Epoch, offset: u64, at_ms: u64) -> u64 {
+        let pos = self.push(offset, Kept::PositionLost { epoch, offset, at_ms }, at_ms);
+        self.base = self.head;
+        pos
+    }
+
+    fn push(&mut self, offset: u64, kept: Kept, now_ms: u64) -> u64 {
+        self.head = Mark { pos: self.head.pos + 1, offset };
         let (added, freed) = self.ring.lock().push(self.head, kept, now_ms);
         self.note(added, freed);
         self.head.pos
@@ -124,10 +167,7 @@ impl Tail {
 
     /// Keeps a feed's record; returns its position.
     pub(crate) fn push_record(&mut self, record: &Arc<FeedRecord>) -> u64 {
-        self.head = Mark { pos: self.head.pos + 1, offset: self.head.offset + 1 };
-        let (added, freed) = self.ring.lock().push(self.head, Kept::Record(Some(record.clone())), 0);
-        self.note(added, freed);
-        self.head.pos
+        self.push(self.head.offset + 1, Kept::Record(Some(record.clone())), 0)
     }
 
     fn note(&self, added: usize, freed: usize) {
@@ -136,9 +176,15 @@ impl Tail {
         }
     }
 
-    /// The place of the last delivery that is no longer held.
+    /// Where the log last continued at another position.
+    pub(super) fn base(&self) -> Mark {
+        self.base
+    }
+
+    /// The place of the last delivery that is no longer held, or that is not to be reached by its offset any more.
     pub fn floor(&self, now_ms: u64) -> Mark {
-        self.ring.lock().floor(now_ms)
+        let floor = self.ring.lock().floor(now_ms);
+        if floor.pos > self.base.pos { floor } else { self.base }
     }
 
     /// The position after which the events above `offset` follow. `offset` is not below the floor's.
@@ -146,7 +192,7 @@ impl Tail {
         if offset >= self.head.offset {
             return self.head.pos;
         }
-        self.ring.lock().position_of(offset)
+        self.ring.lock().position_of(self.base.pos, offset)
     }
 
     /// Shows what is held above the position `after`, oldest first, as long as `each` returns true. Returns whether the end was
@@ -199,6 +245,7 @@ impl Entry {
     fn offset(&self) -> u64 {
         match &self.kept {
             Kept::Event { meta, .. } => meta.offset,
+            Kept::PositionLost { offset, .. } => *offset,
             Kept::Record(_) => self.pos,
         }
     }
@@ -320,9 +367,9 @@ impl Ring {
         past.map_or(self.floor, |entry| Mark { pos: entry.pos, offset: entry.offset() })
     }
 
-    fn position_of(&self, offset: u64) -> u64 {
-        let above = self.entries.partition_point(|entry| entry.offset() <= offset);
-        self.entries.get(above).map_or(self.floor.pos, |entry| entry.pos - 1)
+    fn position_of(&self, base: u64, offset: u64) -> u64 {
+        let above = self.entries.partition_point(|entry| entry.pos <= base || entry.offset() <= offset);
+        self.entries.get(above).map_or(self.floor.pos.max(base), |entry| entry.pos - 1)
     }
 
     /// When the oldest entered.

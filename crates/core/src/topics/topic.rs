@@ -4,12 +4,13 @@
 //! and enters the open batch; subscribe, unsubscribe and delete close that batch first.
 
 use super::chain::Chain;
+use super::follow::Follow;
 use super::shares::Place;
 use super::tail::Tail;
 use crate::feeds::{Channel, Restarts};
 use crate::hub::{Backpressure, Batch, Inbox, OpenBatch, Post};
 use crate::model::{Client, Epoch};
-use crate::ports::{Log, Retention, Sequencer, VARIANTS};
+use crate::ports::{Log, LogRef, Opened, Retention, Sequencer, VARIANTS};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::Instant;
@@ -67,6 +68,8 @@ pub struct Topic {
     pub options: TopicOptions,
     /// Only in the space of feeds.
     pub(crate) group: Option<Group>,
+    /// Its batches grow while those before are flushed: whoever orders it does not wait for the end of a turn.
+    pub(crate) paced: bool,
     state: Mutex<State>,
     room: Condvar,
 }
@@ -78,6 +81,9 @@ impl std::fmt::Debug for Topic {
         if let Some(state) = self.state.try_lock() {
             shown.field("gone", &state.life.is_gone()).field("open", &state.open);
             shown.field("by_shard", &state.seats.by_shard).field("by_variant", &state.seats.by_variant);
+            if let Life::Live(Live { chain, tail, owner: Owner::Elsewhere(follow), .. }) = &state.life {
+                shown.field("chain", chain).field("head", &tail.head()).field("follow", follow);
+            }
         }
         shown.finish_non_exhaustive()
     }
@@ -89,7 +95,7 @@ pub(crate) struct State {
     /// What is not posted yet.
     pub(crate) open: OpenBatch,
     pub(crate) seats: Seats,
-    /// A group's posts that a shard has not flushed.
+    /// Posts of a paced topic that a shard has not flushed.
     pub(crate) in_flight: usize,
 }
 
@@ -134,6 +140,8 @@ pub(crate) enum Owner {
     },
     /// The source of a feed, under the channel's lock.
     Feed(Restarts),
+    /// An upstream; see [`super::follow`].
+    Elsewhere(Follow),
 }
 
 /// A subscription's dialect variant and shard, as a topic counts it.
@@ -152,17 +160,25 @@ pub(crate) struct Seats {
 }
 
 impl Topic {
-    /// A topic with its log, and its place in its maker's share if it has one.
+    /// A topic that comes to life, and its place in its maker's share if it has one.
     pub(crate) fn new(
         name: Arc<str>,
         id: u64,
         options: TopicOptions,
-        log: Log,
+        opened: Opened,
         place: Option<Place>,
     ) -> Self {
-        let Log { chain, tail, sequencer, client } = log;
-        let owner = Owner::Here { sequencer, client };
-        Self::with(Space::Topic, name, id, options, None, Live { place, ..Live::new(chain, tail, owner) })
+        let live = match opened {
+            Opened::Here(Log { chain, tail, sequencer, client }) => {
+                Live::new(chain, tail, Owner::Here { sequencer, client })
+            }
+            Opened::Elsewhere { upstream, tail } => {
+                let mut follow = Follow::new(upstream);
+                follow.attach(&LogRef { name: name.clone(), topic: id });
+                Live::new(Chain::new(Epoch(0)), tail, Owner::Elsewhere(follow))
+            }
+        };
+        Self::with(Space::Topic, name, id, options, None, Live { place, ..live })
     }
 
     /// A group of a feed channel.
@@ -180,13 +196,14 @@ impl Topic {
         group: Option<Group>,
         live: Live,
     ) -> Self {
+        let paced = !matches!(live.owner, Owner::Here { .. });
         let state = State {
             life: Life::Live(live),
             open: OpenBatch::default(),
             seats: Seats::default(),
             in_flight: 0,
         };
-        Self { space, name, id, options, group, state: Mutex::new(state), room: Condvar::new() }
+        Self { space, name, id, options, group, paced, state: Mutex::new(state), room: Condvar::new() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -198,12 +215,17 @@ impl Topic {
         self.group.as_ref().is_some_and(|group| group.conflate)
     }
 
+    /// The log it follows, as its upstream knows it.
+    pub(super) fn log_ref(&self) -> LogRef {
+        LogRef { name: self.name.clone(), topic: self.id }
+    }
+
     /// Whether it was deleted or lost its last subscriber.
     pub fn is_gone(&self) -> bool {
         self.state.lock().life.is_gone()
     }
 
-    /// Waits until a group's open batch is below `bytes` or nothing of it is being flushed.
+    /// Waits until a paced topic's open batch is below `bytes` or nothing of it is being flushed.
     pub(crate) fn wait_for_room(&self, bytes: usize, until: Instant) {
         let mut state = self.state.lock();
         while state.in_flight > 0 && state.open.bytes() > bytes {
@@ -220,9 +242,20 @@ impl Topic {
 
     /// Closes the open batch and posts it to every shard that has subscribers. `own` is the caller's shard.
     pub(crate) fn post<D>(self: &Arc<Self>, state: &mut State, inboxes: &[Inbox<D>], own: Option<u8>) {
-        if let Some(mut batch) = state.open.close(self.id, self.options.backpressure) {
-            if self.group.is_some() {
-                batch.group = Some(self.clone());
+        self.post_as(state, self.options.backpressure, inboxes, own);
+    }
+
+    /// The same with another policy than the topic's.
+    pub(super) fn post_as<D>(
+        self: &Arc<Self>,
+        state: &mut State,
+        policy: Backpressure,
+        inboxes: &[Inbox<D>],
+        own: Option<u8>,
+    ) {
+        if let Some(mut batch) = state.open.close(self.id, policy) {
+            if self.paced {
+                batch.paced = Some(self.clone());
                 state.in_flight += state.seats.shards().count();
             }
             let batch: Arc<Batch> = Arc::new(batch);
@@ -282,9 +315,10 @@ impl Live {
         Self { chain, tail, owner, place: None, kept: false, expires_ms: 0, published: 0 }
     }
 
-    /// Its epoch and the offset of its last event.
-    pub(crate) fn position(&self) -> (Epoch, u64) {
-        (self.chain.epoch(), self.tail.head().offset)
+    /// Its epoch and the offset of its last event; `None` while it is not known where the log it follows is.
+    pub(crate) fn position(&self) -> Option<(Epoch, u64)> {
+        let known = !matches!(&self.owner, Owner::Elsewhere(follow) if !follow.attached);
+        known.then(|| (self.chain.epoch(), self.tail.head().offset))
     }
 
     /// The log, for the broker to keep; none if this node does not order it.
@@ -292,7 +326,7 @@ impl Live {
         let Self { chain, tail, owner, .. } = self;
         match owner {
             Owner::Here { sequencer, client } => Some(Log { chain, tail, sequencer, client }),
-            Owner::Feed(_) => None,
+            Owner::Feed(_) | Owner::Elsewhere(_) => None,
         }
     }
 }

@@ -293,6 +293,12 @@ mod tests {
             r#"{"type":"ack","for":"unsubscribe","channel":"d","already":true,"request_id":1}"#
         );
         assert_eq!(text(|o| Typed.body(&Body::feed(r#""type":"x""#), o)), r#"{"type":"x"}"#);
+        let moved = Info::PositionLost { topic: "t", epoch: Epoch(0xabc), offset: 7 };
+        assert!(
+            text(|o| Typed.info(&moved, AT, o)).starts_with(
+                r#"{"type":"info","code":"POSITION_LOST","topic":"t","epoch":"0000000000000abc","offset":7,"message":"#
+            )
+        );
         let told = Info::MessagesDropped { count: 4, channel: Some("d") };
         assert!(text(|o| Typed.info(&told, AT, o)).contains(r#""count":4,"channel":"d","#));
         assert_eq!(

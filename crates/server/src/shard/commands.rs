@@ -4,7 +4,7 @@ use super::Driver;
 use super::conn::{Language, Tick};
 use crate::posts::{PublishBeside, ToShard};
 use crate::telemetry::metrics::CommandKind;
-use fanfare_core::hub::{ConnAddr, Shard};
+use fanfare_core::hub::{Answer, ConnAddr, Shard};
 use fanfare_core::model::{
     Actor, Command, ErrorCode, Publish, Refusal, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef,
     Unsubscribe,
@@ -40,7 +40,7 @@ impl Entry for Turn<'_> {
         client_id: &str,
         by: Requester<'_>,
     ) -> Result<Published, Refusal> {
-        self.hub.publish(self.slot, publish, client_id, by, self.now_ms)
+        Ok(self.hub.publish(self.slot, publish, client_id, by, self.now_ms)?)
     }
 }
 
@@ -118,13 +118,17 @@ impl Driver {
         let may = self.node.services.topics.may_subscribe(&actor, topic, token, since)?;
         let by = actor.requester();
         let (hub, now, out) = (&mut self.hub, self.now.ms, &mut self.out);
-        let reply = if may.history {
+        let answer = if may.history {
             hub.subscribe(slot, subscribe, by, now, out)
         } else {
             // Without the right to read back nothing is recovered, and whether it could be is not told.
             let since = Some(Since { epoch: SinceEpoch(Cow::Borrowed("")), offset: 0 });
             hub.subscribe(slot, &Subscribe { since, ..subscribe.clone() }, by, now, out)
         }?;
+        let Answer::Now(reply) = answer else {
+            // Every topic of this node has its order here.
+            return Err(Refusal::new(ErrorCode::Internal, "this subscription cannot wait"));
+        };
         if let Some(until) = may.until_ms {
             self.note_grant(slot, topic, until);
         }
@@ -173,7 +177,7 @@ impl Driver {
         let slot = self.hub.slot_of(addr);
         let hears = slot.is_some_and(|slot| self.hub.hears(slot, &posted.topic));
         let exclude = slot.map(|_| (addr, hears));
-        self.hub.publish_as(&publish, &posted.client_id, posted.by.requester(), exclude, self.now.ms)
+        Ok(self.hub.publish_as(&publish, &posted.client_id, posted.by.requester(), exclude, self.now.ms)?)
     }
 
     fn need_client_id(&self, given: Option<&str>) -> Result<(), Refusal> {

@@ -14,6 +14,7 @@ mod oracle;
 mod program;
 mod text;
 mod truth;
+mod upstream;
 mod world;
 
 pub use explore::{Failure, Outcome, explore, replay};
@@ -21,6 +22,7 @@ pub use oracle::{Reached, Stream, judge};
 pub use program::{Command, ConnSpec, Program, Sabotage, Step, policy_of};
 pub use text::{Record, Socket, Sockets, TextEncoder, encoders, encoders_with, parse};
 pub use truth::{Expect, Heard, Life, Logged, Truth, Turn};
+pub use upstream::{Fault, is_followed};
 pub use world::World;
 
 /// What a check found to be wrong.

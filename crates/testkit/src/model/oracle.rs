@@ -37,6 +37,8 @@ pub struct Reached {
     pub drops: u64,
     /// `SLOW_CONSUMER`.
     pub slow: u64,
+    /// `POSITION_LOST`.
+    pub moves: u64,
 }
 
 impl std::ops::AddAssign for Reached {
@@ -45,6 +47,7 @@ impl std::ops::AddAssign for Reached {
         self.deletions += other.deletions;
         self.drops += other.drops;
         self.slow += other.slow;
+        self.moves += other.moves;
     }
 }
 
@@ -119,6 +122,7 @@ pub fn judge(stream: &Stream<'_>, truth: &Truth) -> Result<Reached, Violation> {
             Record::Deleted(_) => reached.deletions += 1,
             Record::Dropped(_) => reached.drops += 1,
             Record::Error(_) => reached.slow += 1,
+            Record::Moved { .. } => reached.moves += 1,
             Record::Close(_) | Record::Reply(_) | Record::Body(_) | Record::FeedDropped(..) => {}
         }
     }
@@ -134,6 +138,7 @@ impl Reader<'_> {
         match record {
             Record::Event { topic, offset, payload } => self.event(topic, *offset, payload),
             Record::Deleted(topic) => self.deleted(topic),
+            Record::Moved { topic, epoch, offset } => self.moved(topic, *epoch, *offset),
             Record::Body(_) | Record::FeedDropped(..) => wrong("a feed that nobody subscribed to"),
             Record::Dropped(count) => {
                 self.credit.add(*count);
@@ -158,6 +163,7 @@ impl Reader<'_> {
 
     fn event(&mut self, topic: &str, offset: u64, payload: &str) -> Result<(), Violation> {
         let Some(mut hearing) = self.hearing.remove(topic) else { return wrong("not subscribed") };
+        self.continue_life(&mut hearing, offset, payload);
         let Some(logged) =
             offset.checked_sub(1).and_then(|at| self.truth.lives[hearing.life].log.get(at as usize))
         else {
@@ -174,6 +180,38 @@ impl Reader<'_> {
             return wrong("its own, excluded");
         }
         hearing.next = offset + 1;
+        self.hearing.insert(topic.to_owned(), hearing);
+        Ok(())
+    }
+
+    /// A log that continues in another epoch may do so without a word, where nothing was lost.
+    fn continue_life(&self, hearing: &mut Hearing, offset: u64, payload: &str) {
+        let lives = &self.truth.lives;
+        let is_in = |life: usize| {
+            lives[life]
+                .log
+                .get((offset as usize).wrapping_sub(1))
+                .is_some_and(|logged| logged.payload == payload)
+        };
+        while !is_in(hearing.life)
+            && let Some((next, Some(end))) = lives[hearing.life].next
+            && hearing.next <= end + 1
+        {
+            hearing.life = next;
+        }
+    }
+
+    /// A log continues at another position: was something lost?
+    fn moved(&mut self, topic: &str, epoch: u64, offset: u64) -> Result<(), Violation> {
+        let Some(mut hearing) = self.hearing.remove(topic) else { return wrong("not subscribed") };
+        let Some(life) = self.truth.life_with(epoch) else { return wrong("no such epoch") };
+        if !self.truth.may_move {
+            return wrong("a position lost without a cause");
+        }
+        if life < hearing.life || offset > self.truth.lives[life].head() {
+            return wrong("no position of the log");
+        }
+        (hearing.life, hearing.next) = (life, offset + 1);
         self.hearing.insert(topic.to_owned(), hearing);
         Ok(())
     }
@@ -270,7 +308,14 @@ impl Reader<'_> {
         if self.closed {
             return Ok(());
         }
-        for (topic, hearing) in std::mem::take(&mut self.hearing) {
+        for (topic, mut hearing) in std::mem::take(&mut self.hearing) {
+            while let Some((next, end)) = self.truth.lives[hearing.life].next {
+                let Some(end) = end.filter(|end| hearing.next <= end + 1) else {
+                    return wrong(format!("not told that {topic} continued elsewhere"));
+                };
+                self.missing(&topic, &hearing, end)?;
+                (hearing.life, hearing.next) = (next, end + 1);
+            }
             let life = &self.truth.lives[hearing.life];
             if life.deleted {
                 return wrong(format!("not told that {topic} was deleted"));

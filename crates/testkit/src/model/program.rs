@@ -1,5 +1,6 @@
 //! What a simulated world does: the connections, their commands, and the steps a schedule is made of.
 
+use super::upstream::{Fault, is_followed};
 use fanfare_core::hub::{Backpressure, QueueLimits};
 
 /// A command of a connection, or of an outside caller where that makes sense.
@@ -80,6 +81,8 @@ pub struct Program {
     pub conns: Vec<ConnSpec>,
     /// What an outside caller does, in order.
     pub outside: Vec<Command>,
+    /// What goes wrong with the log of the topic `f`, in order.
+    pub faults: Vec<Fault>,
 }
 
 impl Program {
@@ -94,7 +97,15 @@ impl Program {
             loose: false,
             conns,
             outside: Vec::new(),
+            faults: Vec::new(),
         }
+    }
+
+    /// With faults of the log of `f`.
+    #[must_use]
+    pub fn faults(mut self, faults: &[Fault]) -> Self {
+        self.faults = faults.to_vec();
+        self
     }
 
     /// With an outside caller.
@@ -120,7 +131,12 @@ impl Program {
 
     /// Whether a run can read a topic's log: only replays do.
     pub fn replays(&self) -> bool {
-        self.conns.iter().flat_map(|c| &c.commands).any(|c| matches!(c, Command::Since(..)))
+        let replays = |c: &Command| match c {
+            Command::Since(..) => true,
+            Command::Subscribe(topic) => is_followed(topic), // one that waited is replayed to from where it began
+            _ => false,
+        };
+        self.conns.iter().flat_map(|c| &c.commands).any(replays)
     }
 }
 
@@ -143,12 +159,23 @@ pub enum Step {
     Writable(usize),
     /// A shard closes a connection that is broken or has ended.
     Reap(usize),
+    /// The next event of a log that is ordered elsewhere arrives.
+    Arrive,
+    /// The next request to where logs are ordered is served.
+    Serve,
+    /// The next answer from there comes.
+    Answer,
+    /// Something goes wrong there.
+    Fault,
+    /// Time passes.
+    Tick,
 }
 
 /// What is done wrongly on purpose, to show that the oracle sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sabotage {
     /// Nothing.
+    #[default]
     None,
     /// The first batch posted to shard 0 is lost.
     LosePost,
@@ -170,6 +197,18 @@ pub enum Sabotage {
     ForgetExclude,
     /// A connection that goes away is not closed.
     ForgetClose,
+    /// Another event arrives than the log has.
+    WrongArrival,
+    /// The event after one that was lost takes its offset.
+    LoseSilently,
+    /// An event that arrives again has the next offset.
+    RepeatAsNew,
+    /// Events that change places change their offsets, too.
+    ReorderOffsets,
+    /// Events of a new epoch arrive as of the old one.
+    HideEpoch,
+    /// Every answer of where a log is says what the first one said.
+    OldAnswers,
 }
 
 /// The policy of a topic by its name: `d…` drops the oldest, all others disconnect.

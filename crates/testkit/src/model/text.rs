@@ -31,6 +31,7 @@ impl Encoder for TextEncoder {
             Delivery::Event(event) => format!("E|{}|{}|{}", event.topic, event.meta.offset, event.payload),
             Delivery::Body(body) => format!("R|{}", body.members),
             Delivery::Bytes(bytes) => format!("B|{}", String::from_utf8_lossy(bytes)),
+            Delivery::PositionLost(lost) => format!("P|{}|{}|{}", lost.topic, lost.epoch.0, lost.offset),
         };
         self.frame(&text, out);
     }
@@ -110,6 +111,15 @@ pub enum Record {
     },
     /// `TOPIC_DELETED`.
     Deleted(String),
+    /// `POSITION_LOST`.
+    Moved {
+        /// The topic.
+        topic: String,
+        /// The epoch from here on.
+        epoch: u64,
+        /// The offset before the next event.
+        offset: u64,
+    },
     /// A feed's record: its body.
     Body(String),
     /// `MESSAGES_DROPPED`.
@@ -135,6 +145,11 @@ fn record(text: &str) -> Option<Record> {
         },
         "R" => Record::Body(parts.next()?.to_owned()),
         "F" => Record::FeedDropped(parts.next()?.to_owned(), parts.next()?.parse().ok()?),
+        "P" => Record::Moved {
+            topic: parts.next()?.to_owned(),
+            epoch: parts.next()?.parse().ok()?,
+            offset: parts.next()?.parse().ok()?,
+        },
         "D" => Record::Deleted(parts.next()?.to_owned()),
         "M" => Record::Dropped(parts.next()?.parse().ok()?),
         "X" => Record::Error(parts.next()?.to_owned()),

@@ -25,6 +25,9 @@ pub struct Life {
     pub log: Vec<Logged>,
     /// It was deleted.
     pub deleted: bool,
+    /// The life that took its place in a log that is ordered elsewhere, and the offset up to which they are one; none if they are
+    /// not.
+    pub next: Option<(usize, Option<u64>)>,
 }
 
 impl Life {
@@ -81,6 +84,8 @@ struct Live {
 pub struct Truth {
     /// All lives there ever were.
     pub lives: Vec<Life>,
+    /// A log that is ordered elsewhere has lost events that the node may have.
+    pub may_move: bool,
     history: u64,
     live: BTreeMap<&'static str, Live>,
     resting: BTreeMap<&'static str, usize>,
@@ -115,9 +120,15 @@ impl Truth {
         self.lives.iter().position(|l| l.epoch == Some(epoch))
     }
 
+    /// Adds a life.
+    pub(super) fn begin(&mut self, life: Life) -> usize {
+        self.lives.push(life);
+        self.lives.len() - 1
+    }
+
     /// All of it but the epochs, which are drawn anew in every world.
     pub fn state(&self) -> impl std::fmt::Debug + '_ {
-        let lives: Vec<_> = self.lives.iter().map(|l| (&l.log, l.deleted)).collect();
+        let lives: Vec<_> = self.lives.iter().map(|l| (&l.log, l.deleted, l.next)).collect();
         (lives, &self.live, &self.resting)
     }
 

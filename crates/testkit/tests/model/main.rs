@@ -4,6 +4,7 @@
 
 mod exhaustive;
 mod feeds;
+mod followed;
 mod oracle;
 mod programs;
 mod random;

@@ -63,6 +63,7 @@ fn program() -> impl Strategy<Value = Program> {
             loose,
             conns,
             outside,
+            faults: Vec::new(),
         },
     )
 }

@@ -1,7 +1,7 @@
 //! Single facts about a shard that no program of the model is about.
 
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
-use fanfare_core::hub::{Effect, Inbox, Post, QueueLimits, Shard, ShardConfig, Turn};
+use fanfare_core::hub::{Answer, Effect, Inbox, Post, QueueLimits, Shard, ShardConfig, Turn};
 use fanfare_core::model::{ErrorCode, Publish, Refusal, Reply, Requester, Subscribe, TopicRef};
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
@@ -30,7 +30,10 @@ fn shard_with(max_topics: usize, messages: usize) -> (Shard<u8>, Arc<Topics<u8>>
 fn subscribe(shard: &mut Shard<u8>, slot: u32, topic: &str) -> Result<Reply<'static>, Refusal> {
     let command =
         Subscribe { topic: TopicRef::parse(topic).unwrap(), client_id: None, since: None, token: None };
-    shard.subscribe(slot, &command, Requester::Backend, NOW, &mut Vec::new())
+    match shard.subscribe(slot, &command, Requester::Backend, NOW, &mut Vec::new())? {
+        Answer::Now(reply) => Ok(reply),
+        Answer::Later(ticket) => panic!("{ticket:?} waits"),
+    }
 }
 
 fn publish(shard: &mut Shard<u8>, slot: u32, topic: &str) {

@@ -88,7 +88,7 @@ impl Worker<'_> {
         let offset = since.as_ref().map(|s| s.offset);
         let name = TopicRef::parse(topic).unwrap();
         let command = Subscribe { topic: name, client_id: None, since, token: None };
-        let Ok(Reply::Subscribed(got)) =
+        let Ok(hub::Answer::Now(Reply::Subscribed(got))) =
             self.shard.subscribe(client.slot, &command, Requester::Backend, NOW, &mut client.out)
         else {
             panic!("no subscription")

@@ -1,9 +1,11 @@
 //! Commands of a connection: what takes effect at once, under the topic's lock.
 
 use super::*;
+use crate::topics::{Entered, Mark, away};
 
 impl<D> Shard<D> {
-    /// Carries out `subscribe` on behalf of `by`. A replay follows when the caller has sent the reply and calls [`Shard::pull`].
+    /// Carries out `subscribe` on behalf of `by`. A replay follows when the caller has sent the reply and calls [`Shard::pull`]; where the
+    /// reply comes later, [`Shard::proceed`].
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED`, `SERVER_SHUTDOWN`.
@@ -14,46 +16,51 @@ impl<D> Shard<D> {
         by: Requester<'_>,
         now_ms: u64,
         out: &mut Vec<u8>,
-    ) -> Result<Reply<'static>, Refusal> {
+    ) -> Result<Answer, Refusal> {
         let name = command.topic.as_str();
         if let Some(at) = self.find(slot, Space::Topic, name) {
             let sub = self.cold[slot as usize].subs[at];
             let topic = &self.local(sub.local).topic;
             let position = topic.lock().life.live().map(Live::position);
-            if let Some((epoch, offset)) = position {
+            if let Some(position) = position {
                 let topic = name.to_owned().into();
-                return Ok(Reply::Subscribed(Subscribed {
+                let (epoch, offset) = position.ok_or_else(away)?;
+                return Ok(Answer::Now(Reply::Subscribed(Subscribed {
                     topic,
                     epoch,
                     offset,
                     recovered: None,
                     already: true,
-                }));
+                })));
             }
             // The last posts of the old life may not have been taken: they come before the end.
             self.take_inbox();
             self.end_deleted(slot, at, now_ms, out);
         }
         self.check_room(slot)?;
-        let entered = self.topics.enter(name, self.seat(slot), command.since.as_ref(), by, now_ms)?;
+        let since = command.since.as_ref();
+        let Entered { topic, begin } = self.topics.enter(name, self.seat(slot), since, by, now_ms)?;
+        let Begin::At(start) = begin else {
+            return Ok(Answer::Later(self.wait_to_begin(slot, topic, begin, since)));
+        };
         // The local topic first: a batch that another shard posts from now on is already ours.
-        let local = self.local_of(&entered.topic);
+        let local = self.local_of(&topic);
         self.take_inbox();
-        if let Some(after) = entered.replay_after {
+        if let Some(Mark { pos: after, offset }) = start.replay_after {
             self.locals_mut(local).replaying.push(slot);
             self.cold[slot as usize].subs.push(Sub { local, place: REPLAYING });
-            self.outbox(slot).replays.push(Replay { topic: entered.topic, after, before: None });
+            self.outbox(slot).replays.push(Replay { topic, after, offset, before: None, older: None });
             self.pulling.push_back(slot);
         } else {
-            self.join(slot, local, entered.pos);
+            self.join(slot, local, start.head.pos);
         }
-        Ok(Reply::Subscribed(Subscribed {
+        Ok(Answer::Now(Reply::Subscribed(Subscribed {
             topic: name.to_owned().into(),
-            epoch: entered.epoch,
-            offset: entered.head,
-            recovered: entered.recovered,
+            epoch: start.epoch,
+            offset: start.head.offset,
+            recovered: start.recovered,
             already: false,
-        }))
+        })))
     }
 
     /// Refuses a connection that hears as much as it may.
@@ -96,7 +103,7 @@ impl<D> Shard<D> {
     /// Carries out `publish` for a connection.
     ///
     /// # Errors
-    /// `TOPIC_NOT_FOUND`, `LIMIT_EXCEEDED`, `SERVER_SHUTDOWN`.
+    /// `TOPIC_NOT_FOUND`, `LIMIT_EXCEEDED`, `SERVER_SHUTDOWN`; [`NotPublished::Elsewhere`].
     pub fn publish(
         &mut self,
         slot: u32,
@@ -104,7 +111,7 @@ impl<D> Shard<D> {
         client_id: &str,
         publisher: Requester<'_>,
         now_ms: u64,
-    ) -> Result<Published, Refusal> {
+    ) -> Result<Published, NotPublished> {
         let exclude = command
             .exclude_self
             .then(|| (self.addr(slot), self.find(slot, Space::Topic, command.topic.as_str()).is_some()));
@@ -123,7 +130,7 @@ impl<D> Shard<D> {
         publisher: Requester<'_>,
         exclude: Option<(ConnAddr, bool)>,
         now_ms: u64,
-    ) -> Result<Published, Refusal> {
+    ) -> Result<Published, NotPublished> {
         // A subscription may be to a life of the name that is gone, so what counts is the topic it is to.
         let own = exclude
             .filter(|(_, subscribed)| *subscribed)

@@ -78,7 +78,13 @@ impl<D> Shard<D> {
         self.locals_mut(local).replaying.push(slot);
         self.cold[slot as usize].subs.push(Sub { local, place: REPLAYING });
         let before = Some(Box::new(before));
-        self.outbox(slot).replays.push(Replay { topic: entered.topic, after: entered.head, before });
+        self.outbox(slot).replays.push(Replay {
+            topic: entered.topic,
+            after: entered.head,
+            offset: 0,
+            before,
+            older: None,
+        });
         self.pulling.push_back(slot);
         Ok(true)
     }
@@ -204,7 +210,7 @@ impl<D> Shard<D> {
             });
             entry.replaying.push(slot);
             self.cold[slot as usize].subs[at].place = REPLAYING;
-            self.outbox(slot).replays.push(Replay { topic, after, before: None });
+            self.outbox(slot).replays.push(Replay { topic, after, offset: 0, before: None, older: None });
             self.pulling.push_back(slot);
         }
     }
@@ -217,10 +223,10 @@ impl<D> Shard<D> {
         self.pulling.extend(entry.replaying.iter());
     }
 
-    /// Tells a batch's group that this shard is done with it.
+    /// Tells a batch's topic that this shard is done with it, if it wants to know.
     pub(super) fn told_flushed(&self, batch: &Batch) {
-        if let Some(group) = &batch.group {
-            self.topics.flushed(group, self.config.id);
+        if let Some(topic) = &batch.paced {
+            self.topics.flushed(topic, self.config.id, self.now);
         }
     }
 }

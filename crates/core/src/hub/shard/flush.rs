@@ -143,7 +143,7 @@ impl<D> Shard<D> {
         if self.has(slot, ENDING) {
             return;
         }
-        if span.batch.group.as_ref().is_some_and(|topic| topic.conflates()) {
+        if span.batch.paced.as_ref().is_some_and(|topic| topic.conflates()) {
             self.lag(slot, &span);
             return;
         }

@@ -13,6 +13,7 @@
 mod commands;
 mod feeds;
 mod flush;
+mod followed;
 mod places;
 mod replays;
 mod replies;
@@ -21,15 +22,21 @@ mod tests;
 mod turns;
 
 pub use feeds::FeedStart;
+pub(crate) use followed::Older;
+pub use followed::{Answer, Outcome, Ticket};
 
 use super::addr::ConnAddr;
 use super::batch::{Backpressure, Batch};
-use super::inbox::Post;
+use super::inbox::{Came, Post};
 use super::local::{JOINING, Join, LocalTopic, REPLAYING, Sub};
 use super::outbox::{Before, Kind, Outbox, QueueLimits, Replay, Span, Verdict};
-use crate::model::{ErrorCode, Publish, Refusal, Reply, Requester, Subscribe, Subscribed, Unsubscribe};
+use crate::model::{
+    ErrorCode, EventMeta, Publish, Refusal, Reply, Requester, Subscribe, Subscribed, Unsubscribe,
+};
 use crate::ports::{Encoders, Info, Sent, Wire};
-use crate::topics::{Kept, Live, Lost, MAX_OPEN_BYTES, Published, Publishing, Seat, Space, Topic, Topics};
+use crate::topics::{
+    Begin, Kept, Live, Lost, MAX_OPEN_BYTES, NotPublished, Published, Publishing, Seat, Space, Topic, Topics,
+};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::IoSlice;
@@ -145,6 +152,12 @@ pub struct Shard<D> {
     now: Turn,
     /// Slow readers of the conflating group that is being flushed, and the position of the last record each has.
     lagging: Vec<(ConnAddr, u64)>,
+    /// What upstreams have said to subscriptions that wait for it.
+    came: VecDeque<Came>,
+    /// Replies of subscriptions that waited.
+    outcomes: Vec<Outcome>,
+    next_ticket: u64,
+    next_read: u64,
 }
 
 impl<D> std::fmt::Debug for Shard<D> {
@@ -192,6 +205,10 @@ impl<D> Shard<D> {
             flushes: Vec::new(),
             now,
             lagging: Vec::new(),
+            came: VecDeque::new(),
+            outcomes: Vec::new(),
+            next_ticket: 0,
+            next_read: 0,
         }
     }
 

@@ -43,7 +43,10 @@ impl<D> Shard<D> {
     /// Queues the next piece of the first replay. Says whether there was any.
     fn pull_replay(&mut self, slot: u32, topic: &Arc<Topic>, wire: &mut impl Wire, now_ms: u64) -> bool {
         let mut bytes = Vec::new();
-        let shown = self.pull_before(slot, topic, &mut bytes);
+        let mut shown = self.pull_before(slot, topic, &mut bytes);
+        if shown == Shown::All {
+            shown = self.pull_older(slot, topic, &mut bytes, wire);
+        }
         if shown != Shown::All {
             let some = !bytes.is_empty();
             self.queue_bytes(slot, Kind::Replay, bytes, 0, 0);
@@ -64,7 +67,7 @@ impl<D> Shard<D> {
     ) -> bool {
         let encoder = &self.encoders[usize::from(self.hot[slot as usize].variant)];
         let replay = self.cold[slot as usize].outbox.as_mut().and_then(|o| o.replays.first_mut());
-        let Some(Replay { after, before, .. }) = replay else { return false };
+        let Some(Replay { after, offset, before, .. }) = replay else { return false };
         let after = *after;
         let guarded = before.as_ref().is_some_and(|before| !before.shown.is_empty());
         let held = topic.group.as_ref().filter(|_| guarded).map(|group| group.channel.hold());
@@ -80,6 +83,11 @@ impl<D> Shard<D> {
         let (mut last, mut count) = (after, 0);
         let ranged = live.tail.range(after, now_ms, |pos, kept| {
             last = pos;
+            if let Kept::Event { meta: EventMeta { offset: at, .. }, .. }
+            | Kept::PositionLost { offset: at, .. } = kept
+            {
+                *offset = *at;
+            }
             if let (Some(before), Kept::Record(Some(record))) = (before.as_mut(), kept)
                 && !before.take(pos, record, &restarted)
             {
@@ -113,7 +121,7 @@ impl<D> Shard<D> {
                 }
                 return some || !all;
             }
-            Err(_) if self.begin_again(slot, topic) => {}
+            Err(_) if self.begin_again(slot, topic) || self.read_again(slot, topic) => {}
             Err(lost) => self.replay_lost(slot, topic, after, lost, wire),
         }
         true
@@ -134,14 +142,24 @@ impl<D> Shard<D> {
         self.cold[slot as usize].outbox.as_mut()?.replays.first_mut()
     }
 
-    pub(super) fn end_replay(&mut self, slot: u32, topic: &Arc<Topic>) {
-        if let Some(outbox) = &mut self.cold[slot as usize].outbox {
-            outbox.replays.retain(|r| r.topic.id != topic.id);
-        }
+    /// Takes a topic's replay away. Returns whether its subscription was still waiting for its reply.
+    pub(super) fn end_replay(&mut self, slot: u32, topic: &Arc<Topic>) -> bool {
+        let Some(outbox) = &mut self.cold[slot as usize].outbox else { return false };
+        let Some(at) = outbox.replays.iter().position(|r| r.topic.id == topic.id) else { return false };
+        let replay = outbox.replays.remove(at);
+        self.give_up(slot, &replay)
     }
 
     /// The tail moved past a reader that is too slow for it: the topic's policy decides.
     fn replay_lost(&mut self, slot: u32, topic: &Arc<Topic>, after: u64, lost: Lost, wire: &mut impl Wire) {
+        if let Some(replay) = self.first_replay(slot) {
+            replay.after = lost.oldest - 1;
+        }
+        self.behind(slot, topic, lost.oldest - after - 1, wire);
+    }
+
+    /// A replay cannot show so many events any more: the topic's policy decides.
+    pub(super) fn behind(&mut self, slot: u32, topic: &Arc<Topic>, missed: u64, wire: &mut impl Wire) {
         match topic.options.backpressure {
             Backpressure::Disconnect => {
                 self.end_slow(
@@ -151,13 +169,8 @@ impl<D> Shard<D> {
                 );
             }
             Backpressure::DropOldest => {
-                let missed = lost.oldest - after - 1;
                 self.counts.dropped += missed;
-                let outbox = self.outbox(slot);
-                outbox.note_drops(topic.group.as_ref().map(|_| &topic.name), missed);
-                if let Some(replay) = outbox.replays.first_mut() {
-                    replay.after = lost.oldest - 1;
-                }
+                self.outbox(slot).note_drops(topic.group.as_ref().map(|_| &topic.name), missed);
             }
         }
     }
@@ -192,10 +205,12 @@ impl<D> Shard<D> {
     pub(super) fn end_deleted(&mut self, slot: u32, at: usize, now_ms: u64, out: &mut Vec<u8>) {
         let sub = self.cold[slot as usize].subs.swap_remove(at);
         let topic = self.local(sub.local).topic.clone();
-        self.end_replay(slot, &topic);
+        let waited = self.end_replay(slot, &topic);
         self.settle(slot, sub, u64::MAX, out);
-        let encoder = &self.encoders[usize::from(self.hot[slot as usize].variant)];
-        encoder.info(&Info::TopicDeleted { topic: &topic.name }, now_ms, out);
+        if !waited {
+            let encoder = &self.encoders[usize::from(self.hot[slot as usize].variant)];
+            encoder.info(&Info::TopicDeleted { topic: &topic.name }, now_ms, out);
+        }
         self.detach(slot, sub);
     }
 }

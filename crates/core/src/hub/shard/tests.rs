@@ -3,7 +3,7 @@
 use super::*;
 use crate::hub::Inbox;
 use crate::model::{Delivery, Epoch, EventId, EventMeta, TopicRef};
-use crate::ports::{Appended, Broker, Claim, Encoder, Log, NewEvent, Retention, Sequencer, VARIANTS};
+use crate::ports::{Appended, Broker, Claim, Encoder, Log, NewEvent, Opened, Retention, Sequencer, VARIANTS};
 use crate::topics::{Chain, Histories, Tail, TopicOptions, TopicsConfig};
 
 const NOW: u64 = 1_000_000;
@@ -13,10 +13,10 @@ const NOW: u64 = 1_000_000;
 struct Counting(u64);
 
 impl Broker for Counting {
-    fn open(&self, _: &str, retention: Retention, _: &Claim, _: u64) -> Option<Log> {
+    fn open(&self, _: &str, retention: Retention, _: &Claim, _: u64) -> Option<Opened> {
         let tail = Tail::new(retention, &Histories::new(0));
         let (chain, sequencer) = (Chain::new(Epoch(1)), Box::new(Counting(0)));
-        Some(Log { chain, tail, sequencer, client: None })
+        Some(Opened::Here(Log { chain, tail, sequencer, client: None }))
     }
     fn park(&self, _: &str, _: Log, _: u64) {}
     fn forget(&self, _: &str, _: u64) -> bool {

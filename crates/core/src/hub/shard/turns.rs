@@ -31,6 +31,10 @@ impl<D> Shard<D> {
                 }
                 Post::Batch(batch) => (batch.topic, Work::Events(batch)),
                 Post::Deleted { topic } => (topic, Work::Deletion),
+                Post::Upstream(came) => {
+                    self.came.push_back(came);
+                    continue;
+                }
             };
             if let Some(&local) = self.by_id.get(&topic) {
                 self.locals_mut(local).jobs += 1;
@@ -48,12 +52,12 @@ impl<D> Shard<D> {
 
     /// Whether [`Shard::run`] has something to do.
     pub fn has_work(&self) -> bool {
-        !self.jobs.is_empty() || !self.pulling.is_empty() || !self.dirty.is_empty() || !self.driver.is_empty()
+        self.is_flushing() || !self.dirty.is_empty() || !self.driver.is_empty()
     }
 
     /// Whether posted batches or replays wait for [`Shard::run`].
     pub fn is_flushing(&self) -> bool {
-        !self.jobs.is_empty() || !self.pulling.is_empty()
+        !self.jobs.is_empty() || !self.pulling.is_empty() || !self.came.is_empty()
     }
 
     /// Everything that decides what the shard does next, for tests that compare states.
@@ -75,6 +79,9 @@ impl<D> Shard<D> {
 
     /// Flushes with at most `budget` sends (a send more for each that needs more than one).
     pub fn run(&mut self, wire: &mut impl Wire, mut budget: usize, now_ms: u64) {
+        while let Some(came) = self.came.pop_front() {
+            self.hear_upstream(came);
+        }
         for _ in 0..self.pulling.len().min(budget) {
             if let Some(slot) = self.pulling.pop_front() {
                 self.pull(slot, wire, now_ms);

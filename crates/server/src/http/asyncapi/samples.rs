@@ -44,7 +44,11 @@ pub(super) fn replies() -> impl Iterator<Item = Reply<'static>> {
 pub(super) fn infos() -> impl Iterator<Item = Info<'static>> {
     successors(Some(Info::TopicDeleted { topic: TOPIC }), |info| match info {
         Info::TopicDeleted { .. } => Some(Info::MessagesDropped { count: 4, channel: Some(CHANNEL) }),
-        Info::MessagesDropped { .. } => Some(Info::ServerShutdown),
+        Info::MessagesDropped { .. } => {
+            let Subscribed { epoch, offset, .. } = subscribed();
+            Some(Info::PositionLost { topic: TOPIC, epoch, offset })
+        }
+        Info::PositionLost { .. } => Some(Info::ServerShutdown),
         Info::ServerShutdown => Some(Info::TokenExpiring { expires_at_ms: AT + 60_000 }),
         Info::TokenExpiring { .. } => Some(Info::SubscriptionExpired { topic: TOPIC }),
         Info::SubscriptionExpired { .. } => {

@@ -451,6 +451,11 @@ pub(super) fn info_members(info: &Info<'_>) -> Vec<Member> {
             must("count", count("How many were dropped before the next delivery")),
             may("channel", string("The feed they were of")),
         ],
+        Info::PositionLost { .. } => vec![
+            must("topic", topic()),
+            must("epoch", string("The epoch from now on")),
+            must("offset", count("The offset before the next event")),
+        ],
         Info::ServerShutdown => vec![],
         Info::TokenExpiring { .. } => vec![must("expires_at", time())],
         Info::FeedLag { .. } => vec![

@@ -3,18 +3,20 @@
 use super::super::program::{Command, Sabotage};
 use super::super::text::TextEncoder;
 use super::super::truth::{Expect, Turn};
+use super::super::upstream::is_followed;
 use super::super::{Violation, wrong};
 use super::{NOW, Side, World};
+use fanfare_core::hub::Answer;
 use fanfare_core::model::{
-    Epoch, ErrorCode, Publish, Refusal, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
+    Epoch, ErrorCode, Publish, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
 };
-use fanfare_core::topics::{Published, Publishing};
+use fanfare_core::topics::{NotPublished, Published, Publishing};
 
 /// Whom the model publishes for: keys and shares are no part of it.
-const STRANGER: Requester<'static> =
+pub(super) const STRANGER: Requester<'static> =
     Requester::Anonymous(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
-fn topic_ref(name: &'static str) -> Result<TopicRef<'static>, Violation> {
+pub(super) fn topic_ref(name: &'static str) -> Result<TopicRef<'static>, Violation> {
     TopicRef::parse(name).map_err(|e| Violation(e.to_string()))
 }
 
@@ -60,7 +62,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, c: usize, text: &str, turn: Turn) {
+    pub(super) fn answer(&mut self, c: usize, text: &str, turn: Turn) {
         let conn = &mut self.conns[c];
         TextEncoder(self.program.conns[c].variant).frame(text, &mut conn.out);
         conn.replies += 1;
@@ -69,6 +71,9 @@ impl World {
     }
 
     fn subscribe(&mut self, c: usize, topic: &'static str, back: Option<u64>) -> Result<(), Violation> {
+        if is_followed(topic) {
+            return self.subscribe_followed(c, topic, back);
+        }
         let life = self.truth.life_of(topic);
         let known = life.and_then(|l| self.truth.lives[l].epoch);
         let since = back.map(|back| {
@@ -84,7 +89,9 @@ impl World {
         let conn = &mut self.conns[c];
         let shard = &mut self.sides[conn.shard].shard;
         let got = shard.subscribe(conn.slot, &command, STRANGER, NOW, &mut conn.out);
-        let Ok(Reply::Subscribed(got)) = got else { return wrong(format!("subscribe is answered {got:?}")) };
+        let Ok(Answer::Now(Reply::Subscribed(got))) = got else {
+            return wrong(format!("subscribe is answered {got:?}"));
+        };
         let heard = self.truth.subscribe(c, topic, since);
         if (got.offset, got.recovered, got.already) != (heard.offset, heard.recovered, heard.already) {
             return wrong(format!("subscribe is answered {got:?}, not {heard:?}"));
@@ -106,6 +113,9 @@ impl World {
     }
 
     fn unsubscribe(&mut self, c: usize, topic: &'static str) -> Result<(), Violation> {
+        if is_followed(topic) {
+            return self.unsubscribe_followed(c, topic);
+        }
         let command = Unsubscribe { topic: topic_ref(topic)?, client_id: None };
         let conn = &mut self.conns[c];
         let shard = &mut self.sides[conn.shard].shard;
@@ -122,6 +132,9 @@ impl World {
 
     fn publish(&mut self, c: usize, topic: &'static str, excluded: bool) -> Result<(), Violation> {
         let payload = Self::payload(c, self.conns[c].next);
+        if is_followed(topic) {
+            return self.publish_followed(c, topic, payload);
+        }
         let command = Publish {
             topic: topic_ref(topic)?,
             payload: &payload,
@@ -143,6 +156,10 @@ impl World {
         match command {
             Command::Publish(topic) => {
                 let payload = Self::payload(25, self.outside);
+                if is_followed(topic) {
+                    self.remote.append(topic, payload, &mut self.truth);
+                    return Ok(());
+                }
                 let got = self.topics.publish(&Publishing {
                     topic,
                     payload: &payload,
@@ -190,6 +207,7 @@ impl World {
         let conn = &mut self.conns[c];
         let side = &mut self.sides[conn.shard];
         conn.open = false;
+        conn.waiting = None;
         if self.sabotage != Sabotage::ForgetClose {
             side.shard.close(conn.slot, NOW);
         }
@@ -204,7 +222,7 @@ impl World {
 }
 
 fn check_published(
-    got: Result<Published, Refusal>,
+    got: Result<Published, NotPublished>,
     want: Option<(u64, u64)>,
     any_count: bool,
 ) -> Result<String, Violation> {
@@ -214,7 +232,9 @@ fn check_published(
         {
             Ok(format!("{offset}|{delivered}"))
         }
-        (Err(r), None) if r.code == ErrorCode::TopicNotFound => Ok(r.code.name().to_owned()),
+        (Err(NotPublished::Refused(r)), None) if r.code == ErrorCode::TopicNotFound => {
+            Ok(r.code.name().to_owned())
+        }
         (got, want) => wrong(format!("publish is answered {got:?}, not {want:?}")),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::oracle::{Reached, Stream, judge};
 use super::super::program::{Command, Step};
+use super::super::upstream::is_followed;
 use super::super::{Violation, wrong};
 use super::World;
 
@@ -16,6 +17,10 @@ impl World {
     pub fn finish(mut self) -> Result<Reached, Violation> {
         let mut reached = Reached::default();
         self.rest()?;
+        // What nobody was told of is seen with the next event.
+        if self.publish_last() {
+            self.rest()?;
+        }
         for c in 0..self.conns.len() {
             reached += self.judge(c)?;
         }
@@ -46,7 +51,9 @@ impl World {
                 self.sides[conn.shard].wire.by_slot[conn.slot as usize].room = 1 << 30;
             }
             let steps = self.enabled();
-            let Some(step) = steps.into_iter().find(|s| !matches!(s, Step::Read(_))) else { return Ok(()) };
+            let Some(step) = steps.into_iter().find(|s| !matches!(s, Step::Read(_) | Step::Fault)) else {
+                return Ok(());
+            };
             self.step(step)?;
         }
         wrong("the world does not come to rest")
@@ -61,7 +68,11 @@ impl World {
         }
         let conn = &self.conns[c];
         let program = &self.program.conns[c];
-        let since = program.commands.iter().any(|c| matches!(c, Command::Since(..)));
+        let since = program.commands.iter().any(|c| match c {
+            Command::Since(..) => true,
+            Command::Subscribe(topic) => is_followed(topic),
+            _ => false,
+        });
         judge(
             &Stream {
                 conn: c,

@@ -6,22 +6,25 @@
 
 mod commands;
 mod end;
+mod followed;
 mod sabotage;
 mod state;
 
+use super::program::Command;
 use super::program::{Program, Sabotage, Step, policy_of};
 use super::text::{Socket, Sockets, encoders_with};
 use super::truth::{Expect, Truth, Turn};
+use super::upstream::Remote;
 use super::{Violation, wrong};
-use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
-use fanfare_core::hub::{self, Effect, Inbox, Post, Shard, ShardConfig};
+use fanfare_core::hub::{self, Effect, Inbox, Post, Shard, ShardConfig, Ticket};
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
-/// The world's time stands still.
-const NOW: u64 = 1_000_000;
+/// The world's time stands still, but for what follows logs.
+pub(super) const NOW: u64 = 1_000_000;
 
 struct Conn {
     slot: u32,
@@ -44,6 +47,17 @@ struct Conn {
     epochs: BTreeMap<&'static str, u64>,
     /// Subscriptions whose replay may not have ended: place in `expects`.
     replaying: Vec<(&'static str, usize)>,
+    /// The subscription whose reply has not come.
+    waiting: Option<Waiting>,
+}
+
+/// A subscription that waits for its reply.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    topic: &'static str,
+    /// Epoch and offset.
+    since: Option<(u64, u64)>,
+    ticket: Ticket,
 }
 
 struct Side {
@@ -66,6 +80,11 @@ pub struct World {
     conns: Vec<Conn>,
     outside: usize,
     truth: Truth,
+    remote: Remote,
+    faults: usize,
+    /// Milliseconds that have passed.
+    passed: u64,
+    began: Instant,
 }
 
 impl std::fmt::Debug for World {
@@ -74,9 +93,8 @@ impl std::fmt::Debug for World {
     }
 }
 
-fn topics_of(program: &Program, sabotage: Sabotage) -> Arc<Topics<()>> {
+fn topics_of(program: &Program, sabotage: Sabotage, remote: &Remote) -> Arc<Topics<()>> {
     let inboxes: Vec<Inbox<()>> = (0..program.shards).map(|_| Inbox::new(|| {})).collect();
-    let limits = MemoryLimits { history_bytes: 1 << 24, idempotency_keys: 16 };
     let retention = Retention { size: program.history, ttl_ms: 3_600_000, bytes: 1 << 20 };
     let config = TopicsConfig {
         max_topics: 64,
@@ -84,22 +102,20 @@ fn topics_of(program: &Program, sabotage: Sabotage) -> Arc<Topics<()>> {
         publish_creates: false,
         options: Box::new(move |name| TopicOptions { backpressure: policy_of(name), retention }),
     };
-    let broker = Arc::new(MemoryBroker::new(limits, 1));
+    let broker = Arc::new(remote.broker());
     Arc::new(Topics::new(inboxes.into(), broker, encoders_with(sabotage), config))
 }
 
 impl World {
     /// A program's beginning: its connections are open.
     pub fn new(program: &Arc<Program>, sabotage: Sabotage) -> Self {
-        let topics = topics_of(program, sabotage);
+        let remote = Remote::new(sabotage);
+        let topics = topics_of(program, sabotage, &remote);
+        let began = Instant::now();
         let side = |id: usize| {
             let config = ShardConfig { id: id as u8, queue: program.queue, max_subscriptions: 8 };
             Side {
-                shard: Shard::new(
-                    config,
-                    topics.clone(),
-                    hub::Turn { at: std::time::Instant::now(), ms: NOW },
-                ),
+                shard: Shard::new(config, topics.clone(), hub::Turn { at: began, ms: NOW }),
                 wire: Sockets { lying: sabotage == Sabotage::LyingSocket, ..Sockets::default() },
                 by_slot: Vec::new(),
                 turn_open: false,
@@ -116,6 +132,10 @@ impl World {
             conns: Vec::new(),
             outside: 0,
             truth: Truth::new(program.history),
+            remote,
+            faults: 0,
+            passed: 0,
+            began,
         };
         for (at, spec) in program.conns.iter().enumerate() {
             let side = &mut world.sides[spec.shard];
@@ -140,6 +160,7 @@ impl World {
                 expects: Vec::new(),
                 epochs: BTreeMap::new(),
                 replaying: Vec::new(),
+                waiting: None,
             });
         }
         world
@@ -157,7 +178,9 @@ impl World {
             let full = self.program.conns[c].room.saturating_sub(self.room(conn)) > 0;
             let reads = conn.reads > 0 && full && !conn.broken;
             let writable = conn.wants_writable && self.room(conn) > 0 && !conn.reap;
-            let speaks = !conn.paused && conn.ended.is_none() && !conn.reap;
+            let leaves = matches!(self.program.conns[c].commands.get(conn.next), Some(Command::Close));
+            let speaks =
+                !conn.paused && conn.ended.is_none() && !conn.reap && (conn.waiting.is_none() || leaves);
             let more = conn.next < self.program.conns[c].commands.len();
             let possible = [
                 (speaks && more, Step::Command(c)),
@@ -178,6 +201,7 @@ impl World {
                 steps.push(Step::Take(s));
             }
         }
+        self.enabled_upstream(&mut steps);
         steps
     }
 
@@ -235,6 +259,7 @@ impl World {
                 self.before(self.conns[c].shard);
                 self.close(c);
             }
+            Step::Arrive | Step::Serve | Step::Answer | Step::Fault | Step::Tick => self.upstream_step(step),
         }
         self.obey()?;
         self.check_counts()
@@ -288,7 +313,7 @@ impl World {
                 }
             }
         }
-        Ok(())
+        self.take_outcomes()
     }
 
     fn check_counts(&mut self) -> Result<(), Violation> {

@@ -23,10 +23,12 @@ impl World {
             let socket = &self.sides[conn.shard].wire.by_slot[conn.slot as usize];
             let flags = (conn.paused, conn.wants_writable, conn.ended, conn.reap, conn.broken, conn.open);
             let _infallible = write!(hash, "{flags:?}{}{}{:?}", conn.next, conn.reads, conn.expects);
-            let _infallible = write!(hash, "{}{epochs:?}{:?}", socket.room, conn.replaying);
+            let _infallible = write!(hash, "{}{epochs:?}{:?}{:?}", socket.room, conn.replaying, conn.waiting);
             [&conn.out, &socket.got, &conn.got].into_iter().for_each(|bytes| hash.0.write(bytes));
         }
         let _infallible = write!(hash, "{}{:?}", self.outside, self.truth.state());
+        let upstream = (self.faults, self.passed, self.remote.state());
+        let _infallible = write!(hash, "{upstream:?}");
         hash.0.finish()
     }
 }

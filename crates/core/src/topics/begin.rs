@@ -1,0 +1,151 @@
+//! Where a subscription begins.
+
+use super::chain::Verdict;
+use super::registry::{Making, Topics};
+use super::tail::Mark;
+use super::topic::{Live, Owner, Seat, State, Topic};
+use crate::model::{Epoch, ErrorCode, Refusal, Requester, Since};
+use crate::ports::Read;
+use std::sync::Arc;
+
+/// A subscription that was entered.
+pub(crate) struct Entered {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) begin: Begin,
+}
+
+/// Where a subscription begins, as far as it is known.
+pub(crate) enum Begin {
+    /// Known.
+    At(Start),
+    /// What lies between this offset and the start must be read first; whether it is there decides what is recovered.
+    Read { start: Start, after: u64 },
+    /// The topic does not know yet where its log is; [`Topics::begin`] is asked again when it does.
+    Later,
+}
+
+/// A start that is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) epoch: Epoch,
+    /// The place of the last delivery before the live ones.
+    pub(crate) head: Mark,
+    pub(crate) recovered: Option<bool>,
+    /// The place after which a replay begins.
+    pub(crate) replay_after: Option<Mark>,
+}
+
+/// How a replay continues that the tail has left behind.
+pub(crate) enum Resume {
+    /// The events after its last one are read, up to this place.
+    Read(Epoch, Mark),
+    /// The log has continued elsewhere since: it does so, too, from this place.
+    Moved(Epoch, Mark),
+}
+
+impl<D> Topics<D> {
+    /// Enters a subscription: everything published so far is posted, everything later is the subscriber's.
+    pub(crate) fn enter(
+        &self,
+        name: &str,
+        seat: Seat,
+        since: Option<&Since<'_>>,
+        by: Requester<'_>,
+        now_ms: u64,
+    ) -> Result<Entered, Refusal> {
+        loop {
+            self.check_open()?;
+            let (topic, _) = self.acquire(name, &Making::automatic(by), now_ms)?;
+            let mut state = topic.lock();
+            let Some(live) = state.life.live_mut() else { continue };
+            if let Owner::Elsewhere(follow) = &mut live.owner
+                && !follow.attached
+                && !follow.is_attaching()
+            {
+                follow.attach(&topic.log_ref()); // it was away
+            }
+            state.seats.enter(seat);
+            let begin = self.begin_in(&topic, &mut state, seat.shard, since, now_ms).unwrap_or(Begin::Later);
+            drop(state);
+            return Ok(Entered { topic, begin });
+        }
+    }
+
+    /// Where a subscription begins that had to wait.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the topic has ended, or its upstream is away.
+    pub(crate) fn begin(
+        &self,
+        topic: &Arc<Topic>,
+        shard: u8,
+        since: Option<&Since<'_>>,
+        now_ms: u64,
+    ) -> Result<Begin, Refusal> {
+        let mut state = topic.lock();
+        self.begin_in(topic, &mut state, shard, since, now_ms).ok_or_else(away)
+    }
+
+    /// `None` when it is not known where the topic's log is.
+    fn begin_in(
+        &self,
+        topic: &Arc<Topic>,
+        state: &mut State,
+        shard: u8,
+        since: Option<&Since<'_>>,
+        now_ms: u64,
+    ) -> Option<Begin> {
+        topic.post(state, &self.inboxes, Some(shard));
+        match state.life.live()? {
+            Live { owner: Owner::Elsewhere(follow), .. } if follow.is_attaching() => Some(Begin::Later),
+            live => live.begin(since, now_ms),
+        }
+    }
+
+    /// How a replay continues whose last delivery was at position `after`, and that the tail has left behind; `None` if this node
+    /// orders the topic, so that what is gone here is gone.
+    pub(crate) fn resume(&self, topic: &Topic, after: u64) -> Option<Resume> {
+        let state = topic.lock();
+        let Live { owner: Owner::Elsewhere(_), chain, tail, .. } = state.life.live()? else { return None };
+        let base = tail.base();
+        Some(match after < base.pos {
+            true => Resume::Moved(chain.epoch(), base),
+            false => Resume::Read(chain.epoch(), tail.head()),
+        })
+    }
+
+    /// Asks for what a subscription reads back.
+    pub(crate) fn read(&self, topic: &Topic, read: Read) {
+        let state = topic.lock();
+        if let Some(Live { owner: Owner::Elsewhere(follow), .. }) = state.life.live() {
+            follow.upstream.read(&topic.log_ref(), read);
+        }
+    }
+}
+
+impl Live {
+    /// `None` when it is not known where the log is.
+    fn begin(&self, since: Option<&Since<'_>>, now_ms: u64) -> Option<Begin> {
+        let (epoch, offset) = self.position()?;
+        let head = self.tail.head();
+        let verdict = since.map(|since| self.chain.judge(since, self.tail.floor(now_ms).offset, offset));
+        let recovered = verdict.map(|verdict| matches!(verdict, Verdict::Exact(_)));
+        let start = Start { epoch, head, recovered, replay_after: None };
+        Some(match verdict {
+            Some(Verdict::Exact(after)) if after < offset => {
+                let replay_after = Some(Mark { pos: self.tail.position_of(after), offset: after });
+                Begin::At(Start { replay_after, ..start })
+            }
+            Some(Verdict::Gap(after)) if matches!(self.owner, Owner::Elsewhere(_)) => {
+                Begin::Read { start, after }
+            }
+            _ => Begin::At(start),
+        })
+    }
+}
+
+/// The upstream of a topic cannot be reached.
+pub(crate) fn away() -> Refusal {
+    let why = "what keeps this topic's events cannot be reached now; try again";
+    Refusal::new(ErrorCode::Unavailable, why).field("topic").retry_after(super::follow::RETRY_MS)
+}
