@@ -184,6 +184,8 @@ async function messages({ open, server }) {
   const publish = page.locator('[data-message="typed.publish"]');
   assert.equal(await page.locator(".message:visible").count(), 1);
   await publish.locator("> summary").click();
+  // What a message holds is filled in when it has opened, which is an event later.
+  await publish.locator(".example").first().waitFor();
   assert.equal(await publish.locator(".example").count(), doc.components.messages["typed.publish"].examples.length);
   await publish.getByRole("button", { name: "Try it" }).nth(1).click();
   assert.match(await page.getByLabel("Frame", { exact: true }).inputValue(), /"idempotency_key"/);
