@@ -54,7 +54,10 @@ fn nothing_is_claimed_that_the_kernel_lacks_and_nothing_is_sent_twice() {
     let (mut tls, stream, mut peer) = pair();
     let (all, ends) = frames(3_000_000);
     let total = all.len();
+    // The peer reads once the socket was full, however fast it is.
+    let (full, was_full) = std::sync::mpsc::channel();
     let reading = std::thread::spawn(move || {
+        was_full.recv().unwrap();
         let mut got = vec![0; total];
         peer.read_exact(&mut got).unwrap();
         (got, peer)
@@ -77,6 +80,7 @@ fn nothing_is_claimed_that_the_kernel_lacks_and_nothing_is_sent_twice() {
             assert!(!ends.contains(&at) && ends.contains(&(at + 1)), "a frame under way lacks its last byte");
         }
         if n < given {
+            let _reads = full.send(());
             std::thread::yield_now();
         }
     }
