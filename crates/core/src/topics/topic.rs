@@ -41,6 +41,17 @@ pub enum Space {
 }
 
 impl Space {
+    /// The stored word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::Feed => "feed",
+            Self::Chat => "chat",
+            Self::Inbox => "inbox",
+            Self::Sketch => "sketch",
+        }
+    }
+
     /// Whether its subscriptions count against `limits.max_subscriptions`: where clients choose the names.
     pub(crate) const fn is_counted(self) -> bool {
         matches!(self, Self::Topic | Self::Feed)

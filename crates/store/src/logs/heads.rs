@@ -39,7 +39,7 @@ pub(super) fn by_id(sql: &mut dyn Sql, ids: &[LogId]) -> Result<Vec<LogHead>> {
 fn by_name(sql: &mut dyn Sql, space: Space, name: &str) -> Result<Option<LogHead>> {
     let row = sql.one(
         "SELECT id, name, epoch, head, first_seq, bytes, created_at FROM logs WHERE space = $1 AND name = $2",
-        values![space.text(), name],
+        values![space.as_str(), name],
     )?;
     row.as_ref().map(read_head).transpose()
 }
@@ -58,7 +58,7 @@ impl Store {
             let made = sql.execute(
                 "INSERT INTO logs (space, name, epoch, head, first_seq, bytes, clock, created_at)
                  VALUES ($1, $2, $3, 0, 1, 0, 0, $4) ON CONFLICT (space, name) DO NOTHING",
-                values![space.text(), &name, random().cast_signed(), clock()],
+                values![space.as_str(), &name, random().cast_signed(), clock()],
             )?;
             let head = by_name(sql, space, &name)?;
             // Another node may have made it first, and even dropped it since.
@@ -95,7 +95,7 @@ impl Store {
             let rows = sql.query(
                 "SELECT id, name, epoch, head, first_seq, bytes, created_at FROM logs
                  WHERE space = $1 AND name > $2 ORDER BY name LIMIT $3",
-                values![space.text(), &after, limit],
+                values![space.as_str(), &after, limit],
             )?;
             rows.iter().map(read_head).collect()
         })

@@ -13,31 +13,6 @@ pub(crate) const OVERHEAD: usize = 96;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId(pub i64);
 
-/// What a log is for. Names are unique within a space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Space {
-    /// A durable topic, named as the topic.
-    Topic,
-    /// A chat channel.
-    Chat,
-    /// A user's mailbox of direct messages, named as the user.
-    Inbox,
-    /// A shared document.
-    Sketch,
-}
-
-impl Space {
-    /// As the table has it.
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::Topic => "topic",
-            Self::Chat => "chat",
-            Self::Inbox => "inbox",
-            Self::Sketch => "sketch",
-        }
-    }
-}
-
 /// A log without its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogHead {
