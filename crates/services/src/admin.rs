@@ -197,7 +197,9 @@ impl From<AdminError> for Refusal {
         match error {
             AdminError::NoSuchUser => Self::new(ErrorCode::NotFound, "there is no such user"),
             AdminError::LastAdmin => Self::new(ErrorCode::Conflict, AdminError::LAST_ADMIN),
-            AdminError::Store(StoreError::Invalid(why)) => Self::new(ErrorCode::InvalidField, why),
+            AdminError::Store(StoreError::Invalid(why)) => {
+                Self::new(ErrorCode::InvalidField, why).field("query")
+            }
             AdminError::Store(error) => {
                 tracing::warn!(%error, "the store cannot answer an administrator");
                 Self::new(ErrorCode::Unavailable, "the store cannot be reached now; try again later")

@@ -14,7 +14,8 @@ use super::Http;
 use super::body::{self, Params, PathText};
 use super::problem::Problem;
 use super::sender::Sender;
-use axum::http::StatusCode;
+use fanfare_core::model::Refusal;
+use fanfare_services::admin::AdminError;
 use fanfare_store::StoreError;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,12 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<Http> {
 
 /// What a store that cannot answer comes to: 503, and the reason on the log only; 400 for what no row can hold.
 fn unavailable(error: StoreError) -> Problem {
-    if let StoreError::Invalid(why) = error {
-        return Problem::invalid("query", why);
-    }
-    tracing::warn!(%error, "the store cannot answer an administrator");
-    let why = "the store cannot be reached now; try again later";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)
+    Refusal::from(AdminError::from(error)).into()
 }
 
 /// What [`moment`] reads, for the documents; no pattern says how many days a month has.
