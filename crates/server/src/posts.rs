@@ -2,7 +2,7 @@
 
 use crate::admission::Permit;
 use fanfare_core::hub::{ConnAddr, Inbox, Post};
-use fanfare_core::model::{End, FeedSubscribed, Publish, Refusal, Requester, Role};
+use fanfare_core::model::{Actor, Caller, End, FeedSubscribed, Publish, Refusal, Role};
 use fanfare_core::ports::{Encoders, Info};
 use fanfare_core::session::{Generation, SessionCode};
 use fanfare_core::topics::Published;
@@ -101,45 +101,11 @@ pub struct PublishBeside {
     /// Repeats of the same publisher answer the first outcome.
     pub idempotency_key: Option<String>,
     /// Who publishes.
-    pub by: Publisher,
+    pub by: Caller,
+    /// From where.
+    pub ip: IpAddr,
     /// Gets the outcome.
     pub tell: oneshot::Sender<Result<Published, Refusal>>,
-}
-
-/// A [`Requester`] that can be posted.
-#[derive(Clone, Debug)]
-pub enum Publisher {
-    /// An anonymous client of this network.
-    Anonymous(IpAddr),
-    /// A user, by the id.
-    User(Box<str>),
-    /// An admin, by the id.
-    Admin(Box<str>),
-    /// The application's backend.
-    Backend,
-}
-
-impl From<Requester<'_>> for Publisher {
-    fn from(by: Requester<'_>) -> Self {
-        match by {
-            Requester::Anonymous(network) => Self::Anonymous(network),
-            Requester::User(id) => Self::User(id.into()),
-            Requester::Admin(id) => Self::Admin(id.into()),
-            Requester::Backend => Self::Backend,
-        }
-    }
-}
-
-impl Publisher {
-    /// The same, borrowed.
-    pub fn requester(&self) -> Requester<'_> {
-        match self {
-            Self::Anonymous(network) => Requester::Anonymous(*network),
-            Self::User(id) => Requester::User(id),
-            Self::Admin(id) => Requester::Admin(id),
-            Self::Backend => Requester::Backend,
-        }
-    }
 }
 
 /// An open connection, for administrators.
@@ -288,7 +254,7 @@ impl Sockets for Posts {
         addr: ConnAddr,
         publish: &Publish<'_>,
         client_id: &str,
-        by: Requester<'_>,
+        actor: &Actor<'_>,
     ) -> oneshot::Receiver<Result<Published, Refusal>> {
         let (tell, told) = oneshot::channel();
         let posted = PublishBeside {
@@ -296,7 +262,8 @@ impl Sockets for Posts {
             payload: publish.payload.to_owned(),
             client_id: client_id.to_owned(),
             idempotency_key: publish.idempotency_key.as_deref().map(str::to_owned),
-            by: by.into(),
+            by: actor.caller.clone(),
+            ip: actor.origin.ip,
             tell,
         };
         self.post_for(addr, ForConn::PublishBeside(Box::new(posted)));

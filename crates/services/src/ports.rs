@@ -1,7 +1,7 @@
 //! What services need of the rest of a node: its sockets and its metrics. The server implements both.
 
 use fanfare_core::hub::ConnAddr;
-use fanfare_core::model::{End, Publish, Refusal, Requester, Role};
+use fanfare_core::model::{Actor, End, Publish, Refusal, Role};
 use fanfare_core::ports::Info;
 use fanfare_core::topics::Published;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub trait Sockets: Send + Sync + std::fmt::Debug {
         addr: ConnAddr,
         publish: &Publish<'_>,
         client_id: &str,
-        by: Requester<'_>,
+        actor: &Actor<'_>,
     ) -> oneshot::Receiver<Result<Published, Refusal>>;
 
     /// Sends an info to every connection of `/ws/system`.

@@ -222,6 +222,15 @@ impl TopicService {
         Ok(MaySubscribe { until_ms, history })
     }
 
+    /// Whether an actor may publish this.
+    ///
+    /// # Errors
+    /// As [`Access::publish`].
+    pub fn may_publish(&self, actor: &Actor<'_>, publish: &Publish<'_>) -> Result<(), Refusal> {
+        let granted = actor.granted(publish.token.as_deref());
+        self.access.publish(publish.topic.as_str(), actor.caller, granted)
+    }
+
     /// Publishes. `client_id` stands for the publisher in the event.
     ///
     /// # Errors
@@ -233,8 +242,7 @@ impl TopicService {
         client_id: &str,
         entry: &mut impl Entry,
     ) -> Result<Published, Refusal> {
-        let granted = actor.granted(publish.token.as_deref());
-        self.access.publish(publish.topic.as_str(), actor.caller, granted)?;
+        self.may_publish(actor, publish)?;
         entry.enter(publish, client_id, actor.requester())
     }
 
@@ -261,11 +269,10 @@ impl TopicService {
         let Some(addr) = session.and_then(|code| sessions.address(code)) else {
             return self.publish_at_once(actor, publish);
         };
-        let granted = actor.granted(publish.token.as_deref());
-        self.access.publish(publish.topic.as_str(), actor.caller, granted)?;
+        self.may_publish(actor, publish)?;
         let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT);
         // Whether the connection is subscribed is known on its shard only.
-        let published = self.sockets.publish_beside(addr, publish, client_id, actor.requester()).await;
+        let published = self.sockets.publish_beside(addr, publish, client_id, actor).await;
         published
             .unwrap_or_else(|_| Err(Refusal::new(ErrorCode::ServerShutdown, "the server is shutting down")))
     }

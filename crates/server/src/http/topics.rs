@@ -374,8 +374,12 @@ pub(super) async fn publish(
     let grants = sender::grants(node, publish.token.as_deref()).await;
     let actor = sender.actor_with(&grants);
     let topics = &node.services.topics;
-    topics.access().publish(publish.topic.as_str(), actor.caller, actor.granted(publish.token.as_deref()))?;
-    if let Some(key) = super::idempotency_key(&parts.headers)? {
+    let key = super::idempotency_key(&parts.headers);
+    if key.is_err() {
+        // Whoever may not publish gets that answer, and none about the key.
+        topics.may_publish(&actor, &publish)?;
+    }
+    if let Some(key) = key? {
         publish.idempotency_key = Some(key.into());
     }
     let session = exclude_session.and_then(|code| SessionCode::parse(&code));

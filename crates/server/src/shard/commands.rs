@@ -177,7 +177,8 @@ impl Driver {
         let slot = self.hub.slot_of(addr);
         let hears = slot.is_some_and(|slot| self.hub.hears(slot, &posted.topic));
         let exclude = slot.map(|_| (addr, hears));
-        Ok(self.hub.publish_as(&publish, &posted.client_id, posted.by.requester(), exclude, self.now.ms)?)
+        let by = posted.by.requester(posted.ip);
+        Ok(self.hub.publish_as(&publish, &posted.client_id, by, exclude, self.now.ms)?)
     }
 
     fn need_client_id(&self, given: Option<&str>) -> Result<(), Refusal> {
