@@ -1,12 +1,14 @@
 //! Fanfare: testkit. What the tests of several crates share, and nothing that ships.
 //!
-//! [`model`] explores the schedules of the fan-out core. [`server`] starts the real binary; [`client`] talks to it with
-//! a library nobody of the project wrote; [`raw`] and [`raw_http`] say on a socket what no library would, over [`tls`] if
-//! asked. [`postgres`] has a database for a test; [`soak`] says how long a test may take. Everything
-//! waits for conditions with a deadline, and fails by panicking: only tests call it.
+//! [`model`] explores the schedules of the fan-out core; [`calls`] calls the methods of a registry. [`server`] starts the
+//! real binary; [`client`] talks to it with a library nobody of the project wrote; [`raw`] and [`raw_http`] say on a
+//! socket what no library would, over [`tls`] if asked. [`postgres`] has a database for a test; [`soak`] says how long a
+//! test may take. Everything waits for conditions with a deadline, and fails by panicking: only tests call it.
 
 use std::io::Write;
 
+#[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
+pub mod calls;
 #[allow(clippy::expect_used, reason = "only tests call it, and they fail by panicking")]
 pub mod client;
 pub mod model;

@@ -1,13 +1,11 @@
 //! Topics that follow a log: every schedule of small programs, random schedules of larger ones, and each fault's twin that the
 //! oracle must name. `f` is the topic that follows; it disconnects slow readers.
 
+use crate::random::play;
 use fanfare_core::hub::QueueLimits;
 use fanfare_testkit::model::Command::*;
-use fanfare_testkit::model::{Command, ConnSpec, Fault, Program, Reached, Sabotage, explore, replay};
-use fanfare_testkit::soak;
+use fanfare_testkit::model::{Command, ConnSpec, Fault, Program, Reached, Sabotage, explore};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
-use std::cell::RefCell;
 use std::sync::Arc;
 
 /// States of one program at most; a program with more is too large for this test.
@@ -206,30 +204,8 @@ fn program() -> impl Strategy<Value = Program> {
     )
 }
 
-/// Programs in a run, and in a soak run.
-const CASES: [u32; 2] = [3000, 400_000];
-
 #[test]
 fn any_program_with_any_faults_on_any_schedule() {
-    let reached = RefCell::new(Reached::default());
-    let inputs = (program(), prop::collection::vec(0..64usize, 0..250));
-    let cases = soak::pick(CASES[0], CASES[1]);
-    let config = ProptestConfig {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..ProptestConfig::default()
-    };
-    let result = TestRunner::new(config).run(&inputs, |(program, picks)| {
-        let played = replay(&Arc::new(program), Sabotage::None, picks);
-        *reached.borrow_mut() +=
-            played.map_err(|f| TestCaseError::fail(format!("{} by {:?}", f.violation, f.schedule)))?;
-        Ok(())
-    });
-    if let Err(failure) = result {
-        panic!("{failure}");
-    }
-    let reached = reached.into_inner();
-    println!("{reached:?}");
+    let reached = play(program(), 250);
     assert!(reached.events > 0 && reached.moves > 0 && reached.slow > 0, "{reached:?}");
 }

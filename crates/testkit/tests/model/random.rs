@@ -71,16 +71,19 @@ fn program() -> impl Strategy<Value = Program> {
 /// Programs in a run, and in a soak run.
 const CASES: [u32; 2] = [3000, 400_000];
 
-fn config() -> ProptestConfig {
+/// Plays random programs on random schedules of less than `picks` choices, and says what was reached. It panics where the oracle finds
+/// a violation, with the smallest program that shows it.
+pub(crate) fn play(programs: impl Strategy<Value = Program>, picks: usize) -> Reached {
     let cases = soak::pick(CASES[0], CASES[1]);
-    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() }
-}
-
-#[test]
-fn any_program_on_any_schedule() {
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    };
     let reached = RefCell::new(Reached::default());
-    let inputs = (program(), prop::collection::vec(0..64usize, 0..200));
-    let result = TestRunner::new(config()).run(&inputs, |(program, picks)| {
+    let inputs = (programs, prop::collection::vec(0..64usize, 0..picks));
+    let result = TestRunner::new(config).run(&inputs, |(program, picks)| {
         let played = replay(&Arc::new(program), Sabotage::None, picks);
         *reached.borrow_mut() +=
             played.map_err(|f| TestCaseError::fail(format!("{} by {:?}", f.violation, f.schedule)))?;
@@ -91,6 +94,12 @@ fn any_program_on_any_schedule() {
     }
     let reached = reached.into_inner();
     println!("{reached:?}");
+    reached
+}
+
+#[test]
+fn any_program_on_any_schedule() {
+    let reached = play(program(), 200);
     assert!(
         reached.events > 0 && reached.deletions > 0 && reached.drops > 0 && reached.slow > 0,
         "{reached:?}"
