@@ -16,7 +16,7 @@ use spec::{GetData, NotifyHello, NotifySum, Subtract, Sum, Update};
 use crate::registry::RegistryBuilder;
 
 impl RegistryBuilder {
-    /// Adds `test.echo` and `test.example`, which every server has (seed 001).
+    /// Adds `test.echo` and `test.example`, which every server has (seed 000).
     #[must_use]
     pub fn basic_test_methods(self) -> Self {
         self.method(Echo).method(Example)

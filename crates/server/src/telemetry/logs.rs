@@ -33,8 +33,8 @@ pub fn start(log: &Log) {
     fanfare_services::fatal::before_exit(flush);
     let level = log.level.as_str();
     let others = if level == "error" { "error" } else { "warn" };
-    let own = ["fanfare", "fanfare_server", "fanfare_core", "fanfare_brokers", "fanfare_rpc", "fanfare_ws"];
-    let filter = own.iter().fold(others.to_owned(), |filter, name| format!("{filter},{name}={level}"));
+    // The target is a prefix: all crates of the workspace begin with it.
+    let filter = format!("{others},fanfare={level}");
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_target(false)

@@ -243,11 +243,6 @@ impl Identity {
         self.principals.retain(|principal| !is(principal));
     }
 
-    /// Forgets a key.
-    pub fn forget_keys(&self) {
-        self.keys.retain(|_| false);
-    }
-
     fn note_seen(&self, principal: &Principal, now: u64) {
         if principal.issuer.is_some() {
             return;
