@@ -3,8 +3,7 @@
 //! What a method does beyond its connection it does through services that it holds itself: a new family of methods adds nothing
 //! here.
 
-use crate::method::Either;
-use fanfare_core::model::{Actor, Command, FeedSubscribed, Refusal, Reply, SubscribeFeed};
+use fanfare_core::model::{Actor, Command, Either, Refusal, Reply};
 use fanfare_core::session::SessionCode;
 
 /// On whose behalf a method runs. Nothing here waits.
@@ -43,17 +42,11 @@ pub trait Caller {
 
 /// A connection that outlives the call.
 pub trait Connection {
-    /// Carries out a command on topics or feeds.
+    /// Carries out a command on topics or feeds; its reply comes later where something else decides it.
     ///
     /// # Errors
     /// Whatever the services refuse; nothing was changed.
-    fn execute(&mut self, command: Command<'_>) -> Result<Reply<'static>, Refusal>;
-
-    /// Subscribes to a feed; with `since` the answer comes when the source's log has been asked.
-    ///
-    /// # Errors
-    /// Whatever the services refuse; nothing was changed.
-    fn subscribe_feed(&mut self, order: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal>;
+    fn execute(&mut self, command: Command<'_>) -> Result<Either<Reply<'static>>, Refusal>;
 
     /// Logs in with an access token. The session gets a new code.
     ///

@@ -7,7 +7,7 @@ use crate::params::Bound;
 use crate::pending::{Pending, PendingCall};
 use crate::registry::Registry;
 use crate::room::{REFUSAL_BYTES, Room};
-use fanfare_core::model::TokenUse;
+use fanfare_core::model::{TokenUse, Touch};
 use fanfare_dialects::jsonrpc::{self, Fault, Request};
 use fanfare_json::Raw;
 use std::sync::Arc;
@@ -50,6 +50,13 @@ impl<'a> Call<'a> {
         Self { id: request.id, method: method.map(|entry| (entry, entry.bind(params))) }
     }
 
+    fn touches(&self) -> Touch<'_> {
+        match &self.method {
+            Some((entry, Ok(params))) => entry.touches(params),
+            _ => Touch::Nothing,
+        }
+    }
+
     fn token(&self) -> Option<(TokenUse, String)> {
         let (entry, Ok(params)) = self.method.as_ref()? else { return None };
         Some((entry.token_use()?, params.token()?.into_owned()))
@@ -73,14 +80,22 @@ impl<'a> Calls<'a> {
         })
     }
 
-    /// The different tokens that must be verified before the calls run; no more than there are calls.
-    pub fn tokens(&self) -> Vec<(TokenUse, String)> {
-        let calls = match &self.0 {
+    /// What the calls have effects on. Calls that will be refused touch nothing.
+    pub fn touches(&self) -> impl Iterator<Item = Touch<'_>> {
+        self.elements().iter().flatten().map(Call::touches)
+    }
+
+    fn elements(&self) -> &[Element<'a>] {
+        match &self.0 {
             Incoming::One(one) => std::slice::from_ref(one),
             Incoming::Batch(all) => all,
-        };
+        }
+    }
+
+    /// The different tokens that must be verified before the calls run; no more than there are calls.
+    pub fn tokens(&self) -> Vec<(TokenUse, String)> {
         let mut tokens = Vec::new();
-        for token in calls.iter().flatten().filter_map(Call::token) {
+        for token in self.elements().iter().flatten().filter_map(Call::token) {
             if !tokens.contains(&token) {
                 tokens.push(token);
             }

@@ -3,12 +3,12 @@
 use crate::access::Access;
 use crate::caller::Caller;
 use crate::failure::{Failure, internal};
-use crate::method::{AsyncMethod, Either, EitherMethod, Example, Method, Positional};
+use crate::method::{AsyncMethod, EitherMethod, Example, Method, Order, Positional};
 use crate::panics::{Caught, guard};
 use crate::params::{Bound, ParamSpec};
 use crate::registry::Meter;
 use crate::schema::{STRICT, SchemaError, Scope, Shape, Violation, published, schema_of};
-use fanfare_core::model::{ErrorCode, Refusal, TokenUse};
+use fanfare_core::model::{Either, ErrorCode, Refusal, TokenUse, Touch};
 use serde::Serialize;
 use serde_json::Value;
 use std::future::Future;
@@ -95,7 +95,9 @@ struct EitherWay<M>(M);
 
 impl<M: EitherMethod> Handler for EitherWay<M> {
     fn run(&self, caller: &mut dyn Caller, params: &Bound<'_>, out: &mut Vec<u8>) -> Result<Ran, Error> {
-        match self.0.call(caller, params.read()?)? {
+        let params = params.read()?;
+        M::validate(&params)?;
+        match self.0.call(caller, params)? {
             Either::Now(result) => {
                 write(out, &result)?;
                 Ok(Ran::Done)
@@ -127,6 +129,7 @@ pub(crate) struct Entry {
     pub example: Example,
     /// Measures its calls, if somebody asked for that.
     pub meter: Option<Box<dyn Meter>>,
+    order: Order,
     token_use: Option<TokenUse>,
     params: ParamSpec,
     result: Shape,
@@ -139,6 +142,7 @@ impl Entry {
             name: M::NAME,
             summary: M::SUMMARY,
             access: M::ACCESS,
+            order: M::ORDER,
             token_use: M::TOKEN,
             positional: M::POSITIONAL,
             params_schema: schema_of::<M::Params<'static>>(false),
@@ -153,6 +157,7 @@ impl Entry {
             name: M::NAME,
             summary: M::SUMMARY,
             access: M::ACCESS,
+            order: Order::Free,
             token_use: None,
             positional: Positional::InOrder,
             params_schema: schema_of::<M::Params>(false),
@@ -167,7 +172,8 @@ impl Entry {
             name: M::NAME,
             summary: M::SUMMARY,
             access: M::ACCESS,
-            token_use: None,
+            order: M::ORDER,
+            token_use: M::TOKEN,
             positional: Positional::InOrder,
             params_schema: schema_of::<M::Params<'static>>(false),
             result_schema: schema_of::<M::Result>(true),
@@ -179,6 +185,18 @@ impl Entry {
     /// Checks the params, which needs no caller.
     pub(crate) fn bind<'a>(&'a self, params: Option<&'a str>) -> Result<Bound<'a>, Failure> {
         self.params.bind(params)
+    }
+
+    /// What a call with these params has effects on.
+    pub(crate) fn touches<'a>(&self, params: &'a Bound<'_>) -> Touch<'a> {
+        let named = |name: &str| params.text(name).unwrap_or_default();
+        match self.order {
+            Order::Free => Touch::Nothing,
+            Order::Topic => Touch::Topic(named("topic")),
+            Order::Log => Touch::Log(named("topic")),
+            Order::Channel => Touch::Channel(named("channel")),
+            Order::Login => Touch::Login,
+        }
     }
 
     /// What the param `token` is for, if that is verified before the call.
@@ -258,6 +276,7 @@ struct Described {
     name: &'static str,
     summary: &'static str,
     access: Access,
+    order: Order,
     token_use: Option<TokenUse>,
     positional: Positional,
     params_schema: Value,
@@ -267,8 +286,17 @@ struct Described {
 
 impl Described {
     fn with(self, handler: Box<dyn Handler>) -> Result<Entry, SchemaError> {
-        let Self { name, summary, access, token_use, positional, params_schema, result_schema, example } =
-            self;
+        let Self {
+            name,
+            summary,
+            access,
+            order,
+            token_use,
+            positional,
+            params_schema,
+            result_schema,
+            example,
+        } = self;
         let shape = Shape::compile(&params_schema, &format!("{name} params"))?;
         let params =
             ParamSpec::new(shape, positional, params_schema.get(STRICT).is_some(), token_use.is_some());
@@ -278,6 +306,7 @@ impl Described {
             name,
             summary,
             access,
+            order,
             positional,
             params_schema: published(&params_schema),
             result_schema: published(&result_schema),

@@ -3,13 +3,12 @@
 use crate::access::Access;
 use crate::caller::Caller;
 use crate::schema::Violation;
-use fanfare_core::model::{self, Refusal, TokenUse};
+use fanfare_core::model::{self, Either, Refusal, TokenUse};
 use schemars::JsonSchema;
 use serde::de::{Deserialize, DeserializeOwned};
 use serde::ser::Serialize;
 use serde_json::Value;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 /// A method that answers at once, on the thread of the connection that called.
@@ -26,6 +25,8 @@ pub trait Method: Send + Sync + 'static {
     const ACCESS: Access = Access::ANYONE;
     /// What its param `token` is for, if it has one that must be verified before the call.
     const TOKEN: Option<TokenUse> = None;
+    /// What it has effects on.
+    const ORDER: Order = Order::Free;
     /// How positional params are read.
     const POSITIONAL: Positional = Positional::InOrder;
 
@@ -60,6 +61,10 @@ pub trait EitherMethod: Send + Sync + 'static {
     const SUMMARY: &'static str;
     /// Who may call it.
     const ACCESS: Access = Access::ANYONE;
+    /// What its param `token` is for, if it has one that must be verified before the call.
+    const TOKEN: Option<TokenUse> = None;
+    /// What it has effects on.
+    const ORDER: Order = Order::Free;
 
     /// The params, an object; it may borrow from the request.
     type Params<'a>: Deserialize<'a> + JsonSchema;
@@ -68,6 +73,14 @@ pub trait EitherMethod: Send + Sync + 'static {
 
     /// A call and its result for the documents.
     fn example() -> Example;
+
+    /// Judges what no single param shows, after each of them was found good.
+    ///
+    /// # Errors
+    /// What the params break.
+    fn validate(_params: &Self::Params<'_>) -> Result<(), Violation> {
+        Ok(())
+    }
 
     /// Carries it out, on the thread of the connection that called.
     ///
@@ -78,25 +91,6 @@ pub trait EitherMethod: Send + Sync + 'static {
         caller: &mut dyn Caller,
         params: Self::Params<'_>,
     ) -> Result<Either<Self::Result>, Refusal>;
-}
-
-/// A result, or the wait for it.
-pub enum Either<T> {
-    /// It is here.
-    Now(T),
-    /// It comes; dropped at the server's deadline.
-    Later(Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send>>),
-}
-
-impl<T: 'static> Either<T> {
-    /// The same with another type of result.
-    #[must_use]
-    pub fn map<U>(self, with: impl FnOnce(T) -> U + Send + 'static) -> Either<U> {
-        match self {
-            Either::Now(value) => Either::Now(with(value)),
-            Either::Later(wait) => Either::Later(Box::pin(async move { wait.await.map(with) })),
-        }
-    }
 }
 
 /// A method that waits for something: it runs elsewhere, within a deadline the server sets, and its answer may be overtaken.
@@ -139,6 +133,22 @@ pub trait AsyncMethod: Send + Sync + 'static {
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoParams {}
+
+/// What a method has effects on: calls of one connection that touch the same take effect in the order sent (`protocol.md` 3). The
+/// calls of one batch may run at once, as JSON-RPC 2.0 section 6 allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing that another call changes.
+    Free,
+    /// The topic that the param `topic` names.
+    Topic,
+    /// The log of the topic that the param `topic` names.
+    Log,
+    /// The channel that the param `channel` names.
+    Channel,
+    /// The connection's login or session.
+    Login,
+}
 
 /// How positional params are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

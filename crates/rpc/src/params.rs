@@ -35,16 +35,19 @@ pub(crate) struct Bound<'a> {
 impl Bound<'_> {
     /// The token to verify before the call.
     pub(crate) fn token(&self) -> Option<Cow<'_, str>> {
-        let mut token = None;
-        if self.has_token {
-            let _ = members(&self.json, |name, value| {
-                if name == TOKEN {
-                    token = fanfare_json::string(value).ok().flatten();
-                }
-                Ok::<(), ()>(())
-            });
-        }
-        token
+        if self.has_token { self.text(TOKEN) } else { None }
+    }
+
+    /// The param of this name, if it is a string.
+    pub(crate) fn text(&self, wanted: &str) -> Option<Cow<'_, str>> {
+        let mut found = None;
+        let _ = members(&self.json, |name, value| {
+            if name == wanted {
+                found = fanfare_json::string(value).ok().flatten();
+            }
+            Ok::<(), ()>(())
+        });
+        found
     }
 
     /// The params as their type.

@@ -2,7 +2,7 @@
 
 use crate::admission::Permit;
 use fanfare_core::hub::{ConnAddr, Inbox, Post};
-use fanfare_core::model::{Actor, Caller, End, FeedSubscribed, Publish, Refusal, Role};
+use fanfare_core::model::{Actor, Caller, End, Publish, Refusal, Reply, Role};
 use fanfare_core::ports::{Encoders, Info};
 use fanfare_core::session::{Generation, SessionCode};
 use fanfare_core::topics::Published;
@@ -34,12 +34,12 @@ pub enum ToShard {
 pub enum ForConn {
     /// End it in order.
     End(End),
-    /// A JSON-RPC call that ran elsewhere has ended, with this text to send if it asks for an answer.
-    Answered(Option<Vec<u8>>),
-    /// The tokens of a frame that was set aside are verified.
+    /// A typed command that waited has its outcome.
+    Outcome(Serial, Result<Reply<'static>, Refusal>),
+    /// JSON-RPC calls that ran elsewhere have ended, with this text to send unless all were notifications.
+    Answered(Serial, Option<Vec<u8>>),
+    /// The tokens of a frame are verified.
     Verified(Box<Resumed>),
-    /// A typed subscription to a feed with `since` is decided. The id is the frame's `request_id` as JSON.
-    FeedSubscribed(Option<Box<str>>, Result<FeedSubscribed, Refusal>),
     /// A replay of a feed has something to take.
     FeedReady,
     /// A subscription to a feed cannot be served: it ends.
@@ -80,9 +80,15 @@ pub enum ForAll {
     Panic,
 }
 
-/// A frame that was set aside, with the outcomes for its tokens.
+/// Names a command among those of its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Serial(pub(crate) u64);
+
+/// A frame whose tokens were verified, with the outcomes.
 #[derive(Debug)]
 pub struct Resumed {
+    /// Its place in the ledger.
+    pub serial: Serial,
     /// The frame's text.
     pub text: String,
     /// The outcomes.

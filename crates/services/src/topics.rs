@@ -14,7 +14,7 @@ use crate::ports::Sockets;
 use crate::repeats::{RepeatKey, Repeats};
 use fanfare_config::ConfigError;
 use fanfare_core::hub::{Backpressure, Inbox};
-use fanfare_core::model::{Actor, ErrorCode, Publish, Refusal, Requester};
+use fanfare_core::model::{Actor, Either, ErrorCode, Publish, Refusal, Requester};
 use fanfare_core::session::SessionCode;
 use fanfare_core::topics::{self, Made, Published, Publishing, TopicInfo, TopicOptions, Topics};
 use fanfare_store::{Store, StoreError};
@@ -250,9 +250,13 @@ impl TopicService {
     ///
     /// # Errors
     /// As [`TopicService::publish`].
-    pub fn publish_at_once(&self, actor: &Actor<'_>, publish: &Publish<'_>) -> Result<Published, Refusal> {
+    pub fn publish_at_once(
+        &self,
+        actor: &Actor<'_>,
+        publish: &Publish<'_>,
+    ) -> Result<Either<Published>, Refusal> {
         let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT);
-        self.publish(actor, publish, client_id, &mut AtOnce(&*self.table))
+        self.publish(actor, publish, client_id, &mut AtOnce(&*self.table)).map(Either::Now)
     }
 
     /// The same; the connection of a session, if it has one, does not get the event.
@@ -267,7 +271,7 @@ impl TopicService {
         sessions: &dyn fanfare_core::session::SessionPort,
     ) -> Result<Published, Refusal> {
         let Some(addr) = session.and_then(|code| sessions.address(code)) else {
-            return self.publish_at_once(actor, publish);
+            return self.publish_at_once(actor, publish)?.resolve().await;
         };
         self.may_publish(actor, publish)?;
         let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT);

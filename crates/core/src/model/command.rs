@@ -3,7 +3,7 @@
 //! A dialect decodes bytes to a [`Command`]; the services answer a [`Reply`] or a `Refusal`; the dialect encodes that.
 //! Commands borrow from the frame they came in, so that decoding copies nothing.
 
-use super::{EventMeta, SinceEpoch, TopicRef};
+use super::{EventMeta, SinceEpoch, TopicRef, Touch};
 use crate::feeds::GroupSpec;
 use std::borrow::Cow;
 
@@ -57,6 +57,20 @@ impl Command<'_> {
                 token.as_deref().map(|token| (TokenUse::Topic, token))
             }
             _ => None,
+        }
+    }
+
+    /// What the command has effects on.
+    pub fn touches(&self) -> Touch<'_> {
+        match self {
+            Self::Subscribe(Subscribe { topic, .. }) | Self::Unsubscribe(Unsubscribe { topic, .. }) => {
+                Touch::Topic(topic.as_str().into())
+            }
+            Self::Publish(publish) => Touch::Log(publish.topic.as_str().into()),
+            Self::SubscribeFeed(order) => Touch::Channel(Cow::Borrowed(&order.channel)),
+            Self::UnsubscribeFeed { channel } => Touch::Channel(Cow::Borrowed(channel)),
+            Self::Authenticate { .. } => Touch::Login,
+            Self::Server { .. } | Self::Ping => Touch::Nothing,
         }
     }
 }

@@ -4,12 +4,14 @@ mod actor;
 mod caller;
 mod close;
 mod command;
+mod either;
 mod error;
 mod frame;
 mod network;
 mod page;
 mod requester;
 mod topic;
+mod touch;
 
 pub use actor::{Actor, Granted, Grants, Origin, TopicGrant};
 pub use caller::{AppKey, Caller, IssuerIdentity, Principal, Role, Scope};
@@ -18,6 +20,7 @@ pub use command::{
     Command, FeedPosition, FeedSubscribed, Publish, Reply, Since, Subscribe, SubscribeFeed, Subscribed,
     TokenUse, Unsubscribe,
 };
+pub use either::Either;
 pub use error::{ErrorCode, Refusal};
 pub use frame::FrameType;
 pub use network::network;
@@ -26,3 +29,4 @@ pub use requester::{Client, Requester};
 pub use topic::{
     Body, Delivery, Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, PositionLost, SinceEpoch, TopicRef,
 };
+pub use touch::Touch;

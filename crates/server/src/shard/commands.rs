@@ -2,6 +2,7 @@
 
 use super::Driver;
 use super::conn::{Language, Tick};
+use super::waits::{Step, Via};
 use crate::posts::{PublishBeside, ToShard};
 use crate::telemetry::metrics::CommandKind;
 use fanfare_core::hub::{Answer, ConnAddr, Shard};
@@ -45,17 +46,9 @@ impl Entry for Turn<'_> {
 }
 
 impl Driver {
-    /// Whether a connection may give commands at all.
-    pub(super) fn may_command(&self, slot: u32) -> Result<(), Refusal> {
-        self.may(slot, false, false)
-    }
-
-    /// The same for the commands that a connection without a session, or a socket of `/ws/system`, may give too.
+    /// Whether a connection may give a command: `logs_in` and `pings` are those that a connection without a session and a socket of
+    /// `/ws/system` may give.
     fn may(&self, slot: u32, logs_in: bool, pings: bool) -> Result<(), Refusal> {
-        if self.draining {
-            let why = "the server is shutting down; reconnect in a moment";
-            return Err(Refusal::new(ErrorCode::ServerShutdown, why));
-        }
         if self.conns[slot as usize].session.is_none() && !logs_in {
             return Err(Refusal::new(
                 ErrorCode::Unauthorized,
@@ -70,10 +63,14 @@ impl Driver {
     }
 
     /// Carries out a command of a connection.
-    pub(super) fn execute(&mut self, slot: u32, command: &Command<'_>) -> Result<Reply<'static>, Refusal> {
+    pub(super) fn execute(&mut self, slot: u32, command: &Command<'_>, via: Via) -> Result<Step, Refusal> {
         let logs_in = matches!(command, Command::Authenticate { .. });
         self.may(slot, logs_in, matches!(command, Command::Ping))?;
-        match command {
+        let reply = match command {
+            Command::Subscribe(subscribe) => return self.subscribe(slot, subscribe),
+            Command::SubscribeFeed(order) if order.since.is_some() => {
+                return self.subscribe_since(slot, order, via);
+            }
             Command::Ping => Ok(Reply::Pong),
             Command::Publish(publish) => {
                 let own;
@@ -92,7 +89,6 @@ impl Driver {
                 let topic = Cow::Owned(publish.topic.as_str().to_owned());
                 Ok(Reply::Published { topic, event: published.meta, delivered: published.delivered })
             }
-            Command::Subscribe(subscribe) => self.subscribe(slot, subscribe),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(slot, unsubscribe),
             Command::SubscribeFeed(order) => self.subscribe_feed(slot, order).map(Reply::FeedSubscribed),
             Command::UnsubscribeFeed { channel } => self.unsubscribe_feed(slot, channel),
@@ -106,10 +102,11 @@ impl Driver {
                 })
             }
             Command::Server { command, params } => self.server_command(slot, command, *params),
-        }
+        };
+        reply.map(Step::Done)
     }
 
-    fn subscribe(&mut self, slot: u32, subscribe: &Subscribe<'_>) -> Result<Reply<'static>, Refusal> {
+    fn subscribe(&mut self, slot: u32, subscribe: &Subscribe<'_>) -> Result<Step, Refusal> {
         self.need_client_id(subscribe.client_id.as_deref())?;
         let topic = subscribe.topic.as_str();
         let conn = &self.conns[slot as usize];
@@ -125,14 +122,13 @@ impl Driver {
             let since = Some(Since { epoch: SinceEpoch(Cow::Borrowed("")), offset: 0 });
             hub.subscribe(slot, &Subscribe { since, ..subscribe.clone() }, by, now, out)
         }?;
-        let Answer::Now(reply) = answer else {
-            // Every topic of this node has its order here.
-            return Err(Refusal::new(ErrorCode::Internal, "this subscription cannot wait"));
-        };
         if let Some(until) = may.until_ms {
             self.note_grant(slot, topic, until);
         }
-        Ok(reply)
+        Ok(match answer {
+            Answer::Now(reply) => Step::Done(reply),
+            Answer::Later(ticket) => Step::Subscribing(ticket),
+        })
     }
 
     /// A server command of the typed dialect (`protocol.md` 3.4).

@@ -1,5 +1,6 @@
 //! What a shard remembers of a connection, beside its delivery state in the hub.
 
+use super::ledger::Ledger;
 use crate::admission::Permit;
 use fanfare_core::model::{Caller, Origin};
 use fanfare_core::session::SessionCode;
@@ -99,12 +100,12 @@ pub(crate) struct Rare {
     pub(crate) bytes: u64,
     /// Received and not looked at, because reading is paused.
     pub(crate) unread: Vec<u8>,
-    /// Calls that wait for their answer.
-    pub(crate) waiting: Option<Box<super::rpc::Waiting>>,
+    /// Commands without an answer so far.
+    pub(crate) ledger: Option<Box<Ledger>>,
+    /// JSON-RPC calls that run elsewhere.
+    pub(crate) tasks: Option<Box<super::rpc::Tasks>>,
     /// Must have authenticated by then (`auth.require`).
     pub(crate) authenticate_by: Option<Tick>,
-    /// A frame of it waits for its credentials to be verified, or for a feed's source: nothing behind it is looked at before.
-    pub(crate) verifying: bool,
     /// Subscriptions that a token opened: topic and end, in milliseconds since 1970.
     pub(crate) grants: Vec<(Box<str>, u64)>,
     /// The client's `User-Agent`, for a login to come.
@@ -123,9 +124,14 @@ impl Conn {
         self.rare.get_or_insert_with(Box::default)
     }
 
-    /// Whether nothing more is read for now: a frame is being verified, or so many calls wait that no more are taken.
+    /// Whether nothing more is read for now, because as many commands as may be are without an answer.
     pub(crate) fn is_busy(&self) -> bool {
-        self.rare.as_ref().is_some_and(|r| r.verifying || r.is_full())
+        self.ledger().is_some_and(Ledger::is_full)
+    }
+
+    /// Its ledger, if a command is without an answer.
+    pub(crate) fn ledger(&self) -> Option<&Ledger> {
+        self.rare.as_ref()?.ledger.as_deref()
     }
 
     /// On whose behalf its commands are carried out.

@@ -1,17 +1,12 @@
-//! Feed subscriptions of a connection. One with `since` waits for the source: on the typed dialect nothing behind its frame is
-//! looked at before it is answered, so answers keep the order of the frames.
+//! Feed subscriptions of a connection. The reply of one with `since` waits for the source.
 
 use super::Driver;
+use super::waits::{Step, Via};
 use crate::feeds::{HubPrelude, JsonLookup, NodeFeeds, Wanted, prelude};
-use crate::posts::ForConn;
 use fanfare_core::feeds::{ChannelOptions, GroupSpec};
 use fanfare_core::hub::{ConnAddr, FeedStart};
-use fanfare_core::model::{ErrorCode, FeedSubscribed, Refusal, Reply, SubscribeFeed};
-use fanfare_dialects::typed::{self, RequestId};
-use fanfare_rpc::Either;
-use fanfare_ws::{OpCode, encode};
+use fanfare_core::model::{FeedSubscribed, Refusal, Reply, SubscribeFeed};
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 /// Who is told the answer of a subscription with `since`.
 type Answer = Box<dyn FnOnce(Result<FeedSubscribed, Refusal>) + Send>;
@@ -47,7 +42,7 @@ impl Driver {
     fn begin_since(
         &mut self,
         slot: u32,
-        order: &mut SubscribeFeed<'_>,
+        order: &SubscribeFeed<'_>,
     ) -> Result<Result<(Wanted, ChannelOptions), FeedSubscribed>, Refusal> {
         let since = order.since.as_deref().unwrap_or_default();
         let options = self.node.feeds.options_since(&order.channel, since)?;
@@ -58,8 +53,8 @@ impl Driver {
         let wanted = Wanted {
             addr: self.hub.addr(slot),
             channel: (*order.channel).into(),
-            spec: Arc::new(std::mem::take(&mut order.spec)),
-            since: order.since.take().unwrap_or_default(),
+            spec: Arc::new(order.spec.clone()),
+            since: since.to_vec(),
         };
         Ok(Ok((wanted, options)))
     }
@@ -96,79 +91,23 @@ impl Driver {
         self.hub.subscribe_feed(slot, channel, spec, options, by, start).map(|_| ())
     }
 
-    /// `feed.subscribe` of JSON-RPC.
-    pub(super) fn subscribe_feed_rpc(
-        &mut self,
-        slot: u32,
-        mut order: SubscribeFeed<'_>,
-    ) -> Result<Either<FeedSubscribed>, Refusal> {
-        self.may_command(slot)?;
-        if order.since.is_none() {
-            return self.subscribe_feed(slot, &order).map(Either::Now);
-        }
-        match self.begin_since(slot, &mut order)? {
-            Err(done) => Ok(Either::Now(done)),
-            Ok((wanted, options)) => {
-                let (tell, told) = oneshot::channel();
-                let answer = move |result| {
-                    let _gone = tell.send(result);
-                };
-                self.serve_since(slot, wanted, options, Box::new(answer));
-                let ended = || Refusal::new(ErrorCode::Unavailable, "the subscription ended");
-                Ok(Either::Later(Box::pin(async move { told.await.unwrap_or_else(|_| Err(ended())) })))
-            }
-        }
-    }
-
-    /// `subscribe` with `since` of the typed dialect: `None` when it waits, and the connection with it.
+    /// Subscribes to a feed with `since`: the reply comes when the source's log has been asked.
     pub(super) fn subscribe_since(
         &mut self,
         slot: u32,
-        order: &mut SubscribeFeed<'_>,
-        id: Option<RequestId<'_>>,
-    ) -> Option<Result<Reply<'static>, Refusal>> {
-        let begun = self.may_command(slot).and_then(|()| self.begin_since(slot, order));
-        let (wanted, options) = match begun {
-            Ok(Ok(begun)) => begun,
-            Ok(Err(done)) => return Some(Ok(Reply::FeedSubscribed(done))),
-            Err(refusal) => return Some(Err(refusal)),
-        };
-        self.conns[slot as usize].rare().verifying = true;
-        let (node, addr, id) = (self.node.clone(), wanted.addr, id.map(|id| Box::<str>::from(id.0)));
-        let answer = move |result: Result<FeedSubscribed, Refusal>| {
-            node.posts.post_for(addr, ForConn::FeedSubscribed(id, result));
-        };
-        self.serve_since(slot, wanted, options, Box::new(answer));
-        None
-    }
-
-    /// The answer of a subscription with `since` is there; reading goes on.
-    pub(super) fn answer_since(
-        &mut self,
-        addr: ConnAddr,
-        id: Option<&str>,
-        result: Result<FeedSubscribed, Refusal>,
-    ) {
-        let Some(slot) = self.hub.slot_of(addr) else { return };
-        self.conns[slot as usize].rare().verifying = false;
-        if !self.conns[slot as usize].is_open() {
-            return;
-        }
-        self.out.clear();
-        self.out_messages = 1;
-        let id = id.map(RequestId);
-        let mut frame = encode::FrameWriter::begin(&mut self.out, OpCode::Text, 126);
-        match result {
-            Ok(done) => typed::write_reply(&Reply::FeedSubscribed(done), id, self.now.ms, frame.payload()),
-            Err(refusal) => {
-                self.metrics.error(refusal.code);
-                typed::write_error(&refusal, id, self.now.ms, frame.payload());
+        order: &SubscribeFeed<'_>,
+        via: Via,
+    ) -> Result<Step, Refusal> {
+        match self.begin_since(slot, order)? {
+            Err(done) => Ok(Step::Done(Reply::FeedSubscribed(done))),
+            Ok((wanted, options)) => {
+                let (reply, later) = self.reply_to(slot, via);
+                let answer = move |result: Result<FeedSubscribed, Refusal>| {
+                    reply(result.map(Reply::FeedSubscribed));
+                };
+                self.serve_since(slot, wanted, options, Box::new(answer));
+                Ok(Step::Later(later))
             }
-        }
-        frame.finish();
-        self.flush_out(slot);
-        if !self.hub.is_paused(slot) {
-            self.unpause(slot);
         }
     }
 

@@ -4,6 +4,7 @@
 //! before the socket is closed, so that nothing it was sent is lost to a reset. An end that is not in order is a cut.
 
 use super::conn::{Conn, Language, Phase, Rare, TICK_MS};
+use super::ledger::Ledger;
 use super::{Driver, conn_interest};
 use crate::posts::{ForAll, ForConn, NewConn, NewSession, Resumed, Speaks, ToShard};
 use fanfare_core::hub::ConnAddr;
@@ -27,7 +28,8 @@ impl Driver {
             ToShard::ForAll(what) => self.work_for_all(what),
             ToShard::Drain(done) => {
                 self.drain();
-                let _gone = done.send(());
+                self.drained = Some(done);
+                self.look_at_drained();
             }
             ToShard::Finish => {
                 // Each connection has a deadline of its own; this one is for all that still read.
@@ -45,12 +47,12 @@ impl Driver {
                     self.end(slot, why);
                 }
             }
-            ForConn::Answered(answer) => self.answered(addr, answer.as_deref()),
+            ForConn::Outcome(serial, result) => self.outcome(addr, serial, &result),
+            ForConn::Answered(serial, answer) => self.answered(addr, serial, answer.as_deref()),
             ForConn::Verified(resumed) => {
-                let Resumed { text, verified } = *resumed;
-                self.run_verified(addr, &text, verified);
+                let Resumed { serial, text, verified } = *resumed;
+                self.run_verified(addr, serial, &text, verified);
             }
-            ForConn::FeedSubscribed(id, result) => self.answer_since(addr, id.as_deref(), result),
             ForConn::FeedReady => self.poke_feed(addr),
             ForConn::LeaveFeed(channel) => self.leave_feed(addr, &channel),
             ForConn::Role(role) => self.change_role(addr, role),
@@ -267,6 +269,17 @@ impl Driver {
         self.hub.end_turn();
     }
 
+    /// Reports that the shard is drained once every command that was read before has been started.
+    pub(super) fn look_at_drained(&mut self) {
+        let held = |conn: &Conn| conn.is_open() && conn.ledger().is_some_and(Ledger::has_held);
+        if self.drained.is_some()
+            && !self.conns.iter().any(held)
+            && let Some(done) = self.drained.take()
+        {
+            let _gone = done.send(());
+        }
+    }
+
     fn tell_shutdown(&mut self, slot: u32) {
         let encoder = &self.node.topics.encoders()[usize::from(self.variant(slot))];
         let mut info = Vec::new();
@@ -279,7 +292,8 @@ impl Driver {
         let Some(deadline) = self.finish_at else { return false };
         if self.hub.is_flushed() {
             for slot in 0..self.conns.len() as u32 {
-                if self.conns[slot as usize].is_open() {
+                // A command that waits for its outcome is answered first.
+                if self.conns[slot as usize].is_open() && self.conns[slot as usize].ledger().is_none() {
                     self.end(slot, End::ShuttingDown);
                 }
             }

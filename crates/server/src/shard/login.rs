@@ -1,19 +1,16 @@
 //! Logging in on an open connection, and what a login means for it.
 //!
-//! A frame whose command has a token is set aside, nothing behind it is looked at, and its tokens are verified on the runtime; then
-//! the frame runs as any other, with the outcomes in [`Driver::verified`]. So answers keep the order of the frames and no
-//! shard waits for the store.
+//! The tokens of a command are verified before it is carried out ([`super::waits`]); their outcomes are in [`Driver::verified`].
 
 use super::conn::{Phase, Rare};
 use super::{Driver, conn_interest};
-use crate::posts::{ForConn, NewSession, Resumed};
+use crate::posts::NewSession;
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::{Caller, Principal};
 use fanfare_core::model::{End, ErrorCode, Refusal};
 use fanfare_core::ports::Info;
 use fanfare_core::session::{Opened, SessionCode};
 use fanfare_services::audit::{AuditEvent, Outcome};
-use fanfare_services::credentials::{self, Verified, Wanted};
 use fanfare_store::{ConnectionRow, Role};
 use std::sync::Arc;
 
@@ -28,46 +25,6 @@ pub(super) struct Authenticated {
 }
 
 impl Driver {
-    /// Sets a frame aside when the outcome of one of its tokens is not known yet; returns whether it did.
-    pub(super) fn set_aside(&mut self, slot: u32, text: &str, mut wanted: Wanted) -> bool {
-        wanted.retain(|(token_use, token)| !self.verified.knows(*token_use, token));
-        if wanted.is_empty() || self.draining {
-            return false;
-        }
-        self.conns[slot as usize].rare().verifying = true;
-        self.verify(self.hub.addr(slot), text.to_owned(), wanted);
-        true
-    }
-
-    fn verify(&self, addr: ConnAddr, text: String, wanted: Wanted) {
-        let node = self.node.clone();
-        self.node.runtime.spawn(async move {
-            let verified = credentials::verify(&node.services.identity, wanted).await;
-            node.posts.post_for(addr, ForConn::Verified(Box::new(Resumed { text, verified })));
-        });
-    }
-
-    /// A frame that was set aside runs, then reading goes on.
-    pub(super) fn run_verified(&mut self, addr: ConnAddr, text: &str, verified: Verified) {
-        let Some(slot) = self.hub.slot_of(addr) else { return };
-        self.conns[slot as usize].rare().verifying = false;
-        if !self.conns[slot as usize].is_open() {
-            return;
-        }
-        self.out.clear();
-        self.out_messages = 0;
-        self.verified = verified;
-        self.carry_out(slot, text);
-        self.verified = Verified::default();
-        self.flush_out(slot);
-        if let Some(session) = self.welcome_owed.take() {
-            self.welcome(slot, &session);
-        }
-        if !self.hub.is_paused(slot) {
-            self.unpause(slot);
-        }
-    }
-
     /// Logs a connection in, or keeps it logged in with a newer token of the same login.
     pub(super) fn authenticate(&mut self, slot: u32, token: &str) -> Result<Authenticated, Refusal> {
         let principal = self.verified.login(token)?;

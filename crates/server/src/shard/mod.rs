@@ -8,6 +8,7 @@ mod admin;
 mod commands;
 mod conn;
 mod feeds;
+mod ledger;
 mod lifecycle;
 mod login;
 mod push;
@@ -18,6 +19,8 @@ mod sockets;
 mod tests;
 mod timers;
 mod tls;
+mod typed;
+mod waits;
 
 pub(crate) use tls::decrypted;
 
@@ -34,6 +37,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use tokio::sync::oneshot;
+use waits::Waits;
 
 /// Bytes read from a socket in one turn at most.
 const READ_BYTES: usize = 64 * 1024;
@@ -101,6 +106,12 @@ pub struct Driver {
     scanned: usize,
     scan_at: Tick,
     draining: bool,
+    /// Notified when every command that was read before the end began has been started.
+    drained: Option<oneshot::Sender<()>>,
+    /// The serial of the newest command.
+    serials: u64,
+    /// What the JSON-RPC text that is being carried out waits for.
+    waits: Waits,
     finish_at: Option<Tick>,
 }
 
@@ -143,6 +154,9 @@ impl Driver {
             scanned: 0,
             scan_at: 0,
             draining: false,
+            drained: None,
+            serials: 0,
+            waits: Waits::default(),
             finish_at: None,
         })
     }
@@ -179,6 +193,7 @@ impl Driver {
             self.obey_post(post);
         }
         self.hub.run(&mut self.sockets, SLICE, self.now.ms);
+        self.take_outcomes();
         self.obey();
         self.count();
         self.look_at_clock();

@@ -5,10 +5,9 @@ use super::sockets::Received;
 use super::{Driver, READ_BYTES};
 use crate::admission::Permit;
 use crate::telemetry::histogram::add_alone;
-use crate::telemetry::metrics::CommandKind;
 use fanfare_core::hub::ConnAddr;
 use fanfare_core::model::End;
-use fanfare_core::model::{Command, ErrorCode, Refusal};
+use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_dialects::typed;
 use fanfare_services::credentials::Verified;
 use fanfare_ws::{Event, Limits, OpCode, encode};
@@ -161,49 +160,8 @@ impl Driver {
         if let Err(wait) = self.take_tokens(slot, text.len()) {
             return self.refuse_rate(slot, text, wait);
         }
-        self.carry_out(slot, text);
+        self.carry_out(slot, text, None);
         self.conns[slot as usize].is_open()
-    }
-
-    /// Runs a text in the connection's language, or sets it aside until its tokens are verified.
-    pub(super) fn carry_out(&mut self, slot: u32, text: &str) {
-        match self.conns[slot as usize].language {
-            Language::JsonRpc => self.on_rpc(slot, text),
-            _ => self.on_typed(slot, text),
-        }
-    }
-
-    fn on_typed(&mut self, slot: u32, text: &str) {
-        let request = typed::decode(text);
-        if let Ok(command) = &request.command
-            && let Some((token_use, token)) = command.token()
-            && self.set_aside(slot, text, vec![(token_use, token.to_owned())])
-        {
-            return;
-        }
-        let kind = request.command.as_ref().map_or(CommandKind::Other, CommandKind::of);
-        let result = match request.command {
-            Ok(Command::SubscribeFeed(mut order)) if order.since.is_some() => {
-                match self.subscribe_since(slot, &mut order, request.id) {
-                    Some(result) => result,
-                    None => return,
-                }
-            }
-            Ok(command) => self.execute(slot, &command),
-            Err(refusal) => Err(refusal),
-        };
-        let mut frame = encode::FrameWriter::begin(&mut self.out, OpCode::Text, 126);
-        match &result {
-            Ok(reply) => typed::write_reply(reply, request.id, self.now.ms, frame.payload()),
-            Err(refusal) => {
-                self.metrics.error(refusal.code);
-                typed::write_error(refusal, request.id, self.now.ms, frame.payload());
-            }
-        }
-        frame.finish();
-        self.out_messages += 1;
-        let end = std::time::Instant::now();
-        self.metrics.commands[kind as usize].observe_alone(end.duration_since(self.now.at).as_nanos() as u64);
     }
 
     /// Answers a frame that is no command.

@@ -1,17 +1,16 @@
 //! JSON-RPC on a connection: calls run on its shard; those that wait run elsewhere and come back as a post.
 //!
-//! At most [`MAX_OUTSTANDING`] calls of a connection wait at a time; beyond that its socket is not read.
+//! Texts that wait are in the connection's ledger ([`super::ledger`]); their answers may overtake each other.
 
 use super::Driver;
-use super::conn::Rare;
-use crate::posts::ForConn;
+use super::ledger::Waiting;
+use super::waits::{Via, Waits, shutting_down};
+use crate::posts::{ForConn, Serial};
 use fanfare_core::hub::ConnAddr;
-use fanfare_core::model::{
-    Actor, Command, End, ErrorCode, FeedSubscribed, Origin, Refusal, Reply, SubscribeFeed,
-};
+use fanfare_core::model::{Actor, Command, Either, End, ErrorCode, Origin, Refusal, Reply};
 use fanfare_core::session::{Attach, Opened, SessionCode};
 use fanfare_dialects::jsonrpc::{self, Incoming};
-use fanfare_rpc::{Caller, Calls, Connection, Either, Outcome, Pending, SessionGrant};
+use fanfare_rpc::{Caller, Calls, Connection, Outcome, Pending, SessionGrant};
 use fanfare_services::ports::Sockets;
 use fanfare_services::sessions::not_resumed;
 use fanfare_ws::{OpCode, encode};
@@ -20,8 +19,6 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Commands of a connection that may wait for their answer (`protocol.md` 3).
-pub(super) const MAX_OUTSTANDING: usize = 64;
 /// Handlers of a connection that run at a time.
 const MAX_RUNNING: usize = 16;
 /// What the buffer of answers keeps of its size from one text to the next.
@@ -29,47 +26,48 @@ const KEPT_BYTES: usize = 64 * 1024;
 /// How long a handler may take.
 const HANDLER_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The calls of a connection that wait. Dropped with it, which ends them.
+/// The calls of a connection that run elsewhere. Dropped with it, which ends them.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    tasks: JoinSet<()>,
+pub(super) struct Tasks {
+    running: JoinSet<()>,
     gate: Arc<Semaphore>,
-    pub(super) count: usize,
 }
 
-impl Default for Waiting {
+impl Default for Tasks {
     fn default() -> Self {
-        Self { tasks: JoinSet::new(), gate: Arc::new(Semaphore::new(MAX_RUNNING)), count: 0 }
-    }
-}
-
-impl Rare {
-    /// Whether so many calls wait that no more are taken.
-    pub(super) fn is_full(&self) -> bool {
-        self.waiting.as_ref().is_some_and(|w| w.count >= MAX_OUTSTANDING)
+        Self { running: JoinSet::new(), gate: Arc::new(Semaphore::new(MAX_RUNNING)) }
     }
 }
 
 impl Driver {
-    pub(super) fn on_rpc(&mut self, slot: u32, text: &str) {
-        if self.draining {
-            let why = "the server is shutting down; reconnect in a moment";
-            self.refuse_rpc(slot, text, &Refusal::new(ErrorCode::ServerShutdown, why));
+    /// Carries out a text: a new one, or the one that was held or verified under a serial.
+    pub(super) fn on_rpc(&mut self, slot: u32, text: &str, at: Option<Serial>) {
+        if self.draining && at.is_none() {
+            self.refuse_rpc(slot, text, &shutting_down());
             return;
         }
         let node = self.node.clone();
         let calls = Calls::read(&node.registry, text, node.config.limits.rpc_batch);
-        if self.set_aside(slot, text, calls.tokens()) {
+        if at.is_none() && self.is_blocked(slot, || calls.touches()) {
+            self.hold(slot, text, calls.touches());
             return;
         }
+        if self.set_aside(slot, text, calls.tokens(), at, || calls.touches()) {
+            return;
+        }
+        self.waits = Waits::default();
         let mut answer = std::mem::take(&mut self.answer);
         let mut caller = SocketCaller::new(self, slot);
         let outcome = calls.run(&mut caller, node.config.limits.rpc_answer_bytes.len(), &mut answer);
         let limited = caller.limited;
         match outcome {
-            Outcome::Answered => self.put_answer(&answer),
-            Outcome::Silent => {}
-            Outcome::Pending(pending) => self.wait_for(slot, pending),
+            Outcome::Pending(pending) => self.wait_for(slot, pending, at),
+            outcome => {
+                if let Outcome::Answered = outcome {
+                    self.put_answer(&answer);
+                }
+                self.forget_call(slot, at);
+            }
         }
         answer.clear();
         answer.shrink_to(KEPT_BYTES);
@@ -99,36 +97,43 @@ impl Driver {
         self.put_answer(&answer);
     }
 
-    /// Lets a call run elsewhere; its answer comes back to this shard.
-    fn wait_for(&mut self, slot: u32, pending: Pending) {
+    /// Runs calls elsewhere; their answer comes back to this shard.
+    fn wait_for(&mut self, slot: u32, pending: Pending, at: Option<Serial>) {
         let (node, addr) = (self.node.clone(), self.hub.addr(slot));
-        let waiting = self.conns[slot as usize].rare().waiting.get_or_insert_with(Box::default);
-        waiting.count += 1;
-        while waiting.tasks.try_join_next().is_some() {}
-        let gate = waiting.gate.clone();
+        let serial = at.unwrap_or_else(|| self.new_serial());
+        let Waits { touches, promises } = std::mem::take(&mut self.waits);
+        let waiting = Waiting { promises, started: true, ..Waiting::unstarted() };
+        let rare = self.conns[slot as usize].rare();
+        rare.ledger.get_or_insert_default().wait(serial, touches, waiting);
+        let tasks = rare.tasks.get_or_insert_default();
+        while tasks.running.try_join_next().is_some() {}
+        let gate = tasks.gate.clone();
         let runtime = node.runtime.clone();
         let work = async move {
             let answer = pending.run(HANDLER_DEADLINE, &gate).await;
-            node.posts.post_for(addr, ForConn::Answered(answer));
+            node.posts.post_for(addr, ForConn::Answered(serial, answer));
         };
-        waiting.tasks.spawn_on(work, &runtime);
+        tasks.running.spawn_on(work, &runtime);
     }
 
-    pub(super) fn answered(&mut self, addr: ConnAddr, answer: Option<&[u8]>) {
-        let Some(slot) = self.hub.slot_of(addr) else { return };
-        let was_full = self.conns[slot as usize].is_busy();
-        if let Some(waiting) = self.conns[slot as usize].rare().waiting.as_mut() {
-            waiting.count -= 1;
-        }
-        self.out.clear();
-        self.out_messages = 0;
+    /// Calls that ran elsewhere have ended. Subscriptions among them are sent their events after the answer.
+    pub(super) fn answered(&mut self, addr: ConnAddr, serial: Serial, answer: Option<&[u8]>) {
+        let Some(slot) = self.begin_post(addr) else { return };
+        let Some(waiting) = self.forget_call(slot, Some(serial)) else { return };
         if let Some(text) = answer {
             self.put_answer(text);
         }
         self.flush_out(slot);
-        if was_full && !self.hub.is_paused(slot) {
-            self.unpause(slot);
+        for (ticket, _) in waiting.promises {
+            self.hub.proceed(addr, ticket);
         }
+        self.advance(slot);
+    }
+
+    /// Takes a text out of the ledger.
+    fn forget_call(&mut self, slot: u32, serial: Option<Serial>) -> Option<Waiting> {
+        let ledger = self.conns[slot as usize].rare.as_mut()?.ledger.as_mut()?;
+        ledger.remove(serial?)
     }
 }
 
@@ -181,12 +186,9 @@ impl Caller for SocketCaller<'_> {
 }
 
 impl Connection for SocketCaller<'_> {
-    fn execute(&mut self, command: Command<'_>) -> Result<Reply<'static>, Refusal> {
-        self.driver.execute(self.slot, &command)
-    }
-
-    fn subscribe_feed(&mut self, order: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal> {
-        self.driver.subscribe_feed_rpc(self.slot, order)
+    fn execute(&mut self, command: Command<'_>) -> Result<Either<Reply<'static>>, Refusal> {
+        let step = self.driver.execute(self.slot, &command, Via::Call)?;
+        Ok(self.driver.promise(&command, step))
     }
 
     fn authenticate(&mut self, token: &str) -> Result<SessionGrant, Refusal> {

@@ -45,3 +45,4 @@ mod strangers;
 mod support;
 mod tls;
 mod users;
+mod waiting;

@@ -1,9 +1,9 @@
 //! `feed.subscribe`.
 
-use super::super::connection;
-use fanfare_core::model::{FeedSubscribed, Refusal};
+use super::super::{connection, unexpected};
+use fanfare_core::model::{Command, FeedSubscribed, Refusal, Reply};
 use fanfare_dialects::feed::{FilterWish, Wish};
-use fanfare_rpc::{Access, Caller, Either, EitherMethod, Example};
+use fanfare_rpc::{Access, Caller, Either, EitherMethod, Example, Order};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -66,6 +66,7 @@ impl EitherMethod for Subscribe {
     const NAME: &'static str = "feed.subscribe";
     const SUMMARY: &'static str = "Hears a feed; records come as `feed.event`";
     const ACCESS: Access = Access::ANYONE.on_connection();
+    const ORDER: Order = Order::Channel;
     type Params<'a> = Params<'a>;
     type Result = Subscribed;
 
@@ -80,6 +81,10 @@ impl EitherMethod for Subscribe {
         let filter = params.filter.map(|f| FilterWish { key: f.key, json: f.json });
         let snapshot = params.snapshot.unwrap_or_default();
         let wish = Wish { types: params.types, filter, snapshot, since: params.since };
-        Ok(connection(caller)?.subscribe_feed(wish.on(params.channel)?)?.map(Subscribed::from))
+        let command = Command::SubscribeFeed(Box::new(wish.on(params.channel)?));
+        connection(caller)?.execute(command)?.and_then(|reply| match reply {
+            Reply::FeedSubscribed(done) => Ok(done.into()),
+            other => Err(unexpected(&other)),
+        })
     }
 }

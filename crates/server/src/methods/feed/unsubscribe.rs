@@ -2,7 +2,7 @@
 
 use super::super::{connection, unexpected};
 use fanfare_core::model::{Command, Refusal, Reply};
-use fanfare_rpc::{Access, Caller, Example, Method};
+use fanfare_rpc::{Access, Caller, Either, EitherMethod, Example, Order};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -28,10 +28,11 @@ pub(crate) struct Done {
     already: bool,
 }
 
-impl Method for Unsubscribe {
+impl EitherMethod for Unsubscribe {
     const NAME: &'static str = "feed.unsubscribe";
     const SUMMARY: &'static str = "Stops hearing a feed";
     const ACCESS: Access = Access::ANYONE.on_connection();
+    const ORDER: Order = Order::Channel;
     type Params<'a> = Params<'a>;
     type Result = Done;
 
@@ -39,10 +40,11 @@ impl Method for Unsubscribe {
         Example::new(json!({ "channel": "dashboard" }), json!({ "channel": "dashboard" }))
     }
 
-    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Done, Refusal> {
-        match connection(caller)?.execute(Command::UnsubscribeFeed { channel: params.channel })? {
+    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Either<Done>, Refusal> {
+        let command = Command::UnsubscribeFeed { channel: params.channel };
+        connection(caller)?.execute(command)?.and_then(|reply| match reply {
             Reply::FeedUnsubscribed { channel, already } => Ok(Done { channel, already }),
             other => Err(unexpected(&other)),
-        }
+        })
     }
 }

@@ -3,7 +3,7 @@
 use super::super::connection;
 use super::{Granted, granted_example};
 use fanfare_core::model::{Refusal, TokenUse};
-use fanfare_rpc::{Access, Caller, Example, Method};
+use fanfare_rpc::{Access, Caller, Example, Method, Order};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -24,6 +24,7 @@ impl Method for Authenticate {
     const SUMMARY: &'static str = "Logs in with an access token; the session gets a new code and token";
     const ACCESS: Access = Access::OPEN.on_connection();
     const TOKEN: Option<TokenUse> = Some(TokenUse::Login);
+    const ORDER: Order = Order::Login;
     type Params<'a> = Params;
     type Result = Granted;
 

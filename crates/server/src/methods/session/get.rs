@@ -5,7 +5,7 @@ use super::{MAX_KEY, SessionCodeResult, ended, session_of};
 use fanfare_core::model::Refusal;
 use fanfare_core::time::rfc3339_ms;
 use fanfare_json::RawBuf;
-use fanfare_rpc::{Access, Caller, Example, Method};
+use fanfare_rpc::{Access, Caller, Example, Method, Order};
 use fanfare_services::clock::unix_ms;
 use fanfare_services::sessions::SessionService;
 use schemars::JsonSchema;
@@ -52,6 +52,7 @@ impl Method for Get {
     const NAME: &'static str = "session.get";
     const SUMMARY: &'static str = "The connection's session, or one value of its data";
     const ACCESS: Access = Access::ANYONE.on_connection();
+    const ORDER: Order = Order::Login;
     type Params<'a> = Params;
     type Result = Answer;
 

@@ -3,7 +3,7 @@
 use super::super::connection;
 use super::{Granted, granted_example};
 use fanfare_core::model::Refusal;
-use fanfare_rpc::{Access, Caller, Example, Method, SessionCodeText};
+use fanfare_rpc::{Access, Caller, Example, Method, Order, SessionCodeText};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -25,6 +25,7 @@ impl Method for Resume {
     const NAME: &'static str = "session.resume";
     const SUMMARY: &'static str = "Takes over a session by its code and resume token, which is replaced";
     const ACCESS: Access = Access::OPEN.on_connection();
+    const ORDER: Order = Order::Login;
     type Params<'a> = Params;
     type Result = Granted;
 

@@ -3,7 +3,7 @@
 use super::{MAX_KEY, session_of};
 use fanfare_core::model::Refusal;
 use fanfare_json::Raw;
-use fanfare_rpc::{Access, Caller, Example, Method};
+use fanfare_rpc::{Access, Caller, Example, Method, Order};
 use fanfare_services::clock::unix_ms;
 use fanfare_services::sessions::SessionService;
 use schemars::JsonSchema;
@@ -37,6 +37,7 @@ impl Method for Set {
     const NAME: &'static str = "session.set";
     const SUMMARY: &'static str = "Keeps a value in the session, which survives a reconnect";
     const ACCESS: Access = Access::ANYONE.on_connection();
+    const ORDER: Order = Order::Login;
     type Params<'a> = Params<'a>;
     type Result = Kept;
 

@@ -75,12 +75,15 @@ impl fanfare_rpc::Caller for Fake {
 }
 
 impl Connection for Fake {
-    fn execute(&mut self, command: Command<'_>) -> Result<Reply<'static>, Refusal> {
-        self.seen.push(format!("{command:?}"));
+    fn execute(&mut self, command: Command<'_>) -> Result<Either<Reply<'static>>, Refusal> {
+        self.seen.push(match &command {
+            Command::SubscribeFeed(order) => format!("{order:?}"),
+            command => format!("{command:?}"),
+        });
         if let Some(reply) = self.reply.take() {
-            return Ok(reply);
+            return Ok(Either::Now(reply));
         }
-        match command {
+        let reply = match command {
             Command::Subscribe(s) => Ok(Reply::Subscribed(Subscribed {
                 topic: s.topic.as_str().to_owned().into(),
                 epoch: Epoch(1),
@@ -99,23 +102,19 @@ impl Connection for Fake {
                 let event = EventMeta { id: EventId { time: 1, node: 1 }, offset: 18, at_ms: 0 };
                 Ok(Reply::Published { topic: p.topic.as_str().to_owned().into(), event, delivered: 3 })
             }
+            Command::SubscribeFeed(order) if order.channel == "dashboard" => {
+                Ok(Reply::FeedSubscribed(FeedSubscribed {
+                    channel: order.channel.into_owned(),
+                    recovered: order.since.is_some().then_some(true),
+                    ..FeedSubscribed::default()
+                }))
+            }
             Command::SubscribeFeed { .. } | Command::UnsubscribeFeed { .. } => {
                 Err(Refusal::new(ErrorCode::ChannelNotFound, "there is no such feed").field("channel"))
             }
             Command::Authenticate { .. } | Command::Server { .. } | Command::Ping => Ok(Reply::Pong),
-        }
-    }
-    fn subscribe_feed(&mut self, order: SubscribeFeed<'_>) -> Result<Either<FeedSubscribed>, Refusal> {
-        self.seen.push(format!("{order:?}"));
-        if order.channel != "dashboard" {
-            return Err(Refusal::new(ErrorCode::ChannelNotFound, "there is no such feed").field("channel"));
-        }
-        let done = FeedSubscribed {
-            channel: order.channel.into_owned(),
-            recovered: order.since.is_some().then_some(true),
-            ..FeedSubscribed::default()
         };
-        Ok(Either::Now(done))
+        reply.map(Either::Now)
     }
     fn authenticate(&mut self, token: &str) -> Result<SessionGrant, Refusal> {
         if token != "good" {

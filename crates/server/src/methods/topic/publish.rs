@@ -2,9 +2,9 @@
 
 use super::super::unexpected;
 use super::{ClientName, TopicName, TopicToken};
-use fanfare_core::model::{Command, Publish as Order, Refusal, Reply, TokenUse};
+use fanfare_core::model::{Command, EventMeta, Publish as Order, Refusal, Reply, TokenUse};
 use fanfare_json::Raw;
-use fanfare_rpc::{Caller, Example, Method, Violation};
+use fanfare_rpc::{Caller, Either, EitherMethod, Example, Order as Touches, Violation};
 use fanfare_services::topics::TopicService;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -64,10 +64,11 @@ pub(crate) struct Published {
     delivered: u64,
 }
 
-impl Method for Publish {
+impl EitherMethod for Publish {
     const NAME: &'static str = "topic.publish";
     const SUMMARY: &'static str = "Sends a payload to everyone who hears a topic";
     const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
+    const ORDER: Touches = Touches::Log;
     type Params<'a> = Params<'a>;
     type Result = Published;
 
@@ -82,7 +83,7 @@ impl Method for Publish {
         params.payload.or(params.message).map(|_| ()).ok_or_else(|| Violation::required("payload"))
     }
 
-    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Published, Refusal> {
+    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Either<Published>, Refusal> {
         let order = Order {
             topic: params.topic.checked()?,
             payload: params.payload.or(params.message).unwrap_or(Raw::NULL).get(),
@@ -91,16 +92,22 @@ impl Method for Publish {
             exclude_self: params.exclude_self,
             token: params.token.map(|t| t.0),
         };
-        let (event, topic, delivered) = match caller.connection() {
-            Some(connection) => match connection.execute(Command::Publish(order))? {
-                Reply::Published { topic, event, delivered } => (event, topic.into_owned(), delivered),
-                other => return Err(unexpected(&other)),
-            },
-            None => {
-                let published = self.0.publish_at_once(&caller.actor(), &order)?;
-                (published.meta, order.topic.as_str().to_owned(), published.delivered)
-            }
-        };
-        Ok(Published { topic, id: event.id.to_string(), offset: event.offset, delivered })
+        if let Some(connection) = caller.connection() {
+            return connection.execute(Command::Publish(order))?.and_then(|reply| match reply {
+                Reply::Published { topic, event, delivered } => {
+                    Ok(Published::new(topic.into_owned(), &event, delivered))
+                }
+                other => Err(unexpected(&other)),
+            });
+        }
+        let topic = order.topic.as_str().to_owned();
+        let published = self.0.publish_at_once(&caller.actor(), &order)?;
+        Ok(published.map(|p| Published::new(topic, &p.meta, p.delivered)))
+    }
+}
+
+impl Published {
+    fn new(topic: String, event: &EventMeta, delivered: u64) -> Self {
+        Self { topic, id: event.id.to_string(), offset: event.offset, delivered }
     }
 }

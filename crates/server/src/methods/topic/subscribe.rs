@@ -3,7 +3,7 @@
 use super::super::{connection, unexpected};
 use super::{ClientName, TopicName, TopicToken};
 use fanfare_core::model::{Command, Refusal, Reply, Since, SinceEpoch, Subscribe as Order, TokenUse};
-use fanfare_rpc::{Access, Caller, Example, Method};
+use fanfare_rpc::{Access, Caller, Either, EitherMethod, Example, Order as Touches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -50,12 +50,13 @@ pub(crate) struct Subscribed {
     already: bool,
 }
 
-impl Method for Subscribe {
+impl EitherMethod for Subscribe {
     const NAME: &'static str = "topic.subscribe";
     const SUMMARY: &'static str =
         "Hears a topic from now on, or from a position; events come as `topic.event`";
     const ACCESS: Access = Access::ANYONE.on_connection();
     const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
+    const ORDER: Touches = Touches::Topic;
     type Params<'a> = Params<'a>;
     type Result = Subscribed;
 
@@ -66,7 +67,7 @@ impl Method for Subscribe {
         )
     }
 
-    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Subscribed, Refusal> {
+    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Either<Subscribed>, Refusal> {
         let since = params.since.map(|s| Since { epoch: SinceEpoch(s.epoch), offset: s.offset });
         let order = Order {
             topic: params.topic.checked()?,
@@ -74,7 +75,7 @@ impl Method for Subscribe {
             since,
             token: params.token.map(|t| t.0),
         };
-        match connection(caller)?.execute(Command::Subscribe(order))? {
+        connection(caller)?.execute(Command::Subscribe(order))?.and_then(|reply| match reply {
             Reply::Subscribed(done) => Ok(Subscribed {
                 topic: done.topic.into_owned(),
                 epoch: done.epoch.to_string(),
@@ -83,6 +84,6 @@ impl Method for Subscribe {
                 already: done.already,
             }),
             other => Err(unexpected(&other)),
-        }
+        })
     }
 }

@@ -3,7 +3,7 @@
 use super::super::{connection, unexpected};
 use super::{ClientName, TopicName};
 use fanfare_core::model::{Command, Refusal, Reply, Unsubscribe as Order};
-use fanfare_rpc::{Access, Caller, Example, Method};
+use fanfare_rpc::{Access, Caller, Either, EitherMethod, Example, Order as Touches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -27,10 +27,11 @@ pub(crate) struct Unsubscribed {
     already: bool,
 }
 
-impl Method for Unsubscribe {
+impl EitherMethod for Unsubscribe {
     const NAME: &'static str = "topic.unsubscribe";
     const SUMMARY: &'static str = "Stops hearing a topic: no event of it follows the answer";
     const ACCESS: Access = Access::ANYONE.on_connection();
+    const ORDER: Touches = Touches::Topic;
     type Params<'a> = Params<'a>;
     type Result = Unsubscribed;
 
@@ -38,11 +39,11 @@ impl Method for Unsubscribe {
         Example::new(json!({ "topic": "news" }), json!({ "topic": "news" }))
     }
 
-    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Unsubscribed, Refusal> {
+    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Either<Unsubscribed>, Refusal> {
         let order = Order { topic: params.topic.checked()?, client_id: params.client_id.map(|c| c.0) };
-        match connection(caller)?.execute(Command::Unsubscribe(order))? {
+        connection(caller)?.execute(Command::Unsubscribe(order))?.and_then(|reply| match reply {
             Reply::Unsubscribed { topic, already } => Ok(Unsubscribed { topic: topic.into_owned(), already }),
             other => Err(unexpected(&other)),
-        }
+        })
     }
 }
