@@ -127,7 +127,7 @@ fn published(text: &str, publish: &Publish<'_>) {
 fn delivered(publish: &Publish<'_>) {
     let meta = EventMeta { id: EventId { time: 1, node: 2 }, offset: 3, at_ms: 4 };
     let (topic, client_id) = (publish.topic.as_str(), publish.client_id.as_deref().unwrap_or("c"));
-    let event = EventView { topic, meta, payload: publish.payload, client_id };
+    let event = EventView { topic, meta, payload: publish.payload, client_id, user: publish.token.as_deref() };
     let mut out = Vec::new();
     Typed.event(&event, &mut out);
     is_event(&String::from_utf8(out).expect("a frame is UTF-8"), &event);
@@ -142,6 +142,7 @@ fn is_event(json: &str, event: &EventView<'_>) {
     let text = |name: &str| serde_json::from_str::<String>(members[name].get()).expect("a string");
     assert_eq!(members["payload"].get(), event.payload);
     assert_eq!((text("topic").as_str(), text("client_id").as_str()), (event.topic, event.client_id));
+    assert_eq!(members.contains_key("user").then(|| text("user")).as_deref(), event.user);
 }
 
 fn publish_body(text: &str) {

@@ -79,6 +79,9 @@ pub struct Event {
     /// The publisher.
     #[serde(default)]
     pub client_id: Option<String>,
+    /// The username of a publisher who was logged in, as the server knows it.
+    #[serde(default)]
+    pub user: Option<String>,
     /// When the server took it, RFC 3339.
     pub timestamp: String,
     /// The whole frame as it came.

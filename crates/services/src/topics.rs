@@ -6,7 +6,8 @@
 mod kept;
 mod page;
 
-pub use page::{HistoryEvent, HistoryPage, HistoryQuery};
+pub use fanfare_core::topics::HistoryEvent;
+pub use page::{HistoryPage, HistoryQuery};
 
 use crate::access::Access;
 use crate::clock::unix_ms;

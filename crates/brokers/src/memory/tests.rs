@@ -1,6 +1,6 @@
 use super::*;
 use fanfare_core::model::EventView;
-use fanfare_core::model::{Client, Requester};
+use fanfare_core::model::{Client, Requester, UserRef};
 use fanfare_core::ports::{Appended, NewEvent};
 use fanfare_core::topics::{Kept, Lost};
 
@@ -36,7 +36,8 @@ fn log_of(opened: Option<Opened>) -> Option<Log> {
 fn append(log: &mut Log, event: &NewEvent<'_>) -> Appended {
     let appended = log.sequencer.append(event);
     if let Appended::New(meta) = appended {
-        let view = EventView { topic: "t", meta, payload: event.payload, client_id: event.client_id };
+        let view =
+            EventView { topic: "t", meta, payload: event.payload, client_id: event.client_id, user: None };
         log.tail.push_event(&view, event.now_ms);
     }
     appended
@@ -227,13 +228,14 @@ fn a_key_is_its_publishers_own() {
         let event = NewEvent { publisher, ..event("1", Some("order-43"), 0) };
         matches!(append(&mut log, &event), Appended::New(_))
     };
+    let user = |id| UserRef { id, name: "zoe" };
     let stranger = |last| Requester::Anonymous([127, 0, 0, last].into());
     assert!(is_new(stranger(1)));
     assert!(is_new(Requester::Backend), "a stranger's guess takes nothing from the backend");
-    assert!(is_new(Requester::User("7")) && is_new(Requester::User("8")));
+    assert!(is_new(Requester::User(user("7"))) && is_new(Requester::User(user("8"))));
     assert!(!is_new(stranger(2)), "the anonymous are one publisher");
-    assert!(!is_new(Requester::Admin("7")), "a user stays the same whatever the role");
-    assert!(!is_new(Requester::Backend) && !is_new(Requester::User("8")));
+    assert!(!is_new(Requester::Admin(user("7"))), "a user stays the same whatever the role");
+    assert!(!is_new(Requester::Backend) && !is_new(Requester::User(user("8"))));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who calls: the identities a credential can prove.
 
-use crate::model::{ErrorCode, Refusal, Requester, network};
+use crate::model::{ErrorCode, Refusal, Requester, UserRef, network};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -135,8 +135,10 @@ impl Caller {
     pub fn requester(&self, address: IpAddr) -> Requester<'_> {
         match self {
             Caller::Anonymous => Requester::Anonymous(network(address)),
-            Caller::User(principal) if principal.role == Role::Admin => Requester::Admin(&principal.user_id),
-            Caller::User(principal) => Requester::User(&principal.user_id),
+            Caller::User(principal) => {
+                let user = UserRef { id: &principal.user_id, name: &principal.username };
+                if principal.role == Role::Admin { Requester::Admin(user) } else { Requester::User(user) }
+            }
             Caller::Server(_) => Requester::Backend,
         }
     }

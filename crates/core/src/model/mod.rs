@@ -25,7 +25,7 @@ pub use error::{ErrorCode, Refusal};
 pub use frame::FrameType;
 pub use network::network;
 pub use page::{MAX_PAGE_ITEMS, PAGE_ITEMS, page_items};
-pub use requester::{Client, Requester};
+pub use requester::{Client, Requester, UserRef};
 pub use topic::{
     Body, Delivery, Epoch, EventId, EventMeta, EventView, MAX_TOPIC_BYTES, PositionLost, SinceEpoch, TopicRef,
 };

@@ -8,12 +8,21 @@ use std::sync::Arc;
 pub enum Requester<'a> {
     /// Nobody known, from this address (an IPv6 network by its first address).
     Anonymous(IpAddr),
-    /// A user, by the id.
-    User(&'a str),
-    /// A user whose role is admin, by the id.
-    Admin(&'a str),
+    /// A user.
+    User(UserRef<'a>),
+    /// A user whose role is admin.
+    Admin(UserRef<'a>),
     /// The application's backend by an API key, or the server itself.
     Backend,
+}
+
+/// A user who is logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserRef<'a> {
+    /// The id.
+    pub id: &'a str,
+    /// The username; subscribers see it as the event's `user`.
+    pub name: &'a str,
 }
 
 /// A client whose topics, histories and feed groups are counted: all of a network that nobody is known of, or a user.
@@ -25,12 +34,20 @@ pub enum Client {
     User(Arc<str>),
 }
 
-impl Requester<'_> {
+impl<'a> Requester<'a> {
+    /// The username of a logged-in user; `None` for the anonymous and for API keys.
+    pub fn username(&self) -> Option<&'a str> {
+        match self {
+            Self::User(user) | Self::Admin(user) => Some(user.name),
+            Self::Anonymous(_) | Self::Backend => None,
+        }
+    }
+
     /// The client whose share this requester uses; none for API keys and admins, who have no share.
     pub fn client(&self) -> Option<Client> {
         match self {
             Self::Anonymous(network) => Some(Client::Network(*network)),
-            Self::User(id) => Some(Client::User((*id).into())),
+            Self::User(user) => Some(Client::User(user.id.into())),
             Self::Admin(_) | Self::Backend => None,
         }
     }
@@ -40,7 +57,9 @@ impl Requester<'_> {
     pub fn scoped_key(&self, key: &str) -> String {
         match self {
             // An id is told from the key behind it by its length.
-            Self::User(id) | Self::Admin(id) => format!("u{}:{id}{key}", id.len()),
+            Self::User(UserRef { id, .. }) | Self::Admin(UserRef { id, .. }) => {
+                format!("u{}:{id}{key}", id.len())
+            }
             Self::Backend => format!("b{key}"),
             Self::Anonymous(_) => format!("a{key}"),
         }
@@ -49,20 +68,25 @@ impl Requester<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Requester;
+    use super::{Requester, UserRef};
+
+    fn user(id: &str) -> Requester<'_> {
+        Requester::User(UserRef { id, name: "zoe" })
+    }
 
     #[test]
     fn keys_are_told_apart_by_publisher_and_by_nothing_else() {
         let anonymous = |last| Requester::Anonymous([127, 0, 0, last].into());
         assert_eq!(anonymous(1).scoped_key("k"), anonymous(2).scoped_key("k"));
-        assert_eq!(Requester::User("7").scoped_key("k"), Requester::Admin("7").scoped_key("k"));
+        let renamed = Requester::Admin(UserRef { id: "7", name: "zoë" });
+        assert_eq!(user("7").scoped_key("k"), renamed.scoped_key("k"));
         let all = [
             anonymous(1).scoped_key("k"),
             Requester::Backend.scoped_key("k"),
-            Requester::User("k").scoped_key(""),
-            Requester::User("").scoped_key("k"),
-            Requester::User("1:a").scoped_key("k"),
-            Requester::User("1:").scoped_key("ak"),
+            user("k").scoped_key(""),
+            user("").scoped_key("k"),
+            user("1:a").scoped_key("k"),
+            user("1:").scoped_key("ak"),
             anonymous(1).scoped_key("u1:ak"),
         ];
         let distinct: std::collections::HashSet<_> = all.iter().collect();

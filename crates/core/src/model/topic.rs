@@ -118,6 +118,8 @@ pub struct EventView<'a> {
     pub payload: &'a str,
     /// The publisher's `client_id`.
     pub client_id: &'a str,
+    /// The username of a publisher who was logged in.
+    pub user: Option<&'a str>,
 }
 
 /// What is sent to the subscribers of a topic: the same for each of them, and encoded once for each variant.

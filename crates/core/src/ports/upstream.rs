@@ -1,7 +1,7 @@
 //! Logs whose order is made elsewhere: by the store's commit, Redis or Kafka.
 
 use crate::hub::{ConnAddr, Turn};
-use crate::model::{Epoch, EventMeta};
+use crate::model::{Epoch, EventMeta, EventView};
 use crate::topics::Chain;
 use std::sync::Arc;
 
@@ -87,14 +87,23 @@ pub struct Arrival {
     pub payload: Box<str>,
     /// The publisher's client id.
     pub client_id: Box<str>,
+    /// The username of a publisher who was logged in.
+    pub user: Option<Box<str>>,
     /// A connection of this node that must not be sent it.
     pub excluded: Option<ConnAddr>,
 }
 
 impl Arrival {
+    /// The event as encoders take it.
+    pub(crate) fn view<'a>(&'a self, topic: &'a str) -> EventView<'a> {
+        let Self { meta, payload, client_id, user, .. } = self;
+        EventView { topic, meta: *meta, payload, client_id, user: user.as_deref() }
+    }
+
     /// What it counts against bounds, in bytes.
     pub(crate) fn cost(&self) -> usize {
-        self.payload.len() + self.client_id.len() + size_of::<Self>()
+        let user = self.user.as_ref().map_or(0, |user| user.len());
+        self.payload.len() + self.client_id.len() + user + size_of::<Self>()
     }
 }
 

@@ -8,7 +8,7 @@ use super::tail::Tail;
 use super::topic::{Live, Seats, State, Topic};
 use crate::feeds::FeedRecord;
 use crate::hub::{OpenBatch, Turn};
-use crate::model::{Delivery, Epoch, EventView, PositionLost};
+use crate::model::{Delivery, Epoch, PositionLost};
 use crate::ports::{Arrival, Encoders};
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,13 +35,12 @@ impl<'a> Door<'a> {
 
     /// An event of a log enters.
     pub(super) fn event(&mut self, event: Arrival, now: Turn) {
-        let Arrival { meta, payload, client_id, excluded } = event;
         if self.seats.count() > 0 {
-            let view = EventView { topic: &self.topic.name, meta, payload: &payload, client_id: &client_id };
+            let view = event.view(&self.topic.name);
             let (pos, heard) = (self.tail.head().pos + 1, self.seats.by_variant());
-            self.open.push(pos, &Delivery::Event(view), self.encoders, heard, excluded, now.at);
+            self.open.push(pos, &Delivery::Event(view), self.encoders, heard, event.excluded, now.at);
         }
-        self.tail.keep_event(meta, payload, client_id, now.ms);
+        self.tail.keep_arrival(event, now.ms);
         *self.published += 1;
     }
 

@@ -28,7 +28,7 @@ pub use follow::{HELD_BYTES, HELD_EVENTS, HOLD_MS, RETRY_MS};
 pub use histories::Histories;
 pub(crate) use publish::MAX_OPEN_BYTES;
 pub use publish::{NotPublished, Published, Publishing};
-pub use read::{History, HistoryQuery};
+pub use read::{History, HistoryEvent, HistoryQuery};
 pub use registry::{Made, TopicInfo, Topics, TopicsConfig};
 pub use tail::{Kept, Lost, Mark, Tail};
 pub(crate) use topic::{Group, Live, Owner, Seat};

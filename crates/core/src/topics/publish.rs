@@ -24,7 +24,7 @@ pub struct Publishing<'a> {
     pub client_id: &'a str,
     /// Repeats of the same publisher answer the first ack.
     pub idempotency_key: Option<&'a str>,
-    /// Who publishes.
+    /// Who publishes; a user's name is shown as the event's `user`.
     pub publisher: Requester<'a>,
     /// A connection that must not hear it, and whether it is subscribed.
     pub exclude: Option<(ConnAddr, bool)>,
@@ -130,7 +130,13 @@ impl<D> Topics<D> {
             Appended::Repeat { meta, delivered } => return Ok(Published { meta, delivered, dirty: None }),
             Appended::New(meta) => meta,
         };
-        let event = EventView { topic: &topic.name, meta, payload: p.payload, client_id: p.client_id };
+        let event = EventView {
+            topic: &topic.name,
+            meta,
+            payload: p.payload,
+            client_id: p.client_id,
+            user: p.publisher.username(),
+        };
         let pos = live.tail.push_event(&event, p.now_ms);
         live.published += 1;
         self.published.fetch_add(1, Ordering::Relaxed);

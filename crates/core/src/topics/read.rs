@@ -1,13 +1,15 @@
 //! Reading back: pages of a topic's history.
 
 use super::registry::{Topics, not_found};
-use super::tail::{Kept, Tail};
-use crate::model::{Epoch, EventMeta, Refusal};
+use super::tail::Tail;
+use crate::model::{Epoch, EventMeta, EventView, Refusal};
 
 /// Bytes of the events of a page of a history at most: 256 KiB (`protocol.md` 6) less the page's other members.
 const MAX_PAGE_BYTES: usize = 254 * 1024;
 /// What an event takes in a page beside its payload and client id.
 const SHOWN_OVERHEAD: usize = 160;
+/// What a username takes in a page beside its text: the member's name and quotes.
+const USER_OVERHEAD: usize = 10;
 
 /// Which part of a history is read.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,30 @@ pub struct HistoryQuery {
     pub limit: usize,
 }
 
+/// An event of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEvent {
+    /// Id, offset, time.
+    pub meta: EventMeta,
+    /// The payload's JSON as it was published.
+    pub payload: String,
+    /// The publisher's `client_id`; empty for none.
+    pub client_id: String,
+    /// The username of a publisher who was logged in.
+    pub user: Option<String>,
+}
+
+impl From<&EventView<'_>> for HistoryEvent {
+    fn from(event: &EventView<'_>) -> Self {
+        Self {
+            meta: event.meta,
+            payload: event.payload.to_owned(),
+            client_id: event.client_id.to_owned(),
+            user: event.user.map(str::to_owned),
+        }
+    }
+}
+
 /// A page of a topic's history, oldest first.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -27,8 +53,8 @@ pub struct History {
     pub epoch: Epoch,
     /// Its head.
     pub offset: u64,
-    /// Meta, payload and client id of each event.
-    pub events: Vec<(EventMeta, String, String)>,
+    /// The events.
+    pub events: Vec<HistoryEvent>,
     /// More events follow in the direction asked for.
     pub more: bool,
 }
@@ -52,56 +78,50 @@ impl<D> Topics<D> {
             None => last_fitting(tail, floor.max((end + 1).saturating_sub(query.limit as u64)), end, now_ms),
         };
         let (mut events, mut bytes) = (Vec::new(), 0);
-        events_from(tail, start, end, now_ms, |meta, payload, client_id| {
-            bytes += shown_bytes(payload, client_id);
+        events_from(tail, start, end, now_ms, |event| {
+            bytes += shown_bytes(event);
             if events.len() == query.limit || (bytes > MAX_PAGE_BYTES && !events.is_empty()) {
                 return false;
             }
-            events.push((meta, payload.to_owned(), client_id.to_owned()));
+            events.push(HistoryEvent::from(event));
             true
         });
         let more = match query.after {
-            Some(_) => events.last().is_some_and(|(m, ..)| m.offset < end),
-            None => events.first().is_some_and(|(m, ..)| m.offset > floor),
+            Some(_) => events.last().is_some_and(|last| last.meta.offset < end),
+            None => events.first().is_some_and(|first| first.meta.offset > floor),
         };
         Ok(History { epoch, offset: head, events, more })
     }
 }
 
 /// Shows the events with the offsets `start..=end`, as long as `each` returns true. `start` is held.
-fn events_from(
-    tail: &Tail,
-    start: u64,
-    end: u64,
-    now_ms: u64,
-    mut each: impl FnMut(EventMeta, &str, &str) -> bool,
-) {
+fn events_from(tail: &Tail, start: u64, end: u64, now_ms: u64, mut each: impl FnMut(&EventView<'_>) -> bool) {
     if start > end {
         return;
     }
-    let _held = tail.range(tail.position_of(start - 1), now_ms, |_, kept| match kept {
-        Kept::Event { meta, payload, client_id } => {
-            meta.offset <= end && each(*meta, payload, client_id) && meta.offset < end
-        }
-        Kept::Record(_) | Kept::PositionLost { .. } => true,
+    let _held = tail.range(tail.position_of(start - 1), now_ms, |_, kept| match kept.view("") {
+        Some(event) => event.meta.offset <= end && each(&event) && event.meta.offset < end,
+        None => true,
     });
 }
 
-/// What an event takes in a page: its payload, its client id as JSON writes it, and the other members.
-fn shown_bytes(payload: &str, client_id: &str) -> usize {
+/// What an event takes in a page: its payload, its client id and username as JSON writes them, and the other members.
+fn shown_bytes(event: &EventView<'_>) -> usize {
     let escaped = |b: u8| match b {
         0..0x20 => 6,
         b'"' | b'\\' => 2,
         _ => 1,
     };
-    SHOWN_OVERHEAD + payload.len() + client_id.bytes().map(escaped).sum::<usize>()
+    let written = |text: &str| text.bytes().map(escaped).sum::<usize>();
+    let user = event.user.map_or(0, |user| USER_OVERHEAD + written(user));
+    SHOWN_OVERHEAD + event.payload.len() + written(event.client_id) + user
 }
 
 /// The first offset from `start` on from which all events up to `end` fit in a page; `end` itself when not even that fits.
 fn last_fitting(tail: &Tail, start: u64, end: u64, now_ms: u64) -> u64 {
     let mut sizes = Vec::new();
-    events_from(tail, start, end, now_ms, |_, payload, client_id| {
-        sizes.push(shown_bytes(payload, client_id));
+    events_from(tail, start, end, now_ms, |event| {
+        sizes.push(shown_bytes(event));
         true
     });
     let mut bytes = 0;

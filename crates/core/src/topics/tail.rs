@@ -10,7 +10,7 @@
 use super::histories::{Account, Histories};
 use crate::feeds::FeedRecord;
 use crate::model::{Delivery, Epoch, EventMeta, EventView, PositionLost};
-use crate::ports::Retention;
+use crate::ports::{Arrival, Retention};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -45,8 +45,11 @@ pub enum Kept {
         meta: EventMeta,
         /// Its payload's JSON.
         payload: Box<str>,
-        /// The publisher's client id.
-        client_id: Box<str>,
+        /// The publisher's client id and, behind it, the username of one who was logged in. One text for both, so that an event
+        /// without a username costs nothing more.
+        names: Box<str>,
+        /// Bytes of the client id.
+        client_id_bytes: u32,
     },
     /// A record of a feed; `None` once a newer one has superseded it.
     Record(Option<Arc<FeedRecord>>),
@@ -62,12 +65,27 @@ pub enum Kept {
 }
 
 impl Kept {
+    fn event(meta: EventMeta, payload: Box<str>, client_id: Box<str>, user: Option<&str>) -> Self {
+        let client_id_bytes = client_id.len() as u32;
+        let names = match user {
+            None => client_id,
+            Some(user) => [&client_id, user].concat().into(),
+        };
+        Self::Event { meta, payload, names, client_id_bytes }
+    }
+
+    /// The event of `topic` that it is, if it is one.
+    pub fn view<'a>(&'a self, topic: &'a str) -> Option<EventView<'a>> {
+        let Self::Event { meta, payload, names, client_id_bytes } = self else { return None };
+        let (client_id, user) = names.split_at(*client_id_bytes as usize);
+        let user = Some(user).filter(|user| !user.is_empty());
+        Some(EventView { topic, meta: *meta, payload, client_id, user })
+    }
+
     /// What subscribers of `topic` are sent.
     pub fn delivery<'a>(&'a self, topic: &'a str) -> Option<Delivery<'a>> {
         match self {
-            Self::Event { meta, payload, client_id } => {
-                Some(Delivery::Event(EventView { topic, meta: *meta, payload, client_id }))
-            }
+            Self::Event { .. } => self.view(topic).map(Delivery::Event),
             Self::Record(record) => record.as_ref().map(|record| record.delivery()),
             Self::PositionLost { epoch, offset, at_ms } => {
                 let lost = PositionLost { topic, epoch: *epoch, offset: *offset, at_ms: *at_ms };
@@ -78,7 +96,7 @@ impl Kept {
 
     fn cost(&self) -> usize {
         match self {
-            Self::Event { payload, client_id, .. } => payload.len() + client_id.len() + EVENT_OVERHEAD,
+            Self::Event { payload, names, .. } => payload.len() + names.len() + EVENT_OVERHEAD,
             Self::Record(Some(record)) => {
                 record.body.len() + record.key.as_ref().map_or(0, |k| k.len()) + RECORD_OVERHEAD
             }
@@ -131,19 +149,14 @@ impl Tail {
     /// Keeps an event; returns its position.
     #[inline]
     pub fn push_event(&mut self, event: &EventView<'_>, now_ms: u64) -> u64 {
-        let EventView { meta, payload, client_id, .. } = *event;
-        self.keep_event(meta, payload.into(), client_id.into(), now_ms)
+        let EventView { meta, payload, client_id, user, .. } = *event;
+        self.push(meta.offset, Kept::event(meta, payload.into(), client_id.into(), user), now_ms)
     }
 
-    /// The same for an event whose texts are its own.
-    pub(super) fn keep_event(
-        &mut self,
-        meta: EventMeta,
-        payload: Box<str>,
-        client_id: Box<str>,
-        now_ms: u64,
-    ) -> u64 {
-        self.push(meta.offset, Kept::Event { meta, payload, client_id }, now_ms)
+    /// The same for an event that arrived, whose texts are its own.
+    pub(super) fn keep_arrival(&mut self, event: Arrival, now_ms: u64) -> u64 {
+        let Arrival { meta, payload, client_id, user, .. } = event;
+        self.push(meta.offset, Kept::event(meta, payload, client_id, user.as_deref()), now_ms)
     }
 
     /// The log has this many events before the first that enters.

@@ -103,6 +103,10 @@ pub fn topic_event(out: &mut Vec<u8>, event: &EventView<'_>) {
         out.extend_from_slice(br#","client_id":"#);
         write_str(out, event.client_id);
     }
+    if let Some(user) = event.user {
+        out.extend_from_slice(br#","user":"#);
+        write_str(out, user);
+    }
     timestamp(out, event.meta.at_ms);
     out.extend_from_slice(b"}}");
 }
@@ -224,13 +228,15 @@ mod tests {
     #[test]
     fn events() {
         let meta = EventMeta { id: EventId { time: 1, node: 1 }, offset: 18, at_ms: 1_700_000_000_123 };
-        let event = EventView { topic: "n\"t", meta, payload: r#"{"b" :1.0}"#, client_id: "c" };
+        let event = EventView { topic: "n\"t", meta, payload: r#"{"b" :1.0}"#, client_id: "c", user: None };
         assert_eq!(
             written(|o| topic_event(o, &event)),
             r#"{"jsonrpc":"2.0","method":"topic.event","params":{"topic":"n\"t","id":"00000000000010000001","offset":18,"payload":{"b" :1.0},"client_id":"c","timestamp":"2023-11-14T22:13:20.123Z"}}"#
         );
         let anonymous = written(|o| topic_event(o, &EventView { client_id: "", ..event }));
-        assert!(!anonymous.contains("client_id"));
+        assert!(!anonymous.contains("client_id") && !anonymous.contains("user"));
+        let by_user = written(|o| topic_event(o, &EventView { user: Some("za\"hra"), ..event }));
+        assert!(by_user.contains(r#","client_id":"c","user":"za\"hra","timestamp":"#), "{by_user}");
     }
 
     #[test]

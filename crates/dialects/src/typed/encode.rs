@@ -44,6 +44,10 @@ impl Dialect for Typed {
         out.extend_from_slice(event.payload.as_bytes());
         out.extend_from_slice(b",\"client_id\":");
         write_str(out, event.client_id);
+        if let Some(user) = event.user {
+            out.extend_from_slice(b",\"user\":");
+            write_str(out, user);
+        }
         end_with_time(event.meta.at_ms, out);
     }
 
@@ -227,10 +231,14 @@ mod tests {
     #[test]
     fn golden_frames() {
         let meta = EventMeta { id: EventId { time: 1 << 20, node: 1 }, offset: 18, at_ms: AT };
-        let event = EventView { topic: "a\"b", meta, payload: "{ \"x\":1.0}", client_id: "c" };
+        let event = EventView { topic: "a\"b", meta, payload: "{ \"x\":1.0}", client_id: "c", user: None };
         assert_eq!(
             text(|o| Typed.event(&event, o)),
             r#"{"type":"event","topic":"a\"b","id":"00000000100000000001","offset":18,"payload":{ "x":1.0},"client_id":"c","timestamp":"2026-11-21T11:21:00.123Z"}"#
+        );
+        assert_eq!(
+            text(|o| Typed.event(&EventView { topic: "t", user: Some("za\"hra"), ..event }, o)),
+            r#"{"type":"event","topic":"t","id":"00000000100000000001","offset":18,"payload":{ "x":1.0},"client_id":"c","user":"za\"hra","timestamp":"2026-11-21T11:21:00.123Z"}"#
         );
         let subscribed = Subscribed {
             topic: "t".into(),

@@ -268,6 +268,9 @@ pub(super) struct KeptEvent {
     payload: RawBuf,
     /// The publisher's client id.
     client_id: String,
+    /// The username of a publisher who was logged in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
     /// When it was published.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
     timestamp: String,
@@ -315,13 +318,13 @@ pub(super) async fn history(
 }
 
 fn kept(event: HistoryEvent) -> Result<KeptEvent, Problem> {
-    let HistoryEvent { meta, payload, client_id } = event;
+    let HistoryEvent { meta, payload, client_id, user } = event;
     let payload = RawBuf::new(payload).map_err(|error| {
         tracing::error!(%error, "a kept payload is no JSON");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a kept event cannot be shown")
     })?;
     let (id, timestamp) = (meta.id.to_string(), rfc3339_ms(meta.at_ms));
-    Ok(KeptEvent { id, offset: meta.offset, payload, client_id, timestamp })
+    Ok(KeptEvent { id, offset: meta.offset, payload, client_id, user, timestamp })
 }
 
 /// A publish.

@@ -36,6 +36,7 @@ mod pair;
 mod people;
 mod postgres;
 mod process;
+mod publishers;
 mod restart;
 mod routes;
 mod shutdown;

@@ -1,7 +1,7 @@
 //! Pages of a topic's history.
 
-use fanfare_core::model::{Epoch, EventMeta};
-use fanfare_core::topics;
+use fanfare_core::model::Epoch;
+use fanfare_core::topics::{self, HistoryEvent};
 
 /// Which events are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,20 +40,7 @@ pub struct HistoryPage {
 impl HistoryPage {
     pub(super) fn new(found: topics::History, query: &HistoryQuery<'_>) -> Self {
         let edge = if query.after.is_some() { found.events.last() } else { found.events.first() };
-        let next = found.more.then(|| edge.map(|(meta, ..)| meta.offset)).flatten();
-        let event = |(meta, payload, client_id)| HistoryEvent { meta, payload, client_id };
-        let items = found.events.into_iter().map(event).collect();
-        Self { epoch: found.epoch, offset: found.offset, items, next }
+        let next = found.more.then(|| edge.map(|event| event.meta.offset)).flatten();
+        Self { epoch: found.epoch, offset: found.offset, items: found.events, next }
     }
-}
-
-/// An event of the past.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryEvent {
-    /// Id, offset, time.
-    pub meta: EventMeta,
-    /// The payload's JSON as it was published.
-    pub payload: String,
-    /// The publisher's `client_id`; empty for none.
-    pub client_id: String,
 }

@@ -337,7 +337,7 @@ impl Remote {
 
 fn arrival(offset: u64, payload: String) -> Arrival {
     let meta = EventMeta { id: EventId { time: offset, node: 0 }, offset, at_ms: super::world::NOW };
-    Arrival { meta, payload: payload.into(), client_id: "c".into(), excluded: None }
+    Arrival { meta, payload: payload.into(), client_id: "c".into(), user: None, excluded: None }
 }
 
 fn new_epoch(truth: &Truth) -> u64 {

@@ -10,7 +10,7 @@
 
 use super::feeds::Shown;
 use super::*;
-use crate::model::{Delivery, Epoch, EventView, PositionLost, Since, SinceEpoch};
+use crate::model::{Delivery, Epoch, PositionLost, Since, SinceEpoch};
 use crate::ports::{Arrival, Away, READ_BYTES, Read, ReadTicket};
 use crate::topics::{Begin, Mark, Resume, Start, away};
 
@@ -222,10 +222,8 @@ impl<D> Shard<D> {
         while bytes.len() < REPLAY_CHUNK_BYTES
             && let Some(event) = older.page.pop_front()
         {
-            let Arrival { meta, payload, client_id, .. } = &event;
-            let view = EventView { topic: &topic.name, meta: *meta, payload, client_id };
-            encoder.delivery(&Delivery::Event(view), bytes);
-            older.after = meta.offset;
+            encoder.delivery(&Delivery::Event(event.view(&topic.name)), bytes);
+            older.after = event.meta.offset;
             older.bytes -= event.cost();
             count += 1;
         }

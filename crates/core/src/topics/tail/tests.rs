@@ -19,7 +19,35 @@ fn record(key: Option<&str>, bytes: usize) -> Arc<FeedRecord> {
 
 fn push(tail: &mut Tail, offset: u64, at_ms: u64) {
     let meta = EventMeta { id: EventId { time: 0, node: 0 }, offset, at_ms };
-    tail.push_event(&EventView { topic: "t", meta, payload: "1", client_id: "c" }, at_ms);
+    tail.push_event(&EventView { topic: "t", meta, payload: "1", client_id: "c", user: None }, at_ms);
+}
+
+#[test]
+fn an_event_is_kept_with_its_username_and_counted_with_it() {
+    let histories = Histories::new(1 << 20);
+    let mut tail = Tail::new(EVENTS, &histories);
+    let meta = EventMeta { id: EventId { time: 0, node: 0 }, offset: 1, at_ms: 0 };
+    let event = EventView { topic: "t", meta, payload: "1", client_id: "c", user: Some("zoë") };
+    tail.push_event(&event, 0);
+    assert_eq!(histories.bytes(), 1 + 1 + "zoë".len() + EVENT_OVERHEAD);
+    let (payload, client_id) = ("2".into(), "".into());
+    let meta = EventMeta { offset: 2, ..meta };
+    tail.keep_arrival(Arrival { meta, payload, client_id, user: Some("bo".into()), excluded: None }, 0);
+    push(&mut tail, 3, 0);
+    let mut found = Vec::new();
+    let all = |_, kept: &Kept| {
+        let event = kept.view("t").unwrap();
+        found.push((event.payload.to_owned(), event.client_id.to_owned(), event.user.map(str::to_owned)));
+        true
+    };
+    assert_eq!(tail.range(0, 0, all), Ok(true));
+    let want = [("1", "c", Some("zoë")), ("2", "", Some("bo")), ("1", "c", None)];
+    assert_eq!(found, want.map(|(p, c, u)| (p.to_owned(), c.to_owned(), u.map(str::to_owned))));
+}
+
+#[test]
+fn what_an_event_is_counted_with_covers_its_entry() {
+    assert!(size_of::<Entry>() + 16 <= EVENT_OVERHEAD, "{}", size_of::<Entry>());
 }
 
 fn held(tail: &Tail, after: u64, now_ms: u64) -> Result<Vec<u64>, Lost> {

@@ -163,7 +163,8 @@ fn unasked() -> Vec<Message> {
         ),
         notification("topic.event", "topic.event", event_members(false), "Topics")
             .says("topic.event", "What was published to a topic")
-            .example("an event", written(|out| JsonRpc.event(&samples::event(), out))),
+            .example("an event", written(|out| JsonRpc.event(&samples::event(), out)))
+            .example("of a user", written(|out| JsonRpc.event(&samples::users_event(), out))),
         samples::records().iter().fold(
             notification(
                 "feed.event",

@@ -90,7 +90,12 @@ pub(super) fn meta() -> EventMeta {
 }
 
 pub(super) fn event() -> EventView<'static> {
-    EventView { topic: TOPIC, meta: meta(), payload: PAYLOAD, client_id: "alice-laptop" }
+    EventView { topic: TOPIC, meta: meta(), payload: PAYLOAD, client_id: "alice-laptop", user: None }
+}
+
+/// The same of a user who is logged in.
+pub(super) fn users_event() -> EventView<'static> {
+    EventView { user: Some("alice"), ..event() }
 }
 
 pub(super) fn feed_subscribed() -> FeedSubscribed {

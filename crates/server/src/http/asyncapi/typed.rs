@@ -335,7 +335,8 @@ fn unasked() -> Vec<Message> {
         message("typed.event", "Topics")
             .says("event", "What was published to a topic")
             .schema(frame("event", event_members(true)))
-            .example("an event", written(|out| Typed.event(&samples::event(), out))),
+            .example("an event", written(|out| Typed.event(&samples::event(), out)))
+            .example("of a user", written(|out| Typed.event(&samples::users_event(), out))),
         message("typed.session_message", "Connection")
             .says("session_message", "What the app's backend sends to this session or to all")
             .schema(frame("session_message", session_members()))
@@ -402,6 +403,7 @@ pub(super) fn event_members(named: bool) -> Vec<Member> {
         must("offset", count("One above the event before")),
         must("payload", anything("What was published, byte for byte")),
         if named { must("client_id", client) } else { may("client_id", client) },
+        may("user", string("The username of a publisher who is logged in; the server sets it")),
         must("timestamp", time()),
     ]
 }

@@ -50,6 +50,9 @@ struct Event {
     payload: RawBuf,
     #[serde(skip_serializing_if = "String::is_empty")]
     client_id: String,
+    /// The username of a publisher who was logged in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
     timestamp: String,
 }
 
@@ -60,6 +63,7 @@ impl From<HistoryEvent> for Event {
             offset: event.meta.offset,
             payload: raw(&event.payload),
             client_id: event.client_id,
+            user: event.user,
             timestamp: rfc3339_ms(event.meta.at_ms),
         }
     }
@@ -74,7 +78,7 @@ impl Method for History {
 
     fn example() -> Example {
         let event = json!({ "id": "01hf7yat00p000000001", "offset": 18, "payload": { "title": "hello" },
-            "client_id": "c1", "timestamp": "2026-01-02T03:04:05.678Z" });
+            "client_id": "c1", "user": "alice", "timestamp": "2026-01-02T03:04:05.678Z" });
         Example::new(
             json!({ "topic": "news", "after": 17 }),
             json!({ "topic": "news", "epoch": "00000000000003e8", "offset": 18, "items": [event], "next": null }),
