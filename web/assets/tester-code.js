@@ -59,7 +59,8 @@ function fanfare(url, frames) {
     if (typeof asked?.topic !== "string") return null;
     const ws = `--url ${quoted(url.replace(/\/rpc(?=\?|$)/, "/ws"))}`;
     const since = asked.since ? ` --since ${quoted(`${asked.since.epoch}:${asked.since.offset}`)}` : "";
-    if (asked.type === "subscribe") return `fanfare sub ${ws}${since} ${quoted(asked.topic)}`;
+    const history = asked.history && !asked.since ? ` --history ${asked.history}` : "";
+    if (asked.type === "subscribe") return `fanfare sub ${ws}${since}${history} ${quoted(asked.topic)}`;
     if (asked.type === "publish") return `fanfare pub ${ws} ${quoted(asked.topic)} ${quoted(JSON.stringify(asked.payload ?? asked.message))}`;
     return null;
   });

@@ -13,10 +13,10 @@ use tokio::time::timeout;
 use crate::close::CloseReason;
 use crate::driver::{Command, Driver, MAX_OUTSTANDING};
 use crate::error::{Error, ServerError};
-use crate::options::{Options, PublishOptions};
+use crate::options::{Options, PublishOptions, StartFrom};
 use crate::socket;
 use crate::target::Target;
-use crate::wire::{Event, Info, Pong, Position, Published, Subscribed, Welcome};
+use crate::wire::{Event, Info, Pong, Published, Subscribed, Welcome};
 
 /// A session with a server. Clones share it; when the last one is dropped the connection is closed with 1000.
 #[derive(Debug, Clone)]
@@ -95,13 +95,13 @@ impl Client {
         self.welcome.borrow().clone()
     }
 
-    /// Subscribes to `topic`, from `since` on if given, and keeps the subscription over lost connections.
+    /// Subscribes to `topic` and keeps the subscription over lost connections.
     ///
     /// # Errors
     /// Those of [`Client::ping`].
-    pub async fn subscribe(&self, topic: &str, since: Option<Position>) -> Result<Subscribed, Error> {
+    pub async fn subscribe(&self, topic: &str, start: StartFrom) -> Result<Subscribed, Error> {
         let topic = topic.to_owned();
-        self.request(|reply| Command::Subscribe { topic, since, reply }).await
+        self.request(|reply| Command::Subscribe { topic, start, reply }).await
     }
 
     /// Ends a subscription. Once this returns, no event of the topic follows in the stream that was not already in it.

@@ -10,11 +10,11 @@
 //! told ([`Notice::Resubscribed`]) when something is missing. Close codes that forbid a retry end the client.
 //!
 //! ```no_run
-//! use fanfare_client::{Client, Error, Notice, Options};
+//! use fanfare_client::{Client, Error, Notice, Options, StartFrom};
 //!
 //! # async fn example() -> Result<(), Error> {
 //! let (client, mut notices) = Client::connect("ws://localhost:8080/ws", Options::default()).await?;
-//! client.subscribe("news", None).await?;
+//! client.subscribe("news", StartFrom::Last(20)).await?;
 //! while let Some(notice) = notices.recv().await {
 //!     if let Notice::Event(event) = notice {
 //!         assert_eq!(event.topic, "news");
@@ -46,7 +46,7 @@ pub mod commands;
 pub use client::{Client, Notice, Notices};
 pub use close::{CloseReason, Retry};
 pub use error::{Error, ServerError};
-pub use options::{Options, PublishOptions};
+pub use options::{Options, PublishOptions, StartFrom};
 pub use proof::ProofOnly;
 pub use trust::{InvalidPin, Pin, Trust};
 pub use wire::{Event, Info, Limits, Position, Published, ServerIdentity, Subscribed, User, Welcome};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::trust::Trust;
+use crate::wire::Position;
 
 /// Settings of a [`Client`](crate::Client).
 #[derive(Debug, Clone)]
@@ -35,6 +36,18 @@ impl Default for Options {
             max_message_bytes: 16 << 20,
         }
     }
+}
+
+/// Where a subscription's events start (protocol.md 3.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StartFrom {
+    /// With the next event.
+    #[default]
+    Live,
+    /// After this position.
+    Since(Position),
+    /// With the topic's newest events, at most this many: 1 to 100.
+    Last(u32),
 }
 
 /// Settings of one publish (protocol.md 3.2 and 6).

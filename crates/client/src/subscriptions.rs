@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::options::StartFrom;
 use crate::wire::{Position, Subscribed};
 
 #[derive(Debug)]
@@ -18,16 +19,16 @@ struct Subscription {
 pub(crate) struct Subscriptions(BTreeMap<String, Subscription>);
 
 impl Subscriptions {
-    /// Takes over an ack for a subscribe that asked for `since`.
-    pub(crate) fn acked(&mut self, topic: &str, since: Option<Position>, ack: &Subscribed) {
+    /// Takes over an ack for a subscribe that asked for this start.
+    pub(crate) fn acked(&mut self, topic: &str, start: StartFrom, ack: &Subscribed) {
         if ack.already && self.0.contains_key(topic) {
             return;
         }
-        let head = Position { epoch: ack.epoch.clone(), offset: ack.offset };
-        let seen = match since {
-            // The replay is still to come: until then the old position is the one to come back with.
-            Some(since) if ack.recovered == Some(true) => since,
-            _ => head,
+        // Where a replay is still to come, the position to come back with is the one before it.
+        let replayed = ack.history.unwrap_or(0).into();
+        let seen = match start {
+            StartFrom::Since(since) if ack.recovered == Some(true) => since,
+            _ => Position { epoch: ack.epoch.clone(), offset: ack.offset.saturating_sub(replayed) },
         };
         self.0.insert(topic.to_owned(), Subscription { seen, epoch: ack.epoch.clone() });
     }
@@ -80,7 +81,7 @@ mod tests {
     }
 
     fn ack(epoch: &str, offset: u64, recovered: Option<bool>) -> Subscribed {
-        Subscribed { epoch: epoch.into(), offset, recovered, already: false }
+        Subscribed { epoch: epoch.into(), offset, recovered, history: None, already: false }
     }
 
     fn position(subscriptions: &Subscriptions) -> Position {
@@ -90,16 +91,25 @@ mod tests {
     #[test]
     fn without_since_the_head_is_the_position() {
         let mut s = Subscriptions::default();
-        s.acked("t", None, &ack("e", 17, None));
+        s.acked("t", StartFrom::Live, &ack("e", 17, None));
         assert_eq!(position(&s), at("e", 17));
         s.delivered("t", 18);
         assert_eq!(position(&s), at("e", 18));
     }
 
     #[test]
+    fn newest_events_that_are_still_to_come_are_asked_for_again() {
+        let mut s = Subscriptions::default();
+        s.acked("t", StartFrom::Last(5), &Subscribed { history: Some(3), ..ack("e", 9, None) });
+        assert_eq!(position(&s), at("e", 6));
+        s.delivered("t", 7);
+        assert_eq!(position(&s), at("e", 7));
+    }
+
+    #[test]
     fn a_replay_cut_short_is_asked_for_again() {
         let mut s = Subscriptions::default();
-        s.acked("t", Some(at("e", 3)), &ack("e", 9, Some(true)));
+        s.acked("t", StartFrom::Since(at("e", 3)), &ack("e", 9, Some(true)));
         assert_eq!(position(&s), at("e", 3));
         s.delivered("t", 4);
         assert_eq!(position(&s), at("e", 4));
@@ -108,7 +118,7 @@ mod tests {
     #[test]
     fn recovery_into_a_new_epoch_counts_from_its_first_event() {
         let mut s = Subscriptions::default();
-        s.acked("t", Some(at("old", 3)), &ack("new", 2, Some(true)));
+        s.acked("t", StartFrom::Since(at("old", 3)), &ack("new", 2, Some(true)));
         assert_eq!(position(&s), at("old", 3));
         s.published_silently("t", 4);
         s.delivered("t", 1);
@@ -118,14 +128,14 @@ mod tests {
     #[test]
     fn what_was_not_recovered_starts_at_the_head() {
         let mut s = Subscriptions::default();
-        s.acked("t", Some(at("old", 3)), &ack("new", 9, Some(false)));
+        s.acked("t", StartFrom::Since(at("old", 3)), &ack("new", 9, Some(false)));
         assert_eq!(position(&s), at("new", 9));
     }
 
     #[test]
     fn a_lost_position_is_continued_from_the_next() {
         let mut s = Subscriptions::default();
-        s.acked("t", None, &ack("e", 17, None));
+        s.acked("t", StartFrom::Live, &ack("e", 17, None));
         s.moved("t", "new", 3);
         assert_eq!(position(&s), at("new", 3));
         s.delivered("t", 4);
@@ -135,7 +145,7 @@ mod tests {
     #[test]
     fn own_silent_messages_never_skip_an_event() {
         let mut s = Subscriptions::default();
-        s.acked("t", None, &ack("e", 1, None));
+        s.acked("t", StartFrom::Live, &ack("e", 1, None));
         s.published_silently("t", 2);
         assert_eq!(position(&s), at("e", 2));
         s.published_silently("t", 4);

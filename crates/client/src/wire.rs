@@ -130,6 +130,9 @@ pub struct Subscribed {
     /// With `since`: whether all missed messages follow. `Some(false)` means that the caller has to reload its state.
     #[serde(default)]
     pub recovered: Option<bool>,
+    /// With [`StartFrom::Last`](crate::StartFrom::Last): the number of earlier events that follow first.
+    #[serde(default)]
+    pub history: Option<u32>,
     /// Whether this connection was subscribed before.
     #[serde(default)]
     pub already: bool,
@@ -177,6 +180,8 @@ pub(crate) enum Request<'a> {
         topic: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         since: Option<&'a Position>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        history: Option<u32>,
     },
     Unsubscribe {
         request_id: u64,
@@ -208,8 +213,12 @@ mod tests {
     fn requests_have_the_documented_shape() {
         let since = Position { epoch: "e".into(), offset: 7 };
         assert_eq!(
-            text(&Request::Subscribe { request_id: 1, topic: "t", since: Some(&since) }),
+            text(&Request::Subscribe { request_id: 1, topic: "t", since: Some(&since), history: None }),
             r#"{"type":"subscribe","request_id":1,"topic":"t","since":{"epoch":"e","offset":7}}"#
+        );
+        assert_eq!(
+            text(&Request::Subscribe { request_id: 1, topic: "t", since: None, history: Some(5) }),
+            r#"{"type":"subscribe","request_id":1,"topic":"t","history":5}"#
         );
         let payload = RawBuf::new(r#"{"b":1, "a":1.0}"#).unwrap();
         assert_eq!(

@@ -7,7 +7,7 @@ mod fake;
 use std::time::Duration;
 
 use fake::{Fake, Peer, welcome};
-use fanfare_client::{Client, Error, Notice, Notices, Options, Position, PublishOptions};
+use fanfare_client::{Client, Error, Notice, Notices, Options, Position, PublishOptions, StartFrom};
 use fanfare_json::RawBuf;
 use serde_json::json;
 
@@ -80,7 +80,8 @@ async fn a_lost_connection_resumes_the_session_and_subscribes_from_where_it_was(
         peer.send(fake::event("t", 4, &json!(4))).await;
         peer.send(fake::event("t", 5, &json!(5))).await;
     };
-    let ((), subscribed) = within(async { tokio::join!(server, client.subscribe("t", Some(since))) }).await;
+    let ((), subscribed) =
+        within(async { tokio::join!(server, client.subscribe("t", StartFrom::Since(since))) }).await;
     assert_eq!(subscribed.unwrap().recovered, Some(true));
     for offset in [4, 5] {
         assert!(matches!(within(notices.recv()).await, Some(Notice::Event(e)) if e.offset == offset));

@@ -15,7 +15,7 @@ use crate::ports::Sockets;
 use crate::repeats::{RepeatKey, Repeats};
 use fanfare_config::ConfigError;
 use fanfare_core::hub::{Backpressure, Inbox};
-use fanfare_core::model::{Actor, Either, ErrorCode, Publish, Refusal, Requester};
+use fanfare_core::model::{Actor, Either, ErrorCode, Publish, Refusal, Requester, StartFrom};
 use fanfare_core::session::SessionCode;
 use fanfare_core::topics::{self, Made, Published, Publishing, TopicInfo, TopicOptions, Topics};
 use fanfare_store::{Store, StoreError};
@@ -207,19 +207,24 @@ impl TopicService {
         &self.access
     }
 
-    /// Whether an actor may subscribe; `since` says that the history is asked for.
+    /// Whether an actor may subscribe from this start on.
     ///
     /// # Errors
-    /// As [`Access::subscribe`].
+    /// As [`Access::subscribe`]; for the newest events of the history as [`Access::history`], too.
     pub fn may_subscribe(
         &self,
         actor: &Actor<'_>,
         topic: &str,
         token: Option<&str>,
-        since: bool,
+        start: &StartFrom<'_>,
     ) -> Result<MaySubscribe, Refusal> {
         let until_ms = self.access.subscribe(topic, actor.caller, actor.granted(token))?;
-        let history = !since || self.access.history(topic, actor.caller, actor.granted(token)).is_ok();
+        let judged = || self.access.history(topic, actor.caller, actor.granted(token));
+        let history = match start {
+            StartFrom::Live => true,
+            StartFrom::Since(_) => judged().is_ok(),
+            StartFrom::Last(_) => judged().map(|()| true)?,
+        };
         Ok(MaySubscribe { until_ms, history })
     }
 

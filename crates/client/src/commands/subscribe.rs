@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::{ServerArgs, failed};
-use crate::{Client, Error, Notice, Notices, Position};
+use crate::{Client, Error, Notice, Notices, Position, StartFrom};
 
 /// Subscribe to topics and print their events.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,6 +14,9 @@ pub struct SubArgs {
     /// Start after this position: what the topic's history holds since then comes first.
     #[arg(long, value_name = "EPOCH:OFFSET", value_parser = position)]
     since: Option<Position>,
+    /// Start with the newest events of the topic's history, at most this many: 1 to 100.
+    #[arg(long, value_name = "N", conflicts_with = "since", value_parser = clap::value_parser!(u32).range(1..=100))]
+    history: Option<u32>,
     /// Print every frame as the server sent it, infos included.
     #[arg(long)]
     json: bool,
@@ -45,8 +48,7 @@ impl SubArgs {
     async fn follow(&self, client: &Client, notices: Notices) -> Result<(), String> {
         let subscribed = async {
             for topic in &self.topic {
-                let ack =
-                    client.subscribe(topic, self.since.clone()).await.map_err(|e| format!("{topic}: {e}"))?;
+                let ack = client.subscribe(topic, self.start()).await.map_err(|e| format!("{topic}: {e}"))?;
                 let lost = if ack.recovered == Some(false) { ", earlier messages are gone" } else { "" };
                 note(&format!("subscribed to {topic} at {}:{}{lost}", ack.epoch, ack.offset));
             }
@@ -56,6 +58,14 @@ impl SubArgs {
         tokio::select! {
             outcome = subscribed => outcome,
             outcome = self.print(notices) => outcome,
+        }
+    }
+
+    fn start(&self) -> StartFrom {
+        match (&self.since, self.history) {
+            (Some(position), _) => StartFrom::Since(position.clone()),
+            (None, Some(count)) => StartFrom::Last(count),
+            (None, None) => StartFrom::Live,
         }
     }
 

@@ -8,6 +8,7 @@ use super::Driver;
 use super::requests::{Effect, Pending, answer};
 use crate::client::Notice;
 use crate::error::{Error, ServerError};
+use crate::options::StartFrom;
 use crate::wire::{Event, Head, Info, Published, Subscribed};
 
 impl Driver {
@@ -74,14 +75,14 @@ impl Driver {
             return;
         }
         match pending.effect {
-            Effect::Subscribe { topic, since } => {
+            Effect::Subscribe { topic, start } => {
                 if let Ok(ack) = fanfare_json::from_str::<Subscribed>(text) {
-                    self.subscriptions.acked(&topic, since, &ack);
+                    self.subscriptions.acked(&topic, start, &ack);
                 }
             }
             Effect::Resubscribe { topic, since } => {
                 if let Ok(ack) = fanfare_json::from_str::<Subscribed>(text) {
-                    self.subscriptions.acked(&topic, Some(since), &ack);
+                    self.subscriptions.acked(&topic, StartFrom::Since(since), &ack);
                     let recovered = ack.recovered == Some(true);
                     self.waiting.push_back(Notice::Resubscribed { topic, recovered });
                 }

@@ -5,13 +5,13 @@ use fanfare_json::RawBuf;
 use super::Driver;
 use crate::client::Reply;
 use crate::error::Error;
-use crate::options::PublishOptions;
+use crate::options::{PublishOptions, StartFrom};
 use crate::wire::{Position, Request};
 
 /// A request of a handle.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Subscribe { topic: String, since: Option<Position>, reply: Reply },
+    Subscribe { topic: String, start: StartFrom, reply: Reply },
     Unsubscribe { topic: String, reply: Reply },
     Publish { topic: String, payload: RawBuf, options: PublishOptions, reply: Reply },
     Ping { reply: Reply },
@@ -21,7 +21,7 @@ pub(crate) enum Command {
 /// What a reply changes here, beside reaching whoever asked.
 #[derive(Debug)]
 pub(super) enum Effect {
-    Subscribe { topic: String, since: Option<Position> },
+    Subscribe { topic: String, start: StartFrom },
     Resubscribe { topic: String, since: Position },
     Unsubscribe { topic: String },
     PublishSilently { topic: String },
@@ -45,9 +45,14 @@ impl Driver {
         let request_id = self.next_id;
         self.next_id += 1;
         let (frame, effect, reply, repeatable) = match command {
-            Command::Subscribe { topic, since, reply } => {
-                let frame = encode(&Request::Subscribe { request_id, topic: &topic, since: since.as_ref() });
-                (frame, Effect::Subscribe { topic, since }, reply, true)
+            Command::Subscribe { topic, start, reply } => {
+                let (since, history) = match &start {
+                    StartFrom::Live => (None, None),
+                    StartFrom::Since(position) => (Some(position), None),
+                    StartFrom::Last(count) => (None, Some(*count)),
+                };
+                let frame = encode(&Request::Subscribe { request_id, topic: &topic, since, history });
+                (frame, Effect::Subscribe { topic, start }, reply, true)
             }
             Command::Unsubscribe { topic, reply } => {
                 let frame = encode(&Request::Unsubscribe { request_id, topic: &topic });
@@ -100,7 +105,7 @@ impl Driver {
         for (topic, since) in self.subscriptions.positions() {
             let request_id = self.next_id;
             self.next_id += 1;
-            match encode(&Request::Subscribe { request_id, topic, since: Some(since) }) {
+            match encode(&Request::Subscribe { request_id, topic, since: Some(since), history: None }) {
                 Ok(frame) => self.outbox.push(frame),
                 Err(_) => continue,
             }

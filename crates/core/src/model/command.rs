@@ -82,10 +82,64 @@ pub struct Subscribe<'a> {
     pub topic: TopicRef<'a>,
     /// The name the client gives itself; the connection's id stands in.
     pub client_id: Option<Cow<'a, str>>,
-    /// The last position the client has seen; everything after it is replayed.
-    pub since: Option<Since<'a>>,
+    /// Which earlier events come first.
+    pub start: StartFrom<'a>,
     /// A subscription token of an issuer, for a topic whose rule asks for one (`http-api.md` "Subscription token").
     pub token: Option<Cow<'a, str>>,
+}
+
+/// Where a subscription's events start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum StartFrom<'a> {
+    /// With the next event.
+    #[default]
+    Live,
+    /// After the last position that the client has seen.
+    Since(Since<'a>),
+    /// With the newest events that the topic has, at most this many.
+    Last(HistoryCount),
+}
+
+impl<'a> StartFrom<'a> {
+    /// What the members `since` and `history` mean together: with `since`, `history` is ignored.
+    pub fn new(since: Option<Since<'a>>, history: Option<HistoryCount>) -> Self {
+        match (since, history) {
+            (Some(since), _) => Self::Since(since),
+            (None, Some(count)) => Self::Last(count),
+            (None, None) => Self::Live,
+        }
+    }
+
+    /// The same with its own text.
+    pub fn to_static(&self) -> StartFrom<'static> {
+        match self {
+            Self::Live => StartFrom::Live,
+            Self::Since(Since { epoch, offset }) => {
+                let epoch = SinceEpoch(epoch.0.clone().into_owned().into());
+                StartFrom::Since(Since { epoch, offset: *offset })
+            }
+            Self::Last(count) => StartFrom::Last(*count),
+        }
+    }
+}
+
+/// The number of events that a `subscribe` asks for with `history`: 1 to [`HistoryCount::MAX`] (`protocol.md` 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryCount(u32);
+
+impl HistoryCount {
+    /// The largest.
+    pub const MAX: u32 = 100;
+
+    /// Checks a number; `None` when it is out of range.
+    pub fn new(count: u64) -> Option<Self> {
+        u32::try_from(count).ok().filter(|count| (1..=Self::MAX).contains(count)).map(Self)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
 }
 
 /// `subscribe` of a feed channel (`protocol.md` 3.3).
@@ -210,6 +264,8 @@ pub struct Subscribed<'a> {
     pub offset: u64,
     /// Only with `since`: whether everything after it is replayed.
     pub recovered: Option<bool>,
+    /// Only with `history` and without `since`: the number of earlier events that are replayed.
+    pub history: Option<u32>,
     /// The connection was subscribed before; nothing changed.
     pub already: bool,
 }

@@ -17,8 +17,8 @@ pub use actor::{Actor, Granted, Grants, Origin, TopicGrant};
 pub use caller::{AppKey, Caller, IssuerIdentity, Principal, Role, Scope};
 pub use close::{CLOSE_CODES, End};
 pub use command::{
-    Command, FeedPosition, FeedSubscribed, Publish, Reply, Since, Subscribe, SubscribeFeed, Subscribed,
-    TokenUse, Unsubscribe,
+    Command, FeedPosition, FeedSubscribed, HistoryCount, Publish, Reply, Since, StartFrom, Subscribe,
+    SubscribeFeed, Subscribed, TokenUse, Unsubscribe,
 };
 pub use either::Either;
 pub use error::{ErrorCode, Refusal};

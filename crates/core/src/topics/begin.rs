@@ -4,7 +4,7 @@ use super::chain::Verdict;
 use super::registry::{Making, Topics};
 use super::tail::Mark;
 use super::topic::{Live, Owner, Seat, State, Topic};
-use crate::model::{Epoch, ErrorCode, Refusal, Requester, Since};
+use crate::model::{Epoch, ErrorCode, Refusal, Requester, StartFrom, Subscribed};
 use crate::ports::Read;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) struct Entered {
 pub(crate) enum Begin {
     /// Known.
     At(Start),
-    /// What lies between this offset and the start must be read first; whether it is there decides what is recovered.
+    /// The events between this offset and the start must be read first; the log's oldest one decides which of them are sent.
     Read { start: Start, after: u64 },
     /// The topic does not know yet where its log is; [`Topics::begin`] is asked again when it does.
     Later,
@@ -30,9 +30,33 @@ pub(crate) struct Start {
     pub(crate) epoch: Epoch,
     /// The place of the last delivery before the live ones.
     pub(crate) head: Mark,
-    pub(crate) recovered: Option<bool>,
+    pub(crate) past: Past,
     /// The place after which a replay begins.
     pub(crate) replay_after: Option<Mark>,
+}
+
+impl Start {
+    /// The reply to the subscription, which is to `topic`.
+    pub(crate) fn reply(&self, topic: &str) -> Subscribed<'static> {
+        let (recovered, history) = match self.past {
+            Past::NotWanted => (None, None),
+            Past::Since { recovered } => (Some(recovered), None),
+            Past::Last(count) => (None, Some(count)),
+        };
+        let topic = topic.to_owned().into();
+        Subscribed { topic, epoch: self.epoch, offset: self.head.offset, recovered, history, already: false }
+    }
+}
+
+/// Which earlier events a subscription is sent before the live ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// None were asked for.
+    NotWanted,
+    /// All since a position, or none because some of them are gone.
+    Since { recovered: bool },
+    /// The newest, this many.
+    Last(u32),
 }
 
 /// How a replay continues that the tail has left behind.
@@ -49,7 +73,7 @@ impl<D> Topics<D> {
         &self,
         name: &str,
         seat: Seat,
-        since: Option<&Since<'_>>,
+        from: &StartFrom<'_>,
         by: Requester<'_>,
         now_ms: u64,
     ) -> Result<Entered, Refusal> {
@@ -65,7 +89,7 @@ impl<D> Topics<D> {
                 follow.attach(&topic.log_ref()); // it was away
             }
             state.seats.enter(seat);
-            let begin = self.begin_in(&topic, &mut state, seat.shard, since, now_ms).unwrap_or(Begin::Later);
+            let begin = self.begin_in(&topic, &mut state, seat.shard, from, now_ms).unwrap_or(Begin::Later);
             drop(state);
             return Ok(Entered { topic, begin });
         }
@@ -79,11 +103,11 @@ impl<D> Topics<D> {
         &self,
         topic: &Arc<Topic>,
         shard: u8,
-        since: Option<&Since<'_>>,
+        from: &StartFrom<'_>,
         now_ms: u64,
     ) -> Result<Begin, Refusal> {
         let mut state = topic.lock();
-        self.begin_in(topic, &mut state, shard, since, now_ms).ok_or_else(away)
+        self.begin_in(topic, &mut state, shard, from, now_ms).ok_or_else(away)
     }
 
     /// `None` when it is not known where the topic's log is.
@@ -92,13 +116,13 @@ impl<D> Topics<D> {
         topic: &Arc<Topic>,
         state: &mut State,
         shard: u8,
-        since: Option<&Since<'_>>,
+        from: &StartFrom<'_>,
         now_ms: u64,
     ) -> Option<Begin> {
         topic.post(state, &self.inboxes, Some(shard));
         match state.life.live()? {
             Live { owner: Owner::Elsewhere(follow), .. } if follow.is_attaching() => Some(Begin::Later),
-            live => live.begin(since, now_ms),
+            live => live.begin(from, now_ms),
         }
     }
 
@@ -125,21 +149,32 @@ impl<D> Topics<D> {
 
 impl Live {
     /// `None` when it is not known where the log is.
-    fn begin(&self, since: Option<&Since<'_>>, now_ms: u64) -> Option<Begin> {
+    fn begin(&self, from: &StartFrom<'_>, now_ms: u64) -> Option<Begin> {
         let (epoch, offset) = self.position()?;
-        let head = self.tail.head();
-        let verdict = since.map(|since| self.chain.judge(since, self.tail.floor(now_ms).offset, offset));
-        let recovered = verdict.map(|verdict| matches!(verdict, Verdict::Exact(_)));
-        let start = Start { epoch, head, recovered, replay_after: None };
-        Some(match verdict {
-            Some(Verdict::Exact(after)) if after < offset => {
-                let replay_after = Some(Mark { pos: self.tail.position_of(after), offset: after });
-                Begin::At(Start { replay_after, ..start })
+        let start = |past| Start { epoch, head: self.tail.head(), past, replay_after: None };
+        let known = |past, after| {
+            let mark = || Mark { pos: self.tail.position_of(after), offset: after };
+            Begin::At(Start { replay_after: (after < offset).then(mark), ..start(past) })
+        };
+        let reads = matches!(self.owner, Owner::Elsewhere(_));
+        let floor = || self.tail.floor(now_ms).offset;
+        Some(match from {
+            StartFrom::Live => known(Past::NotWanted, offset),
+            StartFrom::Since(since) => match self.chain.judge(since, floor(), offset) {
+                Verdict::Exact(after) => known(Past::Since { recovered: true }, after),
+                Verdict::Gap(after) if reads => {
+                    Begin::Read { start: start(Past::Since { recovered: false }), after }
+                }
+                Verdict::Gap(_) | Verdict::Unknown => known(Past::Since { recovered: false }, offset),
+            },
+            StartFrom::Last(count) => {
+                let (wanted, floor) = (offset.saturating_sub(count.get().into()), floor());
+                let after = wanted.max(floor);
+                match reads && wanted < floor {
+                    true => Begin::Read { start: start(Past::Last(0)), after: wanted },
+                    false => known(Past::Last((offset - after) as u32), after),
+                }
             }
-            Some(Verdict::Gap(after)) if matches!(self.owner, Owner::Elsewhere(_)) => {
-                Begin::Read { start, after }
-            }
-            _ => Begin::At(start),
         })
     }
 }

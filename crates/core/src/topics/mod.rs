@@ -22,7 +22,7 @@ mod shares;
 mod tail;
 mod topic;
 
-pub(crate) use begin::{Begin, Entered, Resume, Start, away};
+pub(crate) use begin::{Begin, Entered, Past, Resume, Start, away};
 pub use chain::{Chain, MAX_CLOSED, Verdict};
 pub use follow::{HELD_BYTES, HELD_EVENTS, HOLD_MS, RETRY_MS};
 pub use histories::Histories;

@@ -10,7 +10,8 @@
 use crate::json::is_deeper_than;
 use crate::scan::{MAX_INTERPRETED_DEPTH, MAX_PAYLOAD_DEPTH};
 use fanfare_core::model::{
-    Command, ErrorCode, FrameType, Publish, Refusal, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
+    Command, ErrorCode, FrameType, HistoryCount, Publish, Refusal, Since, SinceEpoch, StartFrom, Subscribe,
+    TopicRef, Unsubscribe,
 };
 use fanfare_json::{Malformed, integer};
 use std::borrow::Cow;
@@ -120,6 +121,7 @@ struct Fields<'a> {
     channel: Option<&'a str>,
     client_id: Option<&'a str>,
     since: Option<&'a str>,
+    history: Option<&'a str>,
     payload: Option<&'a str>,
     message: Option<&'a str>,
     exclude_self: Option<&'a str>,
@@ -182,6 +184,7 @@ impl<'a> Fields<'a> {
             "snapshot" => (14, &mut self.snapshot, Interpreted),
             "command" => (15, &mut self.command, Interpreted),
             "params" => (16, &mut self.params, Deferred),
+            "history" => (17, &mut self.history, Interpreted),
             other => {
                 self.jsonrpc |= other == "jsonrpc";
                 self.foreign = true;
@@ -206,6 +209,7 @@ impl<'a> Fields<'a> {
             (self.channel, "channel"),
             (self.client_id, "client_id"),
             (self.since, "since"),
+            (self.history, "history"),
             (self.exclude_self, "exclude_self"),
             (self.exclude_session, "exclude_session"),
             (self.idempotency_key, "idempotency_key"),
@@ -263,7 +267,8 @@ impl<'a> Fields<'a> {
         }
         let topic = self.topic()?;
         let client_id = self.client_id()?;
-        Ok(Command::Subscribe(Subscribe { topic, client_id, since: self.since()?, token: self.token()? }))
+        let start = StartFrom::new(self.since()?, self.history()?);
+        Ok(Command::Subscribe(Subscribe { topic, client_id, start, token: self.token()? }))
     }
 
     fn unsubscribe(&self) -> Result<Command<'a>, Refusal> {
@@ -373,6 +378,12 @@ impl<'a> Fields<'a> {
                 Err(invalid("idempotency_key", "idempotency_key is a non-empty string of at most 128 bytes"))
             }
         }
+    }
+
+    fn history(&self) -> Result<Option<HistoryCount>, Refusal> {
+        let Some(raw) = self.history else { return Ok(None) };
+        let count = integer(raw).and_then(|count| u64::try_from(count).ok()).and_then(HistoryCount::new);
+        count.map(Some).ok_or_else(|| invalid("history", "history is an integer from 1 to 100"))
     }
 
     fn since(&self) -> Result<Option<Since<'a>>, Refusal> {
@@ -559,6 +570,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_newest_events_are_asked_for_by_their_number() {
+        let start = |members: &str| match decode(&format!(r#"{{"type":"subscribe","topic":"a"{members}}}"#))
+            .command
+        {
+            Ok(Command::Subscribe(subscribe)) => Ok(subscribe.start.to_static()),
+            Ok(other) => panic!("{other:?}"),
+            Err(refusal) => Err((refusal.code, refusal.field)),
+        };
+        let last = |count| Ok(StartFrom::Last(HistoryCount::new(count).unwrap()));
+        for (written, count) in [("1", 1), ("100", 100), ("5.0", 5), ("1e1", 10)] {
+            assert_eq!(start(&format!(r#","history":{written}"#)), last(count), "{written}");
+        }
+        assert_eq!(start(r#","history":null"#), Ok(StartFrom::Live));
+        let nested = "[".repeat(40) + &"]".repeat(40);
+        assert_eq!(start(&format!(r#","history":{nested}"#)), Err((ErrorCode::InvalidJson, Some("history"))));
+        let since = r#","since":{"epoch":"e","offset":3}"#;
+        let both = start(&format!(r#"{since},"history":5"#));
+        assert_eq!(both, start(since), "with since it is ignored");
+        for bad in ["0", "101", "-1", "1.5", "\"3\"", "true", "[]", "{}", "1180591620717411303424", "1e400"] {
+            for also in ["", since] {
+                let got = start(&format!(r#","history":{bad}{also}"#));
+                assert_eq!(got, Err((ErrorCode::InvalidMessage, Some("history"))), "{bad}{also}");
+            }
+        }
+    }
+
     /// Issue 10, entry 1: a member whose name a parser could give a meaning is like any other.
     #[test]
     fn no_member_has_a_magic_name() {
@@ -568,6 +606,7 @@ mod tests {
             ("client_id", (ErrorCode::InvalidClientId, Some("client_id"))),
             ("token", (ErrorCode::InvalidMessage, Some("token"))),
             ("since", (ErrorCode::InvalidMessage, Some("since"))),
+            ("history", (ErrorCode::InvalidMessage, Some("history"))),
         ] {
             let text = format!(r#"{{"type":"subscribe","topic":"a","{name}":{magic}}}"#);
             assert_eq!(code(&text), code_of_it, "{text}");

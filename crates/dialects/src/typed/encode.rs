@@ -121,6 +121,10 @@ pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, ou
             out.extend_from_slice(b"\",\"offset\":");
             write_u64(out, s.offset);
             write_recovered(s.recovered, out);
+            if let Some(count) = s.history {
+                out.extend_from_slice(b",\"history\":");
+                write_u64(out, count.into());
+            }
             end_ack(s.already, id, out);
         }
         Reply::Unsubscribed { topic, already } => {
@@ -245,8 +249,14 @@ mod tests {
             epoch: Epoch(10),
             offset: 17,
             recovered: Some(true),
+            history: None,
             already: false,
         };
+        let last = Subscribed { recovered: None, history: Some(5), ..subscribed.clone() };
+        assert_eq!(
+            text(|o| write_reply(&Reply::Subscribed(last), None, AT, o)),
+            r#"{"type":"ack","for":"subscribe","topic":"t","epoch":"000000000000000a","offset":17,"history":5}"#
+        );
         assert_eq!(
             text(|o| write_reply(&Reply::Subscribed(subscribed), Some(RequestId("7")), AT, o)),
             r#"{"type":"ack","for":"subscribe","topic":"t","epoch":"000000000000000a","offset":17,"recovered":true,"request_id":7}"#

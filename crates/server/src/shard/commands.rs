@@ -7,8 +7,8 @@ use crate::posts::{PublishBeside, ToShard};
 use crate::telemetry::metrics::CommandKind;
 use fanfare_core::hub::{Answer, ConnAddr, Shard};
 use fanfare_core::model::{
-    Actor, Command, ErrorCode, Publish, Refusal, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef,
-    Unsubscribe,
+    Actor, Command, ErrorCode, Publish, Refusal, Reply, Requester, Since, SinceEpoch, StartFrom, Subscribe,
+    TopicRef, Unsubscribe,
 };
 use fanfare_core::topics::Published;
 use fanfare_json::Raw;
@@ -111,16 +111,17 @@ impl Driver {
         let topic = subscribe.topic.as_str();
         let conn = &self.conns[slot as usize];
         let actor = Actor { caller: conn.caller(), origin: &conn.origin(), grants: &self.verified.grants };
-        let (token, since) = (subscribe.token.as_deref(), subscribe.since.is_some());
-        let may = self.node.services.topics.may_subscribe(&actor, topic, token, since)?;
+        let (token, start) = (subscribe.token.as_deref(), &subscribe.start);
+        let may = self.node.services.topics.may_subscribe(&actor, topic, token, start)?;
         let by = actor.requester();
         let (hub, now, out) = (&mut self.hub, self.now.ms, &mut self.out);
         let answer = if may.history {
             hub.subscribe(slot, subscribe, by, now, out)
         } else {
             // Without the right to read back nothing is recovered, and whether it could be is not told.
-            let since = Some(Since { epoch: SinceEpoch(Cow::Borrowed("")), offset: 0 });
-            hub.subscribe(slot, &Subscribe { since, ..subscribe.clone() }, by, now, out)
+            let nowhere = Since { epoch: SinceEpoch(Cow::Borrowed("")), offset: 0 };
+            let start = StartFrom::Since(nowhere);
+            hub.subscribe(slot, &Subscribe { start, ..subscribe.clone() }, by, now, out)
         }?;
         if let Some(until) = may.until_ms {
             self.note_grant(slot, topic, until);

@@ -31,6 +31,7 @@ mod login;
 mod logs;
 mod members;
 mod memory;
+mod newest;
 mod ops;
 mod pair;
 mod people;

@@ -21,7 +21,7 @@ pub use explore::{Failure, Outcome, explore, replay};
 pub use oracle::{Reached, Stream, judge};
 pub use program::{Command, ConnSpec, Program, Sabotage, Step, policy_of};
 pub use text::{Record, Socket, Sockets, TextEncoder, encoders, encoders_with, parse};
-pub use truth::{Expect, Heard, Life, Logged, Truth, Turn};
+pub use truth::{Asked, Expect, Heard, Life, Logged, Truth, Turn};
 pub use upstream::{Fault, is_followed};
 pub use world::World;
 

@@ -10,6 +10,8 @@ pub enum Command {
     Subscribe(&'static str),
     /// Hear a topic from so many events before its head on.
     Since(&'static str, u64),
+    /// Hear a topic with at most so many of its newest events first; at least 1.
+    Last(&'static str, u32),
     /// No longer hear a topic.
     Unsubscribe(&'static str),
     /// Put a payload into a topic.
@@ -132,7 +134,7 @@ impl Program {
     /// Whether a run can read a topic's log: only replays do.
     pub fn replays(&self) -> bool {
         let replays = |c: &Command| match c {
-            Command::Since(..) => true,
+            Command::Since(..) | Command::Last(..) => true,
             Command::Subscribe(topic) => is_followed(topic), // one that waited is replayed to from where it began
             _ => false,
         };
@@ -195,6 +197,10 @@ pub enum Sabotage {
     OverstateDrops,
     /// `exclude_self` is forgotten.
     ForgetExclude,
+    /// Of the newest events a subscription asks for one fewer than it should.
+    AskForFewer,
+    /// The first event of what is read is left out.
+    SkipFirst,
     /// A connection that goes away is not closed.
     ForgetClose,
     /// Another event arrives than the log has.

@@ -4,6 +4,7 @@
 //! goes on when the topic comes back.
 
 use super::{Violation, wrong};
+use fanfare_core::model::{Epoch, HistoryCount, Since, SinceEpoch, StartFrom, Subscribed};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -100,8 +101,43 @@ pub struct Heard {
     pub offset: u64,
     /// Whether everything since is replayed.
     pub recovered: Option<bool>,
+    /// How many of the newest events are replayed.
+    pub history: Option<u32>,
     /// Nothing changed.
     pub already: bool,
+}
+
+/// Which earlier events a subscription asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// None.
+    Nothing,
+    /// All after an offset of an epoch.
+    Since(u64, u64),
+    /// The newest, at most so many.
+    Last(u32),
+}
+
+impl Asked {
+    /// As the command has it.
+    pub fn start(self) -> StartFrom<'static> {
+        match self {
+            Self::Nothing => StartFrom::Live,
+            Self::Since(epoch, offset) => {
+                let epoch = SinceEpoch(Epoch(epoch).to_string().into());
+                StartFrom::Since(Since { epoch, offset })
+            }
+            Self::Last(count) => StartFrom::new(None, HistoryCount::new(count.into())),
+        }
+    }
+
+    /// The last offset that is not sent after such a reply.
+    pub fn after(self, got: &Subscribed<'_>) -> u64 {
+        match self {
+            Self::Since(_, offset) if got.recovered == Some(true) => offset,
+            _ => got.offset - got.offset.min(got.history.unwrap_or(0).into()),
+        }
+    }
 }
 
 impl Truth {
@@ -175,8 +211,8 @@ impl Truth {
         Ok(())
     }
 
-    /// A connection subscribes; `since` is (epoch, offset).
-    pub fn subscribe(&mut self, conn: usize, topic: &'static str, since: Option<(u64, u64)>) -> Heard {
+    /// A connection subscribes.
+    pub fn subscribe(&mut self, conn: usize, topic: &'static str, asked: Asked) -> Heard {
         let history = self.history;
         let live = self.wake(topic);
         let already = live.hearers.contains(&conn);
@@ -187,9 +223,12 @@ impl Truth {
         let head = self.lives[life].head();
         let epoch = self.lives[life].epoch;
         let oldest = head - head.min(history) + 1;
-        let held = |(e, o): (u64, u64)| Some(e) == epoch && o <= head && o + 1 >= oldest;
-        let recovered = if already { None } else { since.map(held) };
-        Heard { life, offset: head, recovered, already }
+        let (recovered, history) = match asked {
+            Asked::Since(e, o) if !already => (Some(Some(e) == epoch && o <= head && o + 1 >= oldest), None),
+            Asked::Last(count) if !already => (None, Some(count.min((head + 1 - oldest) as u32))),
+            _ => (None, None),
+        };
+        Heard { life, offset: head, recovered, history, already }
     }
 
     /// A connection unsubscribes: the head at that moment, or nothing when it did not hear the topic.

@@ -185,6 +185,11 @@ impl Remote {
         self.log(topic, truth).life
     }
 
+    /// The offset of the oldest event of a log that can be read.
+    pub(super) fn oldest(&self, topic: &str) -> u64 {
+        self.logs.get(topic).map_or(1, |log| log.oldest)
+    }
+
     /// An event is committed: its offset.
     pub(super) fn append(&mut self, topic: &'static str, payload: String, truth: &mut Truth) -> u64 {
         let life = self.life(topic, truth);
@@ -315,7 +320,8 @@ impl Remote {
         if !known {
             return Vec::new();
         }
-        let from = (read.after + 1).max(log.oldest);
+        let skipped = u64::from(self.sabotage == Sabotage::SkipFirst);
+        let from = (read.after + 1).max(log.oldest) + skipped;
         let until = read.until.min(life.head());
         (from..=until).take(2).map(|at| arrival(at, life.log[at as usize - 1].payload.clone())).collect()
     }

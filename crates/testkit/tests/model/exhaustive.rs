@@ -54,6 +54,12 @@ fn a_replay_joins_without_a_seam() {
 }
 
 #[test]
+fn the_newest_events_come_first_and_join_without_a_seam() {
+    all("newest", programs::newest(1));
+    all("more than there are", programs::newest(5));
+}
+
+#[test]
 fn a_short_history_moves_past_a_replay() {
     assert!(all("lost replay, strict", programs::lost_replay("s")).slow > 0);
     assert!(all("lost replay, loose", programs::lost_replay("d")).drops > 0);

@@ -102,6 +102,36 @@ fn what_can_not_be_read_any_more_is_not_recovered() {
     all(resumes(2, &[Fault::Trim(0)]).history(0));
 }
 
+/// A subscriber, and a later one with the newest events first.
+fn last(count: u32, faults: &[Fault]) -> Program {
+    let reader = ConnSpec::quick(0, 0, &[Subscribe("f")]);
+    let late = ConnSpec::quick(0, 1, &[Last("f", count)]);
+    Program::new(1, vec![reader, late]).outside(&[Publish("f"), Publish("f")]).faults(faults)
+}
+
+#[test]
+fn the_newest_events_come_first_from_the_tail_and_from_the_log() {
+    all(last(1, &[]));
+    all(last(2, &[]).history(1));
+    all(last(3, &[Fault::Lose]).history(0));
+    all(last(2, &[Fault::Away]).history(1));
+    all(last(2, &[Fault::NewEpoch(0)]).history(1));
+}
+
+#[test]
+fn of_the_newest_events_those_come_that_the_log_still_has() {
+    all(last(2, &[Fault::Trim(1)]).history(0));
+    all(last(2, &[Fault::Trim(0)]).history(1));
+    assert!(all(last(2, &[Fault::NewEpoch(1)]).history(0)).moves > 0);
+    assert!(all(last(2, &[Fault::OtherLog])).moves > 0);
+}
+
+#[test]
+fn newest_events_that_are_missing_are_seen() {
+    caught(last(2, &[]), Sabotage::AskForFewer, &["is answered"]);
+    caught(last(2, &[]).history(1), Sabotage::SkipFirst, &["is answered"]);
+}
+
 /// Which of the events it falsifies is seen first depends on the schedule, so there may be several names for it.
 fn caught(program: Program, sabotage: Sabotage, as_what: &[&str]) {
     match explore(&Arc::new(program), sabotage, 50_000) {
@@ -151,12 +181,13 @@ const TOPICS: [&str; 4] = ["f", "f", "fine", "s"];
 
 fn command() -> impl Strategy<Value = Command> {
     let topic = prop::sample::select(&TOPICS[..]);
-    (topic, 0..20u8, 0..5u64).prop_map(|(topic, kind, back)| match kind {
+    (topic, 0..22u8, 0..5u64).prop_map(|(topic, kind, back)| match kind {
         0..=4 => Command::Subscribe(topic),
         5..=8 => Command::Since(topic, back),
         9..=11 => Command::Unsubscribe(topic),
         12..=17 => Command::Publish(topic),
         18 => Command::Close,
+        19 | 20 => Command::Last(topic, back as u32 + 1),
         _ => Command::Break,
     })
 }

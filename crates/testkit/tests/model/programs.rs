@@ -55,6 +55,13 @@ pub(crate) fn replay() -> Program {
     Program::new(2, vec![sender, late])
 }
 
+/// The newest events first, while another shard publishes and the history is short.
+pub(crate) fn newest(count: u32) -> Program {
+    let sender = ConnSpec::quick(0, 0, &[Subscribe("s"), Publish("s"), Publish("s")]);
+    let late = ConnSpec::quick(1, 1, &[Last("s", count), Last("s", 1)]);
+    Program::new(2, vec![sender, late]).history(2)
+}
+
 /// A replay to a socket that is full, of a topic that is deleted.
 pub(crate) fn slow_replay() -> Program {
     let sender = ConnSpec::quick(0, 0, &[Subscribe("s"), Publish("s"), Publish("s")]);

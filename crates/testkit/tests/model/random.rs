@@ -12,7 +12,7 @@ const TOPICS: [&str; 4] = ["s", "d", "strict", "drop"];
 
 fn command() -> impl Strategy<Value = Command> {
     let topic = prop::sample::select(&TOPICS[..]);
-    (topic, 0..26u8, 0..5u64).prop_map(|(topic, kind, back)| match kind {
+    (topic, 0..28u8, 0..5u64).prop_map(|(topic, kind, back)| match kind {
         0..=4 => Command::Subscribe(topic),
         5..=7 => Command::Since(topic, back),
         8..=10 => Command::Unsubscribe(topic),
@@ -21,6 +21,7 @@ fn command() -> impl Strategy<Value = Command> {
         22 => Command::Delete(topic),
         23 => Command::Make(topic),
         24 => Command::Close,
+        25 | 26 => Command::Last(topic, back as u32 + 1),
         _ if back == 0 => Command::Break,
         _ if back == 1 => Command::Bye,
         _ => Command::Publish(topic),

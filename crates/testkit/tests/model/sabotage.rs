@@ -61,6 +61,11 @@ fn an_excluded_event_that_comes_all_the_same_is_seen() {
 }
 
 #[test]
+fn a_newest_event_that_is_missing_is_seen() {
+    caught(programs::newest(2), Sabotage::AskForFewer, "is answered");
+}
+
+#[test]
 fn a_connection_that_is_never_closed_is_seen() {
     caught(programs::sliced(), Sabotage::ForgetClose, "topics are left");
 }

@@ -2,7 +2,7 @@
 
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_core::hub::{Answer, Effect, Inbox, Post, QueueLimits, Shard, ShardConfig, Turn};
-use fanfare_core::model::{ErrorCode, Publish, Refusal, Reply, Requester, Subscribe, TopicRef};
+use fanfare_core::model::{ErrorCode, Publish, Refusal, Reply, Requester, StartFrom, Subscribe, TopicRef};
 use fanfare_core::ports::Retention;
 use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
 use fanfare_testkit::model::{Record, Socket, Sockets, encoders, parse, policy_of};
@@ -28,8 +28,12 @@ fn shard_with(max_topics: usize, messages: usize) -> (Shard<u8>, Arc<Topics<u8>>
 }
 
 fn subscribe(shard: &mut Shard<u8>, slot: u32, topic: &str) -> Result<Reply<'static>, Refusal> {
-    let command =
-        Subscribe { topic: TopicRef::parse(topic).unwrap(), client_id: None, since: None, token: None };
+    let command = Subscribe {
+        topic: TopicRef::parse(topic).unwrap(),
+        client_id: None,
+        start: StartFrom::Live,
+        token: None,
+    };
     match shard.subscribe(slot, &command, Requester::Backend, NOW, &mut Vec::new())? {
         Answer::Now(reply) => Ok(reply),
         Answer::Later(ticket) => panic!("{ticket:?} waits"),

@@ -1,11 +1,9 @@
 //! A thread of the test with real threads: a shard, its clients, and what they do at random.
 
 use fanfare_core::hub::{self, Effect, QueueLimits, Shard, ShardConfig};
-use fanfare_core::model::{
-    Epoch, EventMeta, Publish, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
-};
+use fanfare_core::model::{EventMeta, Publish, Reply, Requester, Subscribe, TopicRef, Unsubscribe};
 use fanfare_core::topics::Topics;
-use fanfare_testkit::model::{Expect, Logged, Socket, Sockets, TextEncoder, Turn};
+use fanfare_testkit::model::{Asked, Expect, Logged, Socket, Sockets, TextEncoder, Turn};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -80,21 +78,20 @@ impl Worker<'_> {
 
     fn subscribe(&mut self, at: usize, topic: &'static str, epoch: &mut Option<u64>) -> (String, Turn) {
         let client = &mut self.clients[at];
-        let since =
-            (self.dice.below(2) == 0).then(|| position(self.topics, topic)).flatten().map(|(epoch, head)| {
-                let epoch = SinceEpoch(Epoch(epoch).to_string().into());
-                Since { epoch, offset: head.saturating_sub(self.dice.below(6)) }
-            });
-        let offset = since.as_ref().map(|s| s.offset);
+        let asked = match (self.dice.below(4), position(self.topics, topic)) {
+            (0 | 1, Some((epoch, head))) => Asked::Since(epoch, head.saturating_sub(self.dice.below(6))),
+            (2, _) => Asked::Last(1 + self.dice.below(6) as u32),
+            _ => Asked::Nothing,
+        };
         let name = TopicRef::parse(topic).unwrap();
-        let command = Subscribe { topic: name, client_id: None, since, token: None };
+        let command = Subscribe { topic: name, client_id: None, start: asked.start(), token: None };
         let Ok(hub::Answer::Now(Reply::Subscribed(got))) =
             self.shard.subscribe(client.slot, &command, Requester::Backend, NOW, &mut client.out)
         else {
             panic!("no subscription")
         };
         *epoch = Some(got.epoch.0);
-        let after = offset.filter(|_| got.recovered == Some(true)).unwrap_or(got.offset);
+        let after = asked.after(&got);
         let replaying = after < got.offset;
         let turn = match got.already {
             true => Turn::StillHear(topic),

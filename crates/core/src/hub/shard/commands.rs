@@ -30,6 +30,7 @@ impl<D> Shard<D> {
                     epoch,
                     offset,
                     recovered: None,
+                    history: None,
                     already: true,
                 })));
             }
@@ -38,10 +39,10 @@ impl<D> Shard<D> {
             self.end_deleted(slot, at, now_ms, out);
         }
         self.check_room(slot)?;
-        let since = command.since.as_ref();
-        let Entered { topic, begin } = self.topics.enter(name, self.seat(slot), since, by, now_ms)?;
+        let Entered { topic, begin } =
+            self.topics.enter(name, self.seat(slot), &command.start, by, now_ms)?;
         let Begin::At(start) = begin else {
-            return Ok(Answer::Later(self.wait_to_begin(slot, topic, begin, since)));
+            return Ok(Answer::Later(self.wait_to_begin(slot, topic, begin, &command.start)));
         };
         // The local topic first: a batch that another shard posts from now on is already ours.
         let local = self.local_of(&topic);
@@ -54,13 +55,7 @@ impl<D> Shard<D> {
         } else {
             self.join(slot, local, start.head.pos);
         }
-        Ok(Answer::Now(Reply::Subscribed(Subscribed {
-            topic: name.to_owned().into(),
-            epoch: start.epoch,
-            offset: start.head.offset,
-            recovered: start.recovered,
-            already: false,
-        })))
+        Ok(Answer::Now(Reply::Subscribed(start.reply(name))))
     }
 
     /// Refuses a connection that hears as much as it may.

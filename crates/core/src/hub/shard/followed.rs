@@ -10,9 +10,9 @@
 
 use super::feeds::Shown;
 use super::*;
-use crate::model::{Delivery, Epoch, PositionLost, Since, SinceEpoch};
+use crate::model::{Delivery, Epoch, PositionLost, StartFrom};
 use crate::ports::{Arrival, Away, READ_BYTES, Read, ReadTicket};
-use crate::topics::{Begin, Mark, Resume, Start, away};
+use crate::topics::{Begin, Mark, Past, Resume, Start, away};
 
 /// What `subscribe` comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +62,8 @@ pub(crate) struct Older {
 #[derive(Debug)]
 enum Stage {
     /// The topic does not know where its log is.
-    Attach(Ticket, Option<Since<'static>>),
-    /// The first page tells what is recovered.
+    Attach(Ticket, StartFrom<'static>),
+    /// The first page tells which earlier events there are.
     Verdict(Ticket),
     /// The reply is on its way.
     Reply(Ticket),
@@ -92,19 +92,16 @@ impl<D> Shard<D> {
         slot: u32,
         topic: Arc<Topic>,
         begin: Begin,
-        since: Option<&Since<'_>>,
+        from: &StartFrom<'_>,
     ) -> Ticket {
         self.next_ticket += 1;
         let (id, ticket) = (topic.id, Ticket(self.next_ticket));
         let local = self.local_of(&topic);
         self.locals_mut(local).replaying.push(slot);
         self.cold[slot as usize].subs.push(Sub { local, place: REPLAYING });
-        let owned = |since: &Since<'_>| Since {
-            epoch: SinceEpoch(since.epoch.0.clone().into_owned().into()),
-            offset: since.offset,
-        };
-        let unknown = Start { epoch: Epoch(0), head: Mark::default(), recovered: None, replay_after: None };
-        let stage = Stage::Attach(ticket, since.map(owned));
+        let past = Past::NotWanted;
+        let unknown = Start { epoch: Epoch(0), head: Mark::default(), past, replay_after: None };
+        let stage = Stage::Attach(ticket, from.to_static());
         let older = Some(Older::new(stage, unknown, 0, 0));
         self.outbox(slot).replays.push(Replay { topic, after: 0, offset: 0, before: None, older });
         self.begin_waiting(slot, id, begin);
@@ -124,10 +121,10 @@ impl<D> Shard<D> {
         let Some(local) = self.by_id.get(&topic).map(|&local| self.local(local)) else { return };
         let (topic, waiting) = (local.topic.clone(), local.replaying.clone());
         for slot in waiting {
-            let Some(Older { stage: Stage::Attach(_, since), .. }) = self.older(slot, topic.id) else {
+            let Some(Older { stage: Stage::Attach(_, from), .. }) = self.older(slot, topic.id) else {
                 continue;
             };
-            match self.topics.begin(&topic, self.config.id, since.as_ref(), self.now.ms) {
+            match self.topics.begin(&topic, self.config.id, from, self.now.ms) {
                 Ok(begin) => self.begin_waiting(slot, topic.id, begin),
                 Err(refusal) => self.refuse(slot, topic.id, refusal),
             }
@@ -140,7 +137,7 @@ impl<D> Shard<D> {
             Begin::Later => {}
             Begin::At(start) => {
                 (older.start, older.after, older.until) = (start, start.head.offset, start.head.offset);
-                self.announce(slot, topic, start.recovered);
+                self.announce(slot, topic, start.past);
             }
             Begin::Read { start, after } => {
                 let Some(ticket) = older.ticket() else { return };
@@ -151,18 +148,17 @@ impl<D> Shard<D> {
     }
 
     /// The reply of a subscription is known: nothing is sent to it before the reply.
-    fn announce(&mut self, slot: u32, topic: u64, recovered: Option<bool>) {
+    fn announce(&mut self, slot: u32, topic: u64, past: Past) {
         let conn = self.addr(slot);
         let Some(replay) = self.replay_mut(slot, topic) else { return };
         let Some(older) = &mut replay.older else { return };
         let Some(ticket) = older.ticket() else { return };
         older.stage = Stage::Reply(ticket);
+        older.start.past = past;
         let start = older.start;
         let Mark { pos, offset } = start.replay_after.unwrap_or(start.head);
         (replay.after, replay.offset) = (pos, offset);
-        let topic = replay.topic.name.to_string().into();
-        let (epoch, offset) = (start.epoch, start.head.offset);
-        let reply = Ok(Reply::Subscribed(Subscribed { topic, epoch, offset, recovered, already: false }));
+        let reply = Ok(Reply::Subscribed(start.reply(&replay.topic.name)));
         self.outcomes.push(Outcome { conn, ticket, reply });
     }
 
@@ -268,7 +264,7 @@ impl<D> Shard<D> {
             None => return false,
             Some(Resume::Moved(epoch, base)) => self.move_replay(slot, topic, epoch, base),
             Some(Resume::Read(epoch, head)) => {
-                let start = Start { epoch, head, recovered: None, replay_after: None };
+                let start = Start { epoch, head, past: Past::NotWanted, replay_after: None };
                 let Some(replay) = self.first_replay(slot) else { return false };
                 replay.older = Some(Older::new(Stage::Open, start, replay.offset, head.offset));
                 (replay.after, replay.offset) = (head.pos, head.offset);
@@ -321,6 +317,12 @@ impl<D> Shard<D> {
             Err(Away) => return self.ask_again(slot, topic),
         };
         let first = events.first().map_or(older.until + 1, |event| event.meta.offset);
+        let last = matches!(older.start.past, Past::Last(_));
+        if pending && last {
+            // Of the newest events, those that the log still has are sent.
+            older.after = (first - 1).min(older.until);
+            older.fetched = older.after;
+        }
         let whole = first == older.fetched + 1;
         if whole {
             older.fetched = events.last().map_or(older.fetched, |event| event.meta.offset);
@@ -332,7 +334,9 @@ impl<D> Shard<D> {
             older.gone = Some((first - 1).min(older.until));
         }
         if pending {
-            self.announce(slot, topic, Some(whole));
+            let count = older.until - older.after;
+            let past = if last { Past::Last(count as u32) } else { Past::Since { recovered: whole } };
+            self.announce(slot, topic, past);
         } else {
             self.pulling.push_back(slot);
         }

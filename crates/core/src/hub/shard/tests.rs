@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::hub::Inbox;
-use crate::model::{Delivery, Epoch, EventId, EventMeta, TopicRef};
+use crate::model::{Delivery, Epoch, EventId, EventMeta, StartFrom, TopicRef};
 use crate::ports::{Appended, Broker, Claim, Encoder, Log, NewEvent, Opened, Retention, Sequencer, VARIANTS};
 use crate::topics::{Chain, Histories, Tail, TopicOptions, TopicsConfig};
 
@@ -87,7 +87,7 @@ fn what_others_publish_while_a_subscriber_leaves_is_not_delivered_to_it() {
     let (stays, leaves) = (shard.open(0).slot(), shard.open(1).slot());
     for slot in [stays, leaves] {
         let topic = TopicRef::parse("t").unwrap();
-        let command = Subscribe { topic, client_id: None, since: None, token: None };
+        let command = Subscribe { topic, client_id: None, start: StartFrom::Live, token: None };
         shard.subscribe(slot, &command, Requester::Backend, NOW, &mut Vec::new()).unwrap();
     }
     publish(&topics);

@@ -81,6 +81,7 @@ pub(super) fn subscribed() -> Subscribed<'static> {
         epoch: Epoch(0x6b1e_0c2f_9a3d_4e57),
         offset: 17,
         recovered: None,
+        history: None,
         already: false,
     }
 }

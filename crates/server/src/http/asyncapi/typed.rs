@@ -7,7 +7,7 @@ use super::message::{
     one_of, request_id, string, time, topic, written,
 };
 use super::samples::{self, AT};
-use fanfare_core::model::{Body, ErrorCode, FeedSubscribed, Reply, Subscribed};
+use fanfare_core::model::{Body, ErrorCode, FeedSubscribed, HistoryCount, Reply, Subscribed};
 use fanfare_core::ports::Info;
 use fanfare_dialects::Dialect;
 use fanfare_dialects::feed::{self, RecordView};
@@ -50,13 +50,14 @@ fn frames() -> Vec<Message> {
     let since = object([must("epoch", epoch()), must("offset", count("The last offset seen"))]);
     vec![
         sent("typed.subscribe.topic", &["typed.ack.subscribe"], "Topics")
-            .says("subscribe", "Hears a topic from now on, or with `since` from a position")
+            .says("subscribe", "Hears a topic from now on, with `since` from a position, or with `history` its newest events first")
             .schema(frame(
                 "subscribe",
                 [
                     must("topic", topic()),
                     client_id("The name the client gives itself"),
                     may("since", since),
+                    may("history", history()),
                     may("token", subscription_token("subscribe")),
                     request_id(),
                 ],
@@ -66,6 +67,10 @@ fn frames() -> Vec<Message> {
                 "after a lost connection",
                 json!({ "type": "subscribe", "topic": "lobby", "since": { "epoch": "6b1e0c2f9a3d4e57", "offset": 17 },
                     "request_id": 2 }),
+            )
+            .example(
+                "the newest events first",
+                json!({ "type": "subscribe", "topic": "lobby", "history": 20, "request_id": 13 }),
             ),
         sent("typed.unsubscribe.topic", &["typed.ack.unsubscribe"], "Topics")
             .says("unsubscribe", "Stops hearing a topic")
@@ -101,6 +106,12 @@ fn frames() -> Vec<Message> {
                 json!({ "type": "server", "command": "echo", "params": { "message": "hello" }, "request_id": 12 }),
             ),
     ]
+}
+
+/// The number of events that come first.
+fn history() -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": HistoryCount::MAX,
+        "description": "The topic's newest events, at most this many, come first; ignored with `since`" })
 }
 
 fn subscribe_feed() -> Message {
@@ -201,12 +212,20 @@ fn reply_message(reply: &Reply<'_>) -> Message {
                             "recovered",
                             boolean("Only with `since`: whether everything after it is replayed"),
                         ),
+                        may(
+                            "history",
+                            count("Only with `history`: the number of earlier events that are replayed"),
+                        ),
                         already("The connection was subscribed before"),
                     ],
                 ))
                 .example("subscribed", written(reply))
                 .example("all that was missed follows", written(&back(true)))
                 .example("the history no longer holds it: reload", written(&back(false)))
+                .example(
+                    "so many earlier events follow",
+                    written(&Reply::Subscribed(Subscribed { history: Some(17), ..s.clone() })),
+                )
                 .example(
                     "it was already",
                     written(&Reply::Subscribed(Subscribed { already: true, ..s.clone() })),

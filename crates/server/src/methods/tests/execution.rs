@@ -165,6 +165,14 @@ fn topics_pass_what_was_asked() {
         ask("topic.subscribe", r#"{"topic":"t","since":{"epoch":"0000000000000001","offset":3}}"#)
             .ends_with(r#""result":{"topic":"t","epoch":"0000000000000001","offset":17,"recovered":true}}"#)
     );
+    for (params, history) in [
+        (r#"{"topic":"t","history":5.0}"#, r#","history":5"#),
+        (r#"{"topic":"t","history":100}"#, r#","history":100"#),
+        (r#"{"topic":"t","history":null}"#, ""),
+    ] {
+        let want = format!(r#""result":{{"topic":"t","epoch":"0000000000000001","offset":17{history}}}}}"#);
+        assert!(ask("topic.subscribe", params).ends_with(&want), "{params}");
+    }
     assert!(ask("topic.unsubscribe", r#"["t"]"#).ends_with(r#""result":{"topic":"t"}}"#));
     assert!(
         ask("topic.publish", r#"["t",1]"#)

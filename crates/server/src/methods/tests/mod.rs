@@ -88,7 +88,11 @@ impl Connection for Fake {
                 topic: s.topic.as_str().to_owned().into(),
                 epoch: Epoch(1),
                 offset: 17,
-                recovered: s.since.map(|_| true),
+                recovered: matches!(s.start, StartFrom::Since(_)).then_some(true),
+                history: match s.start {
+                    StartFrom::Last(count) => Some(count.get()),
+                    StartFrom::Live | StartFrom::Since(_) => None,
+                },
                 already: false,
             })),
             Command::Unsubscribe(u) => {

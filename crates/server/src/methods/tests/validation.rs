@@ -106,6 +106,21 @@ fn every_constraint_has_its_words() {
         ),
         (
             "topic.subscribe",
+            r#"{"topic":"t","history":0}"#.into(),
+            data("history", "min=1", json!(0), "history must be at least 1"),
+        ),
+        (
+            "topic.subscribe",
+            r#"{"topic":"t","history":101}"#.into(),
+            data("history", "max=100", json!(101), "history must be at most 100"),
+        ),
+        (
+            "topic.subscribe",
+            r#"{"topic":"t","history":"3"}"#.into(),
+            data("history", "type=integer", json!("3"), "history must be an integer"),
+        ),
+        (
+            "topic.subscribe",
             r#"{"topic":"t","since":3}"#.into(),
             data("since", "type=object", json!(3), "since must be an object"),
         ),

@@ -2,7 +2,9 @@
 
 use super::super::{connection, unexpected};
 use super::{ClientName, TopicName, TopicToken};
-use fanfare_core::model::{Command, Refusal, Reply, Since, SinceEpoch, Subscribe as Order, TokenUse};
+use fanfare_core::model::{
+    Command, HistoryCount, Refusal, Reply, Since, SinceEpoch, StartFrom, Subscribe as Order, TokenUse,
+};
 use fanfare_rpc::{Access, Caller, Either, EitherMethod, Example, Order as Touches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,9 @@ pub(crate) struct Params<'a> {
     since: Option<Position<'a>>,
     #[serde(borrow)]
     token: Option<TopicToken<'a>>,
+    /// The number of the topic's newest events that are replayed first; ignored with `since`.
+    #[schemars(range(min = 1, max = HistoryCount::MAX))]
+    history: Option<u64>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -45,6 +50,9 @@ pub(crate) struct Subscribed {
     /// Only with `since`: whether everything after it is replayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     recovered: Option<bool>,
+    /// Only with `history` and without `since`: the number of earlier events that are replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<u32>,
     /// True when the connection was subscribed before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     already: bool,
@@ -52,8 +60,7 @@ pub(crate) struct Subscribed {
 
 impl EitherMethod for Subscribe {
     const NAME: &'static str = "topic.subscribe";
-    const SUMMARY: &'static str =
-        "Hears a topic from now on, or from a position; events come as `topic.event`";
+    const SUMMARY: &'static str = "Hears a topic from now on, from a position, or with its newest events first; events come as `topic.event`";
     const ACCESS: Access = Access::ANYONE.on_connection();
     const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
     const ORDER: Touches = Touches::Topic;
@@ -72,7 +79,7 @@ impl EitherMethod for Subscribe {
         let order = Order {
             topic: params.topic.checked()?,
             client_id: params.client_id.map(|c| c.0),
-            since,
+            start: StartFrom::new(since, params.history.and_then(HistoryCount::new)),
             token: params.token.map(|t| t.0),
         };
         connection(caller)?.execute(Command::Subscribe(order))?.and_then(|reply| match reply {
@@ -81,6 +88,7 @@ impl EitherMethod for Subscribe {
                 epoch: done.epoch.to_string(),
                 offset: done.offset,
                 recovered: done.recovered,
+                history: done.history,
                 already: done.already,
             }),
             other => Err(unexpected(&other)),

@@ -2,14 +2,12 @@
 
 use super::super::program::{Command, Sabotage};
 use super::super::text::TextEncoder;
-use super::super::truth::{Expect, Turn};
+use super::super::truth::{Asked, Expect, Heard, Life, Turn};
 use super::super::upstream::is_followed;
 use super::super::{Violation, wrong};
 use super::{NOW, Side, World};
 use fanfare_core::hub::Answer;
-use fanfare_core::model::{
-    Epoch, ErrorCode, Publish, Reply, Requester, Since, SinceEpoch, Subscribe, TopicRef, Unsubscribe,
-};
+use fanfare_core::model::{ErrorCode, Publish, Reply, Requester, Subscribe, TopicRef, Unsubscribe};
 use fanfare_core::topics::{NotPublished, Published, Publishing};
 
 /// Whom the model publishes for: keys and shares are no part of it.
@@ -36,8 +34,11 @@ impl World {
         let command = self.program.conns[c].commands[self.conns[c].next];
         self.conns[c].next += 1;
         match command {
-            Command::Subscribe(topic) => self.subscribe(c, topic, None),
-            Command::Since(topic, back) => self.subscribe(c, topic, Some(back)),
+            Command::Subscribe(topic) => self.subscribe(c, topic, &|_, _| Asked::Nothing),
+            Command::Since(topic, back) => {
+                self.subscribe(c, topic, &|epoch, head| Asked::Since(epoch, head.saturating_sub(back)))
+            }
+            Command::Last(topic, count) => self.subscribe(c, topic, &|_, _| Asked::Last(count)),
             Command::Unsubscribe(topic) => self.unsubscribe(c, topic),
             Command::Publish(topic) => self.publish(c, topic, false),
             Command::PublishExcluded(topic) => self.publish(c, topic, true),
@@ -70,45 +71,53 @@ impl World {
         self.sides[conn.shard].speaking = Some(c);
     }
 
-    fn subscribe(&mut self, c: usize, topic: &'static str, back: Option<u64>) -> Result<(), Violation> {
-        if is_followed(topic) {
-            return self.subscribe_followed(c, topic, back);
-        }
-        let life = self.truth.life_of(topic);
-        let known = life.and_then(|l| self.truth.lives[l].epoch);
-        let since = back.map(|back| {
-            let epoch = self.conns[c].epochs.get(topic).copied().or(known).unwrap_or(0);
-            (epoch, life.map_or(0, |l| self.truth.lives[l].head()).saturating_sub(back))
-        });
-        let command = Subscribe {
-            topic: topic_ref(topic)?,
-            client_id: None,
-            since: since.map(|(e, offset)| Since { epoch: SinceEpoch(Epoch(e).to_string().into()), offset }),
-            token: None,
+    /// A subscription; `ask` is given the epoch that the client knows, and the head.
+    fn subscribe(
+        &mut self,
+        c: usize,
+        topic: &'static str,
+        ask: &dyn Fn(u64, u64) -> Asked,
+    ) -> Result<(), Violation> {
+        let life = match is_followed(topic) {
+            true => Some(self.remote.life(topic, &mut self.truth)),
+            false => self.truth.life_of(topic),
         };
+        let life = life.map(|life| &self.truth.lives[life]);
+        let known = life.and_then(|life| life.epoch);
+        let epoch = self.conns[c].epochs.get(topic).copied().or(known).unwrap_or(0);
+        let asked = ask(epoch, life.map_or(0, Life::head));
+        let start = match asked {
+            Asked::Last(count) if self.sabotage == Sabotage::AskForFewer => Asked::Last(count - 1).start(),
+            asked => asked.start(),
+        };
+        let command = Subscribe { topic: topic_ref(topic)?, client_id: None, start, token: None };
+        if is_followed(topic) {
+            return self.subscribe_followed(c, topic, asked, &command);
+        }
         let conn = &mut self.conns[c];
         let shard = &mut self.sides[conn.shard].shard;
         let got = shard.subscribe(conn.slot, &command, STRANGER, NOW, &mut conn.out);
         let Ok(Answer::Now(Reply::Subscribed(got))) = got else {
             return wrong(format!("subscribe is answered {got:?}"));
         };
-        let heard = self.truth.subscribe(c, topic, since);
-        if (got.offset, got.recovered, got.already) != (heard.offset, heard.recovered, heard.already) {
+        let heard = self.truth.subscribe(c, topic, asked);
+        let Heard { life, offset, recovered, history, already } = heard;
+        if (got.offset, got.recovered, got.history, got.already) != (offset, recovered, history, already) {
             return wrong(format!("subscribe is answered {got:?}, not {heard:?}"));
         }
-        self.truth.learn(heard.life, got.epoch.0)?;
+        self.truth.learn(life, got.epoch.0)?;
         self.conns[c].epochs.insert(topic, got.epoch.0);
-        let after = since.filter(|_| heard.recovered == Some(true)).map_or(heard.offset, |s| s.1);
-        let replaying = after < heard.offset;
-        let turn = match heard.already {
+        let after = asked.after(&got);
+        let replaying = after < offset && !already;
+        let turn = match already {
             true => Turn::StillHear(topic),
-            false => Turn::Hear { topic, life: heard.life, after, head: heard.offset, replaying },
+            false => Turn::Hear { topic, life, after, head: offset, replaying },
         };
         if replaying {
             let at = self.conns[c].expects.len();
             self.conns[c].replaying.push((topic, at));
         }
-        self.answer(c, &format!("A|subscribe|{topic}|{}|{:?}", heard.offset, heard.recovered), turn);
+        self.answer(c, &format!("A|subscribe|{topic}|{offset}|{recovered:?}|{history:?}"), turn);
         Ok(())
     }
 

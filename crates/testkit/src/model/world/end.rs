@@ -69,7 +69,7 @@ impl World {
         let conn = &self.conns[c];
         let program = &self.program.conns[c];
         let since = program.commands.iter().any(|c| match c {
-            Command::Since(..) => true,
+            Command::Since(..) | Command::Last(..) => true,
             Command::Subscribe(topic) => is_followed(topic),
             _ => false,
         });

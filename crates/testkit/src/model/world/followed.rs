@@ -5,15 +5,13 @@
 
 use super::super::program::{Command, Step};
 use super::super::text::TextEncoder;
-use super::super::truth::{Expect, Turn};
+use super::super::truth::{Asked, Expect, Turn};
 use super::super::upstream::{Fault, is_followed};
 use super::super::{Violation, wrong};
 use super::commands::{STRANGER, topic_ref};
 use super::{NOW, Waiting, World};
 use fanfare_core::hub::{self, Answer};
-use fanfare_core::model::{
-    Epoch, ErrorCode, Publish, Refusal, Reply, Since, SinceEpoch, Subscribe, Subscribed, Unsubscribe,
-};
+use fanfare_core::model::{ErrorCode, Publish, Refusal, Reply, Subscribe, Subscribed, Unsubscribe};
 use fanfare_core::topics::{HOLD_MS, NotPublished, RETRY_MS};
 use std::time::Duration;
 
@@ -68,7 +66,10 @@ impl World {
     pub(super) fn publish_last(&mut self) -> bool {
         let any = self.program.conns.iter().flat_map(|c| &c.commands).chain(&self.program.outside);
         let followed = any.filter_map(|command| match command {
-            Command::Subscribe(topic) | Command::Since(topic, _) | Command::Publish(topic) => Some(*topic),
+            Command::Subscribe(topic)
+            | Command::Since(topic, _)
+            | Command::Last(topic, _)
+            | Command::Publish(topic) => Some(*topic),
             _ => None,
         });
         let topics: std::collections::BTreeSet<_> = followed.filter(|topic| is_followed(topic)).collect();
@@ -107,30 +108,19 @@ impl World {
         &mut self,
         c: usize,
         topic: &'static str,
-        back: Option<u64>,
+        asked: Asked,
+        command: &Subscribe<'_>,
     ) -> Result<(), Violation> {
-        let life = self.remote.life(topic, &mut self.truth);
-        let life = &self.truth.lives[life];
-        let since = back.map(|back| {
-            let epoch = self.conns[c].epochs.get(topic).copied().or(life.epoch).unwrap_or(0);
-            (epoch, life.head().saturating_sub(back))
-        });
-        let command = Subscribe {
-            topic: topic_ref(topic)?,
-            client_id: None,
-            since: since.map(|(e, offset)| Since { epoch: SinceEpoch(Epoch(e).to_string().into()), offset }),
-            token: None,
-        };
         let conn = &mut self.conns[c];
         let shard = &mut self.sides[conn.shard].shard;
-        match shard.subscribe(conn.slot, &command, STRANGER, NOW, &mut conn.out) {
+        match shard.subscribe(conn.slot, command, STRANGER, NOW, &mut conn.out) {
             Ok(Answer::Now(Reply::Subscribed(got))) => {
-                let (text, turn) = self.judge_reply(c, topic, since, &got)?;
+                let (text, turn) = self.judge_reply(c, topic, asked, &got)?;
                 self.answer(c, &text, turn);
                 Ok(())
             }
             Ok(Answer::Later(ticket)) => {
-                conn.waiting = Some(Waiting { topic, since, ticket });
+                conn.waiting = Some(Waiting { topic, asked, ticket });
                 Ok(())
             }
             got => wrong(format!("subscribe is answered {got:?}")),
@@ -142,38 +132,52 @@ impl World {
         &mut self,
         c: usize,
         topic: &'static str,
-        since: Option<(u64, u64)>,
+        asked: Asked,
         got: &Subscribed<'_>,
     ) -> Result<(String, Turn), Violation> {
-        let text = format!("A|subscribe|{topic}|{}|{:?}", got.offset, got.recovered);
+        let Subscribed { offset, recovered, history, .. } = got;
+        let text = format!("A|subscribe|{topic}|{offset}|{recovered:?}|{history:?}");
         if got.already {
             return Ok((text, Turn::StillHear(topic)));
         }
         let Some(life) = self.truth.life_with(got.epoch.0) else {
             return wrong(format!("no such epoch: {got:?}"));
         };
-        if got.offset > self.truth.lives[life].head() || got.recovered.is_some() != since.is_some() {
-            return wrong(format!("subscribe with {since:?} is answered {got:?}"));
-        }
-        if let Some((epoch, offset)) = since {
-            let held = self.continues(epoch, offset, life) && offset <= got.offset;
-            let lost = self
-                .program
-                .faults
-                .iter()
-                .any(|f| !matches!(f, Fault::Lose | Fault::Repeat | Fault::Reorder | Fault::Late));
-            if (got.recovered == Some(true) && !held) || (got.recovered == Some(false) && held && !lost) {
-                return wrong(format!("subscribe with {since:?} is answered {got:?}"));
-            }
+        if got.offset > self.truth.lives[life].head() || !self.may_reply(topic, asked, life, got) {
+            return wrong(format!("subscribe with {asked:?} is answered {got:?}"));
         }
         self.conns[c].epochs.insert(topic, got.epoch.0);
-        let after = since.filter(|_| got.recovered == Some(true)).map_or(got.offset, |(_, offset)| offset);
+        let after = asked.after(got);
         if after < got.offset {
             let at = self.conns[c].expects.len();
             self.conns[c].replaying.push((topic, at));
         }
         let replaying = after < got.offset;
         Ok((text, Turn::Hear { topic, life, after, head: got.offset, replaying }))
+    }
+
+    /// Whether what is replayed may be what was asked for.
+    fn may_reply(&self, topic: &str, asked: Asked, life: usize, got: &Subscribed<'_>) -> bool {
+        let faults = &self.program.faults;
+        match (asked, got.recovered, got.history) {
+            (Asked::Nothing, None, None) => true,
+            (Asked::Since(epoch, offset), Some(recovered), None) => {
+                let held = self.continues(epoch, offset, life) && offset <= got.offset;
+                let loses =
+                    |f: &Fault| !matches!(f, Fault::Lose | Fault::Repeat | Fault::Reorder | Fault::Late);
+                if recovered { held } else { !held || faults.iter().any(loses) }
+            }
+            (Asked::Last(count), None, Some(sent)) => {
+                let renews = |f: &Fault| matches!(f, Fault::NewEpoch(_) | Fault::OtherLog);
+                let most = got.offset.min(count.into());
+                let least = match faults.iter().any(renews) {
+                    true => 0,
+                    false => most.min((got.offset + 1).saturating_sub(self.remote.oldest(topic))),
+                };
+                (least..=most).contains(&sent.into())
+            }
+            _ => false,
+        }
     }
 
     /// Whether an offset of an epoch is the same offset in a life.
@@ -209,14 +213,14 @@ impl World {
                 let Some(slot) = self.sides[s].shard.slot_of(outcome.conn) else { continue };
                 let c = self.sides[s].by_slot[slot as usize];
                 let waiting = self.conns[c].waiting.take().filter(|w| w.ticket == outcome.ticket);
-                let Some(Waiting { topic, since, .. }) = waiting else {
+                let Some(Waiting { topic, asked, .. }) = waiting else {
                     return wrong(format!("{outcome:?} answers nothing"));
                 };
                 if self.conns[c].ended.is_some() {
                     continue;
                 }
                 let (text, turn) = match &outcome.reply {
-                    Ok(Reply::Subscribed(got)) => self.judge_reply(c, topic, since, got)?,
+                    Ok(Reply::Subscribed(got)) => self.judge_reply(c, topic, asked, got)?,
                     Err(refusal) => (self.judge_refusal(topic, refusal)?, Turn::Nothing),
                     Ok(_) => return wrong(format!("{outcome:?} is no answer to a subscribe")),
                 };

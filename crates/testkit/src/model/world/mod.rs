@@ -13,7 +13,7 @@ mod state;
 use super::program::Command;
 use super::program::{Program, Sabotage, Step, policy_of};
 use super::text::{Socket, Sockets, encoders_with};
-use super::truth::{Expect, Truth, Turn};
+use super::truth::{Asked, Expect, Truth, Turn};
 use super::upstream::Remote;
 use super::{Violation, wrong};
 use fanfare_core::hub::{self, Effect, Inbox, Post, Shard, ShardConfig, Ticket};
@@ -55,8 +55,7 @@ struct Conn {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     topic: &'static str,
-    /// Epoch and offset.
-    since: Option<(u64, u64)>,
+    asked: Asked,
     ticket: Ticket,
 }
 
