@@ -29,7 +29,7 @@ export class Client {
   #timer = 0;
   #requests = 0;
   #pending = new Map();
-  /** topic -> {epoch, since: {epoch, offset}|null, active} */
+  /** topic -> {epoch, since: {epoch, offset}|null, active, durable} */
   #topics = new Map();
 
   /** `on`: `state(word, detail)`, `frame(direction, text, parsed)`, `note(text, level)`, `topics(map)`, `error(frame)`. */
@@ -52,7 +52,7 @@ export class Client {
 
   /** Subscribes now, or with the next connection when there is none. */
   subscribe(topic) {
-    if (!this.#topics.has(topic)) this.#topics.set(topic, { epoch: null, since: null, active: false });
+    if (!this.#topics.has(topic)) this.#topics.set(topic, { epoch: null, since: null, active: false, durable: false });
     this.#sendSubscribe(topic);
     this.#on.topics(this.#topics);
   }
@@ -147,6 +147,7 @@ export class Client {
     const topic = this.#topics.get(name);
     if (!topic) return;
     topic.active = true;
+    topic.durable = ack.durable === true;
     if (ack.epoch !== undefined) topic.epoch = ack.epoch;
     if (ack.recovered === true) {
       // `since` stays where it is: the replayed events move it, so a socket lost in between loses nothing.

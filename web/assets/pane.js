@@ -145,7 +145,8 @@ export class Pane {
     }
     const { element, offset } = this.#chipOf.get(name);
     element.classList.toggle("idle", !topic.active);
-    offset.textContent = topic.since ? `offset ${topic.since.offset}` : "";
+    const position = topic.since ? `offset ${topic.since.offset}` : "";
+    offset.textContent = topic.durable ? `${position} · durable` : position;
   }
 
   #chip(name) {

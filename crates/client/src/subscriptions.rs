@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn ack(epoch: &str, offset: u64, recovered: Option<bool>) -> Subscribed {
-        Subscribed { epoch: epoch.into(), offset, recovered, history: None, already: false }
+        Subscribed { epoch: epoch.into(), offset, recovered, history: None, already: false, durable: false }
     }
 
     fn position(subscriptions: &Subscriptions) -> Position {

@@ -136,6 +136,9 @@ pub struct Subscribed {
     /// Whether this connection was subscribed before.
     #[serde(default)]
     pub already: bool,
+    /// Whether the topic is durable.
+    #[serde(default)]
+    pub durable: bool,
 }
 
 /// The reply to `publish`.
@@ -147,6 +150,9 @@ pub struct Published {
     pub offset: u64,
     /// Subscriptions on that node when the offset was given: a count, not a receipt.
     pub delivered: u64,
+    /// Whether the topic is durable: the message is in the store.
+    #[serde(default)]
+    pub durable: bool,
 }
 
 /// The reply to `ping`.

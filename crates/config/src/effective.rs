@@ -1,6 +1,6 @@
 //! What follows from several settings together.
 
-use super::{Config, Environment, Host, Limits, Origin};
+use super::{ByteSize, Config, Environment, Host, Limits, Origin};
 use fanfare_core::topics::rules::{Rights, Rule, TopicRules};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -88,8 +88,10 @@ impl Config {
             publish: rule.publish.unwrap_or(fallback.publish),
             history: rule.history.unwrap_or(fallback.history),
             backpressure: rule.backpressure,
+            durable: rule.durable,
             history_size: rule.history_size,
             history_ttl: rule.history_ttl,
+            history_topic_bytes: rule.history_topic_bytes.map(ByteSize::get),
         };
         let rules = self.topics.rules.iter().map(|rule| (rule.pattern.0.clone(), resolve(rule))).collect();
         TopicRules::new(rules, fallback)

@@ -6,12 +6,12 @@
 mod upstream;
 
 pub use upstream::{
-    Arrival, Arrivals, AttachTicket, Attached, Away, LogRef, READ_BYTES, READ_EVENTS, Read, ReadTicket,
-    Upstream,
+    Arrival, Arrivals, AttachTicket, Attached, Away, DurableLogs, Followed, LogRef, READ_BYTES, READ_EVENTS,
+    Read, ReadTicket, Upstream,
 };
 
 use crate::model::{Client, Delivery, Epoch, EventMeta, Refusal, Requester};
-use crate::topics::{Chain, Tail};
+use crate::topics::{Chain, Tail, TopicOptions};
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub trait Broker: Send + Sync + 'static {
     /// 4. for API keys and admins: the oldest of theirs.
     ///
     /// A topic whose log is elsewhere follows it instead. `None` when there is no room.
-    fn open(&self, topic: &str, retention: Retention, claim: &Claim, now_ms: u64) -> Option<Opened>;
+    fn open(&self, topic: &str, options: &TopicOptions, claim: &Claim, now_ms: u64) -> Option<Opened>;
 
     /// Takes back the log of a topic whose last subscriber left; it is kept for its `ttl_ms`, for the client that it is of.
     fn park(&self, topic: &str, log: Log, now_ms: u64);
@@ -60,6 +60,8 @@ pub enum Opened {
         upstream: Arc<dyn Upstream>,
         /// What is to be held of it; empty.
         tail: Tail,
+        /// Where the log is, if that is known without asking.
+        at: Option<Attached>,
     },
 }
 

@@ -10,14 +10,15 @@ use crate::telemetry::metrics::{Metrics, ShardMetrics};
 use crate::telemetry::repeated::RepeatedWarnings;
 use fanfare_brokers::memory::{MemoryBroker, MemoryLimits};
 use fanfare_config::Config;
-use fanfare_core::hub::Inbox;
+use fanfare_core::hub::{Inbox, Turn};
 use fanfare_core::model::{End, EventId};
-use fanfare_core::ports::Retention;
-use fanfare_core::topics::{TopicOptions, Topics, TopicsConfig};
+use fanfare_core::topics::{Topics, TopicsConfig};
 use fanfare_rpc::Registry;
 use fanfare_services::access::Access;
 use fanfare_services::clock::{Uptime, unix_ms};
 use fanfare_services::rates::Rate;
+use fanfare_services::topics::durable::{DurableLogs, Followers};
+use fanfare_services::topics::{Asked, TopicDefaults};
 use fanfare_services::{Foundations, NodeParts, Services};
 use fanfare_ws::Limits as FrameLimits;
 use std::net::{IpAddr, SocketAddr};
@@ -131,12 +132,16 @@ impl Node {
             history_bytes: config.topics.history_total_bytes.len(),
             idempotency_keys: config.limits.idempotency_keys,
         };
-        let broker = Arc::new(MemoryBroker::new(limits, id));
+        let logs = DurableLogs::new(base.store.clone(), runtime.clone());
+        let broker = Arc::new(MemoryBroker::new(limits, id).with_logs(Arc::new(logs.clone())));
         let (encoders, topics_config) = (encoders::all(), topics_config(&config, &access));
         let posts = Posts::new(inboxes.clone(), encoders.clone());
         let topics = Arc::new(Topics::new(inboxes, broker.clone(), encoders, topics_config));
+        let followers: Arc<dyn Followers> = topics.clone();
+        logs.serve(&followers);
         let parts = NodeParts {
             topics: topics.clone(),
+            logs,
             access,
             sockets: Arc::new(posts.clone()),
             refused: metrics.clone(),
@@ -200,6 +205,13 @@ impl Node {
         m.watch("fanfare_topics", "Live topics", of(|n| n.topics.count() as u64));
         m.watch("fanfare_broker_up", "Whether the broker answers", || 1);
         m.watch_counter("fanfare_messages_published", "Events published", of(|n| n.topics.published()));
+        m.watch(
+            "fanfare_durable_topics",
+            "Durable topics with a log",
+            of(|n| n.services.topics.durable_totals().0),
+        );
+        let bytes = of(|n: &Node| n.services.topics.durable_totals().1);
+        m.watch("fanfare_durable_bytes", "Bytes of the events of durable topics in the store", bytes);
         let broker = broker.clone();
         m.watch("fanfare_history_bytes", "Bytes kept for those who come back", move || {
             broker.history_bytes() as u64
@@ -295,6 +307,12 @@ impl Node {
         crate::connection_id::serial_in(id).filter(|serial| self.client_id(*serial) == id)
     }
 
+    /// Looks at topics that follow a log and miss events of it.
+    pub(crate) fn tick(&self) {
+        let Now { at, ms, .. } = self.now();
+        self.topics.tick(Turn { at, ms });
+    }
+
     /// Forgets sessions, logins and users that are past their time.
     pub(crate) fn sweep(&self) {
         self.topics.sweep(unix_ms());
@@ -341,18 +359,8 @@ fn inboxes(bells: &[Bell]) -> Arc<[Inbox<ToShard>]> {
 }
 
 fn topics_config(config: &Config, access: &Access) -> TopicsConfig {
-    let (access, topics) = (access.clone(), config.topics.clone());
-    let bytes = topics.history_topic_bytes.len();
-    let options = move |name: &str| {
-        let rule = access.options(name);
-        let ttl = rule.history_ttl.unwrap_or(topics.history_ttl);
-        let retention = Retention {
-            size: rule.history_size.unwrap_or(topics.history_size),
-            ttl_ms: ttl.as_millis() as u64,
-            bytes,
-        };
-        TopicOptions { backpressure: rule.backpressure.unwrap_or(topics.backpressure), retention }
-    };
+    let (access, defaults) = (access.clone(), TopicDefaults::from(&config.topics));
+    let options = move |name: &str| defaults.options(access.options(name), &Asked::default());
     TopicsConfig {
         max_topics: config.limits.max_topics,
         topics_per_client: match config.limits.topics_per_client {

@@ -30,13 +30,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 /// The status of a process that was told twice to stop.
 const IMPATIENT: u8 = 130;
 /// How long work that still runs on the runtime when everything has stopped may delay the end.
 const LAST_TASKS: Duration = Duration::from_secs(2);
+/// How often topics that follow a log are looked at while one of them misses events.
+const WATCH_EVERY: Duration = Duration::from_millis(5);
 
 /// Runs the server to its end.
 ///
@@ -145,6 +147,8 @@ async fn run(
     }
     serving.spawn(endless("certificate renewal", renewal));
     serving.spawn(endless("sweep", sweep(node.clone())));
+    serving.spawn(endless("followed topics", follow(node.clone())));
+    serving.spawn(endless("retention of durable topics", node.services.topics.retention()));
     serving.spawn(endless("login watch", login_watch(&node)));
     serving.spawn(endless("metric snapshots", snapshots(&node)?.run()));
     let life = Life::begin(&node.config.data_dir, &audit)
@@ -265,6 +269,20 @@ fn announce(node: &Node, data: &DataDir, redirect_from: Option<SocketAddr>) -> R
     }
     tracing::info!(version = crate::VERSION, shards = node.topics.inboxes().len(), "started");
     Ok(())
+}
+
+/// Looks at topics that follow a log and miss events of it, or whose log is out of reach.
+async fn follow(node: Arc<Node>) {
+    let watching = Arc::new(Notify::new());
+    let notify = watching.clone();
+    node.topics.on_watch(Box::new(move || notify.notify_one()));
+    loop {
+        watching.notified().await;
+        while node.topics.is_watching() {
+            tokio::time::sleep(WATCH_EVERY).await;
+            node.tick();
+        }
+    }
 }
 
 /// Forgets what is past its time, once a second.

@@ -42,7 +42,8 @@ use crate::messages::MessageRates;
 use crate::ports::{Refused, Sockets};
 use crate::rates::{AddressBuckets, Rate};
 use crate::sessions::{SessionParts, SessionService};
-use crate::topics::{TopicService, TopicTable};
+use crate::topics::durable::DurableLogs;
+use crate::topics::{TopicDefaults, TopicService, TopicTable};
 use fanfare_config::Config;
 use fanfare_core::session::{SessionLimits, SessionPort, Sessions};
 use fanfare_store::Store;
@@ -71,6 +72,8 @@ pub struct Foundations {
 pub struct NodeParts {
     /// Its topics.
     pub topics: Arc<dyn TopicTable>,
+    /// The logs of those that are durable.
+    pub logs: DurableLogs,
     /// The rules of topics.
     pub access: Access,
     /// Its connections.
@@ -112,7 +115,7 @@ impl Services {
     /// The services of a node. `session_key` seals resume tokens.
     pub fn new(config: &Config, base: Foundations, parts: NodeParts, session_key: &[u8; 32]) -> Self {
         let Foundations { store, accounts, identity, audit, connections_log } = base;
-        let NodeParts { topics, access, sockets, refused, uptime } = parts;
+        let NodeParts { topics, logs, access, sockets, refused, uptime } = parts;
         let l = &config.limits;
         let users = Users::new(
             config.presence.grace.as_millis() as u64,
@@ -132,7 +135,8 @@ impl Services {
             refused,
         }));
         let production = config.is_production();
-        let topics = TopicService::new(topics, access, store.clone(), sockets.clone(), production);
+        let access = (access, TopicDefaults::from(&config.topics));
+        let topics = TopicService::new(topics, access, (store.clone(), logs), sockets.clone(), production);
         let admin = AdminService::new(store.clone(), audit.clone(), sessions.clone());
         let topics = Arc::new(topics);
         Self {

@@ -3,171 +3,46 @@
 //! Each act is judged by the rules (`topics.rules`) and carried out on the node's topics. What is made by hand is kept in the
 //! store, so that it is there after a restart, however it was made.
 
+pub mod durable;
+mod entry;
 mod kept;
+mod options;
 mod page;
+mod table;
 
+pub use entry::Entry;
 pub use fanfare_core::topics::HistoryEvent;
+pub use options::{Asked, TopicDefaults};
 pub use page::{HistoryPage, HistoryQuery};
+pub use table::TopicTable;
 
 use crate::access::Access;
 use crate::clock::unix_ms;
 use crate::ports::Sockets;
 use crate::repeats::{RepeatKey, Repeats};
+use durable::DurableLogs;
+use entry::AtOnce;
 use fanfare_config::ConfigError;
-use fanfare_core::hub::{Backpressure, Inbox};
 use fanfare_core::model::{Actor, Either, ErrorCode, Publish, Refusal, Requester, StartFrom};
 use fanfare_core::session::SessionCode;
-use fanfare_core::topics::{self, Made, Published, Publishing, TopicInfo, TopicOptions, Topics};
+use fanfare_core::topics::{Made, NotPublished, Published, TopicInfo, TopicOptions};
 use fanfare_store::{Store, StoreError};
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::Poll;
 
 /// The `client_id` of publishers without a connection that give none.
 const HTTP_CLIENT: &str = "http";
 
-/// The topics of a node, whatever its shards are posted.
-pub trait TopicTable: Send + Sync + std::fmt::Debug {
-    /// As [`Topics::make`].
-    ///
-    /// # Errors
-    /// As there.
-    fn make(
-        &self,
-        name: &str,
-        options: Option<TopicOptions>,
-        by: Requester<'_>,
-        now_ms: u64,
-    ) -> Result<Made, Refusal>;
+/// Events that an ephemeral topic which is created explicitly keeps at most.
+const MAX_EPHEMERAL_HISTORY: u64 = 1_000_000;
 
-    /// As [`Topics::delete`], from outside a shard.
-    ///
-    /// # Errors
-    /// As there.
-    fn delete(&self, name: &str, now_ms: u64) -> Result<(), Refusal>;
-
-    /// As [`Topics::show`].
-    ///
-    /// # Errors
-    /// As there.
-    fn show(&self, name: &str) -> Result<TopicInfo, Refusal>;
-
-    /// As [`Topics::list`].
-    fn list(&self, after: Option<&str>, limit: usize) -> (Vec<TopicInfo>, bool);
-
-    /// As [`Topics::history`].
-    ///
-    /// # Errors
-    /// As there.
-    fn history(
-        &self,
-        name: &str,
-        query: topics::HistoryQuery,
-        now_ms: u64,
-    ) -> Result<topics::History, Refusal>;
-
-    /// As [`Topics::options_of`].
-    fn options_of(&self, name: &str) -> TopicOptions;
-
-    /// As [`Topics::publish`].
-    ///
-    /// # Errors
-    /// As there.
-    fn publish(&self, publishing: &Publishing<'_>) -> Result<Published, Refusal>;
-}
-
-impl<D: Send + 'static> TopicTable for Topics<D>
-where
-    Inbox<D>: Send + Sync,
-{
-    fn make(
-        &self,
-        name: &str,
-        options: Option<TopicOptions>,
-        by: Requester<'_>,
-        now_ms: u64,
-    ) -> Result<Made, Refusal> {
-        self.make(name, options, by, now_ms)
-    }
-
-    fn delete(&self, name: &str, now_ms: u64) -> Result<(), Refusal> {
-        self.delete(name, None, now_ms)
-    }
-
-    fn show(&self, name: &str) -> Result<TopicInfo, Refusal> {
-        self.show(name)
-    }
-
-    fn list(&self, after: Option<&str>, limit: usize) -> (Vec<TopicInfo>, bool) {
-        self.list(after, limit)
-    }
-
-    fn history(
-        &self,
-        name: &str,
-        query: topics::HistoryQuery,
-        now_ms: u64,
-    ) -> Result<topics::History, Refusal> {
-        self.history(name, query, now_ms)
-    }
-
-    fn options_of(&self, name: &str) -> TopicOptions {
-        self.options_of(name)
-    }
-
-    fn publish(&self, publishing: &Publishing<'_>) -> Result<Published, Refusal> {
-        Ok(self.publish(publishing)?)
-    }
-}
-
-/// Where an event enters its topic: on a shard in its turn, or from outside at once.
-pub trait Entry {
-    /// Publishes.
-    ///
-    /// # Errors
-    /// As [`Topics::publish`].
-    fn enter(
-        &mut self,
-        publish: &Publish<'_>,
-        client_id: &str,
-        by: Requester<'_>,
-    ) -> Result<Published, Refusal>;
-}
-
-/// The entry from outside a shard.
-struct AtOnce<'a>(&'a dyn TopicTable);
-
-impl Entry for AtOnce<'_> {
-    fn enter(
-        &mut self,
-        publish: &Publish<'_>,
-        client_id: &str,
-        by: Requester<'_>,
-    ) -> Result<Published, Refusal> {
-        self.0.publish(&Publishing {
-            topic: publish.topic.as_str(),
-            payload: publish.payload,
-            client_id,
-            idempotency_key: publish.idempotency_key.as_deref(),
-            publisher: by,
-            exclude: None,
-            shard: None,
-            now_ms: unix_ms(),
-            at: Instant::now(),
-        })
-    }
-}
-
-/// A topic that is made by hand. What is `None` is as the configuration says.
+/// A topic that is created explicitly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTopic {
     /// Its name, which was checked.
     pub name: String,
-    /// What happens to a subscriber that reads too slowly.
-    pub backpressure: Option<Backpressure>,
-    /// Events kept.
-    pub history_size: Option<usize>,
-    /// How long they are kept, in milliseconds.
-    pub history_ttl_ms: Option<u64>,
+    /// Its options.
+    pub asked: Asked,
 }
 
 /// The right to subscribe.
@@ -184,7 +59,9 @@ pub struct MaySubscribe {
 pub struct TopicService {
     table: Arc<dyn TopicTable>,
     access: Access,
+    defaults: TopicDefaults,
     store: Store,
+    logs: DurableLogs,
     sockets: Arc<dyn Sockets>,
     made: Repeats<Made>,
     production: bool,
@@ -194,12 +71,12 @@ impl TopicService {
     /// Over a node's topics. In production a topic is shown only to callers who may list all.
     pub fn new(
         table: Arc<dyn TopicTable>,
-        access: Access,
-        store: Store,
+        (access, defaults): (Access, TopicDefaults),
+        (store, logs): (Store, DurableLogs),
         sockets: Arc<dyn Sockets>,
         production: bool,
     ) -> Self {
-        Self { table, access, store, sockets, made: Repeats::default(), production }
+        Self { table, access, defaults, store, logs, sockets, made: Repeats::default(), production }
     }
 
     /// The rules.
@@ -237,19 +114,41 @@ impl TopicService {
         self.access.publish(publish.topic.as_str(), actor.caller, granted)
     }
 
-    /// Publishes. `client_id` stands for the publisher in the event.
+    /// Publishes. `client_id` stands for the publisher in the event. Pending: the topic is durable, and [`Entry::later`] has the
+    /// outcome after the store's commit.
     ///
     /// # Errors
-    /// As [`Access::publish`] and [`Topics::publish`].
+    /// As [`Access::publish`] and [`fanfare_core::topics::Topics::publish`].
     pub fn publish(
         &self,
         actor: &Actor<'_>,
         publish: &Publish<'_>,
         client_id: &str,
         entry: &mut impl Entry,
-    ) -> Result<Published, Refusal> {
+    ) -> Result<Poll<Published>, Refusal> {
         self.may_publish(actor, publish)?;
-        entry.enter(publish, client_id, actor.requester())
+        self.enter(publish, client_id, actor.requester(), entry)
+    }
+
+    /// The same where the rights were checked before.
+    ///
+    /// # Errors
+    /// As [`fanfare_core::topics::Topics::publish`].
+    pub fn enter(
+        &self,
+        publish: &Publish<'_>,
+        client_id: &str,
+        by: Requester<'_>,
+        entry: &mut impl Entry,
+    ) -> Result<Poll<Published>, Refusal> {
+        match entry.enter(publish, client_id, by) {
+            Ok(published) => Ok(Poll::Ready(published)),
+            Err(NotPublished::Refused(refusal)) => Err(refusal),
+            Err(NotPublished::Elsewhere(to)) => {
+                self.logs.append(&to, publish, client_id, by, entry.later(&to.topic));
+                Ok(Poll::Pending)
+            }
+        }
     }
 
     /// Publishes for a caller without a connection; the batch goes out at once.
@@ -262,7 +161,16 @@ impl TopicService {
         publish: &Publish<'_>,
     ) -> Result<Either<Published>, Refusal> {
         let client_id = publish.client_id.as_deref().unwrap_or(HTTP_CLIENT);
-        self.publish(actor, publish, client_id, &mut AtOnce(&*self.table)).map(Either::Now)
+        let mut entry = AtOnce::new(&*self.table);
+        Ok(match (self.publish(actor, publish, client_id, &mut entry)?, entry.outcome) {
+            (Poll::Ready(published), _) => Either::Now(published),
+            (Poll::Pending, outcome) => Either::Later(Box::pin(async move {
+                match outcome {
+                    Some(outcome) => outcome.await.unwrap_or_else(|_| Err(durable::unavailable())),
+                    None => Err(durable::unavailable()),
+                }
+            })),
+        })
     }
 
     /// The same; the connection of a session, if it has one, does not get the event.
@@ -291,10 +199,21 @@ impl TopicService {
     ///
     /// # Errors
     /// `TOPIC_NOT_FOUND`, and as [`Access::history`].
-    pub fn history(&self, actor: &Actor<'_>, query: HistoryQuery<'_>) -> Result<HistoryPage, Refusal> {
+    pub fn history(
+        &self,
+        actor: &Actor<'_>,
+        query: HistoryQuery<'_>,
+    ) -> Result<Either<HistoryPage>, Refusal> {
         self.access.history(query.topic, actor.caller, actor.granted(query.token))?;
-        let found = self.table.history(query.topic, query.range(), unix_ms())?;
-        Ok(HistoryPage::new(found, &query))
+        let range = query.range();
+        if self.table.live_options(query.topic).is_some_and(|options| options.durable.is_some()) {
+            let (logs, topic) = (self.logs.clone(), query.topic.to_owned());
+            return Ok(Either::Later(Box::pin(async move {
+                Ok(HistoryPage::new(logs.history(&topic, range).await?, range))
+            })));
+        }
+        let found = self.table.history(query.topic, range, unix_ms())?;
+        Ok(Either::Now(HistoryPage::new(found, range)))
     }
 
     /// Topics behind a name, in the order of their names, and the name to continue behind, if there are more.
@@ -334,8 +253,9 @@ impl TopicService {
     /// of the content.
     ///
     /// # Errors
-    /// As [`Access::manage`] and [`Topics::make`]; `CONFLICT` for a used key; `UNAVAILABLE` when the store cannot keep it: a
-    /// repeat mends that.
+    /// As [`Access::manage`] and [`fanfare_core::topics::Topics::make`]; `INVALID_FIELD` for an ephemeral topic with more than 1000000
+    /// events; `CONFLICT` for a used key, or when the topic is there and is durable where it must not be, or the other way round:
+    /// nothing changes then. `UNAVAILABLE` when the store cannot keep it: a repeat mends that.
     pub async fn make(
         &self,
         actor: &Actor<'_>,
@@ -348,13 +268,37 @@ impl TopicService {
             let scope = actor.caller.key_scope().unwrap_or_else(|| actor.origin.ip.to_string());
             RepeatKey { key: format!("{scope} {key}"), content }
         });
+        let is_durable = || self.options(new, None).is_ok_and(|options| options.durable.is_some());
+        let is_new_log = self.table.live_options(&new.name).is_none() && is_durable();
+        if is_new_log {
+            self.logs.create(&new.name).await?;
+        }
         let made = self.made.once(key, now, || {
-            let plain = self.table.options_of(&new.name);
-            let options = new.options(plain);
-            self.table.make(&new.name, (options != plain).then_some(options), actor.requester(), now)
-        })?;
+            let there = self.table.live_options(&new.name);
+            let options = self.options(new, there)?;
+            let made = self.table.make(&new.name, Some(options), actor.requester(), now)?;
+            // A subscription may have created it between the two.
+            check_kind(&new.asked, made.info.options)?;
+            Ok::<_, Refusal>(made)
+        });
+        if is_new_log && self.table.live_options(&new.name).is_none() {
+            self.logs.release(&new.name);
+        }
+        let made = made?;
         self.keep(&new.name, now).await.map_err(|error| not_kept(&error))?;
         Ok(made)
+    }
+
+    /// The options of a topic that is created; `there` has those of the live topic of this name.
+    fn options(&self, new: &NewTopic, there: Option<TopicOptions>) -> Result<TopicOptions, Refusal> {
+        let options = self.defaults.options(self.access.options(&new.name), &new.asked);
+        let is = there.unwrap_or(options);
+        check_kind(&new.asked, is)?;
+        if is.durable.is_none() && new.asked.history_size.is_some_and(|size| size > MAX_EPHEMERAL_HISTORY) {
+            let why = "history_size of a topic that is not durable is a number from 0 to 1000000";
+            return Err(Refusal::new(ErrorCode::InvalidField, why).field("history_size"));
+        }
+        Ok(options)
     }
 
     /// Deletes a topic with its history, for good; its subscribers are told.
@@ -363,6 +307,10 @@ impl TopicService {
     /// `TOPIC_NOT_FOUND`, as [`Access::manage`], or `UNAVAILABLE` when the store cannot forget it.
     pub async fn delete(&self, actor: &Actor<'_>, name: &str) -> Result<(), Refusal> {
         self.access.manage(actor.caller)?;
+        let durable = self.table.live_options(name).is_some_and(|options| options.durable.is_some());
+        if durable {
+            self.logs.delete(name).await.map_err(|error| not_kept(&error))?;
+        }
         self.table.delete(name, unix_ms())?;
         self.store.forget_topic(name).await.map_err(|error| not_kept(&error))?;
         self.made.forget(|made| *made.info.name == *name);
@@ -373,34 +321,72 @@ impl TopicService {
     async fn keep(&self, name: &str, now_ms: u64) -> Result<(), StoreError> {
         // A repeat of a topic that was deleted since keeps nothing.
         let Ok(info) = self.table.show(name) else { return Ok(()) };
-        self.store.keep_topic(kept::kept_topic(name, self.table.options_of(name), info.options, now_ms)).await
+        let rule = self.access.options(name);
+        let ephemeral = self.defaults.options(rule, &Asked { durable: Some(false), ..Asked::default() });
+        let plain = (ephemeral, rule.durable == Some(true));
+        self.store.keep_topic(kept::kept_topic(name, plain, info.options, now_ms)).await
     }
 
-    /// Makes the topics that were kept in a life of the node before.
+    /// Brings the topics of the node's earlier lives back: those that were created explicitly, and those with a log.
     ///
     /// # Errors
     /// One line that names `store.url`.
     pub async fn restore(&self) -> Result<(), ConfigError> {
         let failed = |e: StoreError| ConfigError::key("store.url", e.to_string());
+        let lost = |refusal: Refusal| {
+            tracing::warn!(why = %refusal.message, "a topic of before the restart cannot be created again");
+        };
+        let logs = self.logs.load(options::DURABLE).await.map_err(failed)?;
         for topic in self.store.kept_topics().await.map_err(failed)? {
-            let options = kept::topic_options(self.table.options_of(&topic.name), &topic);
-            if let Err(refusal) = self.table.make(&topic.name, options, Requester::Backend, unix_ms()) {
-                tracing::warn!(why = %refusal.message, "a topic that was kept cannot be made again");
+            let options = self.defaults.options(self.access.options(&topic.name), &kept::asked(&topic));
+            if options.durable.is_some()
+                && let Err(refusal) = self.logs.create(&topic.name).await
+            {
+                lost(refusal);
+                continue;
             }
+            if let Err(refusal) = self.table.make(&topic.name, Some(options), Requester::Backend, unix_ms()) {
+                lost(refusal);
+            }
+        }
+        for (name, head) in logs {
+            if head == 0 {
+                if self.table.live_options(&name).is_none() {
+                    self.logs.release(&name);
+                }
+                continue;
+            }
+            // Without its rule it stays durable: what was acknowledged is kept until the topic is deleted.
+            let durable = Asked { durable: Some(true), ..Asked::default() };
+            let options = self.defaults.options(self.access.options(&name), &durable);
+            self.table.revive(&name, options, unix_ms()).map(drop).unwrap_or_else(lost);
         }
         Ok(())
     }
+
+    /// Removes what durable topics no longer keep, for as long as it is polled.
+    pub fn retention(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.logs.clone().run_retention()
+    }
+
+    /// Durable topics with a log, and the bytes of their events.
+    pub fn durable_totals(&self) -> (u64, u64) {
+        self.logs.totals()
+    }
 }
 
-impl NewTopic {
-    /// The options it asks for, beside those of the configuration.
-    fn options(&self, plain: TopicOptions) -> TopicOptions {
-        let mut options = plain;
-        options.backpressure = self.backpressure.unwrap_or(plain.backpressure);
-        options.retention.size = self.history_size.unwrap_or(plain.retention.size);
-        options.retention.ttl_ms = self.history_ttl_ms.unwrap_or(plain.retention.ttl_ms);
-        options
+/// Refuses what is asked of a topic that is durable when it must not be, or the other way round.
+fn check_kind(asked: &Asked, is: TopicOptions) -> Result<(), Refusal> {
+    let durable = is.durable.is_some();
+    if asked.durable.is_none_or(|asked| asked == durable) {
+        return Ok(());
     }
+    let is = if durable { "is durable" } else { "is not durable" };
+    let why = format!(
+        "a topic of this name exists and {is}: leave out `durable` to keep it as it is, or delete it and its events with \
+         DELETE /topics/{{name}} and create it again"
+    );
+    Err(Refusal::new(ErrorCode::Conflict, why).field("durable"))
 }
 
 fn not_kept(error: &StoreError) -> Refusal {

@@ -165,15 +165,18 @@ impl Store {
     pub async fn keep_topic(&self, t: KeptTopic) -> Result<()> {
         self.write(move |sql| {
             sql.execute(
-                "INSERT INTO topics (name, backpressure, history_size, history_ttl_ms, created_at)
-                 VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (name) DO UPDATE SET backpressure = excluded.backpressure,
-                   history_size = excluded.history_size, history_ttl_ms = excluded.history_ttl_ms",
+                "INSERT INTO topics (name, backpressure, durable, history_size, history_ttl_ms, history_topic_bytes,
+                   created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+                 ON CONFLICT (name) DO UPDATE SET backpressure = excluded.backpressure, durable = excluded.durable,
+                   history_size = excluded.history_size, history_ttl_ms = excluded.history_ttl_ms,
+                   history_topic_bytes = excluded.history_topic_bytes",
                 values![
                     &*escaped(&t.name),
                     &t.backpressure,
-                    &t.history_size,
-                    &t.history_ttl_ms,
+                    &t.durable.map(i64::from),
+                    &t.history_size.map(u64::cast_signed),
+                    &t.history_ttl_ms.map(u64::cast_signed),
+                    &t.history_topic_bytes.map(u64::cast_signed),
                     t.created_at
                 ],
             )?;
@@ -202,7 +205,8 @@ impl Store {
     pub async fn kept_topics(&self) -> Result<Vec<KeptTopic>> {
         self.read(|sql| {
             let rows = sql.query(
-                "SELECT name, backpressure, history_size, history_ttl_ms, created_at FROM topics ORDER BY name",
+                "SELECT name, backpressure, durable, history_size, history_ttl_ms, history_topic_bytes, created_at
+                 FROM topics ORDER BY name",
                 &[],
             )?;
             rows.iter()
@@ -210,9 +214,11 @@ impl Store {
                     Ok(KeptTopic {
                         name: unescaped(row.text(0)?),
                         backpressure: row.maybe_text(1)?,
-                        history_size: row.maybe_int(2)?,
-                        history_ttl_ms: row.maybe_int(3)?,
-                        created_at: row.int(4)?,
+                        durable: row.maybe_int(2)?.map(|durable| durable != 0),
+                        history_size: row.maybe_int(3)?.map(i64::cast_unsigned),
+                        history_ttl_ms: row.maybe_int(4)?.map(i64::cast_unsigned),
+                        history_topic_bytes: row.maybe_int(5)?.map(i64::cast_unsigned),
+                        created_at: row.int(6)?,
                     })
                 })
                 .collect()

@@ -30,6 +30,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "messages", text: include_str!("migrations/0002_messages.sql") },
     Migration { version: 3, name: "changed_users", text: include_str!("migrations/0003_changed_users.sql") },
     Migration { version: 4, name: "logs", text: include_str!("migrations/0004_logs.sql") },
+    Migration {
+        version: 5,
+        name: "durable_topics",
+        text: include_str!("migrations/0005_durable_topics.sql"),
+    },
 ];
 
 /// The table of steps, in the words of the texts.

@@ -76,7 +76,15 @@ const TABLES: &[(&str, &[&str], &str)] = &[
     ("api_keys", &["name text", "hash bytes", "scopes text", "created_at int"], "name"),
     (
         "topics",
-        &["name text", "backpressure text?", "history_size int?", "history_ttl_ms int?", "created_at int"],
+        &[
+            "name text",
+            "backpressure text?",
+            "history_size int?",
+            "history_ttl_ms int?",
+            "created_at int",
+            "durable int?",
+            "history_topic_bytes int?",
+        ],
         "name",
     ),
     (

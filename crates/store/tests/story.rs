@@ -447,11 +447,13 @@ async fn small_things_are_kept_across_restarts(stage: Stage) {
     }
     // A topic may be called what no text of PostgreSQL can hold.
     const ODD: &str = "\u{1}a\0b\u{1}0";
-    let topic = |name: &str, size| KeptTopic {
+    let topic = |name: &str, size: Option<u64>| KeptTopic {
         name: name.to_owned(),
         backpressure: Some("drop_oldest".to_owned()),
+        durable: size.map(|size| size == 5),
         history_size: size,
         history_ttl_ms: None,
+        history_topic_bytes: size.map(|size| u64::MAX - size),
         created_at: 1,
     };
     for (name, size) in [("b", None), ("a", Some(5)), ("c", None), ("b", Some(7)), (ODD, None)] {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::{Stage, keys, message, new_user, on_sqlite};
 use fanfare_store::{
-    Appended, Durability, NewEntry, NewUser, ProfileChange, Role, Space, Store, StoreError, StoreOptions,
-    backup, migrate,
+    Appended, Durability, KeptTopic, NewEntry, NewUser, ProfileChange, Role, Space, Store, StoreError,
+    StoreOptions, backup, migrate,
 };
 
 stories!(
@@ -21,6 +21,7 @@ stories!(
     durabilities_open,
     mailboxes_become_logs,
     a_backup_from_before_logs_is_restored,
+    topics_from_before_they_could_be_durable_stay_as_configured,
 );
 
 /// The table of direct messages as migration 2 made it, in place of what migration 4 made of it, with messages to two
@@ -36,6 +37,7 @@ async fn before_logs(stage: &Stage) {
         stage,
         &format!(
             "DROP TABLE messages; DROP TABLE log_entries; DROP TABLE logs;
+             ALTER TABLE topics DROP COLUMN durable; ALTER TABLE topics DROP COLUMN history_topic_bytes;
              DELETE FROM schema_migrations WHERE version > 3;
              CREATE TABLE messages (position {position}, id {text} NOT NULL UNIQUE, from_user {text} NOT NULL,
                  to_user {text} NOT NULL, content {text} NOT NULL, encrypted_key {text}, encryption_nonce {text},
@@ -100,6 +102,32 @@ async fn mailboxes_become_logs(stage: Stage) {
     store.close().await;
     let store = stage.open().await;
     assert_eq!(store.count_messages().await.unwrap(), 8);
+}
+
+async fn topics_from_before_they_could_be_durable_stay_as_configured(stage: Stage) {
+    let store = stage.open().await;
+    let old = KeptTopic {
+        name: "t".to_owned(),
+        backpressure: Some("drop_oldest".to_owned()),
+        durable: None,
+        history_size: Some(7),
+        history_ttl_ms: None,
+        history_topic_bytes: None,
+        created_at: 1,
+    };
+    store.keep_topic(old.clone()).await.unwrap();
+    store.close().await;
+    run(
+        &stage,
+        "ALTER TABLE topics DROP COLUMN durable; ALTER TABLE topics DROP COLUMN history_topic_bytes;
+         DELETE FROM schema_migrations WHERE version > 4",
+    )
+    .await;
+    let store = stage.open().await;
+    assert_eq!(store.kept_topics().await.unwrap(), std::slice::from_ref(&old));
+    let durable = KeptTopic { durable: Some(true), history_topic_bytes: Some(0), ..old };
+    store.keep_topic(durable.clone()).await.unwrap();
+    assert_eq!(store.kept_topics().await.unwrap(), [durable]);
 }
 
 /// As an older program wrote it: the tables of now would not be in it.
@@ -296,6 +324,7 @@ async fn a_sqlite_file_is_copied_before_it_is_migrated() {
         run(
             &stage,
             "DROP TABLE messages; DROP TABLE log_entries; DROP TABLE logs; DROP INDEX users_changed; ALTER TABLE users DROP COLUMN changed_at;
+             ALTER TABLE topics DROP COLUMN durable; ALTER TABLE topics DROP COLUMN history_topic_bytes;
              DELETE FROM schema_migrations WHERE version > 1",
         )
         .await;

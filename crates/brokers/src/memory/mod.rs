@@ -11,8 +11,8 @@ mod sequencer;
 
 use clock::IdClock;
 use fanfare_core::model::Epoch;
-use fanfare_core::ports::{Broker, Claim, Log, Opened, Retention};
-use fanfare_core::topics::{Chain, Histories, Tail};
+use fanfare_core::ports::{Broker, Claim, DurableLogs, Followed, Log, Opened};
+use fanfare_core::topics::{Chain, Histories, Tail, TopicOptions};
 use idempotency::Keys;
 use parked::Parked;
 use parking_lot::Mutex;
@@ -34,6 +34,8 @@ pub struct MemoryBroker {
     shared: Arc<Shared>,
     histories: Arc<Histories>,
     parked: Mutex<Parked>,
+    /// Orders durable topics; without it they live in memory as others do.
+    logs: Option<Arc<dyn DurableLogs>>,
 }
 
 /// What all sequencers of a broker share.
@@ -54,7 +56,14 @@ impl MemoryBroker {
         let keys = Mutex::new(Keys::new(limits.idempotency_keys));
         let shared = Arc::new(Shared { clock: IdClock::new(node), keys });
         let histories = Histories::new(limits.history_bytes);
-        Self { limits, shared, histories, parked: Mutex::default() }
+        Self { limits, shared, histories, parked: Mutex::default(), logs: None }
+    }
+
+    /// The same, with durable topics in these logs.
+    #[must_use]
+    pub fn with_logs(mut self, logs: Arc<dyn DurableLogs>) -> Self {
+        self.logs = Some(logs);
+        self
     }
 
     /// What bounds the histories of all topics together, those too that follow logs.
@@ -69,7 +78,8 @@ impl MemoryBroker {
 }
 
 impl Broker for MemoryBroker {
-    fn open(&self, topic: &str, retention: Retention, claim: &Claim, now_ms: u64) -> Option<Opened> {
+    fn open(&self, topic: &str, options: &TopicOptions, claim: &Claim, now_ms: u64) -> Option<Opened> {
+        let retention = options.retention;
         let mut parked = self.parked.lock();
         // Its own parked log is taken out first: room is not made by forgetting what is just coming back.
         let found = parked.take(topic).filter(|(_, ends)| *ends > now_ms);
@@ -80,7 +90,12 @@ impl Broker for MemoryBroker {
                 log.tail.retain(retention);
                 Some(Opened::Here(log))
             }
-            None if room => {
+            None if !room => None,
+            None if let Some((logs, keep)) = self.logs.as_ref().zip(options.durable) => {
+                let Followed { upstream, at } = logs.follow(topic, keep);
+                Some(Opened::Elsewhere { upstream, tail: Tail::new(retention, &self.histories), at })
+            }
+            None => {
                 let epoch = new_epoch();
                 Some(Opened::Here(Log {
                     chain: Chain::new(epoch),
@@ -89,7 +104,6 @@ impl Broker for MemoryBroker {
                     client: claim.client.clone(),
                 }))
             }
-            None => None,
         }
     }
 

@@ -1,7 +1,8 @@
 use super::*;
+use fanfare_core::hub::Backpressure;
 use fanfare_core::model::EventView;
 use fanfare_core::model::{Client, Requester, UserRef};
-use fanfare_core::ports::{Appended, NewEvent};
+use fanfare_core::ports::{Appended, NewEvent, Retention};
 use fanfare_core::topics::{Kept, Lost};
 
 const KEEP: Retention = Retention { size: 10, ttl_ms: 1000, bytes: 1 << 20 };
@@ -9,8 +10,13 @@ const LIMITS: MemoryLimits = MemoryLimits { history_bytes: 1 << 20, idempotency_
 
 const BACKEND: Claim = Claim { client: None, own_live: 0, own_max: usize::MAX, live: 1, max: usize::MAX };
 
+/// Options of a topic that keeps so much.
+fn keeping(retention: Retention) -> TopicOptions {
+    TopicOptions { backpressure: Backpressure::Disconnect, retention, durable: None }
+}
+
 fn open(broker: &MemoryBroker, topic: &str, retention: Retention, now_ms: u64) -> Log {
-    log_of(broker.open(topic, retention, &BACKEND, now_ms)).unwrap()
+    log_of(broker.open(topic, &keeping(retention), &BACKEND, now_ms)).unwrap()
 }
 
 fn event<'a>(payload: &'a str, key: Option<&'a str>, now_ms: u64) -> NewEvent<'a> {
@@ -148,7 +154,7 @@ fn user(id: &str) -> Option<Client> {
 /// Makes a topic for `owner` among `live` live ones and at most `max`, and parks it. Says whether there was room.
 fn park(broker: &MemoryBroker, topic: &str, owner: Option<Client>, live: usize, max: usize) -> bool {
     let claim = Claim { client: owner, live, max, ..BACKEND };
-    let log = log_of(broker.open(topic, KEEP, &claim, 0));
+    let log = log_of(broker.open(topic, &keeping(KEEP), &claim, 0));
     log.map(|log| broker.park(topic, log, 0)).is_some()
 }
 
@@ -173,7 +179,7 @@ fn a_client_at_its_share_loses_its_own_oldest_parked_log() {
         assert!(park(&broker, topic, owner, 1, 100));
     }
     let claim = Claim { client: network(1), own_live: 3, own_max: 4, ..BACKEND };
-    assert!(broker.open("new", KEEP, &claim, 0).is_some());
+    assert!(broker.open("new", &keeping(KEEP), &claim, 0).is_some());
     assert_eq!(kept(&broker, &["other", "old", "young", "key"]), ["other", "young", "key"]);
 }
 
@@ -195,19 +201,25 @@ fn parked_logs_of_others_are_not_thrown_out_for_a_stranger() {
     assert!(!broker.forget("many1", 0) && !broker.forget("mine", 0));
     for live in 2..=3 {
         let claim = Claim { client: network(1), live, max: 5, ..BACKEND };
-        assert!(broker.open("live", KEEP, &claim, 0).is_some(), "{live}");
+        assert!(broker.open("live", &keeping(KEEP), &claim, 0).is_some(), "{live}");
     }
     let claim = |client, max| Claim { client, live: 4, max, ..BACKEND };
     assert!(
-        broker.open("live", KEEP, &claim(network(1), 5), 0).is_none(),
+        broker.open("live", &keeping(KEEP), &claim(network(1), 5), 0).is_none(),
         "no user's goes for the anonymous"
     );
-    assert!(broker.open("live", KEEP, &claim(user("bob"), 5), 0).is_some(), "a user's goes for a user");
     assert!(
-        broker.open("live", KEEP, &claim(user("bob"), 4), 0).is_none(),
+        broker.open("live", &keeping(KEEP), &claim(user("bob"), 5), 0).is_some(),
+        "a user's goes for a user"
+    );
+    assert!(
+        broker.open("live", &keeping(KEEP), &claim(user("bob"), 4), 0).is_none(),
         "none of the backend's for a user"
     );
-    assert!(broker.open("live", KEEP, &claim(None, 4), 0).is_some(), "the backend's for the backend");
+    assert!(
+        broker.open("live", &keeping(KEEP), &claim(None, 4), 0).is_some(),
+        "the backend's for the backend"
+    );
     assert_eq!(kept(&broker, &rows.map(|(topic, _)| topic)), [""; 0]);
 }
 
@@ -216,7 +228,7 @@ fn a_log_stays_its_makers_whoever_uses_the_topic() {
     let broker = MemoryBroker::new(LIMITS, 1);
     assert!(park(&broker, "key", None, 1, 100) && park(&broker, "key", network(1), 1, 100));
     let claim = Claim { client: network(1), own_live: 2, own_max: 1, ..BACKEND };
-    assert!(broker.open("new", KEEP, &claim, 0).is_some());
+    assert!(broker.open("new", &keeping(KEEP), &claim, 0).is_some());
     assert_eq!(kept(&broker, &["key"]), ["key"], "it did not become the stranger's, whose oldest would go");
 }
 

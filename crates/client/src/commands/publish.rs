@@ -17,6 +17,9 @@ pub struct PubArgs {
     /// Make the topic first (POST /topics); without it, publishing to a topic nobody subscribes to fails.
     #[arg(long)]
     create: bool,
+    /// With --create: the topic is durable, so its messages survive a restart of the server.
+    #[arg(long, requires = "create")]
+    durable: bool,
     /// The topic.
     topic: String,
     /// JSON; anything else is sent as a JSON string. `-` (the default) sends every line of standard input.
@@ -25,7 +28,7 @@ pub struct PubArgs {
 }
 
 impl PubArgs {
-    /// Runs the command: one line `ID OFFSET DELIVERED` on standard output for every message taken. Exit code 1 with the
+    /// Runs the command: one line `ID OFFSET DELIVERED`, and `durable` if the message is in the store, on standard output for every message taken. Exit code 1 with the
     /// server's code and message on standard error when one is refused; what follows it is not sent.
     pub async fn run(self) -> ExitCode {
         match self.publish().await {
@@ -36,7 +39,7 @@ impl PubArgs {
 
     async fn publish(self) -> Result<(), String> {
         if self.create {
-            topics::create(&self.server, &self.topic).await?;
+            topics::create(&self.server, &self.topic, self.durable).await?;
         }
         // Nobody subscribes here, so there are no notices to read.
         let (client, _) =
@@ -57,7 +60,8 @@ impl PubArgs {
 async fn send(client: &Client, topic: &str, text: String) -> Result<(), String> {
     let payload = payload(text).map_err(|e| e.to_string())?;
     let ack = client.publish(topic, payload, PublishOptions::default()).await.map_err(|e| e.to_string())?;
-    writeln!(std::io::stdout().lock(), "{} {} {}", ack.id, ack.offset, ack.delivered)
+    let durable = if ack.durable { " durable" } else { "" };
+    writeln!(std::io::stdout().lock(), "{} {} {}{durable}", ack.id, ack.offset, ack.delivered)
         .map_err(|e| e.to_string())
 }
 

@@ -50,7 +50,8 @@ impl SubArgs {
             for topic in &self.topic {
                 let ack = client.subscribe(topic, self.start()).await.map_err(|e| format!("{topic}: {e}"))?;
                 let lost = if ack.recovered == Some(false) { ", earlier messages are gone" } else { "" };
-                note(&format!("subscribed to {topic} at {}:{}{lost}", ack.epoch, ack.offset));
+                let durable = if ack.durable { ", durable" } else { "" };
+                note(&format!("subscribed to {topic} at {}:{}{durable}{lost}", ack.epoch, ack.offset));
             }
             // Printing goes on until the client ends.
             std::future::pending::<Result<(), String>>().await

@@ -29,18 +29,18 @@ struct Problem {
     title: Option<String>,
 }
 
-/// Makes `topic` on the server that `server.url` names; a topic that exists stays and is kept.
+/// Creates `topic` on the server that `server.url` names; a topic that exists stays and is kept.
 ///
 /// # Errors
 /// A sentence: the server's code and message, or what went wrong on the way.
-pub(super) async fn create(server: &ServerArgs, topic: &str) -> Result<(), String> {
-    match timeout(TIMEOUT, post(server, topic)).await {
+pub(super) async fn create(server: &ServerArgs, topic: &str, durable: bool) -> Result<(), String> {
+    match timeout(TIMEOUT, post(server, topic, durable)).await {
         Ok(outcome) => outcome,
         Err(_elapsed) => Err("POST /topics: no answer in time".into()),
     }
 }
 
-async fn post(server: &ServerArgs, topic: &str) -> Result<(), String> {
+async fn post(server: &ServerArgs, topic: &str, durable: bool) -> Result<(), String> {
     let uri: hyper::Uri = server.url.parse().map_err(|e| format!("invalid url: {e}"))?;
     let authority = uri.authority().ok_or("invalid url: no host")?;
     let (tls, port) = match uri.scheme_str() {
@@ -52,7 +52,9 @@ async fn post(server: &ServerArgs, topic: &str) -> Result<(), String> {
         .map_err(|e| format!("cannot connect to {authority}: {e}"))?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|e| format!("POST /topics: {e}"))?;
-    let body = serde_json::json!({ "name": topic }).to_string();
+    // Left out, it is as the server's rule for the topic says.
+    let durable = durable.then_some(true);
+    let body = serde_json::json!({ "name": topic, "durable": durable }).to_string();
     let mut request =
         Request::post("/topics").header(HOST, authority.as_str()).header(CONTENT_TYPE, "application/json");
     if let Some(token) = &server.token {

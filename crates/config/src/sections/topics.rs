@@ -14,13 +14,14 @@ settings! {
     pub struct Topics in "topics", cx: {
         /// What happens to a subscriber whose queue is full: it is closed (`disconnect`), or its oldest events go (`drop_oldest`).
         backpressure: Backpressure = Backpressure::Disconnect,
-        /// Events each topic keeps for clients that come back. 0 keeps none.
+        /// Events each topic keeps in memory for clients that reconnect. 0 keeps none. What durable topics keep in the store is bounded by
+        /// their rule.
         history_size: usize = 100; unit "events",
-        /// How long events are kept, and how long a topic that nobody uses can be continued.
+        /// How long events are kept in memory, and how long a topic that nobody uses can be continued.
         history_ttl: Duration = Duration::from_secs(300),
-        /// Bytes of events that one topic keeps; the oldest go.
+        /// Bytes of events that one topic keeps in memory; the oldest go.
         history_topic_bytes: ByteSize = ByteSize::mib(1),
-        /// Bytes of events that all topics together keep; the oldest go.
+        /// Bytes of events that all topics together keep in memory; the oldest go.
         history_total_bytes: ByteSize = ByteSize::mib(256),
         /// Publishing to a topic that does not exist makes it for `topics.history_ttl`.
         publish_creates: bool = false,
@@ -45,10 +46,14 @@ settings! {
         history: Option<Right> = None,
         /// Instead of `topics.backpressure`.
         backpressure: Option<Backpressure> = None,
-        /// Instead of `topics.history_size`.
-        history_size: Option<usize> = None; unit "events",
-        /// Instead of `topics.history_ttl`.
+        /// The events are in the store before they are acknowledged, and topics and events outlive restarts. `false` unless given.
+        durable: Option<bool> = None,
+        /// Events kept, instead of `topics.history_size`. Durable topics: 100000 unless given, 0 is without bound.
+        history_size: Option<u64> = None; unit "events",
+        /// How long events are kept, instead of `topics.history_ttl`. Durable topics: `30d` unless given, `0s` is without bound.
         history_ttl: Option<Duration> = None,
+        /// Bytes of events kept, instead of `topics.history_topic_bytes`. Durable topics: `256MiB` unless given, 0 is without bound.
+        history_topic_bytes: Option<ByteSize> = None,
     }
 }
 table_setting!(TopicRule, "table");

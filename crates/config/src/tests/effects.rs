@@ -22,6 +22,26 @@ fn topic_rules_fill_in_what_is_left_out() {
 }
 
 #[test]
+fn a_rule_of_durable_topics_has_bounds_of_any_size() {
+    let rules = |more: &str| set(&[&format!("topics.rules=[{{\"pattern\":\"d-*\",{more}}}]")]).unwrap();
+    let config = rules(
+        "\"durable\":true,\"history_size\":9223372036854775807,\"history_ttl\":\"400d\",\"history_topic_bytes\":\"2GiB\"",
+    );
+    let rule = config.topic_rules().find("d-1", None).clone();
+    assert_eq!((rule.durable, rule.history_size), (Some(true), Some(i64::MAX as u64)));
+    let days = Duration::from_secs(400 * 24 * 3600);
+    assert_eq!((rule.history_ttl, rule.history_topic_bytes), (Some(days), Some(2 << 30)));
+    let config =
+        rules("\"durable\":true,\"history_size\":0,\"history_ttl\":\"0s\",\"history_topic_bytes\":0");
+    let rule = config.topic_rules().find("d-1", None).clone();
+    assert_eq!((rule.history_size, rule.history_ttl), (Some(0), Some(Duration::ZERO)));
+    assert_eq!(rule.history_topic_bytes, Some(0));
+    let rule = rules("\"durable\":false").topic_rules().find("d-1", None).clone();
+    assert_eq!((rule.durable, rule.history_topic_bytes), (Some(false), None));
+    assert_eq!(config.topic_rules().find("other", None).durable, None);
+}
+
+#[test]
 fn the_public_origin_follows_the_listener() {
     for (settings, bound, want) in [
         (&[][..], "0.0.0.0:8080", "http://localhost:8080"),

@@ -51,6 +51,22 @@ fn an_error_of_a_file_names_file_line_and_key() {
             "[[topics.rules]]\npattern = 'inbox-{user}-*'\n",
             &["line 2: topics.rules[0].pattern", "matches names of other users"],
         ),
+        (
+            "[[topics.rules]]\npattern = 'a'\ndurable = 'yes'\n",
+            &["line 3: topics.rules[0].durable", "neither true nor false"],
+        ),
+        (
+            "[[topics.rules]]\npattern = 'a'\nhistory_topic_bytes = '10MB'\n",
+            &["line 3: topics.rules[0].history_topic_bytes", "`10MiB`"],
+        ),
+        (
+            "[[topics.rules]]\npattern = 'a'\nhistory_ttl = 0\n",
+            &["line 3: topics.rules[0].history_ttl", "`0s`"],
+        ),
+        (
+            "[[topics.rules]]\npattern = 'a'\nhistory_size = -1\n",
+            &["line 3: topics.rules[0].history_size", "must not be negative"],
+        ),
         ("[[topics.rules]]\npublish = 'user'\n", &["line 1: topics.rules[0].pattern: is missing"]),
         ("[topics]\nrules = 5\n", &["line 2: topics.rules", "not a list"]),
     ] {

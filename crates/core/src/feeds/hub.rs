@@ -193,7 +193,7 @@ impl<D> Topics<D> {
         }
         let (conflate, channel) = (options.conflate, channel.clone());
         let retention = if conflate { COMPACTED } else { KEPT };
-        let options = TopicOptions { backpressure: options.backpressure, retention };
+        let options = TopicOptions { backpressure: options.backpressure, retention, durable: None };
         let group = topics::Group { channel: channel.clone(), conflate };
         let topic = Topic::group(channel.name.clone(), self.new_id(), options, group);
         let topic = Arc::new(topic);

@@ -98,7 +98,7 @@ mod tests {
 
     fn local() -> LocalTopic {
         let retention = Retention { size: 0, ttl_ms: 0, bytes: 0 };
-        let options = TopicOptions { backpressure: Backpressure::Disconnect, retention };
+        let options = TopicOptions { backpressure: Backpressure::Disconnect, retention, durable: None };
         let tail = Tail::new(retention, &Histories::new(0));
         let log = Log { chain: Chain::new(Epoch(1)), tail, sequencer: Box::new(Silent), client: None };
         LocalTopic::new(Arc::new(Topic::new("t".into(), 1, options, Opened::Here(log), None)))

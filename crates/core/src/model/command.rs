@@ -230,6 +230,8 @@ pub enum Reply<'a> {
         event: EventMeta,
         /// Subscriptions on this node when the offset was given, less an excluded sender.
         delivered: u64,
+        /// The event is in the store.
+        durable: bool,
     },
     /// Answer to `auth`.
     Authenticated {
@@ -268,6 +270,8 @@ pub struct Subscribed<'a> {
     pub history: Option<u32>,
     /// The connection was subscribed before; nothing changed.
     pub already: bool,
+    /// The topic is durable.
+    pub durable: bool,
 }
 
 /// Where a subscription to a feed begins.

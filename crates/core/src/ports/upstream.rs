@@ -2,7 +2,7 @@
 
 use crate::hub::{ConnAddr, Turn};
 use crate::model::{Epoch, EventMeta, EventView};
-use crate::topics::Chain;
+use crate::topics::{Chain, LogRetention};
 use std::sync::Arc;
 
 /// Bytes of payloads in one answer to a [`Read`] at most, unless it is a single event.
@@ -27,6 +27,21 @@ pub trait Upstream: Send + Sync + std::fmt::Debug {
 
     /// The topic does not follow the log any more.
     fn left(&self, log: &LogRef);
+}
+
+/// Gives durable topics the logs they follow. One per node.
+pub trait DurableLogs: Send + Sync + std::fmt::Debug {
+    /// The log of a durable topic that comes to life. It is created if there is none, and kept within these bounds from now on.
+    fn follow(&self, topic: &str, keep: LogRetention) -> Followed;
+}
+
+/// The log of a durable topic.
+#[derive(Debug)]
+pub struct Followed {
+    /// Orders the log.
+    pub upstream: Arc<dyn Upstream>,
+    /// Where the log is; `None` while that must be asked ([`Upstream::attach`]).
+    pub at: Option<Attached>,
 }
 
 /// A topic that follows a log.
@@ -62,7 +77,7 @@ pub struct ReadTicket {
 }
 
 /// Tells a topic's questions of where its log is apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttachTicket(pub(crate) u64);
 
 /// The upstream cannot be reached now.

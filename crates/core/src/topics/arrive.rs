@@ -185,6 +185,7 @@ impl<D> Topics<D> {
     /// Asks again, after a while, for what a subscription reads back.
     pub(crate) fn read_later(&self, topic: &Arc<Topic>, read: Read, now_ms: u64) {
         self.postponed.lock().push((now_ms + RETRY_MS, topic.clone(), read));
+        self.watch();
     }
 
     /// What a followed topic let go for want of room is read now that its shards have caught up.
@@ -194,6 +195,17 @@ impl<D> Topics<D> {
             parts.follow.due_ms = now.ms;
             let next = parts.settle(now);
             self.obey(topic, state, next);
+        }
+    }
+
+    /// Registers what is called when [`Self::is_watching`] becomes true. Only the first call counts.
+    pub fn on_watch(&self, call: Box<dyn Fn() + Send + Sync>) {
+        let _first = self.on_watch.set(call);
+    }
+
+    fn watch(&self) {
+        if let Some(call) = self.on_watch.get() {
+            call();
         }
     }
 
@@ -233,6 +245,7 @@ impl<D> Topics<D> {
         if !follow.watched && follow.is_pending(parts.door.tail.head().offset) {
             follow.watched = true;
             self.watched.lock().push(topic.clone());
+            self.watch();
         }
     }
 }

@@ -37,14 +37,15 @@ pub(crate) struct Start {
 
 impl Start {
     /// The reply to the subscription, which is to `topic`.
-    pub(crate) fn reply(&self, topic: &str) -> Subscribed<'static> {
+    pub(crate) fn reply(&self, topic: &str, durable: bool) -> Subscribed<'static> {
         let (recovered, history) = match self.past {
             Past::NotWanted => (None, None),
             Past::Since { recovered } => (Some(recovered), None),
             Past::Last(count) => (None, Some(count)),
         };
         let topic = topic.to_owned().into();
-        Subscribed { topic, epoch: self.epoch, offset: self.head.offset, recovered, history, already: false }
+        let (epoch, offset) = (self.epoch, self.head.offset);
+        Subscribed { topic, epoch, offset, recovered, history, already: false, durable }
     }
 }
 

@@ -87,6 +87,11 @@ impl Follow {
         }
     }
 
+    /// The topic has its position from the start.
+    pub(super) fn begin(&mut self, epoch: Epoch, head: u64) {
+        (self.attached, self.held_epoch, self.seen) = (true, Some(epoch), head);
+    }
+
     /// Whether the log's place is not known yet, and not known to be unknown.
     pub(super) fn is_attaching(&self) -> bool {
         !self.attached && self.asking == Asking::Asked

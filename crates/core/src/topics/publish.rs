@@ -12,6 +12,8 @@ use std::time::Instant;
 
 /// An open batch is posted at once when it reaches this, so that no turn can grow it without bound.
 pub(crate) const MAX_OPEN_BYTES: usize = 256 * 1024;
+/// How long a followed topic stays for the first event that was published to it: longer than an append can take.
+const LINGER_MS: u64 = 120_000;
 
 /// A publish on its way in.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +45,8 @@ pub struct Published {
     pub meta: EventMeta,
     /// Subscriptions on this node when the offset was given, less an excluded one.
     pub delivered: u64,
+    /// The topic is durable, and the event is in the store.
+    pub durable: bool,
     /// The topic, when the caller must close its batch at the end of its turn.
     pub dirty: Option<Arc<Topic>>,
 }
@@ -53,7 +57,18 @@ pub enum NotPublished {
     /// It was refused.
     Refused(Refusal),
     /// The topic follows a log that is ordered elsewhere: it must be appended there, and arrives.
-    Elsewhere,
+    Elsewhere(Elsewhere),
+}
+
+/// An event that must be appended to the log that its topic follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// A connection that must not be sent it.
+    pub excluded: Option<ConnAddr>,
+    /// That connection is subscribed.
+    pub subscribed: bool,
 }
 
 impl From<Refusal> for NotPublished {
@@ -66,7 +81,7 @@ impl From<NotPublished> for Refusal {
     fn from(why: NotPublished) -> Self {
         match why {
             NotPublished::Refused(refusal) => refusal,
-            NotPublished::Elsewhere => away(),
+            NotPublished::Elsewhere(_) => away(),
         }
     }
 }
@@ -91,7 +106,7 @@ impl<D> Topics<D> {
             self.check_open()?;
             let topic = match self.get(p.topic) {
                 Some(topic) => topic,
-                None if self.config.publish_creates => {
+                None if self.config.publish_creates || self.options_of(p.topic).durable.is_some() => {
                     self.acquire(p.topic, &Making::automatic(p.publisher), p.now_ms)?.0
                 }
                 None => return Err(not_found().into()),
@@ -113,11 +128,19 @@ impl<D> Topics<D> {
         let State { life: Life::Live(live), seats, .. } = state else {
             unreachable!("the caller saw it live under this lock");
         };
-        let Owner::Here { sequencer, .. } = &mut live.owner else { return Err(NotPublished::Elsewhere) };
+        let hears = own.map_or(matches!(p.exclude, Some((_, true))), |id| id == topic.id);
+        let Owner::Here { sequencer, .. } = &mut live.owner else {
+            let excluded = p.exclude.map(|(addr, _)| addr);
+            self.linger(topic, state, p.now_ms);
+            return Err(NotPublished::Elsewhere(Elsewhere {
+                topic: topic.name.clone(),
+                excluded,
+                subscribed: hears,
+            }));
+        };
         if self.config.publish_creates {
             live.expires_ms = p.now_ms + topic.options.retention.ttl_ms;
         }
-        let hears = own.map_or(matches!(p.exclude, Some((_, true))), |id| id == topic.id);
         let new = NewEvent {
             payload: p.payload,
             client_id: p.client_id,
@@ -127,7 +150,9 @@ impl<D> Topics<D> {
             now_ms: p.now_ms,
         };
         let meta = match sequencer.append(&new) {
-            Appended::Repeat { meta, delivered } => return Ok(Published { meta, delivered, dirty: None }),
+            Appended::Repeat { meta, delivered } => {
+                return Ok(Published { meta, delivered, durable: false, dirty: None });
+            }
             Appended::New(meta) => meta,
         };
         let event = EventView {
@@ -141,7 +166,16 @@ impl<D> Topics<D> {
         live.published += 1;
         self.published.fetch_add(1, Ordering::Relaxed);
         let dirty = self.enter_batch(topic, state, p, pos, &event);
-        Ok(Published { meta, delivered: new.delivered, dirty })
+        Ok(Published { meta, delivered: new.delivered, durable: false, dirty })
+    }
+
+    /// Keeps a followed topic without events and subscribers for a while: an event of it is on its way.
+    fn linger(&self, topic: &Arc<Topic>, state: &mut State, now_ms: u64) {
+        let Some(live) = state.life.live_mut() else { return };
+        if state.seats.count() == 0 && live.tail.head().offset == 0 && live.expires_ms <= now_ms {
+            live.expires_ms = now_ms + LINGER_MS;
+            self.lingering.lock().push(topic.clone());
+        }
     }
 
     fn enter_batch(

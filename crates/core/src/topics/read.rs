@@ -5,7 +5,7 @@ use super::tail::Tail;
 use crate::model::{Epoch, EventMeta, EventView, Refusal};
 
 /// Bytes of the events of a page of a history at most: 256 KiB (`protocol.md` 6) less the page's other members.
-const MAX_PAGE_BYTES: usize = 254 * 1024;
+pub const MAX_PAGE_BYTES: usize = 254 * 1024;
 /// What an event takes in a page beside its payload and client id.
 const SHOWN_OVERHEAD: usize = 160;
 /// What a username takes in a page beside its text: the member's name and quotes.
@@ -33,6 +33,35 @@ pub struct HistoryEvent {
     pub client_id: String,
     /// The username of a publisher who was logged in.
     pub user: Option<String>,
+}
+
+impl HistoryEvent {
+    /// Shortens a page to its first events: at most `limit`, and at most [`MAX_PAGE_BYTES`] of them, but at least one.
+    pub fn fit_first(events: &mut Vec<Self>, limit: usize) {
+        let fitting = fitting(events.iter()).min(limit);
+        events.truncate(fitting);
+    }
+
+    /// Shortens a page to its last events, within the same bounds.
+    pub fn fit_last(events: &mut Vec<Self>, limit: usize) {
+        let fitting = fitting(events.iter().rev()).min(limit);
+        events.drain(..events.len() - fitting);
+    }
+
+    fn view(&self) -> EventView<'_> {
+        let Self { meta, payload, client_id, user } = self;
+        EventView { topic: "", meta: *meta, payload, client_id, user: user.as_deref() }
+    }
+}
+
+/// The number of events that fit in a page.
+fn fitting<'a>(events: impl Iterator<Item = &'a HistoryEvent>) -> usize {
+    let mut bytes = 0;
+    let fits = |(at, event): &(usize, &HistoryEvent)| {
+        bytes += shown_bytes(&event.view());
+        *at == 0 || bytes <= MAX_PAGE_BYTES
+    };
+    events.enumerate().take_while(fits).count()
 }
 
 impl From<&EventView<'_>> for HistoryEvent {

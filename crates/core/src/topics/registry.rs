@@ -12,8 +12,8 @@ use crate::ports::{Broker, Claim, Encoders, Read};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Number of independently locked parts of the name table.
 const BUCKETS: usize = 64;
@@ -57,6 +57,10 @@ pub struct Topics<D> {
     pub(crate) deliveries: AtomicU64,
     /// Followed topics with a hole, or whose upstream was away.
     pub(super) watched: Mutex<Vec<Arc<Topic>>>,
+    /// Followed topics without events that stay for one on its way.
+    pub(super) lingering: Mutex<Vec<Arc<Topic>>>,
+    /// Called when [`Topics::is_watching`] becomes true.
+    pub(super) on_watch: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Reads of subscriptions that found the upstream away, and when they are tried again.
     pub(super) postponed: Mutex<Vec<(u64, Arc<Topic>, Read)>>,
 }
@@ -133,6 +137,8 @@ impl<D> Topics<D> {
             channels: Mutex::default(),
             deliveries: AtomicU64::new(0),
             watched: Mutex::default(),
+            lingering: Mutex::default(),
+            on_watch: OnceLock::new(),
             postponed: Mutex::default(),
         }
     }
@@ -158,6 +164,11 @@ impl<D> Topics<D> {
     /// Live topics.
     pub fn count(&self) -> usize {
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// Counts events that entered logs which other parts of this node order.
+    pub fn count_published(&self, events: u64) {
+        self.published.fetch_add(events, Ordering::Relaxed);
     }
 
     /// Events published on this node since it started.
@@ -206,7 +217,7 @@ impl<D> Topics<D> {
         }
         let (place, claim) = self.claim(making)?;
         let options = making.options.unwrap_or_else(|| (self.config.options)(name));
-        let Some(opened) = self.broker.open(name, options.retention, &claim, now_ms) else {
+        let Some(opened) = self.broker.open(name, &options, &claim, now_ms) else {
             self.live.fetch_sub(1, Ordering::SeqCst);
             return Err(full());
         };
@@ -244,7 +255,8 @@ impl<D> Topics<D> {
     }
 
     fn park_if_idle(&self, topic: &Arc<Topic>, state: &mut State, now_ms: u64) {
-        if state.is_idle(now_ms)
+        if !topic.has_log_elsewhere(state)
+            && state.is_idle(now_ms)
             && let Some(live) = state.life.end()
         {
             match live.owner {
@@ -298,6 +310,20 @@ impl<D> Topics<D> {
                 None => Err(away()),
             };
         }
+    }
+
+    /// Brings a topic to life whose log is in the store, with these options. Returns false if it was there before.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED`.
+    pub fn revive(&self, name: &str, options: TopicOptions, now_ms: u64) -> Result<bool, Refusal> {
+        let making = Making { by: Requester::Backend, options: Some(options), automatic: false };
+        Ok(self.acquire(name, &making, now_ms)?.1)
+    }
+
+    /// The options of a topic that is live.
+    pub fn live_options(&self, name: &str) -> Option<TopicOptions> {
+        self.get(name).filter(|topic| !topic.is_gone()).map(|topic| topic.options)
     }
 
     /// The options a topic of this name gets by configuration.
@@ -378,6 +404,8 @@ impl<D> Topics<D> {
                 }
             }
         }
+        let due: Vec<_> = self.lingering.lock().extract_if(.., |topic| topic.expires_by(now_ms)).collect();
+        due.iter().for_each(|topic| self.park_if_idle(topic, &mut topic.lock(), now_ms));
         self.broker.sweep(now_ms);
     }
 }

@@ -53,16 +53,29 @@ pub struct Rule {
     pub history: Right,
     /// What happens to slow subscribers; `None`: as the server is set.
     pub backpressure: Option<Backpressure>,
-    /// How many events are kept; `None`: as the server is set.
-    pub history_size: Option<usize>,
-    /// How long events are kept; `None`: as the server is set.
+    /// Whether the topics are durable; `None`: they are not.
+    pub durable: Option<bool>,
+    /// How many events are kept. `None`: as the server is set, or the default of durable topics.
+    pub history_size: Option<u64>,
+    /// How long events are kept. `None`: as above.
     pub history_ttl: Option<Duration>,
+    /// How many bytes of events are kept. `None`: as above.
+    pub history_topic_bytes: Option<u64>,
 }
 
 impl From<Rights> for Rule {
     fn from(rights: Rights) -> Self {
         let Rights { subscribe, publish, history } = rights;
-        Self { subscribe, publish, history, backpressure: None, history_size: None, history_ttl: None }
+        Self {
+            subscribe,
+            publish,
+            history,
+            backpressure: None,
+            durable: None,
+            history_size: None,
+            history_ttl: None,
+            history_topic_bytes: None,
+        }
     }
 }
 

@@ -10,18 +10,31 @@ use super::tail::Tail;
 use crate::feeds::{Channel, Restarts};
 use crate::hub::{Backpressure, Batch, Inbox, OpenBatch, Post};
 use crate::model::{Client, Epoch};
-use crate::ports::{Log, LogRef, Opened, Retention, Sequencer, VARIANTS};
+use crate::ports::{Attached, Log, LogRef, Opened, Retention, Sequencer, VARIANTS};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// How much of a log is kept in the store; 0 is without bound. The oldest entries go first, the head stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogRetention {
+    /// Entries.
+    pub size: u64,
+    /// Milliseconds since an entry was appended.
+    pub ttl_ms: u64,
+    /// Bytes of payload, client id, user, and 96 for each entry. The newest entry is kept whatever its size.
+    pub bytes: u64,
+}
 
 /// What a topic is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicOptions {
     /// What happens to slow consumers.
     pub backpressure: Backpressure,
-    /// What is kept for those who come back.
+    /// What this node holds in memory for clients that reconnect.
     pub retention: Retention,
+    /// The topic is durable: its log is in the store, within these bounds.
+    pub durable: Option<LogRetention>,
 }
 
 /// What a name is the name of. Names of different spaces have nothing to do with each other, and only topics can be subscribed to,
@@ -183,10 +196,20 @@ impl Topic {
             Opened::Here(Log { chain, tail, sequencer, client }) => {
                 Live::new(chain, tail, Owner::Here { sequencer, client })
             }
-            Opened::Elsewhere { upstream, tail } => {
+            Opened::Elsewhere { upstream, mut tail, at } => {
                 let mut follow = Follow::new(upstream);
-                follow.attach(&LogRef { name: name.clone(), topic: id });
-                Live::new(Chain::new(Epoch(0)), tail, Owner::Elsewhere(follow))
+                let chain = match at {
+                    Some(Attached { chain, head }) => {
+                        follow.begin(chain.epoch(), head);
+                        tail.begin_at(head);
+                        chain
+                    }
+                    None => {
+                        follow.attach(&LogRef { name: name.clone(), topic: id });
+                        Chain::new(Epoch(0))
+                    }
+                };
+                Live::new(chain, tail, Owner::Elsewhere(follow))
             }
         };
         Self::with(Space::Topic, name, id, options, None, Live { place, ..live })
@@ -229,6 +252,17 @@ impl Topic {
     /// The log it follows, as its upstream knows it.
     pub(super) fn log_ref(&self) -> LogRef {
         LogRef { name: self.name.clone(), topic: self.id }
+    }
+
+    /// Whether it is durable and its log has events: it lives as long as the log.
+    pub(super) fn has_log_elsewhere(&self, state: &State) -> bool {
+        let has_events = |live: &Live| live.tail.head().offset > 0;
+        self.options.durable.is_some() && state.life.live().is_some_and(has_events)
+    }
+
+    /// Whether what keeps it without subscribers for a while has ended.
+    pub(super) fn expires_by(&self, now_ms: u64) -> bool {
+        self.lock().life.live().is_none_or(|live| live.expires_ms <= now_ms)
     }
 
     /// Whether it was deleted or lost its last subscriber.

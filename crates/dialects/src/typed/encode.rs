@@ -125,6 +125,7 @@ pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, ou
                 out.extend_from_slice(b",\"history\":");
                 write_u64(out, count.into());
             }
+            write_durable(s.durable, out);
             end_ack(s.already, id, out);
         }
         Reply::Unsubscribed { topic, already } => {
@@ -147,7 +148,7 @@ pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, ou
             begin_ack("unsubscribe", "channel", channel, out);
             end_ack(*already, id, out);
         }
-        Reply::Published { topic, event, delivered } => {
+        Reply::Published { topic, event, delivered, durable } => {
             begin_ack("publish", "topic", topic, out);
             out.extend_from_slice(b",\"id\":\"");
             out.extend_from_slice(&event.id.text());
@@ -155,6 +156,7 @@ pub fn write_reply(reply: &Reply<'_>, id: Option<RequestId<'_>>, now_ms: u64, ou
             write_u64(out, event.offset);
             out.extend_from_slice(b",\"delivered\":");
             write_u64(out, *delivered);
+            write_durable(*durable, out);
             end_ack(false, id, out);
         }
     }
@@ -193,6 +195,12 @@ fn write_recovered(recovered: Option<bool>, out: &mut Vec<u8>) {
     if let Some(recovered) = recovered {
         let member: &[u8] = if recovered { b",\"recovered\":true" } else { b",\"recovered\":false" };
         out.extend_from_slice(member);
+    }
+}
+
+fn write_durable(durable: bool, out: &mut Vec<u8>) {
+    if durable {
+        out.extend_from_slice(b",\"durable\":true");
     }
 }
 
@@ -251,6 +259,7 @@ mod tests {
             recovered: Some(true),
             history: None,
             already: false,
+            durable: false,
         };
         let last = Subscribed { recovered: None, history: Some(5), ..subscribed.clone() };
         assert_eq!(
@@ -267,7 +276,7 @@ mod tests {
         );
         assert_eq!(
             text(|o| write_reply(
-                &Reply::Published { topic: "t".into(), event: meta, delivered: 3 },
+                &Reply::Published { topic: "t".into(), event: meta, delivered: 3, durable: false },
                 None,
                 AT,
                 o

@@ -14,16 +14,14 @@ use fanfare_core::hub::Backpressure;
 use fanfare_core::model::{ErrorCode, Refusal, TopicRef};
 use fanfare_core::session::SessionCode;
 use fanfare_core::time::rfc3339_ms;
-use fanfare_core::topics::TopicInfo;
+use fanfare_core::topics::{LogRetention, TopicInfo};
 use fanfare_dialects::typed;
 use fanfare_json::RawBuf;
-use fanfare_services::topics::{self, HistoryEvent, HistoryQuery};
+use fanfare_services::topics::{self, Asked, HistoryEvent, HistoryQuery};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
-/// Events a topic keeps at most.
-const MAX_HISTORY: u64 = 1_000_000;
 /// Bytes at which a page of a history ends; one event alone may be longer.
 const PAGE_BYTES: usize = 256 * 1024;
 
@@ -47,16 +45,28 @@ pub(super) struct Topic {
     /// What happens to a subscriber that reads too slowly.
     #[schema(example = "disconnect", pattern = "^(disconnect|drop_oldest)$")]
     backpressure: &'static str,
-    /// Events kept for those who come back.
+    /// True when its events are in the store, also after a restart; the three bounds are then those in the store, where 0 (`0s`) is
+    /// without bound.
+    durable: bool,
+    /// Events kept for clients that reconnect.
     history_size: u64,
     /// How long they are kept.
     #[schema(example = "5m")]
     history_ttl: String,
+    /// Bytes of events kept.
+    #[schema(example = 1_048_576)]
+    history_topic_bytes: u64,
 }
 
 impl From<TopicInfo> for Topic {
     fn from(t: TopicInfo) -> Self {
         let retention = t.options.retention;
+        let in_memory = LogRetention {
+            size: retention.size as u64,
+            ttl_ms: retention.ttl_ms,
+            bytes: retention.bytes as u64,
+        };
+        let keep = t.options.durable.unwrap_or(in_memory);
         Self {
             name: t.name.to_string(),
             subscribers: t.subscribers,
@@ -68,8 +78,10 @@ impl From<TopicInfo> for Topic {
                 Backpressure::Disconnect => "disconnect",
                 Backpressure::DropOldest => "drop_oldest",
             },
-            history_size: retention.size as u64,
-            history_ttl: fanfare_config::duration_text(Duration::from_millis(retention.ttl_ms)),
+            durable: t.options.durable.is_some(),
+            history_size: keep.size,
+            history_ttl: fanfare_config::duration_text(Duration::from_millis(keep.ttl_ms)),
+            history_topic_bytes: keep.bytes,
         }
     }
 }
@@ -132,12 +144,18 @@ pub(super) struct NewTopic {
     /// `disconnect` or `drop_oldest`; the server's own setting unless given.
     #[schema(pattern = "^(disconnect|drop_oldest)$")]
     backpressure: Option<String>,
-    /// Events kept; the server's own setting unless given.
-    #[schema(minimum = 0, maximum = 1_000_000)]
+    /// Whether its events are in the store before they are acknowledged; as the topic's rule says unless given.
+    durable: Option<bool>,
+    /// Events kept; the server's own setting unless given. At most 1000000; of a durable topic any number, 100000 unless given, and 0 is
+    /// without bound.
+    #[schema(minimum = 0)]
     history_size: Option<u64>,
-    /// How long they are kept, as `30s`, `5m`, `24h`.
+    /// How long they are kept, as `30s`, `5m`, `24h`. Durable topics: `30d` unless given, and `0s` is without bound.
     #[schema(example = "5m", pattern = "^([0-9]{1,9}ms|[0-9]{1,8}s|[0-9]{1,6}m|[0-9]{1,4}h|[0-9]{1,3}d)$")]
     history_ttl: Option<String>,
+    /// Bytes of events kept. Durable topics: 268435456 unless given, and 0 is without bound.
+    #[schema(minimum = 0)]
+    history_topic_bytes: Option<u64>,
 }
 
 /// Makes a topic and keeps it, or keeps the one that is there.
@@ -145,7 +163,7 @@ pub(super) struct NewTopic {
     ("Idempotency-Key" = Option<String>, Header, description = "A repeat gets the first answer", min_length = 1, max_length = 128)), responses(
     (status = 201, description = "Made", body = Topic),
     (status = 200, description = "It was there and is kept now", body = Topic),
-    (status = 409, description = "The Idempotency-Key was used with another body"),
+    (status = 409, description = "The Idempotency-Key was used with another body, or the topic exists and its `durable` is another"),
     (status = 429, description = "As many topics as limits.max_topics allows"),
     (status = 503, description = "The store cannot keep it")))]
 pub(super) async fn make(
@@ -178,11 +196,16 @@ fn new_topic(text: &str) -> Result<topics::NewTopic, Problem> {
     };
     let name = TopicRef::parse(name).map_err(|refusal| refusal.field("name"))?.into_inner().into_owned();
     let given = |member| object.get(member).and_then(non_null);
+    let number = |member| given(member).map(|value| whole(member, value)).transpose();
     Ok(topics::NewTopic {
         name,
-        backpressure: given("backpressure").map(backpressure).transpose()?,
-        history_size: given("history_size").map(history_size).transpose()?,
-        history_ttl_ms: given("history_ttl").map(history_ttl_ms).transpose()?,
+        asked: Asked {
+            backpressure: given("backpressure").map(backpressure).transpose()?,
+            durable: given("durable").map(durable).transpose()?,
+            history_size: number("history_size")?,
+            history_ttl_ms: given("history_ttl").map(history_ttl_ms).transpose()?,
+            history_topic_bytes: number("history_topic_bytes")?,
+        },
     })
 }
 
@@ -194,9 +217,8 @@ fn backpressure(value: &serde_json::Value) -> Result<Backpressure, Problem> {
     }
 }
 
-fn history_size(value: &serde_json::Value) -> Result<usize, Problem> {
-    let size = whole(value).filter(|n| *n <= MAX_HISTORY).and_then(|n| usize::try_from(n).ok());
-    size.ok_or_else(|| Problem::invalid("history_size", "history_size is a number from 0 to 1000000"))
+fn durable(value: &serde_json::Value) -> Result<bool, Problem> {
+    value.as_bool().ok_or_else(|| Problem::invalid("durable", "durable is true or false"))
 }
 
 fn history_ttl_ms(value: &serde_json::Value) -> Result<u64, Problem> {
@@ -215,9 +237,10 @@ fn history_ttl(text: &str) -> Option<Duration> {
 }
 
 /// A number without a fraction, however it is written: `5.0` is an integer to JSON Schema.
-fn whole(value: &serde_json::Value) -> Option<u64> {
-    let plain = |n: &f64| n.fract() == 0.0 && (0.0..=MAX_HISTORY as f64).contains(n);
-    value.as_u64().or_else(|| value.as_f64().filter(plain).map(|n| n as u64))
+fn whole(member: &'static str, value: &serde_json::Value) -> Result<u64, Problem> {
+    let plain = |n: &f64| n.fract() == 0.0 && (0.0..u64::MAX as f64).contains(n);
+    let number = value.as_u64().or_else(|| value.as_f64().filter(plain).map(|n| n as u64));
+    number.ok_or_else(|| Problem::invalid(member, format!("{member} is a whole number, 0 or more")))
 }
 
 fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
@@ -311,7 +334,7 @@ pub(super) async fn history(
     let grants = sender::grants(&http.node, params.token.as_deref()).await;
     let max_answer = PAGE_BYTES.max(http.node.config.limits.max_message_bytes.len());
     let room = http.answers.room(sender.origin.ip, max_answer).await?;
-    let found = http.node.services.topics.history(&sender.actor_with(&grants), query)?;
+    let found = http.node.services.topics.history(&sender.actor_with(&grants), query)?.resolve().await?;
     let items = found.items.into_iter().map(kept).collect::<Result<_, _>>()?;
     let page = HistoryPage { items, next: found.next, epoch: found.epoch.to_string(), offset: found.offset };
     Ok((super::json_type(), room.body(super::json_bytes(&page)?)).into_response())
@@ -355,6 +378,9 @@ pub(super) struct PublishAnswer {
     offset: u64,
     /// Subscriptions on this node at that moment.
     delivered: u64,
+    /// True when the topic is durable: the event is in the store.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    durable: bool,
 }
 
 /// Publishes to a topic.
@@ -393,5 +419,6 @@ pub(super) async fn publish(
         id: published.meta.id.to_string(),
         offset: published.meta.offset,
         delivered: published.delivered,
+        durable: published.durable,
     }))
 }

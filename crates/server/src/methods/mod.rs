@@ -55,7 +55,7 @@ pub(crate) fn registry(config: &Config, parts: Parts) -> Result<Registry, BuildE
         .either_method(topic::Unsubscribe)
         .either_method(topic::Publish(topics.clone()))
         .method(topic::List(topics.clone()))
-        .method(topic::History(topics))
+        .either_method(topic::History(topics))
         .either_method(feed::Subscribe)
         .either_method(feed::Unsubscribe)
         .method(feed::List(feeds))

@@ -2,18 +2,22 @@
 
 use super::Driver;
 use super::conn::{Language, Tick};
-use super::waits::{Step, Via};
-use crate::posts::{PublishBeside, ToShard};
+use super::waits::{Receiver, Step, Via, reply_to};
+use crate::posts::{Posts, PublishBeside, ToShard};
 use crate::telemetry::metrics::CommandKind;
 use fanfare_core::hub::{Answer, ConnAddr, Shard};
 use fanfare_core::model::{
     Actor, Command, ErrorCode, Publish, Refusal, Reply, Requester, Since, SinceEpoch, StartFrom, Subscribe,
     TopicRef, Unsubscribe,
 };
-use fanfare_core::topics::Published;
+use fanfare_core::topics::{NotPublished, Published};
 use fanfare_json::Raw;
 use fanfare_services::topics::Entry;
+use fanfare_services::topics::durable::PublishedTo;
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::sync::oneshot;
 
 impl CommandKind {
     pub(super) fn of(command: &Command<'_>) -> Self {
@@ -32,6 +36,10 @@ struct Turn<'a> {
     hub: &'a mut Shard<ToShard>,
     slot: u32,
     now_ms: u64,
+    posts: &'a Posts,
+    via: Via,
+    /// Where a JSON-RPC call gets an outcome from that comes later.
+    outcome: Option<Receiver>,
 }
 
 impl Entry for Turn<'_> {
@@ -40,9 +48,47 @@ impl Entry for Turn<'_> {
         publish: &Publish<'_>,
         client_id: &str,
         by: Requester<'_>,
-    ) -> Result<Published, Refusal> {
-        Ok(self.hub.publish(self.slot, publish, client_id, by, self.now_ms)?)
+    ) -> Result<Published, NotPublished> {
+        self.hub.publish(self.slot, publish, client_id, by, self.now_ms)
     }
+
+    fn later(&mut self, topic: &Arc<str>) -> PublishedTo {
+        let (reply, outcome) = reply_to(self.posts, self.hub.addr(self.slot), self.via);
+        self.outcome = outcome;
+        let topic = topic.clone();
+        Box::new(move |published: Result<Published, Refusal>| {
+            reply(published.map(|published| acknowledged(topic.to_string(), &published)));
+        })
+    }
+}
+
+/// The entry of an event that is posted for a connection which does not get it.
+struct Beside<'a> {
+    hub: &'a mut Shard<ToShard>,
+    exclude: Option<(ConnAddr, bool)>,
+    now_ms: u64,
+    tell: &'a mut Option<oneshot::Sender<Result<Published, Refusal>>>,
+}
+
+impl Entry for Beside<'_> {
+    fn enter(
+        &mut self,
+        publish: &Publish<'_>,
+        client_id: &str,
+        by: Requester<'_>,
+    ) -> Result<Published, NotPublished> {
+        self.hub.publish_as(publish, client_id, by, self.exclude, self.now_ms)
+    }
+
+    fn later(&mut self, _topic: &Arc<str>) -> PublishedTo {
+        let tell = self.tell.take();
+        Box::new(|published| drop(tell.map(|tell| tell.send(published))))
+    }
+}
+
+fn acknowledged(topic: String, published: &Published) -> Reply<'static> {
+    let Published { meta, delivered, durable, .. } = *published;
+    Reply::Published { topic: topic.into(), event: meta, delivered, durable }
 }
 
 impl Driver {
@@ -84,10 +130,12 @@ impl Driver {
                 let conn = &self.conns[slot as usize];
                 let actor =
                     Actor { caller: conn.caller(), origin: &conn.origin(), grants: &self.verified.grants };
-                let mut entry = Turn { hub: &mut self.hub, slot, now_ms: self.now.ms };
-                let published = self.node.services.topics.publish(&actor, publish, client_id, &mut entry)?;
-                let topic = Cow::Owned(publish.topic.as_str().to_owned());
-                Ok(Reply::Published { topic, event: published.meta, delivered: published.delivered })
+                let (hub, posts, now_ms) = (&mut self.hub, &self.node.posts, self.now.ms);
+                let mut entry = Turn { hub, slot, now_ms, posts, via, outcome: None };
+                match self.node.services.topics.publish(&actor, publish, client_id, &mut entry)? {
+                    Poll::Ready(published) => Ok(acknowledged(publish.topic.as_str().to_owned(), &published)),
+                    Poll::Pending => return Ok(Step::Later(entry.outcome)),
+                }
             }
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(slot, unsubscribe),
             Command::SubscribeFeed(order) => self.subscribe_feed(slot, order).map(Reply::FeedSubscribed),
@@ -158,24 +206,30 @@ impl Driver {
     }
 
     /// Publishes for a caller without a connection, in this shard's turn; the connection at `addr` does not get the event.
-    pub(super) fn publish_beside(
-        &mut self,
-        addr: ConnAddr,
-        posted: &PublishBeside,
-    ) -> Result<Published, Refusal> {
-        let publish = Publish {
-            topic: TopicRef::parse(posted.topic.as_str())?,
-            payload: &posted.payload,
-            client_id: None,
-            idempotency_key: posted.idempotency_key.as_deref().map(Cow::Borrowed),
-            exclude_self: false,
-            token: None,
+    pub(super) fn publish_beside(&mut self, addr: ConnAddr, posted: PublishBeside) {
+        let PublishBeside { topic, payload, client_id, idempotency_key, by, ip, tell } = posted;
+        let mut tell = Some(tell);
+        let published = TopicRef::parse(topic.as_str()).and_then(|topic| {
+            let slot = self.hub.slot_of(addr);
+            let hears = slot.is_some_and(|slot| self.hub.hears(slot, topic.as_str()));
+            let publish = Publish {
+                topic,
+                payload: &payload,
+                client_id: None,
+                idempotency_key: idempotency_key.as_deref().map(Cow::Borrowed),
+                exclude_self: false,
+                token: None,
+            };
+            let exclude = slot.map(|_| (addr, hears));
+            let mut entry = Beside { hub: &mut self.hub, exclude, now_ms: self.now.ms, tell: &mut tell };
+            self.node.services.topics.enter(&publish, &client_id, by.requester(ip), &mut entry)
+        });
+        let known = match published {
+            Ok(Poll::Pending) => return,
+            Ok(Poll::Ready(published)) => Ok(published),
+            Err(refusal) => Err(refusal),
         };
-        let slot = self.hub.slot_of(addr);
-        let hears = slot.is_some_and(|slot| self.hub.hears(slot, &posted.topic));
-        let exclude = slot.map(|_| (addr, hears));
-        let by = posted.by.requester(posted.ip);
-        Ok(self.hub.publish_as(&publish, &posted.client_id, by, exclude, self.now.ms)?)
+        let _gone = tell.map(|tell| tell.send(known));
     }
 
     fn need_client_id(&self, given: Option<&str>) -> Result<(), Refusal> {

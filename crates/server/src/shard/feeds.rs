@@ -1,7 +1,7 @@
 //! Feed subscriptions of a connection. The reply of one with `since` waits for the source.
 
 use super::Driver;
-use super::waits::{Step, Via};
+use super::waits::{Step, Via, reply_to};
 use crate::feeds::{HubPrelude, JsonLookup, NodeFeeds, Wanted, prelude};
 use fanfare_core::feeds::{ChannelOptions, GroupSpec};
 use fanfare_core::hub::{ConnAddr, FeedStart};
@@ -101,7 +101,7 @@ impl Driver {
         match self.begin_since(slot, order)? {
             Err(done) => Ok(Step::Done(Reply::FeedSubscribed(done))),
             Ok((wanted, options)) => {
-                let (reply, later) = self.reply_to(slot, via);
+                let (reply, later) = reply_to(&self.node.posts, self.hub.addr(slot), via);
                 let answer = move |result: Result<FeedSubscribed, Refusal>| {
                     reply(result.map(Reply::FeedSubscribed));
                 };

@@ -62,8 +62,7 @@ impl Driver {
                 }
             }
             ForConn::PublishBeside(posted) => {
-                let published = self.publish_beside(addr, &posted);
-                let _gone = posted.tell.send(published);
+                self.publish_beside(addr, *posted);
             }
             ForConn::Reached(tell) => {
                 let _gone = tell.send(());

@@ -13,7 +13,7 @@
 use super::Driver;
 use super::conn::Language;
 use super::ledger::{HeldText, Ledger, Promise, Touches, Waiting};
-use crate::posts::{ForConn, Resumed, Serial};
+use crate::posts::{ForConn, Posts, Resumed, Serial};
 use fanfare_core::hub::{ConnAddr, Outcome, Ticket};
 use fanfare_core::model::{Command, Either, ErrorCode, Refusal, Reply, Touch};
 use fanfare_dialects::typed::RequestId;
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 pub(super) enum Step {
     /// The reply.
     Done(Reply<'static>),
-    /// The reply comes by [`Driver::reply_to`]; in JSON-RPC, to this receiver.
+    /// The reply comes by [`reply_to`]; in JSON-RPC, to this receiver.
     Later(Option<Receiver>),
     /// The hub has the reply later.
     Subscribing(Ticket),
@@ -40,7 +40,7 @@ pub(super) enum Via {
 }
 
 pub(super) type Outgoing = Result<Reply<'static>, Refusal>;
-type Receiver = oneshot::Receiver<Outgoing>;
+pub(super) type Receiver = oneshot::Receiver<Outgoing>;
 /// Takes the reply of a command; called once, on any thread.
 pub(super) type ReplyTo = Box<dyn FnOnce(Outgoing) + Send>;
 
@@ -54,6 +54,20 @@ pub(super) struct Waits {
 /// The refusal of commands that are read after the shutdown has begun.
 pub(super) fn shutting_down() -> Refusal {
     Refusal::new(ErrorCode::ServerShutdown, "the server is shutting down; reconnect in a moment")
+}
+
+/// What takes the reply of a command that waits, and where a JSON-RPC call gets it from.
+pub(super) fn reply_to(posts: &Posts, addr: ConnAddr, via: Via) -> (ReplyTo, Option<Receiver>) {
+    match via {
+        Via::Frame(serial) => {
+            let posts = posts.clone();
+            (Box::new(move |result| posts.post_for(addr, ForConn::Outcome(serial, result))), None)
+        }
+        Via::Call => {
+            let (tell, told) = oneshot::channel();
+            (Box::new(|result| drop(tell.send(result))), Some(told))
+        }
+    }
 }
 
 impl Driver {
@@ -134,20 +148,6 @@ impl Driver {
     }
 
     // --- outcomes ---------------------------------------------------------------------------------------------------
-
-    /// What takes the reply of a command that waits, and where a JSON-RPC call gets it from.
-    pub(super) fn reply_to(&self, slot: u32, via: Via) -> (ReplyTo, Option<Receiver>) {
-        match via {
-            Via::Frame(serial) => {
-                let (posts, addr) = (self.node.posts.clone(), self.hub.addr(slot));
-                (Box::new(move |result| posts.post_for(addr, ForConn::Outcome(serial, result))), None)
-            }
-            Via::Call => {
-                let (tell, told) = oneshot::channel();
-                (Box::new(|result| drop(tell.send(result))), Some(told))
-            }
-        }
-    }
 
     /// What a JSON-RPC call gets of a command, and a note of what its text waits for.
     pub(super) fn promise(&mut self, command: &Command<'_>, step: Step) -> Either<Reply<'static>> {

@@ -38,7 +38,7 @@ pub struct HistoryPage {
 }
 
 impl HistoryPage {
-    pub(super) fn new(found: topics::History, query: &HistoryQuery<'_>) -> Self {
+    pub(super) fn new(found: topics::History, query: topics::HistoryQuery) -> Self {
         let edge = if query.after.is_some() { found.events.last() } else { found.events.first() };
         let next = found.more.then(|| edge.map(|event| event.meta.offset)).flatten();
         Self { epoch: found.epoch, offset: found.offset, items: found.events, next }

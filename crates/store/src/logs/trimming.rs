@@ -61,7 +61,8 @@ fn trim_slice(sql: &mut dyn Sql, log: LogId, keep: LogRetention, now_ms: u64) ->
     let is_over = |number: u64| keep.size > 0 && head + 1 - number > keep.size;
     let is_old = |time: u64| keep.ttl_ms > 0 && (time >> 20).saturating_add(keep.ttl_ms) <= now_ms;
     let is_large = |number: u64, bytes: u64| keep.bytes > 0 && bytes > keep.bytes && number < head;
-    let nothing = Slice { trimmed: Trimmed { entries: 0, first }, more: false };
+    let oldest_at_ms = oldest.map(|time| time >> 20);
+    let nothing = Slice { trimmed: Trimmed { entries: 0, first, bytes, oldest_at_ms }, more: false };
     // Most logs need no look at their entries: nothing has to go.
     if !oldest.is_some_and(|time| is_old(time) || is_over(first) || is_large(first, bytes)) {
         return Ok(nothing);
@@ -74,9 +75,15 @@ fn trim_slice(sql: &mut dyn Sql, log: LogId, keep: LogRetention, now_ms: u64) ->
     };
     let gone: Vec<_> = front.iter().take_while(goes).collect();
     let Some((last, ..)) = gone.last() else { return Ok(nothing) };
-    let entries = remove(sql, log, *last)?;
     let more = gone.len() == SLICE as usize;
-    Ok(Slice { trimmed: Trimmed { entries, first: last + 1 }, more })
+    let entries = remove(sql, log, *last)?;
+    let kept = sql.one(
+        "SELECT bytes, (SELECT time FROM log_entries WHERE log = logs.id ORDER BY seq LIMIT 1) FROM logs WHERE id = $1",
+        values![log.0],
+    )?;
+    let Some(kept) = kept else { return Ok(Slice { trimmed: Trimmed::default(), more: false }) };
+    let oldest_at_ms = kept.maybe_int(1)?.map(seq).transpose()?.map(|time| time >> 20);
+    Ok(Slice { trimmed: Trimmed { entries, first: last + 1, bytes: seq(kept.int(0)?)?, oldest_at_ms }, more })
 }
 
 /// Removes a slice of a dropped log, and its row after the last one.
@@ -89,7 +96,7 @@ fn drop_slice(sql: &mut dyn Sql) -> Result<Slice> {
         Some((last, ..)) => remove(sql, log, *last)?,
         None => sql.execute("DELETE FROM logs WHERE id = $1", values![log.0]).map(|_| 0)?,
     };
-    Ok(Slice { trimmed: Trimmed { entries, first: 0 }, more: true })
+    Ok(Slice { trimmed: Trimmed { entries, ..Trimmed::default() }, more: true })
 }
 
 impl Store {
@@ -133,7 +140,7 @@ impl Store {
         let mut all = Trimmed::default();
         loop {
             let Slice { trimmed, more } = self.write(slice.clone()).await?;
-            all = Trimmed { entries: all.entries + trimmed.entries, first: trimmed.first };
+            all = Trimmed { entries: all.entries + trimmed.entries, ..trimmed };
             if !more {
                 return Ok(all);
             }

@@ -4,6 +4,7 @@
 //! *first* that of the oldest one kept. Numbers are comparable within one *epoch* only: a log that is dropped and made
 //! again has another one.
 
+use crate::text::escaped;
 use fanfare_core::model::{Epoch, EventId};
 
 /// Bytes an entry counts beside its texts and payload, as the logs in memory count it.
@@ -74,6 +75,12 @@ impl LogEntry {
     pub const fn at_ms(&self) -> u64 {
         at_ms(self.id)
     }
+
+    /// What it counts in [`LogHead::bytes`].
+    pub fn bytes(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, |text| escaped(text).len());
+        OVERHEAD + self.payload.len() + length(&self.client_id) + length(&self.user)
+    }
 }
 
 /// The time within an id, in milliseconds since 1970.
@@ -131,17 +138,6 @@ impl LogPage {
     }
 }
 
-/// How much of a log is kept; 0 is without bound. The oldest entries go first, the head stays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LogRetention {
-    /// Entries.
-    pub size: u64,
-    /// Milliseconds since an entry was appended.
-    pub ttl_ms: u64,
-    /// Bytes, as [`LogHead::bytes`] counts them. The newest entry is kept whatever its size.
-    pub bytes: u64,
-}
-
 /// What a trim removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Trimmed {
@@ -149,4 +145,8 @@ pub struct Trimmed {
     pub entries: u64,
     /// Number of the oldest entry kept; 0 when there is no such log.
     pub first: u64,
+    /// Bytes of the entries kept, as [`LogHead::bytes`] counts them.
+    pub bytes: u64,
+    /// When the oldest entry kept was appended, in milliseconds since 1970; `None` when none is kept.
+    pub oldest_at_ms: Option<u64>,
 }

@@ -24,17 +24,21 @@ impl fmt::Debug for ApiKeyRow {
     }
 }
 
-/// A topic made by hand.
+/// A topic that was created explicitly. Numbers are stored in an `i64` with the same bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptTopic {
     /// The topic.
     pub name: String,
     /// `disconnect` or `drop_oldest`; none: as configured.
     pub backpressure: Option<String>,
+    /// Whether its log is in the store; none: as configured.
+    pub durable: Option<bool>,
     /// Events; none: as configured.
-    pub history_size: Option<i64>,
+    pub history_size: Option<u64>,
     /// Milliseconds; none: as configured.
-    pub history_ttl_ms: Option<i64>,
+    pub history_ttl_ms: Option<u64>,
+    /// Bytes of events; none: as configured.
+    pub history_topic_bytes: Option<u64>,
     /// Milliseconds since 1970.
     pub created_at: i64,
 }

@@ -9,9 +9,9 @@ use fanfare_core::hub::Turn;
 use fanfare_core::model::{Epoch, EventId, EventMeta};
 use fanfare_core::ports::{
     Arrival, Arrivals, AttachTicket, Attached, Away, Broker, Claim, Log, LogRef, Opened, Read, ReadTicket,
-    Retention, Upstream,
+    Upstream,
 };
-use fanfare_core::topics::{Chain, Tail, Topics};
+use fanfare_core::topics::{Chain, Tail, TopicOptions, Topics};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -99,12 +99,16 @@ pub(super) struct Mixed {
 }
 
 impl Broker for Mixed {
-    fn open(&self, topic: &str, retention: Retention, claim: &Claim, now_ms: u64) -> Option<Opened> {
+    fn open(&self, topic: &str, options: &TopicOptions, claim: &Claim, now_ms: u64) -> Option<Opened> {
         if !is_followed(topic) {
-            return self.memory.open(topic, retention, claim, now_ms);
+            return self.memory.open(topic, options, claim, now_ms);
         }
         let upstream = Arc::new(self.end.clone());
-        Some(Opened::Elsewhere { upstream, tail: Tail::new(retention, self.memory.histories()) })
+        Some(Opened::Elsewhere {
+            upstream,
+            tail: Tail::new(options.retention, self.memory.histories()),
+            at: None,
+        })
     }
 
     fn park(&self, topic: &str, log: Log, now_ms: u64) {

@@ -123,7 +123,8 @@ impl World {
     fn new(conflate: bool) -> Self {
         let inboxes: Arc<[Inbox<()>]> = vec![Inbox::new(|| {})].into();
         let retention = Retention { size: 8, ttl_ms: 60_000, bytes: 1 << 16 };
-        let options = move |name: &str| TopicOptions { backpressure: policy_of(name), retention };
+        let options =
+            move |name: &str| TopicOptions { backpressure: policy_of(name), retention, durable: None };
         let config = TopicsConfig {
             max_topics: 8,
             topics_per_client: 8,

@@ -17,7 +17,7 @@ fn shard(max_topics: usize) -> (Shard<u8>, Arc<Topics<u8>>) {
 fn shard_with(max_topics: usize, messages: usize) -> (Shard<u8>, Arc<Topics<u8>>) {
     let inboxes: Arc<[Inbox<u8>]> = vec![Inbox::new(|| {})].into();
     let retention = Retention { size: 8, ttl_ms: 60_000, bytes: 1 << 16 };
-    let options = move |name: &str| TopicOptions { backpressure: policy_of(name), retention };
+    let options = move |name: &str| TopicOptions { backpressure: policy_of(name), retention, durable: None };
     let config =
         TopicsConfig { max_topics, topics_per_client: 8, publish_creates: false, options: Box::new(options) };
     let broker = MemoryBroker::new(MemoryLimits { history_bytes: 1 << 20, idempotency_keys: 8 }, 1);

@@ -28,7 +28,11 @@ fn topics(sabotage: Sabotage) -> Topics<()> {
         max_topics: 64,
         topics_per_client: 64,
         publish_creates: true,
-        options: Box::new(move |name| TopicOptions { backpressure: policy_of(name), retention }),
+        options: Box::new(move |name| TopicOptions {
+            backpressure: policy_of(name),
+            retention,
+            durable: None,
+        }),
     };
     Topics::new(inboxes.into(), Arc::new(MemoryBroker::new(limits, 1)), encoders_with(sabotage), config)
 }

@@ -21,6 +21,7 @@ impl<D> Shard<D> {
         if let Some(at) = self.find(slot, Space::Topic, name) {
             let sub = self.cold[slot as usize].subs[at];
             let topic = &self.local(sub.local).topic;
+            let durable = topic.options.durable.is_some();
             let position = topic.lock().life.live().map(Live::position);
             if let Some(position) = position {
                 let topic = name.to_owned().into();
@@ -32,6 +33,7 @@ impl<D> Shard<D> {
                     recovered: None,
                     history: None,
                     already: true,
+                    durable,
                 })));
             }
             // The last posts of the old life may not have been taken: they come before the end.
@@ -44,6 +46,7 @@ impl<D> Shard<D> {
         let Begin::At(start) = begin else {
             return Ok(Answer::Later(self.wait_to_begin(slot, topic, begin, &command.start)));
         };
+        let durable = topic.options.durable.is_some();
         // The local topic first: a batch that another shard posts from now on is already ours.
         let local = self.local_of(&topic);
         self.take_inbox();
@@ -55,7 +58,7 @@ impl<D> Shard<D> {
         } else {
             self.join(slot, local, start.head.pos);
         }
-        Ok(Answer::Now(Reply::Subscribed(start.reply(name))))
+        Ok(Answer::Now(Reply::Subscribed(start.reply(name, durable))))
     }
 
     /// Refuses a connection that hears as much as it may.

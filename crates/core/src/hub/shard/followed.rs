@@ -158,7 +158,8 @@ impl<D> Shard<D> {
         let start = older.start;
         let Mark { pos, offset } = start.replay_after.unwrap_or(start.head);
         (replay.after, replay.offset) = (pos, offset);
-        let reply = Ok(Reply::Subscribed(start.reply(&replay.topic.name)));
+        let durable = replay.topic.options.durable.is_some();
+        let reply = Ok(Reply::Subscribed(start.reply(&replay.topic.name, durable)));
         self.outcomes.push(Outcome { conn, ticket, reply });
     }
 

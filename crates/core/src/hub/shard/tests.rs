@@ -13,8 +13,8 @@ const NOW: u64 = 1_000_000;
 struct Counting(u64);
 
 impl Broker for Counting {
-    fn open(&self, _: &str, retention: Retention, _: &Claim, _: u64) -> Option<Opened> {
-        let tail = Tail::new(retention, &Histories::new(0));
+    fn open(&self, _: &str, options: &TopicOptions, _: &Claim, _: u64) -> Option<Opened> {
+        let tail = Tail::new(options.retention, &Histories::new(0));
         let (chain, sequencer) = (Chain::new(Epoch(1)), Box::new(Counting(0)));
         Some(Opened::Here(Log { chain, tail, sequencer, client: None }))
     }
@@ -49,7 +49,7 @@ impl Encoder for Offsets {
 
 fn shard() -> (Shard<()>, Arc<Topics<()>>) {
     let retention = Retention { size: 0, ttl_ms: 0, bytes: 0 };
-    let options = TopicOptions { backpressure: Backpressure::Disconnect, retention };
+    let options = TopicOptions { backpressure: Backpressure::Disconnect, retention, durable: None };
     let config = TopicsConfig {
         max_topics: 8,
         topics_per_client: 8,

@@ -22,7 +22,7 @@ pub(super) fn replies() -> impl Iterator<Item = Reply<'static>> {
     successors(Some(Reply::Subscribed(subscribed())), |reply| match reply {
         Reply::Subscribed(_) => Some(Reply::Unsubscribed { topic: TOPIC.into(), already: false }),
         Reply::Unsubscribed { .. } => {
-            Some(Reply::Published { topic: TOPIC.into(), event: meta(), delivered: 3 })
+            Some(Reply::Published { topic: TOPIC.into(), event: meta(), delivered: 3, durable: false })
         }
         Reply::Published { .. } => Some(Reply::Authenticated {
             user_id: "019aa5f0-7c3d-7a51-9d0e-3f6f6f0d2b11".into(),
@@ -83,6 +83,7 @@ pub(super) fn subscribed() -> Subscribed<'static> {
         recovered: None,
         history: None,
         already: false,
+        durable: false,
     }
 }
 

@@ -94,6 +94,7 @@ impl Connection for Fake {
                     StartFrom::Live | StartFrom::Since(_) => None,
                 },
                 already: false,
+                durable: false,
             })),
             Command::Unsubscribe(u) => {
                 Ok(Reply::Unsubscribed { topic: u.topic.as_str().to_owned().into(), already: false })
@@ -104,7 +105,12 @@ impl Connection for Fake {
             Command::Publish(p) => {
                 self.published.push(p.payload.to_owned());
                 let event = EventMeta { id: EventId { time: 1, node: 1 }, offset: 18, at_ms: 0 };
-                Ok(Reply::Published { topic: p.topic.as_str().to_owned().into(), event, delivered: 3 })
+                Ok(Reply::Published {
+                    topic: p.topic.as_str().to_owned().into(),
+                    event,
+                    delivered: 3,
+                    durable: false,
+                })
             }
             Command::SubscribeFeed(order) if order.channel == "dashboard" => {
                 Ok(Reply::FeedSubscribed(FeedSubscribed {

@@ -5,7 +5,7 @@ use super::{TopicName, TopicToken};
 use fanfare_core::model::{Refusal, TokenUse, page_items};
 use fanfare_core::time::rfc3339_ms;
 use fanfare_json::RawBuf;
-use fanfare_rpc::{Caller, Example, Method};
+use fanfare_rpc::{Caller, Either, EitherMethod, Example, Order};
 use fanfare_services::topics::{HistoryEvent, HistoryQuery, TopicService};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,10 +69,11 @@ impl From<HistoryEvent> for Event {
     }
 }
 
-impl Method for History {
+impl EitherMethod for History {
     const NAME: &'static str = "topic.history";
     const SUMMARY: &'static str = "Events a topic's history holds, a page at a time";
     const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
+    const ORDER: Order = Order::Topic;
     type Params<'a> = Params<'a>;
     type Result = Page;
 
@@ -85,7 +86,7 @@ impl Method for History {
         )
     }
 
-    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Page, Refusal> {
+    fn call(&self, caller: &mut dyn Caller, params: Params<'_>) -> Result<Either<Page>, Refusal> {
         let topic = params.topic.checked()?;
         let query = HistoryQuery {
             topic: topic.as_str(),
@@ -94,13 +95,13 @@ impl Method for History {
             limit: page_items(params.limit),
             token: params.token.as_ref().map(|t| t.0.as_ref()),
         };
-        let page = self.0.history(&caller.actor(), query)?;
-        Ok(Page {
-            topic: topic.as_str().to_owned(),
+        let name = topic.as_str().to_owned();
+        Ok(self.0.history(&caller.actor(), query)?.map(|page| Page {
+            topic: name,
             epoch: page.epoch.to_string(),
             offset: page.offset,
             items: page.items.into_iter().map(Into::into).collect(),
             next: page.next,
-        })
+        }))
     }
 }

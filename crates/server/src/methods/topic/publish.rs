@@ -62,6 +62,9 @@ pub(crate) struct Published {
     offset: u64,
     /// Subscriptions of this node when the offset was given.
     delivered: u64,
+    /// True when the topic is durable: the event is in the store.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    durable: bool,
 }
 
 impl EitherMethod for Publish {
@@ -94,20 +97,20 @@ impl EitherMethod for Publish {
         };
         if let Some(connection) = caller.connection() {
             return connection.execute(Command::Publish(order))?.and_then(|reply| match reply {
-                Reply::Published { topic, event, delivered } => {
-                    Ok(Published::new(topic.into_owned(), &event, delivered))
+                Reply::Published { topic, event, delivered, durable } => {
+                    Ok(Published::new(topic.into_owned(), &event, delivered, durable))
                 }
                 other => Err(unexpected(&other)),
             });
         }
         let topic = order.topic.as_str().to_owned();
         let published = self.0.publish_at_once(&caller.actor(), &order)?;
-        Ok(published.map(|p| Published::new(topic, &p.meta, p.delivered)))
+        Ok(published.map(|p| Published::new(topic, &p.meta, p.delivered, p.durable)))
     }
 }
 
 impl Published {
-    fn new(topic: String, event: &EventMeta, delivered: u64) -> Self {
-        Self { topic, id: event.id.to_string(), offset: event.offset, delivered }
+    fn new(topic: String, event: &EventMeta, delivered: u64, durable: bool) -> Self {
+        Self { topic, id: event.id.to_string(), offset: event.offset, delivered, durable }
     }
 }

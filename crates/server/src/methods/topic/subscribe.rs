@@ -56,6 +56,9 @@ pub(crate) struct Subscribed {
     /// True when the connection was subscribed before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     already: bool,
+    /// True when the topic is durable.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    durable: bool,
 }
 
 impl EitherMethod for Subscribe {
@@ -90,6 +93,7 @@ impl EitherMethod for Subscribe {
                 recovered: done.recovered,
                 history: done.history,
                 already: done.already,
+                durable: done.durable,
             }),
             other => Err(unexpected(&other)),
         })

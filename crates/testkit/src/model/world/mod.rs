@@ -99,7 +99,11 @@ fn topics_of(program: &Program, sabotage: Sabotage, remote: &Remote) -> Arc<Topi
         max_topics: 64,
         topics_per_client: 64,
         publish_creates: false,
-        options: Box::new(move |name| TopicOptions { backpressure: policy_of(name), retention }),
+        options: Box::new(move |name| TopicOptions {
+            backpressure: policy_of(name),
+            retention,
+            durable: None,
+        }),
     };
     let broker = Arc::new(remote.broker());
     Arc::new(Topics::new(inboxes.into(), broker, encoders_with(sabotage), config))
