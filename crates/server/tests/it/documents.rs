@@ -205,7 +205,7 @@ fn an_optional_member_of_a_body_may_be_null() {
             }
         }
     }
-    for one in ["post /publish: client_id", "post /topics: history_size", "post /auth/login: password"] {
+    for one in ["post /publish: client_id", "post /topics: durable", "post /auth/login: password"] {
         assert!(judged.iter().any(|at| at == one), "{one} is not among {judged:?}");
     }
 }

@@ -23,7 +23,7 @@ fn bodies(n: usize) -> Vec<(&'static str, &'static str, Value, &'static [&'stati
             "POST",
             "/topics",
             json!({ "name": format!("t-{n}") }),
-            &["backpressure", "history_size", "history_ttl"],
+            &["backpressure", "durable", "history_size", "history_ttl", "history_topic_bytes"],
         ),
         (
             "POST",
@@ -97,9 +97,11 @@ fn a_payload_of_null_is_one() {
 fn integers_are_taken_however_written_in_bodies() {
     let server = roomy(&[]);
     for (n, written) in ["10", "10.0", "1e1", "100e-1", "1.0E+1"].into_iter().enumerate() {
-        let body = format!(r#"{{"name":"n-{n}","history_size":{written}}}"#);
+        let body = format!(r#"{{"name":"n-{n}","history_size":{written},"history_topic_bytes":{written}}}"#);
         let made = Request::post("/topics", &body).send(server.addr());
-        assert_eq!((made.status, &made.json()["history_size"]), (201, &json!(10)), "{body}");
+        let topic = made.json();
+        assert_eq!((made.status, &topic["history_size"]), (201, &json!(10)), "{body}");
+        assert_eq!(topic["history_topic_bytes"], 10, "{body}");
     }
     let made = Request::post("/topics", r#"{"name":"n","history_size":10.5}"#).send(server.addr());
     assert_eq!(made.status, 400, "{made:?}");

@@ -119,6 +119,8 @@ fn no_value_is_smuggled_past_a_check() {
         (json!({ "name": "a", "backpressure": { MAGIC: "\"drop_oldest\"" } }), "backpressure"),
         (json!({ "name": "a", "history_size": { MAGIC: "5" } }), "history_size"),
         (json!({ "name": "a", "history_ttl": { MAGIC: "\"5m\"" } }), "history_ttl"),
+        (json!({ "name": "a", "history_topic_bytes": { MAGIC: "5" } }), "history_topic_bytes"),
+        (json!({ "name": "a", "durable": { MAGIC: "true" } }), "durable"),
     ] {
         let made = server.post("/topics", &body);
         assert_eq!((made.status, made.json()["errors"][0]["field"].as_str()), (400, Some(field)), "{made:?}");

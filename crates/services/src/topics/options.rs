@@ -132,8 +132,10 @@ mod tests {
         Asked { backpressure: None, durable, history_size, history_ttl_ms, history_topic_bytes }
     }
 
-    /// The bounds in memory, and in the store of a durable topic.
-    fn bounds(rule: &Rule, asked: &Asked) -> ((usize, u64, usize), Option<(u64, u64, u64)>) {
+    /// Events, milliseconds and bytes: in memory, and in the store of a durable topic.
+    type Bounds = ((usize, u64, usize), Option<(u64, u64, u64)>);
+
+    fn bounds(rule: &Rule, asked: &Asked) -> Bounds {
         let defaults = TopicDefaults::from(&Config::default().topics);
         let TopicOptions { retention: r, durable, .. } = defaults.options(rule, asked);
         ((r.size, r.ttl_ms, r.bytes), durable.map(|keep| (keep.size, keep.ttl_ms, keep.bytes)))
