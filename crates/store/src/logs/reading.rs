@@ -9,7 +9,7 @@ use crate::model::{LogEntry, LogId, LogPage, OVERHEAD};
 use crate::sql::{Row, Sql, values};
 use crate::text::unescaped;
 
-/// Rows fetched at once: what a page holds in memory beyond its bound of bytes is less than so many entries.
+/// Rows fetched first: what a page holds in memory beyond its bound of bytes is less than twice this number of entries.
 const ROWS: u32 = 256;
 
 const ASCENDING: &str = "SELECT seq, time, node, client_id, by_user, payload FROM log_entries
@@ -38,7 +38,10 @@ fn entries(
 ) -> Result<Vec<LogEntry>> {
     let (mut found, mut bytes, mut at): (Vec<LogEntry>, _, _) = (Vec::new(), 0, from);
     loop {
-        let rows = ROWS.min(limit - found.len() as u32);
+        let rows = rows_next(found.len(), bytes, max_bytes).min(limit - found.len() as u32);
+        if rows == 0 {
+            return Ok(found);
+        }
         let answer = sql.query(statement, values![log.0, stored(at), rows])?;
         let all = answer.len() < rows as usize;
         for row in answer {
@@ -53,6 +56,15 @@ fn entries(
         if all || found.len() >= limit as usize {
             return Ok(found);
         }
+    }
+}
+
+/// Rows to fetch next: after the first ones, as many as fill the page if they are as large as those so far. Round trips are what a
+/// page costs most on PostgreSQL.
+fn rows_next(found: usize, bytes: usize, max_bytes: usize) -> u32 {
+    match bytes.checked_div(found) {
+        Some(size) => (max_bytes.saturating_sub(bytes) / size.max(1)).min(2 * ROWS as usize) as u32,
+        None => ROWS,
     }
 }
 
