@@ -1,8 +1,8 @@
-//! An echo server on the codec alone, with threads and blocking sockets: what the Autobahn suite judges, and the
-//! shortest example of a driver.
+//! An echo server on the codec alone, with threads and blocking sockets. The Autobahn suite runs against it, and it is
+//! the shortest example of a driver.
 //!
-//! `cargo run --release -p fanfare-ws --example echo -- 127.0.0.1:9001` (port 0 takes a free one). It prints the address
-//! it listens on, then serves until it is stopped.
+//! `cargo run --release -p fanfare-ws --example echo -- 127.0.0.1:9001` (port 0 selects a free one). It prints its
+//! address, then serves until it is stopped.
 
 use fanfare_ws::handshake::{self, DeflateParams, Options};
 use fanfare_ws::{Decoder, Event, Limits, OpCode, ProtocolError, deflate, encode};
@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// One read's worth of input.
+/// Size of the read buffer.
 const READ_BYTES: usize = 64 * 1024;
 
 /// Longest request head that is read.
@@ -33,7 +33,7 @@ fn main() -> io::Result<()> {
         let (stream, peer) = listener.accept()?;
         std::thread::spawn(move || {
             if let Err(error) = serve(stream) {
-                // A client may leave without a word; that is its right and not worth more than a line.
+                // A client may disconnect without a close frame; that is normal and only logged.
                 let _ = writeln!(io::stderr().lock(), "{peer}: {error}");
             }
         });
@@ -75,7 +75,7 @@ struct Echo {
 }
 
 impl Echo {
-    /// Answers all events of one read; false when the connection is over.
+    /// Handles all events of one read; returns false when the connection has ended.
     fn answer(&mut self, input: &mut [u8]) -> bool {
         let mut at = 0;
         loop {
@@ -117,7 +117,8 @@ fn send(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], compression: Option<D
     }
 }
 
-/// Reads the request and answers it. Gives the agreed compression and what the client sent after its request.
+/// Reads the request and sends the response. Returns the agreed compression and the bytes the client sent after its
+/// request.
 fn upgrade(stream: &mut TcpStream) -> io::Result<Option<(Option<DeflateParams>, Vec<u8>)>> {
     let mut request = Vec::new();
     let head = loop {
@@ -165,7 +166,7 @@ fn upgrade(stream: &mut TcpStream) -> io::Result<Option<(Option<DeflateParams>, 
     }
 }
 
-/// Lets the client read our last frame: closing with unread input would reset the connection under it.
+/// Waits until the client has read the last frame: closing with unread input would reset the connection.
 fn linger(mut stream: TcpStream, buffer: &mut [u8]) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;

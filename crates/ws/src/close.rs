@@ -7,25 +7,25 @@ use std::fmt;
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// The purpose of the connection is fulfilled.
+    /// The connection has served its purpose.
     pub const NORMAL: Self = Self(1000);
-    /// The server shuts down, or the read deadline passed.
+    /// The server is shutting down, or the read deadline passed.
     pub const GOING_AWAY: Self = Self(1001);
     /// The peer broke the framing rules.
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// A kind of data that this endpoint does not take.
+    /// A kind of data that this endpoint does not accept.
     pub const UNSUPPORTED: Self = Self(1003);
     /// Text that is not UTF-8, or compressed data that does not inflate.
     pub const INVALID_DATA: Self = Self(1007);
-    /// A limit of the server's policy was passed.
+    /// A limit of the server's policy was exceeded.
     pub const POLICY: Self = Self(1008);
     /// A message or frame is larger than the limit.
     pub const TOO_LARGE: Self = Self(1009);
     /// The server failed.
     pub const INTERNAL: Self = Self(1011);
-    /// The server has to shed this connection: a slow consumer, overload.
+    /// The server drops this connection because of a slow consumer or overload.
     pub const TRY_AGAIN_LATER: Self = Self(1013);
-    /// Takes a code from the wire.
+    /// Reads a code from the wire.
     ///
     /// `None` below 1000, for the reserved 1004, 1005, 1006 and 1015, for the unassigned 1016–2999, and from 5000 on.
     pub const fn new(code: u16) -> Option<Self> {

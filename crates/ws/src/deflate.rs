@@ -9,7 +9,7 @@ use crate::{OpCode, ProtocolError, encode};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use std::cell::RefCell;
 
-/// What a sender leaves away at the end of each message (section 7.2.1): the end of an empty stored block.
+/// The bytes that a sender omits at the end of each message (section 7.2.1): the end of an empty stored block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// The tail, then an empty final block. A stream that was not cut short ends exactly here (section 7.2.2).
@@ -27,15 +27,15 @@ const FIRST_BYTES: usize = 512;
 
 /// Size of a compressor's window: two to the power of 9 up to 15 bytes.
 ///
-/// RFC 7692 knows 8 as well, which zlib cannot do for raw streams; such an offer is declined.
+/// RFC 7692 allows 8 as well, which zlib cannot do for raw streams; such an offer is declined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WindowBits(u8);
 
 impl WindowBits {
-    /// The largest window, 32 KiB: what a peer that states no limit can inflate.
+    /// The largest window, 32 KiB: every peer that states no limit can inflate it.
     pub const MAX: Self = Self(15);
 
-    /// Takes 9 up to 15.
+    /// Accepts 9 up to 15.
     pub const fn new(bits: u8) -> Option<Self> {
         match bits {
             9..=15 => Some(Self(bits)),
@@ -87,7 +87,8 @@ pub fn frame_into(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], window: Win
 
 /// Appends the payload of a compressed message: a raw deflate stream without its tail (section 7.2.1).
 ///
-/// False, with some of the stream written, when the compressor failed; zlib knows no such case for an owned, reset stream.
+/// Returns false, with some of the stream written, when the compressor failed; zlib has no such case for an owned,
+/// reset stream.
 #[must_use]
 pub(crate) fn compress_into(out: &mut Vec<u8>, payload: &[u8], window: WindowBits) -> bool {
     POOL.with_borrow_mut(|pool| {
@@ -121,7 +122,7 @@ pub(crate) fn inflate(payload: &[u8], max_bytes: usize) -> Result<Vec<u8>, Proto
         let inflater = pool.decompress.get_or_insert_with(|| Decompress::new(false));
         let mut out = Vec::new();
         inflater.reset(false);
-        // A sender may end blocks as final and go on (section 7.2.3.4): the rest is a stream of its own.
+        // A sender may mark blocks as final and continue (section 7.2.3.4): the rest is a stream of its own.
         let mut rest = payload;
         while run(inflater, &mut rest, &mut out, max_bytes)? == Status::StreamEnd {
             inflater.reset(false);
@@ -147,7 +148,7 @@ fn run(
     max_bytes: usize,
 ) -> Result<Status, ProtocolError> {
     loop {
-        // One byte above the limit tells "exactly full" from "too large".
+        // One byte above the limit distinguishes "exactly full" from "too large".
         let room = max_bytes.saturating_add(1).saturating_sub(out.len()).min(FIRST_BYTES.max(out.len()));
         out.reserve_exact(room);
         let before = inflater.total_in();
@@ -187,21 +188,21 @@ mod tests {
 
     #[test]
     fn broken_streams_are_refused() {
-        let good = compressed(&b"fan-out ".repeat(50), 15);
-        for cut in 1..good.len() {
+        let valid = compressed(&b"fan-out ".repeat(50), 15);
+        for cut in 1..valid.len() {
             assert_eq!(
-                inflate(&good[..cut], 1000).map_err(|e| e.close),
+                inflate(&valid[..cut], 1000).map_err(|e| e.close),
                 Err(CloseCode::INVALID_DATA),
                 "cut at {cut}"
             );
         }
-        // The last one is a stored block whose four bytes are missing: the end mark would pass for them.
+        // The last one is a stored block whose four bytes are missing: the end mark could be mistaken for them.
         let stored = [0x00, 0x04, 0x00, 0xfb, 0xff];
-        for bad in [&[0xff][..], b"\x06", b"garbage", &[0x02, 0x05, 0x00, 0xfa, 0xff, 0x48], &stored] {
-            assert_eq!(inflate(bad, 1000).unwrap_err().close, CloseCode::INVALID_DATA, "{bad:x?}");
+        for invalid in [&[0xff][..], b"\x06", b"garbage", &[0x02, 0x05, 0x00, 0xfa, 0xff, 0x48], &stored] {
+            assert_eq!(inflate(invalid, 1000).unwrap_err().close, CloseCode::INVALID_DATA, "{invalid:x?}");
         }
         assert_eq!(
-            inflate(&good, 1000).unwrap(),
+            inflate(&valid, 1000).unwrap(),
             b"fan-out ".repeat(50),
             "errors leave no trace in the pool"
         );

@@ -1,15 +1,16 @@
-//! The one error of the decoder.
+//! The decoder's error.
 
 use crate::CloseCode;
 use std::fmt;
 
-/// Why a connection has to be failed (RFC 6455 section 7.1.7).
+/// Why a connection must be failed (RFC 6455 section 7.1.7).
 ///
-/// The driver sends a close frame with both fields, then ends the connection; the decoder must not be fed again.
+/// The driver sends a close frame with both fields, then ends the connection; the decoder must not be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProtocolError {
-    /// 1002 for broken framing, 1007 for bad UTF-8 or bad compressed data, 1009 for too large, 1008 for a message that
-    /// took more bytes on the wire than [`Limits::max_unfinished_bytes`](crate::Limits::max_unfinished_bytes).
+    /// 1002 for broken framing, 1007 for invalid UTF-8 or invalid compressed data, 1009 for too large, 1008 for a
+    /// message that took more bytes on the wire than
+    /// [`Limits::max_unfinished_bytes`](crate::Limits::max_unfinished_bytes).
     pub close: CloseCode,
     /// One short English phrase that may be shown to the client.
     pub reason: &'static str,

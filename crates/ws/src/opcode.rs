@@ -12,9 +12,9 @@ pub enum OpCode {
     Binary = 0x2,
     /// End of the connection.
     Close = 0x8,
-    /// Asks for a pong with the same payload.
+    /// Requests a pong with the same payload.
     Ping = 0x9,
-    /// Answers a ping, or comes unasked.
+    /// The response to a ping, or unsolicited.
     Pong = 0xA,
 }
 

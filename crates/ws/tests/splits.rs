@@ -1,5 +1,5 @@
-//! However the network cuts a stream, the decoder says the same about it (RFC 6455 section 5.4: a receiver cannot know
-//! how a sender's bytes were split).
+//! The decoder returns the same events however the network splits a stream (RFC 6455 section 5.4: a receiver cannot
+//! know how a sender's bytes were split).
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,7 +19,7 @@ const SMALL: Limits = Limits {
     deflate: false,
 };
 
-/// Payloads that are text more often than not.
+/// Payloads, most of them text.
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         6 => "[a-zé€😀]{0,40}".prop_map(String::into_bytes),
@@ -39,7 +39,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Frames that mostly make sense one by one, in any order.
+/// Frames that are mostly valid one by one, in any order.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let first = prop_oneof![
         8 => prop::sample::select(vec![0x81u8, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),

@@ -1,4 +1,5 @@
-//! An independent implementation as judge: what one side writes the other reads, and both refuse the same.
+//! An independent implementation as the reference: each side reads what the other writes, and both refuse the same
+//! input.
 
 #![allow(clippy::expect_used)]
 
@@ -109,7 +110,7 @@ proptest! {
         let limits = Limits {
             max_message_bytes: 60, max_frame_bytes: 125, max_unfinished_bytes: usize::MAX, ..Limits::default()
         };
-        // Opcodes and flags out of a byte so that most frames are legal ones.
+        // Opcodes and flags from one byte, so that most frames are valid.
         const FIRSTS: [u8; 16] =
             [0x81, 0x81, 0x82, 0x01, 0x02, 0x00, 0x00, 0x80, 0x80, 0x89, 0x8a, 0x88, 0x09, 0xc1, 0x83, 0x8b];
         let bytes: Vec<u8> = frames
@@ -132,7 +133,7 @@ fn their_client_accepts_our_handshake() {
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
-            stream.read_exact(&mut byte).expect("the request goes on");
+            stream.read_exact(&mut byte).expect("more of the request");
             request.extend(byte);
         }
         let request = String::from_utf8(request).expect("ASCII");
@@ -146,7 +147,7 @@ fn their_client_accepts_our_handshake() {
             |name| headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_slice()),
             &options,
         )
-        .expect("a good request");
+        .expect("a valid request");
         assert_eq!(accepted.deflate, None, "tungstenite offers no extension");
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -154,16 +155,16 @@ fn their_client_accepts_our_handshake() {
             accepted.accept_key,
             accepted.protocol.expect("one of the two"),
         );
-        stream.write_all(answer.as_bytes()).expect("the client listens");
+        stream.write_all(answer.as_bytes()).expect("the client is connected");
         let mut frame = Vec::new();
         encode::text_into(&mut frame, "welcome");
-        stream.write_all(&frame).expect("the client listens");
+        stream.write_all(&frame).expect("the client is connected");
     });
-    let mut request = format!("ws://{address}/").into_client_request().expect("a good address");
+    let mut request = format!("ws://{address}/").into_client_request().expect("a valid address");
     request
         .headers_mut()
         .insert("Sec-WebSocket-Protocol", "other, fanfare.v1, jsonrpc".parse().expect("a value"));
-    let stream = TcpStream::connect(address).expect("the server listens");
+    let stream = TcpStream::connect(address).expect("the server accepts connections");
     let (mut socket, response) = tungstenite::client(request, stream).expect("an accepted handshake");
     assert_eq!(response.headers()["sec-websocket-protocol"], "fanfare.v1");
     assert_eq!(socket.read().expect("a frame"), Message::text("welcome"));

@@ -1,4 +1,4 @@
-//! What the driver gets to see.
+//! The events that the decoder returns to the driver.
 
 use super::utf8;
 use crate::{CloseCode, OpCode, ProtocolError};
@@ -10,12 +10,12 @@ pub enum Event<'a> {
     Text(&'a str),
     /// A binary message.
     Binary(&'a [u8]),
-    /// To be answered by a pong with the same payload of at most 125 bytes.
+    /// The driver responds with a pong with the same payload of at most 125 bytes.
     Ping(&'a [u8]),
-    /// An answer to a ping, or an unasked sign of life.
+    /// A response to a ping, or an unsolicited pong.
     Pong(&'a [u8]),
-    /// The peer ends the connection, with its code if it gave one and a reason of at most 123 bytes. To be answered by
-    /// a close frame with the same code, unless one was sent already.
+    /// The peer ends the connection, with its code if it sent one and a reason of at most 123 bytes. The driver
+    /// responds with a close frame with the same code, unless it has sent one already.
     Close(Option<CloseCode>, &'a str),
 }
 

@@ -1,4 +1,4 @@
-//! A frame's header (RFC 6455 section 5.2), checked byte by byte in the order of the wire.
+//! A frame's header (RFC 6455 section 5.2), checked byte by byte in wire order.
 
 use super::Limits;
 use crate::{OpCode, ProtocolError};
@@ -9,7 +9,7 @@ pub(super) const MAX_HEAD_BYTES: usize = 14;
 /// Longest payload of a control frame (section 5.5).
 const MAX_CONTROL_BYTES: u64 = 125;
 
-/// A header that broke no rule.
+/// A valid header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FrameHead {
     pub(super) fin: bool,
@@ -28,7 +28,7 @@ impl FrameHead {
     }
 }
 
-/// What came so far of the message that is not finished yet.
+/// The received part of an unfinished message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Started {
     /// Payload bytes of its fragments.
@@ -39,8 +39,8 @@ pub(super) struct Started {
 
 /// Reads a header from the start of `bytes`; `None` when bytes are missing.
 ///
-/// Every rule is checked as soon as its byte is there, so that a bad peer is cut before its payload arrives and the
-/// verdict does not depend on how the network split the header.
+/// Every rule is checked as soon as its byte has arrived, so that an invalid frame is refused before its payload
+/// arrives and the result does not depend on how the network split the header.
 #[inline]
 pub(super) fn parse(
     bytes: &[u8],
@@ -126,7 +126,7 @@ fn read_length(short: u8, opcode: OpCode, rest: &[u8]) -> Result<Option<(u64, us
     Ok(Some((length, length_bytes)))
 }
 
-/// Holds an announced data frame against the limits.
+/// Checks an announced data frame against the limits.
 #[inline]
 fn check_size(
     length: u64,

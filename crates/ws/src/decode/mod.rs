@@ -1,8 +1,8 @@
-//! From a client's bytes to events (RFC 6455 sections 5, 7 and 8).
+//! Decodes a client's bytes to events (RFC 6455 sections 5, 7 and 8).
 //!
-//! The usual frame is complete in the driver's buffer: it is unmasked there and lent out, without a copy and without
-//! any state. Everything else (a frame cut by the end of the buffer, a fragmented message, compressed data) goes
-//! through a boxed `Partial`, which is dropped as soon as nothing is unfinished.
+//! The usual frame is complete in the driver's buffer: it is unmasked there and borrowed out, without a copy and
+//! without any state. Everything else (a frame cut by the end of the buffer, a fragmented message, compressed data)
+//! goes through a boxed `Partial`, which is dropped as soon as nothing is unfinished.
 
 mod event;
 mod head;
@@ -14,10 +14,10 @@ pub use event::Event;
 use crate::{ProtocolError, mask};
 use partial::{Partial, Progress};
 
-/// What a client may send before it is cut. All sizes in bytes.
+/// What a client may send. All sizes in bytes; a client that exceeds one is disconnected with the code given.
 ///
-/// `max_unfinished_bytes` has to leave room for at least one frame of `max_message_bytes` and its header of up to 14
-/// bytes, or no message of that size can ever pass.
+/// `max_unfinished_bytes` must leave room for at least one frame of `max_message_bytes` and its header of up to 14
+/// bytes; otherwise no message of that size can pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Payload of one message, its fragments together, as sent (compressed if so): 1009 beyond.
@@ -33,7 +33,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// `protocol.md` section 5: 64 KiB for messages and frames, 80 KiB read per unfinished message, no compression.
+    /// The defaults of `protocol.md` section 5: 64 KiB for messages and frames, 80 KiB read per unfinished message, no
+    /// compression.
     fn default() -> Self {
         Self {
             max_message_bytes: 64 * 1024,
@@ -45,14 +46,15 @@ impl Default for Limits {
     }
 }
 
-/// What one call of [`Decoder::next`] did.
+/// The result of one call of [`Decoder::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Step<'a> {
-    /// Bytes of the input that are used up. The whole input when there is no event.
+    /// Bytes of the input that were consumed. The whole input when there is no event.
     pub consumed: usize,
-    /// Frames that were completed, fragments without an event of their own among them: what extends a read deadline.
+    /// Frames that were completed, including fragments without an event of their own. Completed frames extend a read
+    /// deadline.
     pub frames: u32,
-    /// A message or control frame, lent until the next call.
+    /// A message or control frame, borrowed until the next call.
     pub event: Option<Event<'a>>,
 }
 
@@ -63,11 +65,11 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes the next event out of `input`.
+    /// Decodes the next event of `input`.
     ///
-    /// Call it with the rest of what was read (`&mut buffer[pos..end]`), advance by [`Step::consumed`], and repeat until
-    /// [`Step::event`] is `None`: then all input is used up, and what a finished message held is freed. The payload is
-    /// unmasked inside `input`, so consumed bytes are not what came from the network any more.
+    /// Call it with the rest of the bytes read (`&mut buffer[pos..end]`), advance by [`Step::consumed`], and repeat
+    /// until [`Step::event`] is `None`: then all input is consumed, and the memory of a finished message is freed. The
+    /// payload is unmasked inside `input`, so consumed bytes are no longer those from the network.
     ///
     /// ```
     /// use fanfare_ws::{Decoder, Event, Limits};
@@ -90,8 +92,8 @@ impl Decoder {
     /// ```
     ///
     /// # Errors
-    /// The violation that ends the connection. After an error, and after [`Event::Close`], nothing a client sends has a
-    /// meaning any more (section 1.4): the driver drops the decoder and the rest of the input.
+    /// The violation that ends the connection. After an error, and after [`Event::Close`], further input has no meaning
+    /// (section 1.4): the driver drops the decoder and the rest of the input.
     #[inline]
     pub fn next<'a>(&'a mut self, input: &'a mut [u8], limits: &Limits) -> Result<Step<'a>, ProtocolError> {
         if let Some(partial) = &mut self.partial {
@@ -121,12 +123,12 @@ impl Decoder {
         self.partial.is_none()
     }
 
-    /// Bytes of heap this connection holds for what is unfinished.
+    /// Bytes of heap this connection holds for unfinished messages and frames.
     pub fn held_bytes(&self) -> usize {
         self.partial.as_deref().map_or(0, |partial| size_of::<Partial>() + partial.buffered_bytes())
     }
 
-    /// The way of everything that needs memory between calls.
+    /// Handles input that needs memory between calls.
     fn resume<'a>(&'a mut self, input: &mut [u8], limits: &Limits) -> Result<Step<'a>, ProtocolError> {
         let partial = self.partial.get_or_insert_default();
         let Progress { consumed, frames, ready } = partial.advance(input, limits)?;

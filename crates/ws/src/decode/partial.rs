@@ -1,13 +1,13 @@
-//! What is unfinished on one connection: a header, a frame, a message, and a control frame between its fragments.
+//! The unfinished state of one connection: a header, a frame, a message, and a control frame between its fragments.
 //!
-//! The bytes of a frame are taken over as they come, unmasked, and checked at once as far as they can be. Memory grows
-//! with what arrived, never with what was announced.
+//! The bytes of a frame are copied as they arrive, unmasked, and checked at once as far as possible. Memory grows with
+//! the bytes received, never with the announced length.
 
 use super::head::{self, FrameHead, MAX_HEAD_BYTES, Started};
 use super::{Event, Limits, utf8};
 use crate::{OpCode, ProtocolError, deflate, mask};
 
-/// The state between two calls. Exists only while something is unfinished or lent out.
+/// The state between two calls. Exists only while something is unfinished or borrowed out.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     head: [u8; MAX_HEAD_BYTES],
@@ -26,7 +26,7 @@ struct Frame {
     read: usize,
 }
 
-/// A message whose last fragment is not complete, or that is lent out.
+/// A message whose last fragment is not complete, or that is borrowed out.
 #[derive(Debug)]
 struct Message {
     opcode: OpCode,
@@ -38,7 +38,7 @@ struct Message {
     wire_bytes: usize,
 }
 
-/// What [`Partial::lend`] may lend after an advance.
+/// The event that [`Partial::lend`] may return after an advance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Ready {
     #[default]
@@ -47,7 +47,7 @@ pub(super) enum Ready {
     Control(OpCode),
 }
 
-/// How far an advance came.
+/// The progress of one advance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
     pub(super) consumed: usize,
@@ -56,7 +56,7 @@ pub(super) struct Progress {
 }
 
 impl Partial {
-    /// Frees what the last call lent out.
+    /// Frees the event that the last call returned.
     pub(super) fn take_back(&mut self) {
         match std::mem::take(&mut self.lent) {
             Ready::Nothing => {}
@@ -73,7 +73,7 @@ impl Partial {
         self.control.capacity() + self.message.as_ref().map_or(0, |message| message.bytes.capacity())
     }
 
-    /// Takes over input until an event is complete or the input is used up.
+    /// Consumes input until an event is complete or the input is consumed.
     pub(super) fn advance(&mut self, input: &mut [u8], limits: &Limits) -> Result<Progress, ProtocolError> {
         let (mut consumed, mut frames) = (0, 0);
         loop {
@@ -104,7 +104,7 @@ impl Partial {
         }
     }
 
-    /// Completes the header from `input`; says how many of its bytes were used.
+    /// Completes the header from `input`; returns the number of bytes it consumed.
     fn read_head(
         &mut self,
         input: &[u8],
@@ -144,7 +144,7 @@ impl Partial {
         Frame { head, read: 0 }
     }
 
-    /// Adds unmasked payload to what it belongs to.
+    /// Adds unmasked payload to its frame and message.
     fn take_over(
         &mut self,
         chunk: &[u8],
@@ -165,7 +165,7 @@ impl Partial {
         Ok(self.lent)
     }
 
-    /// Lends out what became complete.
+    /// Returns the completed event, borrowed.
     pub(super) fn lend(&self, ready: Ready) -> Result<Option<Event<'_>>, ProtocolError> {
         match (ready, &self.message) {
             (Ready::Control(opcode), _) => Event::whole(opcode, &self.control).map(Some),

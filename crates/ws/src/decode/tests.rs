@@ -181,7 +181,7 @@ fn section_8_1_text_is_utf8() {
 }
 
 #[test]
-fn section_8_1_bad_text_is_refused_at_its_first_bad_byte() {
+fn section_8_1_invalid_text_is_refused_at_its_first_invalid_byte() {
     // U+110000 would begin F4 90: the second byte proves it, in a fragment as well as in a frame that is cut.
     assert_eq!(refused(&frame(0x01, b"\xf4\x90")), (1007, "text is not UTF-8"));
     let cut = &frame(0x81, b"\xf4\x90\x80\x80")[..8];
@@ -266,9 +266,9 @@ fn rfc_7692_section_6_rsv1_marks_the_first_frame_of_a_message_only() {
 
 #[test]
 fn compressed_text_is_checked_after_inflating() {
-    let mut bad = Vec::new();
-    assert!(crate::deflate::compress_into(&mut bad, b"\xff\xfe", Default::default()));
-    assert_eq!(refusal(&frame(0xc1, &bad), &deflating()), (1007, "text is not UTF-8"));
+    let mut invalid = Vec::new();
+    assert!(crate::deflate::compress_into(&mut invalid, b"\xff\xfe", Default::default()));
+    assert_eq!(refusal(&frame(0xc1, &invalid), &deflating()), (1007, "text is not UTF-8"));
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub fn ping_into(out: &mut Vec<u8>, payload: &[u8]) {
     frame_into(out, OpCode::Ping, &payload[..payload.len().min(MAX_CONTROL_BYTES)]);
 }
 
-/// Appends a pong, the answer to the ping that carried `payload` (section 5.5.3). Cut like a ping's.
+/// Appends a pong, the response to the ping that carried `payload` (section 5.5.3). Cut like a ping's.
 pub fn pong_into(out: &mut Vec<u8>, payload: &[u8]) {
     frame_into(out, OpCode::Pong, &payload[..payload.len().min(MAX_CONTROL_BYTES)]);
 }
@@ -94,7 +94,7 @@ pub fn close(code: CloseCode, reason: &str) -> Vec<u8> {
     out
 }
 
-/// Appends the answer to a close frame without a code (section 5.5.1).
+/// Appends the response to a close frame without a code (section 5.5.1).
 pub fn empty_close_into(out: &mut Vec<u8>) {
     frame_into(out, OpCode::Close, &[]);
 }

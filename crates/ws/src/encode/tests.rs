@@ -55,7 +55,7 @@ fn control_payloads_are_cut() {
 }
 
 #[test]
-fn a_wrong_guess_of_the_length_gives_the_same_frame() {
+fn a_wrong_estimate_of_the_length_gives_the_same_frame() {
     for length in [0, 5, 125, 126, 1000, 65535, 65536, 70000] {
         let payload: Vec<u8> = (0..length).map(|i| i as u8).collect();
         let expected = bytes(|out| frame_into(out, OpCode::Binary, &payload));

@@ -6,9 +6,9 @@ use std::{fmt, io};
 
 /// Writes one frame at the end of a buffer.
 ///
-/// Space for the header is left by an estimate of the payload's length. An estimate in the right class (up to 125, up to
-/// 65 535, above) costs nothing; a wrong one moves the payload once, by a few bytes. Dropped without
-/// [`finish`](Self::finish), the buffer is what it was before.
+/// Space for the header is reserved by an estimate of the payload's length. An estimate in the right class (up to 125,
+/// up to 65 535, above) costs nothing; a wrong one moves the payload once, by a few bytes. If the writer is dropped
+/// without [`finish`](Self::finish), the buffer is restored.
 #[derive(Debug)]
 pub struct FrameWriter<'a> {
     out: &'a mut Vec<u8>,
@@ -16,13 +16,13 @@ pub struct FrameWriter<'a> {
     rsv1: bool,
     /// Where the frame starts in `out`.
     start: usize,
-    /// Where its payload starts for now.
+    /// Where its payload starts, given the estimate.
     payload: usize,
     finished: bool,
 }
 
 impl<'a> FrameWriter<'a> {
-    /// Starts a frame; `expected_bytes` is a guess of its payload's length.
+    /// Starts a frame; `expected_bytes` is an estimate of its payload's length.
     pub fn begin(out: &'a mut Vec<u8>, opcode: OpCode, expected_bytes: usize) -> Self {
         Self::begin_with(out, opcode, false, expected_bytes)
     }
@@ -40,7 +40,7 @@ impl<'a> FrameWriter<'a> {
         Self { out, opcode, rsv1, start, payload, finished: false }
     }
 
-    /// The buffer, to append the payload to. What is in it already must stay.
+    /// The buffer to append the payload to. The bytes already in it must not be changed.
     pub fn payload(&mut self) -> &mut Vec<u8> {
         self.out
     }

@@ -2,23 +2,23 @@
 
 use std::fmt;
 
-/// What is wrong with an upgrade request.
+/// The reason an upgrade request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandshakeError {
     /// No `Upgrade: websocket`: a plain HTTP request.
     NoUpgrade,
     /// No `Connection: Upgrade`.
     NoConnectionUpgrade,
-    /// `Sec-WebSocket-Key` is missing, doubled, or not 16 bytes in base64.
+    /// `Sec-WebSocket-Key` is missing, repeated, or not 16 bytes in base64.
     BadKey,
     /// `Sec-WebSocket-Version` is missing or not 13.
     UnsupportedVersion,
-    /// `Sec-WebSocket-Extensions` breaks its grammar (section 9.1). Seen only where compression is on.
+    /// `Sec-WebSocket-Extensions` breaks its grammar (section 9.1). Reported only where compression is enabled.
     BadExtensions,
 }
 
 impl HandshakeError {
-    /// The HTTP status of the answer: 426 where another kind of request would do (section 4.2.2), else 400.
+    /// The HTTP status of the response: 426 where another kind of request would succeed (section 4.2.2), else 400.
     pub const fn status(self) -> u16 {
         match self {
             Self::NoUpgrade | Self::UnsupportedVersion => 426,
@@ -26,7 +26,7 @@ impl HandshakeError {
         }
     }
 
-    /// The header that has to go with the status.
+    /// The header that must accompany the status.
     pub const fn header(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::NoUpgrade => Some(("upgrade", "websocket")),

@@ -5,12 +5,12 @@ use crate::deflate::WindowBits;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The agreed compression. Its `Display` is the value of the answer's `Sec-WebSocket-Extensions`.
+/// The agreed compression. Its `Display` is the value of the response's `Sec-WebSocket-Extensions`.
 ///
-/// Context takeover is always switched off in both directions: a server may do so unasked (section 7.1.1).
+/// Context takeover is always disabled in both directions: a server may do so unasked (section 7.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeflateParams {
-    /// The window the client asked the server to keep to; `None` when it did not ask.
+    /// The window the client limited the server to; `None` when it stated no limit.
     pub server_max_window_bits: Option<WindowBits>,
 }
 
@@ -20,8 +20,8 @@ impl DeflateParams {
         self.server_max_window_bits.unwrap_or_default()
     }
 
-    /// Takes up an offer, or declines it with `None`: unknown, doubled or bad parameters (section 7.1), or a window of
-    /// 256 bytes, which the compressor cannot keep to.
+    /// Accepts an offer, or declines it with `None`: unknown, repeated or invalid parameters (section 7.1), or a window
+    /// of 256 bytes, which the compressor cannot do.
     fn accept(offer: &Extension<'_>) -> Option<Self> {
         let mut server_max_window_bits = None;
         for (i, (name, value)) in offer.params.iter().enumerate() {
@@ -33,7 +33,7 @@ impl DeflateParams {
                 (b"server_max_window_bits", Some(value)) => {
                     server_max_window_bits = Some(WindowBits::new(window_bits(value)?)?);
                 }
-                // A hint about the client's own window; ours is the largest in any case, so it needs no answer.
+                // A hint about the client's own window; the server always accepts the largest, so it needs no response.
                 (b"client_max_window_bits", None) => {}
                 (b"client_max_window_bits", Some(value)) => {
                     window_bits(value)?;
@@ -64,7 +64,7 @@ fn window_bits(value: &[u8]) -> Option<u8> {
     }
 }
 
-/// Chooses among the client's offers: the first one that can be met.
+/// Chooses the first of the client's offers that can be met.
 pub(super) fn negotiate<'h>(
     values: impl Iterator<Item = &'h [u8]>,
 ) -> Result<Option<DeflateParams>, HandshakeError> {
@@ -116,7 +116,7 @@ impl<'h> Parser<'h> {
         }
     }
 
-    /// Goes over spaces and, if it comes next, one separator with the spaces after it.
+    /// Skips spaces and, if it comes next, one separator with the spaces after it.
     fn skip(&mut self, separator: u8) -> bool {
         self.rest = self.rest.trim_ascii_start();
         match self.rest.split_first() {
@@ -135,7 +135,7 @@ impl<'h> Parser<'h> {
         if token.is_empty() { Err(HandshakeError::BadExtensions) } else { Ok(token) }
     }
 
-    /// A token, or a quoted string that holds one once its backslashes are taken out.
+    /// A token, or a quoted string that holds one after unescaping.
     fn value(&mut self) -> Result<Cow<'h, [u8]>, HandshakeError> {
         let Some(quoted) = self.rest.strip_prefix(b"\"") else { return self.token().map(Cow::Borrowed) };
         let mut value = Vec::new();

@@ -1,4 +1,4 @@
-//! The proof that the server speaks WebSocket (RFC 6455 section 4.2.2, item 5.4).
+//! The accept key, which proves that the server speaks WebSocket (RFC 6455 section 4.2.2, item 5.4).
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -9,7 +9,8 @@ use std::fmt;
 /// The GUID that is hashed after the client's key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Sixteen bytes are two bits short of 22 digits; clients that draw digits instead of bytes leave those bits set.
+/// Sixteen bytes are two bits short of 22 digits; clients that draw random digits instead of bytes leave those bits
+/// set.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, PAD.with_decode_allow_trailing_bits(true));
 
 /// The value of `Sec-WebSocket-Accept`: 28 characters of base64.
@@ -17,7 +18,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, PAD.with_decode_al
 pub struct AcceptKey([u8; 28]);
 
 impl AcceptKey {
-    /// Answers a client's key; `None` unless it is 16 bytes in base64.
+    /// Computes the accept key for a client's key; `None` unless the key is 16 bytes in base64.
     pub fn of(key: &[u8]) -> Option<Self> {
         let mut nonce = [0; 18];
         if key.len() != 24 || BASE64.decode_slice(key, &mut nonce).ok()? != 16 {

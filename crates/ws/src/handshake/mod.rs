@@ -1,7 +1,7 @@
-//! The opening handshake (RFC 6455 section 4.2) without HTTP: headers in, the answer's headers out.
+//! The opening handshake (RFC 6455 section 4.2) without HTTP: request headers in, response headers out.
 //!
-//! The caller has matched the route, so method (GET), HTTP version (1.1), `Host`, `Origin` and credentials are its own
-//! checks. Nothing is negotiated that is not in the [`Accepted`] it gets back.
+//! The caller has matched the route, so it checks method (GET), HTTP version (1.1), `Host`, `Origin` and credentials
+//! itself. Only what is in the returned [`Accepted`] is negotiated.
 
 mod error;
 mod extensions;
@@ -11,19 +11,19 @@ pub use error::HandshakeError;
 pub use extensions::DeflateParams;
 pub use key::AcceptKey;
 
-/// The only protocol version there is.
+/// The only protocol version supported.
 pub const VERSION: &str = "13";
 
-/// What the server offers on one endpoint.
+/// The options of one endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'p> {
-    /// Subprotocols it speaks, compared case-sensitively.
+    /// The supported subprotocols, compared case-sensitively.
     pub protocols: &'p [&'p str],
-    /// Whether it takes up permessage-deflate when a client offers it. Off by default.
+    /// Whether the server accepts permessage-deflate when a client offers it. Off by default.
     pub deflate: bool,
 }
 
-/// An upgrade that may be answered with 101.
+/// The negotiated values of an upgrade to be answered with 101.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted<'p> {
     /// For `Sec-WebSocket-Accept`.
@@ -34,16 +34,17 @@ pub struct Accepted<'p> {
     pub deflate: Option<DeflateParams>,
 }
 
-/// Judges an upgrade request.
+/// Checks an upgrade request.
 ///
 /// `values` gives all values of a header, in order, by its lower-case name. With the `http` crate:
 /// `|name| headers.get_all(name).iter().map(|value| value.as_bytes())`.
 ///
-/// The subprotocol is the first one of the client's list that the server speaks (section 4.2.2); the extension offer
-/// taken is the first one the server can do (RFC 7692 section 5).
+/// The subprotocol is the first one of the client's list that the server supports (section 4.2.2); the extension offer
+/// is the first one the server can meet (RFC 7692 section 5).
 ///
 /// # Errors
-/// What is missing or wrong; its [`status`](HandshakeError::status) and [`header`](HandshakeError::header) are the answer.
+/// What is missing or invalid; its [`status`](HandshakeError::status) and [`header`](HandshakeError::header) make the
+/// response.
 pub fn check<'h, 'p, V>(
     values: impl Fn(&'static str) -> V,
     options: &Options<'p>,
@@ -71,7 +72,7 @@ where
     Ok(Accepted { accept_key, protocol, deflate })
 }
 
-/// The elements of a comma-separated header that may come in several lines (RFC 9110 section 5.6.1).
+/// The elements of a comma-separated header that may be split into several lines (RFC 9110 section 5.6.1).
 fn list<'h>(values: impl Iterator<Item = &'h [u8]>) -> impl Iterator<Item = &'h [u8]> {
     values
         .flat_map(|value| value.split(|byte| *byte == b','))
@@ -83,7 +84,7 @@ fn has_token<'h>(values: impl Iterator<Item = &'h [u8]>, token: &[u8]) -> bool {
     list(values).any(|value| value.eq_ignore_ascii_case(token))
 }
 
-/// The value of a header that must come once.
+/// The value of a header that must appear exactly once.
 fn sole<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
     let value = values.next()?.trim_ascii();
     values.next().is_none().then_some(value)

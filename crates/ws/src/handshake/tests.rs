@@ -15,7 +15,7 @@ fn run<'p>(headers: &[(&str, &str)], options: &Options<'p>) -> Result<Accepted<'
     check(|name| headers.iter().filter(move |(n, _)| *n == name).map(|(_, value)| value.as_bytes()), options)
 }
 
-/// The good request with one header replaced, or taken away.
+/// The valid request with one header replaced or removed.
 fn with(name: &str, value: Option<&str>) -> Result<Accepted<'static>, HandshakeError> {
     let mut headers: Vec<_> = GOOD.into_iter().filter(|(n, _)| *n != name).collect();
     headers.extend(value.map(|value| (name, value)));
@@ -55,7 +55,7 @@ fn tokens_are_found_in_lists_of_any_case() {
 
 #[test]
 fn keys_are_sixteen_bytes_sent_once() {
-    for bad in [
+    for invalid in [
         "",
         "abc",
         "dGhlIHNhbXBsZSBub25jZQ",
@@ -63,7 +63,7 @@ fn keys_are_sixteen_bytes_sent_once() {
         "dGhlIHNhbXBsZSBub25jZTEy",
         "!!!!!!!!!!!!!!!!!!!!!!==",
     ] {
-        assert_eq!(with("sec-websocket-key", Some(bad)), Err(HandshakeError::BadKey), "{bad}");
+        assert_eq!(with("sec-websocket-key", Some(invalid)), Err(HandshakeError::BadKey), "{invalid}");
     }
     assert_eq!(with("sec-websocket-key", None), Err(HandshakeError::BadKey));
     assert!(
@@ -76,9 +76,9 @@ fn keys_are_sixteen_bytes_sent_once() {
 }
 
 #[test]
-fn other_versions_are_told_ours() {
-    for bad in [None, Some("8"), Some("13, 8"), Some("013")] {
-        let error = with("sec-websocket-version", bad).unwrap_err();
+fn other_versions_are_refused_with_the_supported_one() {
+    for invalid in [None, Some("8"), Some("13, 8"), Some("013")] {
+        let error = with("sec-websocket-version", invalid).unwrap_err();
         assert_eq!(error, HandshakeError::UnsupportedVersion);
         assert_eq!((error.status(), error.header()), (426, Some(("sec-websocket-version", "13"))));
     }
@@ -157,7 +157,7 @@ fn offers_that_are_declined() {
 
 #[test]
 fn malformed_offers_fail_the_handshake_only_where_they_matter() {
-    for bad in [
+    for invalid in [
         "permessage-deflate;",
         "; a",
         "a b",
@@ -168,8 +168,11 @@ fn malformed_offers_fail_the_handshake_only_where_they_matter() {
         "a; b=c=d",
         "\u{e9}",
     ] {
-        assert_eq!(extensions(&[bad]), Err(HandshakeError::BadExtensions), "{bad}");
-        assert_eq!(with("sec-websocket-extensions", Some(bad)).map(|accepted| accepted.deflate), Ok(None));
+        assert_eq!(extensions(&[invalid]), Err(HandshakeError::BadExtensions), "{invalid}");
+        assert_eq!(
+            with("sec-websocket-extensions", Some(invalid)).map(|accepted| accepted.deflate),
+            Ok(None)
+        );
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the integration tests and the fuzz target share: owned events, decoding in pieces, client frames, and
-//! tungstenite as the second opinion.
+//! Shared by the integration tests and the fuzz target: owned events, decoding in pieces, client frames, and
+//! tungstenite as the reference.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 use fanfare_ws::{Decoder, Event, Limits, ProtocolError};
@@ -28,16 +28,16 @@ impl From<Event<'_>> for Seen {
     }
 }
 
-/// All that a decoder said about one stream.
+/// Everything a decoder returned for one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub events: Vec<Seen>,
-    /// Frames completed; 0 after an error, since the failing read's own are not told.
+    /// Frames completed; 0 after an error, since those of the failing read are not reported.
     pub frames: u32,
     pub error: Option<ProtocolError>,
 }
 
-/// Feeds a stream in pieces, each as one read, as a driver does; ends at a close frame or an error.
+/// Feeds a stream in pieces, each as one read, as a driver does; stops at a close frame or an error.
 pub fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: &Limits) -> Verdict {
     let mut decoder = Decoder::default();
     let mut verdict = Verdict { events: Vec::new(), frames: 0, error: None };
@@ -89,7 +89,7 @@ pub fn pieces(bytes: &[u8], seed: u64) -> Vec<&[u8]> {
     out
 }
 
-/// One masked client frame, rules or not: `first` is the first byte as it is.
+/// One masked client frame, valid or not: `first` is used unchanged as the first byte.
 pub fn client_frame(first: u8, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     let mut out = vec![first];
     match payload.len() {
@@ -111,13 +111,13 @@ pub fn client_frame(first: u8, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
 /// How tungstenite's run over a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It waits for more, or the close handshake is done.
+    /// It waits for more input, or the close handshake is done.
     Quiet,
     /// It found a violation.
     Failed,
 }
 
-/// A stream that gives fixed bytes and swallows what is written.
+/// A stream that returns fixed bytes and discards writes.
 struct Canned<'a>(&'a [u8]);
 
 impl Read for Canned<'_> {
@@ -136,7 +136,7 @@ impl Write for Canned<'_> {
     }
 }
 
-/// What tungstenite makes of a stream.
+/// Tungstenite's events for a stream.
 pub fn second_opinion(bytes: &[u8], role: Role, limits: &Limits) -> (Vec<Seen>, End) {
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -171,10 +171,10 @@ pub fn second_opinion(bytes: &[u8], role: Role, limits: &Limits) -> (Vec<Seen>, 
     }
 }
 
-/// Holds our verdict on a client's stream against tungstenite's. The differences that are meant:
+/// Compares the decoder's result for a client's stream with tungstenite's. The intended differences:
 ///
-/// - it judges whole frames, so it may still be waiting where we refused already;
-/// - it takes lengths that are not in their shortest form, for control frames as well, and knows no limit on wire bytes;
+/// - tungstenite checks whole frames, so it may still be waiting where the decoder has already refused;
+/// - it accepts lengths that are not in their shortest form, also for control frames, and has no limit on wire bytes;
 /// - it reports a close frame with a code it refuses as one of code 1002; it refuses 1014, which is registered.
 pub fn compare(bytes: &[u8], limits: &Limits) {
     let ours = decode([bytes], limits);
