@@ -1,8 +1,8 @@
-//! Typed values from text: `serde_json` for scalars, our scanner for what holds other values.
+//! Typed values from text: `serde_json` reads scalars, the crate's scanner reads arrays and objects.
 //!
-//! What it does differently: a [`Raw`] is a slice of the text; an integer may be written as `5.0` or `1e1`; a member of a struct
-//! that is `null` is absent, so that a default stands in (`protocol.md` 3). The depth of recursion is that of the type, and 128 for
-//! types that nest without bound, as `serde_json` has it.
+//! Differences from `serde_json`: a [`Raw`] is a slice of the text; an integer may be written as `5.0` or `1e1`; a
+//! struct member that is `null` counts as absent, so that its default applies (`protocol.md` 3). The depth of recursion
+//! is that of the type, and 128 for types that nest without bound, as in `serde_json`.
 
 #[cfg(doc)]
 use crate::Raw;
@@ -16,7 +16,8 @@ use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The name under which a [`Raw`] asks for its slice. It is compared with names of types in the program, never with text.
+/// The type name by which a [`Raw`] requests its slice. It is compared with type names of the program only, never with
+/// text.
 pub(crate) const RAW: &str = "fanfare_json::Raw";
 
 /// Why a text cannot be read as a type.
@@ -59,7 +60,8 @@ pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
     from_str_keeping(text, &|_| false)
 }
 
-/// The same, where members of the outermost struct for which `keeps_null` holds are read although they are `null`.
+/// As [`from_str`], but members of the outermost struct for which `keeps_null` returns true are read although they are
+/// `null`.
 ///
 /// # Errors
 /// As [`from_str`].
@@ -83,7 +85,7 @@ impl<'de, 'k> Text<'de, 'k> {
         Self { json, keeps_null: &|_| false }
     }
 
-    /// Has `serde_json` read it.
+    /// Reads it with `serde_json`.
     fn plain<T>(
         self,
         read: impl FnOnce(&mut PlainDeserializer<'de>) -> serde_json::Result<T>,
@@ -167,7 +169,7 @@ impl<'de> Deserializer<'de> for Text<'de, '_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        // Where a struct keeps a null, it is a value and not its absence.
+        // Where a struct keeps a null, the null is a value and not an absent member.
         if self.json == "null" { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
@@ -225,7 +227,7 @@ impl<'de> Deserializer<'de> for Text<'de, '_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        // An array would be read by position; in JSON a struct is an object.
+        // serde's derived visitor would read an array by position; in JSON a struct is an object.
         if !self.json.starts_with('{') {
             return Err(de::Error::custom(format_args!("{name} is an object")));
         }
@@ -263,7 +265,7 @@ impl<'de> SeqAccess<'de> for &mut Elements<'de> {
             return Ok(None);
         }
         let json = self.cursor.value()?;
-        self.ended = !self.cursor.goes_on(b']')?;
+        self.ended = !self.cursor.next_follows(b']')?;
         seed.deserialize(Text::inner(json)).map(Some)
     }
 }
@@ -273,7 +275,7 @@ struct Members<'de, 'k> {
     cursor: Cursor<'de>,
     ended: bool,
     value: Option<&'de str>,
-    /// The members of a struct, of which those that are null are passed over.
+    /// The member names of a struct; of these, members that are null are skipped.
     fields: Option<&'static [&'static str]>,
 }
 
@@ -284,7 +286,7 @@ impl<'de> MapAccess<'de> for Members<'de, '_> {
         while !self.ended {
             let name = self.cursor.name()?;
             let json = self.cursor.value()?;
-            self.ended = !self.cursor.goes_on(b'}')?;
+            self.ended = !self.cursor.next_follows(b'}')?;
             let is_absent = json == "null"
                 && self.fields.is_some_and(|fields| fields.contains(&&*name))
                 && !(self.text.keeps_null)(&name);
@@ -402,7 +404,7 @@ mod tests {
             read.inner.unwrap(),
             Inner { sizes: vec![10, -2], map: [("a".into(), 3)].into(), any: ().into() }
         );
-        for bad in [
+        for invalid in [
             r#"{"name":"n","count":5.5}"#,
             r#"{"name":"n","count":256}"#,
             r#"{"name":null}"#,
@@ -413,7 +415,7 @@ mod tests {
             r#"{"name":"\ud800"}"#,
             r#"{"name":"n","on":1}"#,
         ] {
-            assert!(matches!(from_str::<Sample<'_>>(bad), Err(Error::Data(_))), "{bad}");
+            assert!(matches!(from_str::<Sample<'_>>(invalid), Err(Error::Data(_))), "{invalid}");
         }
         assert_eq!(from_str::<Sample<'_>>(r#"{"name":"n",}"#), Err(Error::Malformed));
         assert_eq!(from_str::<Inner>("{} x").unwrap_err(), Error::Malformed);
@@ -433,8 +435,8 @@ mod tests {
         );
     }
 
-    /// Issue 10, entry 1: the name that `serde_json` gives its raw values is a name like any other. This test fails when
-    /// anything in the build turns `raw_value` (or `arbitrary_precision`) on.
+    /// Issue 10, entry 1: the name that `serde_json` gives its raw values has no special meaning here. This test fails
+    /// when anything in the build enables `raw_value` (or `arbitrary_precision`).
     #[test]
     fn no_member_has_a_magic_name() {
         for name in ["$serde_json::private::RawValue", "$serde_json::private::Number", RAW] {
@@ -448,7 +450,7 @@ mod tests {
         }
     }
 
-    /// Types without a bound of their own stop at the 128 levels of `serde_json`; what is passed on has none.
+    /// Types without a depth bound of their own stop at the 128 levels of `serde_json`; raw values have no depth bound.
     #[test]
     fn depth_is_bounded() {
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));

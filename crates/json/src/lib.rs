@@ -1,4 +1,5 @@
-//! JSON text as it was sent: slices of it, and typed values read from it ([ADR 0019](../../../docs/adr/0019-raw-json-without-raw-value.md)).
+//! JSON text as it was sent: slices of it, and typed values read from it ([ADR
+//! 0019](../../../docs/adr/0019-raw-json-without-raw-value.md)).
 //!
 //! ```text
 //! text ── scan ── slices of members and elements ── Raw (passed on byte for byte)
@@ -6,9 +7,9 @@
 //! values with Raw in them ── ser ── text
 //! ```
 //!
-//! `serde_json` is used without its feature `raw_value`: with it, an object whose only member has a magic name is parsed again as
-//! text wherever a `serde_json::Value` is read, without a depth limit. What must always hold: the scanner does not recurse, and no
-//! name of a member has a meaning here.
+//! `serde_json` is used without its feature `raw_value`: with it, an object whose only member has a magic name is
+//! parsed again as text wherever a `serde_json::Value` is read, without a depth limit. Invariants: the scanner does not
+//! recurse, and no member name has a special meaning.
 
 mod de;
 mod number;

@@ -1,10 +1,10 @@
-//! Integers however they are written.
+//! Integers in every JSON notation.
 
-/// Digits an integer may have; more are beyond every bound that anything here has.
+/// The most digits an integer may have; all bounds in this workspace are smaller.
 const MAX_DIGITS: usize = 38;
 
-/// The integer that a JSON number stands for, however it is written: `5`, `5.0`, `50e-1`, `1e1`, `-0`. `None` for a fraction, for
-/// what is no number, and beyond 38 digits.
+/// Reads the integer that a JSON number stands for, in any notation: `5`, `5.0`, `50e-1`, `1e1`, `-0`. Returns `None`
+/// for a fraction, for a value that is not a number, and beyond 38 digits.
 pub fn integer(json: &str) -> Option<i128> {
     let (negative, unsigned) = match json.strip_prefix('-') {
         Some(rest) => (true, rest),

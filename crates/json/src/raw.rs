@@ -1,4 +1,4 @@
-//! One JSON value as its text, for what is passed on byte for byte.
+//! One JSON value as its text, for values that are passed on byte for byte.
 
 use crate::de::RAW;
 use crate::scan::{Malformed, value};
@@ -13,7 +13,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'a>(&'a str);
 
-/// The same, owned.
+/// An owned [`Raw`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawBuf(Box<str>);
 
@@ -21,7 +21,7 @@ impl<'a> Raw<'a> {
     /// The value `null`.
     pub const NULL: Raw<'static> = Raw("null");
 
-    /// Checks a text and takes the white space around it away.
+    /// Checks a text and removes the white space around it.
     ///
     /// # Errors
     /// The text is not one JSON value.
@@ -29,7 +29,7 @@ impl<'a> Raw<'a> {
         value(text).map(Self)
     }
 
-    /// A value that the scanner gave; it is not looked at again.
+    /// Wraps a value that the scanner returned; it is not checked again.
     pub const fn scanned(value: &'a str) -> Self {
         Self(value)
     }

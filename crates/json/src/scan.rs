@@ -1,8 +1,8 @@
-//! The scanner: whether a text is JSON (RFC 8259), and where its values begin and end.
+//! The scanner: checks whether a text is JSON (RFC 8259) and finds where its values begin and end.
 //!
-//! It does not recurse: open arrays and objects are a stack of bits, so nesting costs one bit a level and no depth of a stranger
-//! can overflow the thread's stack. Callers bound the depth of what they interpret. Escapes of half a surrogate pair pass in
-//! values, because payloads may have them; a member's name must be Unicode.
+//! It does not recurse: open arrays and objects are a stack of bits, so nesting costs one bit a level and deep input
+//! cannot overflow the thread's stack. Callers bound the depth of values they interpret. Escapes of half a surrogate
+//! pair are accepted in values, because payloads may have them; a member's name must be Unicode.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ impl std::fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// The one value of a text, without the white space around it.
+/// Returns the one value of a text, without the white space around it.
 ///
 /// # Errors
 /// The text is not one JSON value.
@@ -30,8 +30,8 @@ pub fn value(text: &str) -> Result<&str, Malformed> {
     Ok(value)
 }
 
-/// Passes each member of an object to `each` until that returns an error: the name, and the value as it was sent.
-/// `Ok(Err(_))` is that error; the text behind is not looked at then.
+/// Passes the name and the text of each member of an object to `each` until that returns an error. `Ok(Err(_))` is that
+/// error; the rest of the text is not checked then.
 ///
 /// # Errors
 /// The text is not one JSON object, or a name is not Unicode.
@@ -50,7 +50,7 @@ pub fn members<'a, E>(
             if let Err(error) = each(name, value) {
                 return Ok(Err(error));
             }
-            if !cursor.goes_on(b'}')? {
+            if !cursor.next_follows(b'}')? {
                 break;
             }
         }
@@ -76,7 +76,7 @@ pub fn elements<'a, E>(
             if let Err(error) = each(cursor.value()?) {
                 return Ok(Err(error));
             }
-            if !cursor.goes_on(b']')? {
+            if !cursor.next_follows(b']')? {
                 break;
             }
         }
@@ -99,7 +99,7 @@ pub fn string(value: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
     serde_json::from_str(value).map(|text: String| Some(Cow::Owned(text))).map_err(|_| Malformed)
 }
 
-/// A place in a text.
+/// A position in a text.
 pub(crate) struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -140,9 +140,9 @@ impl<'a> Cursor<'a> {
         if self.at == self.text.len() { Ok(()) } else { Err(Malformed) }
     }
 
-    /// Behind a value: steps over a comma, or over the closing bracket; returns whether another value follows.
+    /// After a value: steps over a comma, or over the closing bracket; returns whether another value follows.
     #[inline]
-    pub(crate) fn goes_on(&mut self, close: u8) -> Result<bool, Malformed> {
+    pub(crate) fn next_follows(&mut self, close: u8) -> Result<bool, Malformed> {
         self.white();
         if self.take(b',') {
             self.white();
@@ -151,7 +151,7 @@ impl<'a> Cursor<'a> {
         self.expect(close).map(|()| false)
     }
 
-    /// A member's name, its colon and the white space behind.
+    /// Reads a member's name, its colon and the white space after it.
     pub(crate) fn name(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let from = self.at;
         self.expect(b'"')?;
@@ -172,7 +172,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// The value that begins here, as it was sent.
+    /// Reads the value that begins here, as it was sent.
     pub(crate) fn value(&mut self) -> Result<&'a str, Malformed> {
         let from = self.at;
         match self.peek() {
@@ -186,7 +186,7 @@ impl<'a> Cursor<'a> {
         Ok(&self.text[from..self.at])
     }
 
-    /// An array or an object with all that is in it.
+    /// Steps over an array or an object and its contents.
     fn nested(&mut self) -> Result<(), Malformed> {
         let mut open = Open::default();
         loop {
@@ -196,7 +196,7 @@ impl<'a> Cursor<'a> {
                     self.white();
                     if !self.take(b'}') {
                         open.push(true);
-                        self.passed_name()?;
+                        self.skip_name()?;
                         continue;
                     }
                 }
@@ -214,12 +214,12 @@ impl<'a> Cursor<'a> {
                 }
                 _ => self.scalar()?,
             }
-            // A value has ended: close what ends with it, or go on to the next.
+            // A value has ended: close the containers that end with it, or step to the next value.
             loop {
                 let Some(is_object) = open.top() else { return Ok(()) };
-                if self.goes_on(if is_object { b'}' } else { b']' })? {
+                if self.next_follows(if is_object { b'}' } else { b']' })? {
                     if is_object {
-                        self.passed_name()?;
+                        self.skip_name()?;
                     }
                     break;
                 }
@@ -228,9 +228,9 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A name whose characters nobody asks for.
+    /// Steps over a name without decoding it.
     #[inline]
-    fn passed_name(&mut self) -> Result<(), Malformed> {
+    fn skip_name(&mut self) -> Result<(), Malformed> {
         self.expect(b'"')?;
         self.string()?;
         self.colon()
@@ -269,7 +269,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// One digit or more.
+    /// Steps over one digit or more.
     fn digits(&mut self) -> Result<(), Malformed> {
         let from = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
@@ -278,7 +278,7 @@ impl<'a> Cursor<'a> {
         if self.at > from { Ok(()) } else { Err(Malformed) }
     }
 
-    /// The rest of a string behind its first quote; returns whether it has escapes.
+    /// Steps over the rest of a string after its first quote; returns whether it has escapes.
     #[inline]
     fn string(&mut self) -> Result<bool, Malformed> {
         let bytes = self.text.as_bytes();
@@ -309,14 +309,15 @@ fn escape(from: &[u8]) -> Result<usize, Malformed> {
     }
 }
 
-/// The first place from `at` on that is a quote, a backslash or a control character; eight bytes at a time.
+/// Returns the first position from `at` on of a quote, a backslash or a control character; scans eight bytes at a time.
 #[inline]
 fn plain(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x8080_8080_8080_8080;
     while let Some(Ok(eight)) = bytes.get(at..at + 8).map(<[u8; 8]>::try_from) {
         let word = u64::from_le_bytes(eight);
-        // Each marks the top bit of the bytes it looks for; marks above the lowest one may be wrong, the lowest is right.
+        // Each mask sets the top bit of the bytes it searches for; bits above the lowest one may be wrong, the lowest
+        // is right.
         let quote = word ^ (ONES * u64::from(b'"'));
         let slash = word ^ (ONES * u64::from(b'\\'));
         let control = word.wrapping_sub(ONES * 0x20) & !word;
@@ -377,8 +378,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_json_and_what_is_not() {
-        for good in [
+    fn json_is_accepted_and_other_text_rejected() {
+        for valid in [
             "0",
             "-0",
             "1.5e+10",
@@ -395,10 +396,10 @@ mod tests {
             "[[],[[]],{\"a\":{}}]",
             "\"é漢😀 and more than eight bytes\"",
         ] {
-            assert_eq!(value(good), Ok(good.trim()), "{good}");
-            assert!(is_json(good), "{good}");
+            assert_eq!(value(valid), Ok(valid.trim()), "{valid}");
+            assert!(is_json(valid), "{valid}");
         }
-        for bad in [
+        for invalid in [
             "",
             " ",
             "01",
@@ -432,8 +433,8 @@ mod tests {
             "[1]]",
             "NaN",
         ] {
-            assert_eq!(value(bad), Err(Malformed), "{bad}");
-            assert!(!is_json(bad), "{bad}");
+            assert_eq!(value(invalid), Err(Malformed), "{invalid}");
+            assert!(!is_json(invalid), "{invalid}");
         }
     }
 
@@ -447,8 +448,8 @@ mod tests {
         assert_eq!(read, Ok(Ok(())));
         assert_eq!(seen, [("a".into(), "[1, 2]"), ("b".into(), "\"x\""), (String::new(), "null")]);
         assert_eq!(members("{\"a\":1,\"b\":}", |_, v| if v == "1" { Err(7) } else { Ok(()) }), Ok(Err(7)));
-        for bad in ["[]", "1", "{} {}", r#"{"\ud800":1}"#, "{\"a\":1"] {
-            assert_eq!(members(bad, |_, _| Ok::<(), ()>(())), Err(Malformed), "{bad}");
+        for invalid in ["[]", "1", "{} {}", r#"{"\ud800":1}"#, "{\"a\":1"] {
+            assert_eq!(members(invalid, |_, _| Ok::<(), ()>(())), Err(Malformed), "{invalid}");
         }
         let mut seen = vec![];
         let read = elements("[1, [2] ,{}]", |value| {
@@ -512,7 +513,7 @@ mod tests {
     }
 
     proptest! {
-        /// The judge is serde_json, which has its own scanner.
+        /// serde_json, which has its own scanner, is the reference.
         #[test]
         fn agrees_with_another_parser(text in pieces()) {
             prop_assert_eq!(value(&text).is_ok(), is_json(&text), "{}", text);

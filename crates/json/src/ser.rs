@@ -1,10 +1,10 @@
-//! Text out: `serde_json`'s compact writer, which puts a [`crate::Raw`] in as it is.
+//! Writing JSON: `serde_json`'s compact writer, which inserts a [`crate::Raw`] unchanged.
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::io;
 
-/// Writes bytes as they are. Nothing but [`crate::Raw`] is serialised as bytes.
+/// Writes bytes unchanged. Only [`crate::Raw`] is serialised as bytes.
 struct Splice;
 
 impl Formatter for Splice {
