@@ -1,8 +1,8 @@
-//! Binary fields as text: base64url without padding (RFC 4648 section 5) out; that, the standard alphabet and full
-//! padding in.
+//! Binary fields as text: base64url without padding (RFC 4648 section 5) is written; base64url and the standard
+//! alphabet, with or without full padding, are read.
 //!
-//! Several texts therefore mean the same bytes: compare and sign decoded bytes only. Whitespace, missing or half padding
-//! and trailing bits that are not zero are refused, so that at least nothing is thrown away silently.
+//! Several texts therefore mean the same bytes: compare and sign decoded bytes only. Whitespace, partial padding and
+//! non-zero trailing bits are rejected, so that no input is dropped silently.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -30,7 +30,7 @@ pub fn encode(bytes: &[u8]) -> String {
 /// Reads base64 in either alphabet, with or without padding.
 ///
 /// # Errors
-/// [`Malformed`], whatever is wrong.
+/// [`Malformed`] for every kind of invalid text.
 pub fn decode(text: &str) -> Result<Vec<u8>, Malformed> {
     let engine = if text.ends_with('=') { PADDED } else { BARE };
     let standard: Vec<u8> = text.bytes().map(to_standard).collect();
@@ -40,7 +40,8 @@ pub fn decode(text: &str) -> Result<Vec<u8>, Malformed> {
 /// Reads exactly `N` bytes.
 ///
 /// # Errors
-/// [`Malformed`], also when there are more or fewer. A text that is too long is refused before it is decoded.
+/// [`Malformed`], also when the text holds more or fewer bytes. A text that is too long is rejected before it is
+/// decoded.
 pub fn decode_array<const N: usize>(text: &str) -> Result<[u8; N], Malformed> {
     if text.len() > N.div_ceil(3) * 4 {
         return Err(Malformed);
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_exact_is_refused() {
+    fn inexact_encodings_are_rejected() {
         for text in [
             "A", "AA=", "AA===", "AB", "AAB", "AA==AA", "=", "====", "A A", "AA\n", " AA", "AA\0", "é",
             "AA.A",

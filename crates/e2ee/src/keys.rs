@@ -1,8 +1,8 @@
-//! Public keys of a device, what is refused at the door, and the self-signed binding of the two.
+//! Public keys of a device, the checks they must pass, and the self-signed binding of the two.
 //!
-//! Why more than the libraries' own checks: plain Ed25519 verification accepts signatures that other implementations
-//! refuse when the key has a small-order part or a second encoding, so two clients could disagree about one message.
-//! Refusing such keys at registration and verifying strictly leaves next to nothing to disagree about.
+//! These checks are stricter than the libraries': plain Ed25519 verification accepts signatures that other
+//! implementations reject when the key has a small-order part or a second encoding, so two clients could disagree about
+//! one message. Rejecting such keys at registration and verifying strictly removes almost every such case.
 
 use crate::pae;
 use curve25519_dalek::edwards::CompressedEdwardsY;
@@ -11,10 +11,10 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use std::ops::Deref;
 
-/// Why 32 bytes are no key.
+/// Why 32 bytes are not a valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// They are no point of the curve.
+    /// The bytes are not a point of the curve.
     #[error("not a public key")]
     Malformed,
     /// A point, but one that gives no or ambiguous security: small order, a part of small order, or a second encoding of
@@ -35,7 +35,7 @@ impl IdentityKey {
     pub fn new(bytes: [u8; 32]) -> Result<Self, KeyError> {
         let point = CompressedEdwardsY(bytes).decompress().ok_or(KeyError::Malformed)?;
         let canonical = point.compress().to_bytes() == bytes;
-        // The neutral element has no torsion and is small all the same.
+        // The neutral element is torsion-free and still of small order.
         if !canonical || point.is_small_order() || !point.is_torsion_free() {
             return Err(KeyError::Weak);
         }
@@ -48,8 +48,8 @@ impl IdentityKey {
 pub struct EncryptionKey([u8; 32]);
 
 impl EncryptionKey {
-    /// Checks a key by one exchange: a low-order point gives zero whatever the scalar, as clamping makes each scalar a
-    /// multiple of the cofactor; any other point cannot.
+    /// Checks a key by one key exchange: a low-order point gives zero for every scalar, because clamping makes each
+    /// scalar a multiple of the cofactor; no other point does.
     ///
     /// # Errors
     /// [`KeyError::Weak`].
@@ -80,7 +80,7 @@ pub fn verify(key: &IdentityKey, message: &[u8], signature: &[u8; 64]) -> bool {
         .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
 }
 
-/// What kind a key id is of.
+/// The type of the key that a key id names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
     /// An identity (signing) key.
@@ -100,8 +100,8 @@ pub fn kid(kind: KeyKind, key: &[u8; 32]) -> String {
     crate::b64::encode(&hash[..16])
 }
 
-/// What a device signs with its identity key to bind both keys to itself: it proves possession and keeps a server from
-/// exchanging the encryption key alone.
+/// The text that a device signs with its identity key to bind both keys to itself. The signature proves possession of
+/// the identity key and keeps a server from exchanging the encryption key alone.
 #[must_use]
 pub fn key_binding_text(
     server_id: &str,

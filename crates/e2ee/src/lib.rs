@@ -1,12 +1,13 @@
-//! What clients and server must agree on byte for byte so that nobody needs to trust the server with keys.
+//! The encodings, key checks and transcripts that clients and server must agree on byte for byte, so that no client has
+//! to trust the server with its keys.
 //!
 //! Data flows one way: bytes and names come in, [`pae`] makes one unambiguous transcript of them, and a signature, a key
 //! id, a log hash or a safety number comes out. Nothing here draws randomness, keeps state or holds a private key, so the
 //! server can check what clients promise each other and any client can link it.
 //!
-//! What must always hold: only decoded bytes are compared and signed, never their text; every transcript begins with a
-//! label of its own; a key that exists as [`IdentityKey`] or [`EncryptionKey`] has passed its checks; every Ed25519 check
-//! is the strict one. The vectors in `vectors/` pin each of these bytes for other languages.
+//! Invariants: only decoded bytes are compared and signed, never their text; every transcript begins with its own
+//! label; an [`IdentityKey`] or [`EncryptionKey`] has passed its checks; every Ed25519 verification is strict. The
+//! vectors in `vectors/` pin these bytes for other languages.
 
 pub mod b64;
 mod keys;

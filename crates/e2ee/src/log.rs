@@ -1,8 +1,8 @@
 //! The append-only log of a user's keys: what the previous key signs to hand over, and the hash that chains entries.
 //!
-//! An entry's hash is over everything but the time the server wrote it: SHA-256 of
-//! PAE("fanfare/v1/key-log-entry", transcript, rotation). The transcript holds the hash of the entry before, so a client
-//! that keeps the last hash notices a rollback or a fork.
+//! An entry's hash covers everything but the time at which the server wrote it: SHA-256 of
+//! PAE("fanfare/v1/key-log-entry", transcript, rotation). The transcript holds the hash of the previous entry, so a
+//! client that keeps the last hash detects a rollback or a fork.
 
 use crate::pae;
 use sha2::{Digest as _, Sha256};
@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 /// `prev_hash` of the first entry.
 pub const NO_PREVIOUS: [u8; 32] = [0; 32];
 
-/// The transcript of entry `n` (from 1), signed by the previous identity key in a rotation. A missing binding is an empty
-/// piece; `action` is the server's word for the entry (`add`, `rotate`, `replace`, `rebind`).
+/// The transcript of entry `n` (from 1), signed by the previous identity key in a rotation. A missing binding is an
+/// empty piece; `action` is the kind of the entry (`add`, `rotate`, `replace`, `rebind`).
 #[must_use]
 #[expect(clippy::too_many_arguments, reason = "one per piece of the transcript, in its order")]
 pub fn key_log_text(

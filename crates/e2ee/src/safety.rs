@@ -1,9 +1,9 @@
-//! The number two people compare aloud to know that no server stands between them.
+//! The safety number: two users compare it aloud to verify that no server replaced their keys.
 
 use crate::pae;
 use sha2::{Digest as _, Sha512};
 
-/// Hashes per number: a forger needs as many per key that they try.
+/// Hashes per number; a forger needs the same number of hashes for every key tried.
 const ROUNDS: usize = 5_200;
 /// Groups of five digits in one user's half.
 const GROUPS: usize = 6;
@@ -11,8 +11,9 @@ const GROUPS: usize = 6;
 /// The public keys of one device: identity, encryption.
 pub type DeviceKeys = ([u8; 32], [u8; 32]);
 
-/// 60 digits, the same whoever is named first: each user's half is six groups of five digits of the hash, iterated 5200
-/// times, over the user's name and the (identity, encryption) keys of all devices in byte order.
+/// Returns 60 digits that do not depend on the order of the two users: each user's half is six groups of five digits of
+/// the hash, iterated 5200 times, over the user's name and the (identity, encryption) keys of all devices in byte
+/// order.
 #[must_use]
 pub fn safety_number(a: (&str, &[DeviceKeys]), b: (&str, &[DeviceKeys])) -> String {
     let mut halves = [half(a.0, a.1), half(b.0, b.1)];

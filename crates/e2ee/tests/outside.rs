@@ -1,4 +1,4 @@
-//! Test vectors that nobody here wrote: Wycheproof, the RFCs, and the lists of dangerous points.
+//! Test vectors from outside this project: Wycheproof, the RFCs, and the lists of dangerous points.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,7 +23,7 @@ fn wycheproof_ed25519() {
         let key = IdentityKey::new(group.key.pk.to_vec().try_into().unwrap()).unwrap();
         for test in group.tests {
             let signature: Result<[u8; 64], _> = test.sig.to_vec().try_into();
-            // A signature of another length cannot even be asked about.
+            // A signature of another length cannot be passed to `verify`.
             let holds = signature.is_ok_and(|signature| verify(&key, &test.msg, &signature));
             assert_eq!(holds, test.result == TestResult::Valid, "test {}: {}", test.tc_id, test.comment);
             judged += 1;
@@ -32,7 +32,7 @@ fn wycheproof_ed25519() {
     assert!(judged >= 150, "{judged}");
 }
 
-/// The key check agrees with the exchange: refused are exactly the keys that make any shared secret zero.
+/// The key check agrees with the exchange: it rejects exactly the keys that make a shared secret zero.
 #[test]
 fn wycheproof_x25519() {
     let set = xdh::TestSet::load(xdh::TestName::X25519).unwrap();
@@ -147,16 +147,17 @@ fn low_order_encryption_keys_are_weak() {
     assert!(EncryptionKey::new(base).is_ok());
 }
 
-/// A signature whose `R` is of small order says nothing about who made it: plain verification takes some, strict none.
+/// A signature whose `R` is of small order does not prove its author: plain verification accepts some, strict
+/// verification none.
 #[test]
 fn verification_is_strict() {
     let signing = SigningKey::from_bytes(&[7; 32]);
     let key = IdentityKey::new(signing.verifying_key().to_bytes()).unwrap();
-    let good = signing.sign(b"m").to_bytes();
-    assert!(verify(&key, b"m", &good));
+    let valid = signing.sign(b"m").to_bytes();
+    assert!(verify(&key, b"m", &valid));
     for torsion in &EIGHT_TORSION[1..] {
-        let mut signature = good;
-        let r = CompressedEdwardsY(good[..32].try_into().unwrap()).decompress().unwrap();
+        let mut signature = valid;
+        let r = CompressedEdwardsY(valid[..32].try_into().unwrap()).decompress().unwrap();
         signature[..32].copy_from_slice(&(r + torsion).compress().to_bytes());
         assert!(!verify(&key, b"m", &signature));
         signature[..32].copy_from_slice(&torsion.compress().to_bytes());

@@ -1,4 +1,5 @@
-//! The vectors of `vectors/`, which were made without this crate (`vectors/make.py`); clients in other languages run the same.
+//! The vectors of `vectors/`, which are generated without this crate (`vectors/make.py`); clients in other languages
+//! run the same.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
