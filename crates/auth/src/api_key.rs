@@ -1,14 +1,14 @@
-//! Keys of an app's own backend: `fan_` and 256 random bits, stored as SHA-256 of the whole text.
+//! API keys of an app's own backend: `fan_` and 256 random bits, stored as SHA-256 of the whole text.
 //!
-//! So many random bits need no slow hash: there is nothing to guess.
+//! 256 random bits cannot be guessed, so a fast hash suffices.
 
 use crate::secret::{random, sha256};
 use fanfare_e2ee::b64;
 
-/// What every key begins with, so that scanners for leaked secrets recognise one.
+/// The prefix of every key, by which scanners for leaked secrets recognise one.
 pub const PREFIX: &str = "fan_";
 
-/// Draws a key: its text, shown once, and its hash for the store.
+/// Generates a key: its text, shown once, and its hash for the store.
 #[must_use]
 pub fn new() -> (String, [u8; 32]) {
     let key = format!("{PREFIX}{}", b64::encode(&random::<32>()));
@@ -16,7 +16,7 @@ pub fn new() -> (String, [u8; 32]) {
     (key, hash)
 }
 
-/// The hash to look a key up by. A text that is no key has one too, and it is not found.
+/// The hash to look a key up by. A text that is not a key also has a hash, which is not in the store.
 #[must_use]
 pub fn hash(key: &str) -> [u8; 32] {
     sha256(key.as_bytes())

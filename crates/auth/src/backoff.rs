@@ -1,12 +1,12 @@
-//! How failed logins slow the next ones down: never a lockout, which would be a weapon against the account's owner.
+//! Delays after failed logins. There is no lockout: it could be used against the account's owner.
 //!
 //! Two counts. Per account and network (an IPv4 address, an IPv6 /64): five failures are free, then one second, doubling to
 //! 15 minutes. Per account alone, softer: fifty are free, then one second, doubling to 30 seconds; a network from which this
 //! account has logged in before is exempt, so that strangers cannot slow its owner down. Unknown names count like known ones.
 //!
-//! Memory is bounded: the counts are in a map of fixed capacity, keyed by a hash with a secret of this process, so that a name's
-//! length costs nothing. Each forgets itself an hour after its last failure (a network that is known, after 30 days); when
-//! the map is full all the same, the half that was touched longest ago goes.
+//! Memory is bounded: the counts are in a map of fixed capacity, keyed by a hash with a secret of this process, so that
+//! the length of a name does not matter. A count expires an hour after its last failure (a known network after 30
+//! days); when the map is still full, the least recently used half is removed.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -14,14 +14,14 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
-/// Counts held at most: about 4 MiB.
+/// Maximum number of counts: about 4 MiB.
 const CAPACITY: usize = 65_536;
-/// An hour after the last failure all is forgotten.
+/// A count expires an hour after the last failure.
 const FORGET_MS: u64 = 60 * 60 * 1000;
-/// How long a network from which a login succeeded is known.
+/// How long a network from which a login succeeded stays known.
 const KNOWN_MS: u64 = 30 * 24 * FORGET_MS;
 
-/// How many failures are free, and the longest delay after that.
+/// The number of free failures and the longest delay after them.
 struct Rule {
     free: u32,
     longest_ms: u64,
@@ -31,7 +31,7 @@ const NETWORK: Rule = Rule { free: 5, longest_ms: 15 * 60 * 1000 };
 const ACCOUNT: Rule = Rule { free: 50, longest_ms: 30 * 1000 };
 
 impl Rule {
-    /// Milliseconds after the last of `failures` during which none is let through.
+    /// Milliseconds after the last of `failures` during which attempts are rejected.
     fn delay(&self, failures: u32) -> u64 {
         match failures.checked_sub(self.free) {
             None => 0,
@@ -43,9 +43,9 @@ impl Rule {
 #[derive(Clone, Copy, Default)]
 struct Count {
     failures: u32,
-    /// Of the last failure or success, milliseconds since 1970.
+    /// Time of the last failure or success, milliseconds since 1970.
     last: u64,
-    /// A login succeeded from here.
+    /// Whether a login has succeeded from this network.
     known: bool,
 }
 
@@ -54,7 +54,7 @@ impl Count {
         now.saturating_sub(self.last) >= if self.known { KNOWN_MS } else { FORGET_MS }
     }
 
-    /// Failures that still count.
+    /// The number of failures that have not expired.
     fn failures(&self, now: u64) -> u32 {
         if now.saturating_sub(self.last) >= FORGET_MS { 0 } else { self.failures }
     }
@@ -64,7 +64,7 @@ impl Count {
     }
 }
 
-/// Slows down those who guess passwords and keys.
+/// Delays repeated guesses of passwords and keys.
 #[derive(Default)]
 pub struct LoginGuard {
     counts: Mutex<HashMap<u64, Count>>,
@@ -78,13 +78,13 @@ impl std::fmt::Debug for LoginGuard {
 }
 
 impl LoginGuard {
-    /// Nobody has failed yet.
+    /// Creates a guard without failures.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks before a password or signature is looked at; `account` is the lower-cased name.
+    /// Call before a password or signature is checked; `account` is the lower-cased name.
     ///
     /// # Errors
     /// Milliseconds until this account may be tried again from this network.
@@ -100,7 +100,7 @@ impl LoginGuard {
         }
     }
 
-    /// Notes a wrong password or signature.
+    /// Records a wrong password or signature.
     pub fn failed(&self, account: &str, ip: IpAddr, now_ms: u64) {
         let mut counts = self.counts.lock();
         for key in [self.near(account, ip), self.wide(account)] {
@@ -111,7 +111,8 @@ impl LoginGuard {
         }
     }
 
-    /// Notes a login: this network starts anew and is known; the account's own count stays, as others may be guessing.
+    /// Records a login: the count of this network is cleared and the network becomes known. The account's own count
+    /// stays, because other networks may still be guessing.
     pub fn succeeded(&self, account: &str, ip: IpAddr, now_ms: u64) {
         let mut counts = self.counts.lock();
         let key = self.near(account, ip);
@@ -128,10 +129,10 @@ impl LoginGuard {
     }
 }
 
-/// What one subscriber holds: an IPv4 address, also when it comes mapped into IPv6, or an IPv6 /64.
+/// The block of addresses that one subscriber line has: an IPv4 address, also when mapped into IPv6, or an IPv6 /64.
 fn network(ip: IpAddr) -> u64 {
     match ip.to_canonical() {
-        // 0::/64 is nobody's network but the loopback's.
+        // 0::/64 contains only the loopback address.
         IpAddr::V4(v4) => u64::from(v4.to_bits()) | 1 << 40,
         IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
     }

@@ -4,48 +4,48 @@
 //! fanfare-login-v1|<public origin>|<username>|<nonce, 32 bytes, base64url>|<expiry, seconds since 1970>|<MAC, 16 bytes, base64url>
 //! ```
 //!
-//! The text itself is what is signed (UTF-8, as it stands). It is sealed rather than stored, so making one costs the same for
-//! a name that exists and one that does not, and needs no row. It cannot be mistaken for another signed text of ours:
-//! those are PAE and begin with a count, seven of whose eight bytes are zero.
+//! The text itself is signed (UTF-8, unchanged). It is sealed rather than stored, so creating one costs the same for a
+//! name that exists and one that does not, and needs no row. It cannot be mistaken for another signed text of the
+//! server: those are PAE and begin with a count, seven of whose eight bytes are zero.
 //!
-//! The caller burns the nonce before it looks at the signature: one attempt per challenge.
+//! The caller burns the nonce before it checks the signature: one attempt per challenge.
 
 use crate::secret::{derive, mac, random, same};
 use fanfare_e2ee::b64;
 use std::fmt;
 
-/// What every challenge begins with; a client refuses to sign anything else.
+/// The prefix of every challenge; a client refuses to sign anything else.
 pub const PREFIX: &str = "fanfare-login-v1";
-/// How long a challenge is good for in seconds.
+/// Lifetime of a challenge in seconds.
 pub const LIFETIME_S: u64 = 60;
-/// Longest text that is looked at; an origin has at most 253 characters of host.
+/// Longest text that is parsed; an origin has at most 253 characters of host.
 const MAX_TEXT: usize = 1024;
 const MAC: usize = 16;
 
 /// A challenge for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
-    /// What to sign, as is.
+    /// The text to sign, unchanged.
     pub text: String,
-    /// Milliseconds since 1970; a whole second.
+    /// Expiry in milliseconds since 1970; a whole second.
     pub expires_at_ms: u64,
 }
 
 /// Why a challenge is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChallengeError {
-    /// Not of the form.
+    /// The text does not have the form of a challenge.
     #[error("not a login challenge")]
     Malformed,
-    /// Of the form, but not made here, for another origin, or for another name.
+    /// The form is valid, but the challenge is from another server, for another origin, or for another name.
     #[error("not a challenge for this login")]
     Wrong,
-    /// Made here for this name, and too old.
+    /// Issued by this server for this name, and expired.
     #[error("the challenge has expired")]
     Expired,
 }
 
-/// Makes and recognises the challenges of one server.
+/// Creates and verifies the challenges of one server.
 pub struct Challenges {
     key: [u8; 32],
     origin: String,
@@ -58,13 +58,13 @@ impl fmt::Debug for Challenges {
 }
 
 impl Challenges {
-    /// `key` may serve other purposes too: this one has its own derived from it. `origin` is the public origin.
+    /// `key` may serve other purposes too: a separate key is derived from it here. `origin` is the public origin.
     #[must_use]
     pub fn new(key: [u8; 32], origin: String) -> Self {
         Self { key: derive(&key, b"fanfare/v1/login-challenge"), origin }
     }
 
-    /// Makes a challenge for a (lower-cased) name, whether it exists or not.
+    /// Creates a challenge for a (lower-cased) name, whether the account exists or not.
     #[must_use]
     pub fn make(&self, username: &str, now_ms: u64) -> Challenge {
         self.make_with(username, now_ms, random())
@@ -77,10 +77,10 @@ impl Challenges {
         Challenge { text: format!("{sealed}|{mac}"), expires_at_ms: expires * 1000 }
     }
 
-    /// Checks a challenge that came back and answers its nonce, for the caller to burn.
+    /// Checks a challenge that a client returned and returns its nonce for the caller to burn.
     ///
     /// # Errors
-    /// See [`ChallengeError`]. Which it is tells nothing about accounts.
+    /// See [`ChallengeError`]. The variant reveals nothing about accounts.
     pub fn check(&self, text: &str, username: &str, now_ms: u64) -> Result<[u8; 32], ChallengeError> {
         let Parts { sealed, origin, name, nonce, expires, mac } =
             Parts::parse(text).ok_or(ChallengeError::Malformed)?;
@@ -98,7 +98,7 @@ impl Challenges {
     }
 }
 
-/// A text of the form, its values not judged yet.
+/// The parts of a challenge, not yet checked.
 struct Parts<'a> {
     sealed: &'a str,
     origin: &'a str,
@@ -127,7 +127,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Bytes from the one text that [`b64::encode`] gives for them: a second spelling of a challenge would be a second text.
+/// Decodes bytes and accepts only the text that [`b64::encode`] gives for them: with two spellings, a challenge could
+/// be used twice.
 fn exact<const N: usize>(text: &str) -> Option<[u8; N]> {
     b64::decode_array(text).ok().filter(|bytes: &[u8; N]| b64::encode(bytes) == text)
 }

@@ -1,26 +1,26 @@
-//! The shape of a compact JWS (RFC 7515) from a stranger, before anybody believes a word of it.
+//! Parsing of an untrusted compact JWS (RFC 7515); nothing in it is verified yet.
 //!
-//! Stricter than the standard where leniency has been used in attacks (RFC 8725): one spelling of base64url, no repeated
-//! members, no header that brings or points to a key, no `crit`, and a bound on the whole.
+//! Stricter than the standard where leniency has been used in attacks (RFC 8725): one spelling of base64url, no
+//! repeated members, no header that contains or points to a key, no `crit`, and a bound on the total length.
 
 use fanfare_e2ee::b64;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Longest token that is looked at in bytes.
+/// Longest token that is parsed, in bytes.
 pub(crate) const MAX_TOKEN: usize = 8 * 1024;
 /// Latest time a token may name: the end of the year 9999 in seconds. Beyond it, sums with milliseconds could overflow.
 pub(crate) const MAX_TIME: u64 = 253_402_300_799;
 /// Seconds by which another machine's clock may be ahead of ours.
 pub(crate) const LEEWAY_S: u64 = 5;
 
-/// Headers that bring a key, say where to get one, or change what the signature covers.
+/// Headers that contain a key, say where to get one, or change what the signature covers.
 const REFUSED: [&str; 8] = ["b64", "crit", "enc", "jku", "jwk", "x5c", "x5u", "zip"];
 
-/// A token taken apart.
+/// The parts of a token.
 pub(crate) struct Jws<'a> {
-    /// What the signature is over.
+    /// The text that the signature covers.
     pub signed: &'a str,
     /// Base64url text of the signature.
     pub signature: &'a str,
@@ -41,7 +41,7 @@ impl<'a> Jws<'a> {
         whole.then_some(Self { signed, signature, header, payload })
     }
 
-    /// The header's members; `None` when there are any of [`REFUSED`].
+    /// The header's members; `None` when there is any of [`REFUSED`].
     pub(crate) fn header(&self) -> Option<Map<String, Value>> {
         let header = object(self.header)?;
         (!REFUSED.iter().any(|name| header.contains_key(*name))).then_some(header)
@@ -61,7 +61,7 @@ fn object(part: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice::<Object>(&bytes).ok().map(|object| object.0)
 }
 
-/// An object whose members are all different: which of two `exp` counts must not depend on who reads.
+/// An object without repeated members: which of two `exp` counts must not depend on the parser.
 struct Object(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Object {
@@ -86,8 +86,8 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-/// A time in seconds (a NumericDate, RFC 7519 section 2, which may have a fraction; it is cut off). Negative ones and those
-/// beyond [`MAX_TIME`] are none.
+/// Reads a time in seconds (a NumericDate, RFC 7519 section 2; a fraction is cut off). Negative times and those beyond
+/// [`MAX_TIME`] are rejected.
 pub(crate) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, ()> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let fraction = |at: &f64| (0.0..=MAX_TIME as f64).contains(at);
@@ -95,7 +95,7 @@ pub(crate) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64
     at.filter(|at| *at <= MAX_TIME).map(Some).ok_or(())
 }
 
-/// A member that is a text.
+/// A member that is a string.
 pub(crate) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name)?.as_str()
 }
@@ -111,8 +111,8 @@ mod tests {
 
     #[test]
     fn only_three_parts_of_base64url() {
-        let good = token("{}", "{}");
-        assert!(Jws::parse(&good).is_some());
+        let valid = token("{}", "{}");
+        assert!(Jws::parse(&valid).is_some());
         for bent in [
             "", ".", "..", "...", "a.b", "a.b.", ".b.c", "a..c", "a.b.c.d", "a.b.c.", "a.b.c\n", " a.b.c",
             "a+.b.c", "a/.b.c", "a=.b.c", "é.b.c",
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Issue 10, entry 1: a member whose name a parser could give a meaning is like any other, and depth is bounded.
+    /// Issue 10, entry 1: no member name has a special meaning, and depth is bounded.
     #[test]
     fn claims_have_no_magic_names_and_a_bound_of_depth() {
         let claims = |text: &str| Jws::parse(&token("{}", text)).unwrap().claims();

@@ -3,14 +3,14 @@
 use crate::secret::{random, sha256};
 use fanfare_e2ee::b64;
 
-/// Draws a token: its text for the client, its hash for the store.
+/// Generates a token: its text for the client, its hash for the store.
 #[must_use]
 pub fn new() -> (String, [u8; 32]) {
     let token = random::<32>();
     (b64::encode(&token), sha256(&token))
 }
 
-/// The hash to look a token up by; `None` when the text cannot be one of ours.
+/// The hash to look a token up by; `None` when the text does not have the form of a token.
 #[must_use]
 pub fn hash(token: &str) -> Option<[u8; 32]> {
     b64::decode_array::<32>(token).ok().map(|bytes| sha256(&bytes))

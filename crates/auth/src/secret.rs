@@ -1,11 +1,11 @@
-//! Random bytes, keyed hashes and comparisons that everything here shares.
+//! Random bytes, keyed hashes and constant-time comparison, shared by this crate.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The operating system gives no random bytes: nothing secret can be made.
+/// The operating system returned no random bytes: no secret can be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the system gives no random bytes")]
 pub struct NoRandom;
@@ -13,7 +13,8 @@ pub struct NoRandom;
 /// `N` bytes from the operating system.
 ///
 /// # Panics
-/// When it has none. Linux blocks until it has; without them no token may be made, and there is nothing to go on with.
+/// If the system has none. Linux blocks until it has; without random bytes no token can be issued and the server cannot
+/// continue.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     try_random().unwrap_or_else(|e| panic!("{e}"))
 }
@@ -40,13 +41,13 @@ pub(crate) fn derive(key: &[u8], purpose: &[u8]) -> [u8; 32] {
 
 /// HMAC-SHA256 (RFC 2104).
 pub(crate) fn mac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
-    // HMAC fills a short key up with zeros to its block of 64 bytes (RFC 2104 section 2).
+    // HMAC pads a short key with zeros to its block of 64 bytes (RFC 2104 section 2).
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);
     Hmac::<Sha256>::new(&block.into()).chain_update(message).finalize().into_bytes().into()
 }
 
-/// Equality whose time depends on the lengths alone.
+/// Compares in a time that depends on the lengths alone.
 pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }

@@ -1,8 +1,8 @@
-//! One-time tickets that open a socket: made for someone logged in, sent in a query where no header can be.
+//! One-time tickets that open a socket: issued to a logged-in user, sent in a query where no header can be sent.
 //!
-//! A ticket is sealed, not stored: version, id (16), expiry (8), origin and subject with their lengths, HMAC-SHA256 (32);
-//! base64url. The caller burns the id in the store when it is used, so that it stays used across a restart. It is not
-//! encrypted: it says nothing that its bearer may not know.
+//! A ticket is sealed, not stored: version, id (16), expiry (8), origin and subject with their lengths, HMAC-SHA256
+//! (32); base64url. The caller burns the id in the store when it is used, so that it stays used across a restart. It is
+//! not encrypted: it contains nothing that its bearer may not know.
 
 use crate::secret::{derive, mac, random, same};
 use fanfare_e2ee::b64;
@@ -10,39 +10,39 @@ use std::fmt;
 
 const VERSION: u8 = 1;
 const MAC: usize = 32;
-/// Most bytes of a [`Grant`]'s subject; a ticket with more can be made and opens never.
+/// Maximum bytes of a [`Grant`]'s subject; a ticket with more can be created but never opens.
 pub const MAX_SUBJECT: usize = 2048;
-/// Most bytes of an origin, by the same rule.
+/// Maximum bytes of an origin, with the same effect.
 const MAX_ORIGIN: usize = 512;
-/// Longest text that is looked at.
+/// Longest text that is parsed.
 const MAX_TEXT: usize = (1 + 16 + 8 + 4 + MAX_ORIGIN + 4 + MAX_SUBJECT + MAC).div_ceil(3) * 4;
 
-/// What a ticket is good for.
+/// What a ticket permits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Who it lets in, in the caller's own form (JSON of at most [`MAX_SUBJECT`] bytes).
+    /// The user it admits, in the caller's own form (JSON of at most [`MAX_SUBJECT`] bytes).
     pub subject: String,
-    /// The page's origin it is for; `None` is for sockets without one.
+    /// The page origin it is valid for; `None` for sockets without an origin.
     pub origin: Option<String>,
-    /// Milliseconds since 1970.
+    /// Expiry in milliseconds since 1970.
     pub expires_at_ms: u64,
 }
 
-/// A ticket of ours that has not expired.
+/// A valid ticket of this server that has not expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenTicket {
-    /// What it is good for.
+    /// What it permits.
     pub grant: Grant,
-    /// To be burnt before the grant is used.
+    /// Its id; burn it before the grant is used.
     pub id: [u8; 16],
 }
 
-/// Not a ticket of this server, changed, or expired: one answer for all.
+/// Not a ticket of this server, changed, or expired: one error for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid ticket")]
 pub struct Invalid;
 
-/// Makes and opens the tickets of one server.
+/// Creates and opens the tickets of one server.
 pub struct Tickets {
     key: [u8; 32],
 }
@@ -54,7 +54,7 @@ impl fmt::Debug for Tickets {
 }
 
 impl Tickets {
-    /// `key` may serve other purposes too: this one has its own derived from it.
+    /// `key` may serve other purposes too: a separate key is derived from it here.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
         Self { key: derive(&key, b"fanfare/v1/ticket") }
@@ -66,7 +66,7 @@ impl Tickets {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&random::<16>());
         bytes.extend_from_slice(&grant.expires_at_ms.to_be_bytes());
-        // A flag tells no origin from an empty one.
+        // A marker distinguishes no origin from an empty one.
         let origin = grant.origin.map_or(String::new(), |origin| format!("={origin}"));
         for text in [origin.as_bytes(), grant.subject.as_bytes()] {
             bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -80,7 +80,7 @@ impl Tickets {
     /// Opens a ticket.
     ///
     /// # Errors
-    /// [`Invalid`], whatever is wrong.
+    /// [`Invalid`] for every reason.
     pub fn open(&self, text: &str, now_ms: u64) -> Result<OpenTicket, Invalid> {
         self.try_open(text).filter(|ticket| now_ms < ticket.grant.expires_at_ms).ok_or(Invalid)
     }
@@ -108,7 +108,7 @@ impl Tickets {
     }
 }
 
-/// A length, that many bytes of UTF-8, and the rest.
+/// Reads a length, that many bytes of UTF-8, and returns the rest.
 fn piece(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
@@ -132,11 +132,11 @@ mod tests {
     #[test]
     fn a_ticket_opens_to_what_was_granted() {
         let tickets = Tickets::new([1; 32]);
-        for origin in [None, Some(""), Some("https://good.test")] {
+        for origin in [None, Some(""), Some("https://valid.test")] {
             let (a, b) = (tickets.make(grant(origin)), tickets.make(grant(origin)));
             let (a, b) = (tickets.open(&a, NOW).unwrap(), tickets.open(&b, NOW).unwrap());
             assert_eq!(a.grant, grant(origin));
-            assert_ne!(a.id, b.id, "each is burnt by itself");
+            assert_ne!(a.id, b.id, "each has its own id");
         }
     }
 
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn no_changed_byte_opens() {
         let tickets = Tickets::new([1; 32]);
-        let text = tickets.make(grant(Some("https://good.test")));
+        let text = tickets.make(grant(Some("https://valid.test")));
         for at in 0..text.len() {
             for other in [b'A', b'z', b'_'] {
                 let mut bytes = text.clone().into_bytes();

@@ -2,10 +2,11 @@
 //!
 //! Users of an issuer are `name:claim`; a local name has no colon, so the two cannot clash.
 
-/// Fewest and most characters.
+/// Minimum and maximum characters.
 const LENGTH: std::ops::RangeInclusive<usize> = 3..=32;
 
-/// Names that would be taken for a part of the system; `deleted` is the author of messages whose account is gone.
+/// Names that could be mistaken for a part of the system; `deleted` is the author of messages whose account was
+/// deleted.
 const RESERVED: [&str; 13] = [
     "admin",
     "administrator",
@@ -22,18 +23,18 @@ const RESERVED: [&str; 13] = [
     "system",
 ];
 
-/// Why a text is no name.
+/// Why a text is not a valid name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Not of the form.
+    /// The text does not have the required form.
     #[error("3 to 32 of a-z, 0-9, `_`, `.` and `-`, beginning with a letter or digit")]
     Malformed,
-    /// Of the form, but not to be had.
+    /// The form is valid, but the name is reserved.
     #[error("this name is reserved")]
     Reserved,
 }
 
-/// Reads a name and lower-cases it.
+/// Parses a name and lower-cases it.
 ///
 /// # Errors
 /// See [`NameError`].
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_form_is_refused() {
+    fn malformed_names_are_rejected() {
         let long = "a".repeat(33);
         for text in [
             "",

@@ -1,4 +1,4 @@
-//! Key sets over real HTTP on loopback, from servers that are good, broken, endless or slow.
+//! Key sets over real HTTP on loopback, from working, broken, endless and slow servers.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -58,7 +58,7 @@ fn hub(address: SocketAddr) -> Issuers {
     Issuers::new(vec![IssuerConfig { name, issuer, audience, user_claim, key }]).unwrap()
 }
 
-/// What a key server does with a request, until the client hangs up; counts bytes sent.
+/// How a key server responds, until the client disconnects; counts bytes sent.
 enum Mode {
     Answer(String),
     Endless,
@@ -102,7 +102,7 @@ async fn answer(mut stream: TcpStream, mode: &Mode, sent: &AtomicUsize) -> std::
             }
         }
         Mode::Silent => {
-            // Until the client hangs up.
+            // Until the client disconnects.
             stream.read_to_end(&mut Vec::new()).await?;
         }
     }
@@ -117,7 +117,7 @@ fn ok(body: &str) -> Mode {
 }
 
 #[tokio::test]
-async fn a_good_server_is_asked_once_for_all_kinds_of_keys() {
+async fn a_working_server_gets_one_request_for_all_kinds_of_keys() {
     let (address, hits, _) = serve(ok(&set())).await;
     let hub = Arc::new(hub(address));
     let logins: Vec<_> = (0..30)
@@ -133,7 +133,7 @@ async fn a_good_server_is_asked_once_for_all_kinds_of_keys() {
 }
 
 #[tokio::test]
-async fn a_broken_server_is_an_outage_and_costs_little() {
+async fn a_broken_server_is_an_outage_and_costs_few_requests() {
     let huge = format!("{}{}", " ".repeat(64 * 1024), set());
     for mode in [
         Mode::Answer("HTTP/1.1 500 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".into()),
@@ -154,17 +154,17 @@ async fn a_broken_server_is_an_outage_and_costs_little() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_cut_short() {
+async fn an_endless_response_is_cut_off() {
     let (address, _, sent) = serve(Mode::Endless).await;
     let begun = Instant::now();
     assert_eq!(hub(address).login(&token(0), now()).await, Err(IssuerError::Unavailable));
     assert!(begun.elapsed() < Duration::from_secs(2));
-    // What the sockets' buffers took before the client hung up, and no more than that.
+    // What the sockets' buffers took before the client disconnected, and no more than that.
     assert!(sent.load(SeqCst) < 16 << 20, "{sent:?}");
 }
 
 #[tokio::test]
-async fn a_slow_answer_ends_after_3_s() {
+async fn a_slow_response_ends_after_3_s() {
     for mode in [Mode::Drip, Mode::Silent] {
         let (address, _, _) = serve(mode).await;
         let begun = Instant::now();
@@ -175,7 +175,7 @@ async fn a_slow_answer_ends_after_3_s() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_good_costs_no_fetch() {
+async fn an_invalid_token_causes_no_fetch() {
     let (address, hits, _) = serve(ok(&set())).await;
     let hub = hub(address);
     let key = EncodingKey::from_secret(b"x");
@@ -188,18 +188,18 @@ async fn what_cannot_be_good_costs_no_fetch() {
         assert_eq!(hub.login(&forge(claims), now()).await, Err(IssuerError::Invalid));
     }
     assert_eq!(hits.load(SeqCst), 0);
-    // HS256 with a set of public keys: nothing there verifies it.
-    let good = json!({"iss": "https://hub.example/", "aud": "live", "exp": now() + 600, "sub": "zoe"});
-    assert_eq!(hub.login(&forge(good), now()).await, Err(IssuerError::Invalid));
+    // HS256 with a set of public keys: no key there can verify it.
+    let valid = json!({"iss": "https://hub.example/", "aud": "live", "exp": now() + 600, "sub": "zoe"});
+    assert_eq!(hub.login(&forge(valid), now()).await, Err(IssuerError::Invalid));
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_is_an_outage() {
+async fn a_closed_port_is_an_outage() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     assert_eq!(hub(address).login(&token(0), now()).await, Err(IssuerError::Unavailable));
 }
 
-/// The machine's certificates are found and the connector is built; that nobody listens there is an outage like any other.
+/// The machine's certificates are found and the connector is built; a closed port is then an outage like any other.
 #[tokio::test]
 async fn https_can_be_configured() {
     let key = IssuerKey::Jwks("https://127.0.0.1:1/jwks.json".into());

@@ -1,4 +1,4 @@
-//! The hasher from outside: known answers, the bound of its queue, and that it never holds up an async thread.
+//! The hasher's public interface: known hashes, the bound of its queue, and that it never blocks an async thread.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Cheap, for tests of everything but the cost.
 const CHEAP: Cost = Cost { memory_kib: 64, passes: 1 };
-/// Long enough that a queue builds up.
+/// Slow enough that a queue builds up.
 const SLOW: Cost = Cost { memory_kib: 19_456, passes: 4 };
 const PASSWORD: &str = "correct horse battery staple";
 /// Made by argon2-cffi 25 (the reference implementation).
@@ -45,7 +45,7 @@ async fn hashes_of_the_reference_implementation_are_verified() {
 }
 
 #[tokio::test]
-async fn a_hash_is_salted_and_comes_back() {
+async fn a_hash_is_salted_and_verifies() {
     let hasher = Hasher::new(2, 32);
     let (a, b) = tokio::join!(hasher.hash(PASSWORD.into()), hasher.hash(PASSWORD.into()));
     let (a, b) = (a.unwrap(), b.unwrap());
@@ -55,7 +55,7 @@ async fn a_hash_is_salted_and_comes_back() {
 }
 
 #[tokio::test]
-async fn nobody_and_garbage_are_never_right() {
+async fn no_account_and_garbage_never_match() {
     let hasher = Hasher::with_cost(1, 32, CHEAP).unwrap();
     for phc in [
         None,
@@ -73,9 +73,9 @@ async fn nobody_and_garbage_are_never_right() {
     assert!(Hasher::with_cost(1, 32, Cost { memory_kib: 64, passes: 0 }).is_err());
 }
 
-/// A name without an account must not answer sooner. Medians, as other tests run beside this one.
+/// A name without an account must not be rejected sooner. Medians, because other tests run in parallel.
 #[tokio::test]
-async fn nobody_takes_as_long_as_somebody() {
+async fn an_unknown_account_takes_as_long_as_a_known_one() {
     let hasher = Hasher::new(1, 32);
     let mut took = [vec![], vec![]];
     for _ in 0..9 {
@@ -92,7 +92,7 @@ async fn nobody_takes_as_long_as_somebody() {
     assert!((0.5..2.0).contains(&(nobody / somebody)), "{nobody} {somebody}");
 }
 
-/// One at work and two in the queue: of ten at once at least seven are told to come again, and at once.
+/// One running and two in the queue: of ten at once at least seven are refused, and at once.
 #[tokio::test]
 async fn the_queue_is_bounded() {
     let hasher = Hasher::with_cost(1, 2, SLOW).unwrap();
@@ -111,13 +111,13 @@ async fn the_queue_is_bounded() {
         }
     }
     assert!((2..=3).contains(&done.len()), "{done:?}");
-    assert!(busy.iter().max() < done.iter().min(), "nobody waits to hear that it is busy: {busy:?} {done:?}");
+    assert!(busy.iter().max() < done.iter().min(), "refused callers do not wait: {busy:?} {done:?}");
     assert!(hasher.hash(PASSWORD.into()).await.is_ok(), "and later it works again");
 }
 
 /// On a runtime with one thread, a timer keeps its time while passwords are hashed.
 #[tokio::test(flavor = "current_thread")]
-async fn the_async_thread_goes_on() {
+async fn the_async_thread_is_not_blocked() {
     let hasher = Hasher::with_cost(2, 32, SLOW).unwrap();
     let over = Arc::new(AtomicBool::new(false));
     let ticks = Arc::new(AtomicU32::new(0));
@@ -137,9 +137,9 @@ async fn the_async_thread_goes_on() {
     assert!(ticks.load(SeqCst) >= 25, "{ticks:?}");
 }
 
-/// A login whose client has gone costs nothing: the job before it is at work, itself it is skipped.
+/// A login whose client has disconnected costs nothing: its job is skipped after the running one.
 #[tokio::test]
-async fn who_has_gone_is_skipped() {
+async fn jobs_of_dropped_callers_are_skipped() {
     let hasher = Hasher::with_cost(1, 32, SLOW).unwrap();
     let one = {
         let begun = Instant::now();

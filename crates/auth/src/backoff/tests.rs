@@ -82,7 +82,7 @@ fn memory_is_bounded_and_the_newest_stay() {
 }
 
 #[test]
-fn a_clock_that_goes_back_harms_nobody() {
+fn a_clock_set_back_does_no_harm() {
     let (guard, here) = (LoginGuard::new(), ip("192.0.2.1"));
     fail(&guard, 6, here, T);
     assert!(guard.check("alice", here, T - 1000).is_err());

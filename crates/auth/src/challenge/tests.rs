@@ -6,7 +6,7 @@ fn challenges() -> Challenges {
     Challenges::new([7; 32], "https://chat.example".into())
 }
 
-/// Byte-exact, so that clients in other languages can rely on it. The MAC was computed outside by Python's hmac and hashlib.
+/// Byte-exact, so that clients in other languages can rely on it. The MAC was computed by Python's hmac and hashlib.
 #[test]
 fn the_text_is_byte_exact() {
     let made = challenges().make_with("alice", NOW, [0xa5; 32]);
@@ -18,7 +18,7 @@ fn the_text_is_byte_exact() {
 }
 
 #[test]
-fn a_challenge_comes_back_with_its_nonce() {
+fn a_valid_challenge_returns_its_nonce() {
     let challenges = challenges();
     let made = challenges.make_with("alice", NOW, [9; 32]);
     assert_eq!(challenges.check(&made.text, "alice", NOW), Ok([9; 32]));

@@ -1,60 +1,60 @@
-//! What a token of an issuer may say, judged without its signature.
+//! The claims of an issuer's token, checked apart from its signature.
 
 use super::{IssuerError, Refused};
 use crate::jws::{LEEWAY_S, text, time};
 use serde_json::{Map, Value};
 
-/// Most characters of the claim that names a user.
+/// Maximum characters of the claim that names a user.
 const MAX_CLAIM: usize = 200;
-/// Most bytes of a `jti` that is handed on.
+/// Maximum bytes of a `jti`.
 const MAX_JTI: usize = 256;
 
-/// A user of an issuer.
+/// A verified login of an issuer's user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The issuer's name in the configuration.
     pub issuer: String,
     /// `name:claim`.
     pub username: String,
-    /// The claim as the issuer wrote it.
+    /// The claim as the issuer sent it.
     pub claim: String,
-    /// When the login ends, seconds since 1970.
+    /// The expiry of the login, seconds since 1970.
     pub exp: u64,
     /// The token's id, if it has one.
     pub jti: Option<String>,
-    /// When it was made, if it says so.
+    /// The issue time, if the token has one.
     pub iat: Option<u64>,
 }
 
-/// The right to a topic.
+/// A verified right to a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// The issuer's name in the configuration.
     pub issuer: String,
-    /// The issuer's claim of the one user it is for ([`Login::claim`]).
+    /// The user it is for, as the issuer's claim ([`Login::claim`]).
     pub sub: String,
     /// The topic's name as written in the token.
     pub topic: String,
-    /// What it allows there.
+    /// The actions it allows on that topic.
     pub actions: Actions,
-    /// When it ends, seconds since 1970.
+    /// The expiry, seconds since 1970.
     pub exp: u64,
 }
 
-/// What a subscription token allows.
+/// The actions that a subscription token allows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Actions {
-    /// To subscribe.
+    /// Subscribe to the topic.
     pub subscribe: bool,
-    /// To read history.
+    /// Read its history.
     pub history: bool,
-    /// To publish.
+    /// Publish to it.
     pub publish: bool,
 }
 
-/// What of an issuer's row judges claims.
+/// The part of an issuer's configuration that claims are checked against.
 #[derive(Debug)]
-pub(super) struct Judge {
+pub(super) struct ClaimRules {
     pub name: String,
     pub issuer: String,
     pub audience: String,
@@ -63,7 +63,7 @@ pub(super) struct Judge {
 
 type Claims = Map<String, Value>;
 
-impl Judge {
+impl ClaimRules {
     pub(super) fn login(&self, claims: &Claims, now: u64) -> Result<Login, Refused> {
         if claims.contains_key("topic") {
             return Err(Refused::by("topic"));
@@ -72,8 +72,8 @@ impl Judge {
         let jti = match claims.get("jti") {
             None => None,
             Some(jti) => {
-                let good = |jti: &&str| (1..=MAX_JTI).contains(&jti.len());
-                Some(jti.as_str().filter(good).ok_or(Refused::by("jti"))?.to_owned())
+                let valid = |jti: &&str| (1..=MAX_JTI).contains(&jti.len());
+                Some(jti.as_str().filter(valid).ok_or(Refused::by("jti"))?.to_owned())
             }
         };
         let Times { iat, exp } = self.times(claims, now)?;
@@ -90,7 +90,7 @@ impl Judge {
         Ok(Subscription { issuer: self.name.clone(), sub, topic, actions, exp })
     }
 
-    /// Judges who the token is for and when; `Expired` is the last verdict, after all that make it invalid.
+    /// Checks audience, issuer and times; `Expired` is reported last, after all checks that make a token invalid.
     fn times(&self, claims: &Claims, now: u64) -> Result<Times, Refused> {
         let ours = match claims.get("aud") {
             Some(Value::String(aud)) => *aud == self.audience,
@@ -125,16 +125,16 @@ struct Times {
     exp: u64,
 }
 
-/// A claim that names a user. Control characters are refused: the name is shown and logged.
+/// Returns the claim that names a user. Control characters are rejected: the name is shown and logged.
 fn name<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, Refused> {
     let refused = Refused::by("user claim");
     let name = text(claims, claim).ok_or(refused)?;
     let length = name.chars().take(MAX_CLAIM + 1).count();
-    let good = (1..=MAX_CLAIM).contains(&length) && !name.chars().any(char::is_control);
-    good.then_some(name).ok_or(refused)
+    let valid = (1..=MAX_CLAIM).contains(&length) && !name.chars().any(char::is_control);
+    valid.then_some(name).ok_or(refused)
 }
 
-/// `["subscribe","history"]` unless said otherwise; a word we do not know is refused rather than overlooked.
+/// Reads the actions, `["subscribe","history"]` by default; an unknown action is rejected rather than ignored.
 fn actions(claim: Option<&Value>) -> Result<Actions, Refused> {
     let Some(claim) = claim else { return Ok(Actions { subscribe: true, history: true, publish: false }) };
     let mut actions = Actions::default();

@@ -1,27 +1,27 @@
-//! One row of `auth.issuers`, and what must hold between rows.
+//! One row of `auth.issuers`, and the checks between rows.
 
 use std::fmt;
 
-/// Most characters of an issuer's name; with its colon and a claim of 200 it is a username.
+/// Maximum characters of an issuer's name; with its colon and a claim of 200 it is a username.
 const MAX_NAME: usize = 32;
 
 /// A login service that the operator trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerConfig {
-    /// Ours for it: the part of its users' names before the colon.
+    /// The issuer's name in this configuration: the part of its users' names before the colon.
     pub name: String,
-    /// Its `iss`, exactly.
+    /// Its `iss` claim, compared exactly.
     pub issuer: String,
-    /// The `aud` that its tokens for us carry, exactly.
+    /// The `aud` claim of its tokens for this server, compared exactly.
     pub audience: String,
     /// The claim that names the user (`sub`).
     pub user_claim: String,
-    /// What it signs with.
+    /// Its signing key.
     pub key: IssuerKey,
 }
 
 impl IssuerConfig {
-    /// Whether its keys are fetched in the clear, which is for development only.
+    /// Whether its keys are fetched over plain HTTP, which is for development only.
     #[must_use]
     pub fn is_plain_http(&self) -> bool {
         matches!(&self.key, IssuerKey::Jwks(url) if !url.trim_start().to_ascii_lowercase().starts_with("https:"))
@@ -49,12 +49,12 @@ impl fmt::Debug for IssuerKey {
     }
 }
 
-/// Checks names and that no two rows could claim one token or one user.
+/// Checks names, and that no two rows match the same token or user.
 pub(super) fn check(rows: &[IssuerConfig]) -> Result<(), String> {
     for (at, row) in rows.iter().enumerate() {
         let wrong = |why: &str| Err(format!("issuer {:?}: {why}", row.name));
-        let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
-        if row.name.is_empty() || row.name.len() > MAX_NAME || !row.name.bytes().all(good) {
+        let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+        if row.name.is_empty() || row.name.len() > MAX_NAME || !row.name.bytes().all(valid) {
             return wrong("its name is 1 to 32 of a-z, 0-9, `_`, `.` and `-`");
         }
         for (key, value) in

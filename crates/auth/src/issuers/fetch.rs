@@ -1,7 +1,7 @@
-//! Fetching a JWK set: one GET, no redirects, everything bounded.
+//! Fetching a JWK set: one GET, no redirects, bounded in size and time.
 //!
-//! TLS is rustls with aws-lc-rs, as in the whole product, and trusts what the machine trusts (`SSL_CERT_FILE` names another
-//! bundle): an issuer behind a company's own authority works without a setting of ours.
+//! TLS is rustls with aws-lc-rs, as in the whole product, and uses the machine's trusted certificates (`SSL_CERT_FILE`
+//! names another bundle): an issuer behind a company's own authority works without a setting here.
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
@@ -14,17 +14,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most bytes of a key set.
+/// Maximum bytes of a key set.
 pub(super) const MAX_BODY: usize = 64 * 1024;
-/// From the name's resolution to the last byte.
+/// Time limit from the name's resolution to the last byte.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(3);
 
-/// The bytes of a key set, or one line for the log that says why not.
+/// The bytes of a key set, or one line for the log with the reason of the failure.
 pub(super) type Fetched = Result<Bytes, String>;
 /// Fetches once. A closure, so that tests need no network and may stop the clock.
 pub(super) type Fetcher = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Fetched> + Send>> + Send + Sync>;
 
-/// What fetches from this URL.
+/// Creates the fetcher for a URL.
 pub(super) fn fetcher(url: &str) -> Result<Fetcher, String> {
     let uri: Uri = url.parse().map_err(|_| format!("`jwks_url` {url:?} is no URL"))?;
     if uri.authority().is_none_or(|authority| authority.host().is_empty() || authority.as_str().contains('@'))
@@ -51,7 +51,7 @@ fn through<C: Connect + Clone + Send + Sync + 'static>(connector: C, uri: Uri) -
         let (client, uri) = (client.clone(), uri.clone());
         Box::pin(async move {
             let fetched = tokio::time::timeout(TIME_LIMIT, get(&client, uri)).await;
-            fetched.unwrap_or_else(|_| Err(format!("no whole answer within {} s", TIME_LIMIT.as_secs())))
+            fetched.unwrap_or_else(|_| Err(format!("no complete response within {} s", TIME_LIMIT.as_secs())))
         })
     })
 }
@@ -73,7 +73,7 @@ where
     body.map(http_body_util::Collected::to_bytes).map_err(|e| e.to_string())
 }
 
-/// An error with what caused it: the outer one alone says "client error".
+/// An error with its causes: the outermost message alone is only "client error".
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,7 +1,7 @@
-//! Verification keys of issuers: each has one kind, and a kind is one algorithm.
+//! Verification keys of issuers: each key has one kind, and each kind is one algorithm.
 //!
-//! `jsonwebtoken` (over aws-lc-rs) reads the keys and checks the signatures; what it would let pass is checked here: the curve of
-//! a PEM key, the size of an RSA key, weak Ed25519 keys, and symmetric keys in a public set.
+//! `jsonwebtoken` (over aws-lc-rs) reads the keys and checks the signatures. Checked here is what it would accept: the
+//! curve of a PEM key, the size of an RSA key, weak Ed25519 keys, and symmetric keys in a public set.
 
 use crate::jws::Jws;
 use fanfare_e2ee::{IdentityKey, b64};
@@ -9,9 +9,9 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde_json::{Map, Value};
 
-/// Fewest bytes of a shared secret (RFC 7518 3.2: as long as the hash).
+/// Minimum bytes of a shared secret (RFC 7518 3.2: as long as the hash).
 const MIN_SECRET: usize = 32;
-/// Fewest bits of an RSA modulus; the library refuses more than 8192.
+/// Minimum bits of an RSA modulus; the library rejects more than 8192.
 const MIN_RSA_BITS: usize = 2048;
 /// An uncompressed point of P-256 (SEC 1 section 2.3.3).
 const P256_POINT: usize = 65;
@@ -19,7 +19,7 @@ const P256_POINT: usize = 65;
 /// The members of a JWK that are the key (RFC 7518 section 6, RFC 8037 section 2).
 const PARAMETERS: [&str; 6] = ["kty", "crv", "x", "y", "n", "e"];
 
-/// Whether a member is there and says nothing.
+/// Whether a member is present but empty.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -29,7 +29,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// What a key can verify.
+/// The kind of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Hs256,
@@ -39,7 +39,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// By the header's `alg`. `Ed25519` is RFC 9864's name of the one curve we take.
+    /// The kind for the header's `alg`. `Ed25519` is RFC 9864's name of the one curve supported.
     pub(super) fn of(alg: &str) -> Option<Self> {
         match alg {
             "HS256" => Some(Self::Hs256),
@@ -96,28 +96,29 @@ impl Key {
         Self::rsa(key, &modulus)
     }
 
-    /// A member of a JWK set with its `kid`, or the member of it for which it is skipped: it is not for verifying, or not of ours.
+    /// A member of a JWK set with its `kid`, or the name of the property for which it is skipped: the key is not for
+    /// verifying, or not supported.
     ///
-    /// Optional members that are empty (`null`, `""`, `[]`) say nothing, and those for certificates and other uses are ignored
-    /// whatever they hold (RFC 7517 section 4).
+    /// Empty optional members (`null`, `""`, `[]`) count as absent, and those for certificates and other uses are
+    /// ignored (RFC 7517 section 4).
     pub(super) fn jwk(member: &Map<String, Value>) -> Result<(Option<String>, Self), &'static str> {
-        let said = |name| member.get(name).filter(|value| !is_empty(value));
-        let ops =
-            said("key_ops").map(|ops| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify")));
+        let member_of = |name| member.get(name).filter(|value| !is_empty(value));
+        let ops = member_of("key_ops")
+            .map(|ops| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify")));
         if ops == Some(false) {
             return Err("key_ops");
         }
-        if said("use").is_some_and(|for_what| for_what != "sig") {
+        if member_of("use").is_some_and(|for_what| for_what != "sig") {
             return Err("use");
         }
         let key = Self::of_parameters(member).ok_or("key")?;
-        if said("alg").is_some_and(|alg| alg.as_str().and_then(Kind::of) != Some(key.kind)) {
+        if member_of("alg").is_some_and(|alg| alg.as_str().and_then(Kind::of) != Some(key.kind)) {
             return Err("alg");
         }
-        Ok((said("kid").and_then(Value::as_str).map(str::to_owned), key))
+        Ok((member_of("kid").and_then(Value::as_str).map(str::to_owned), key))
     }
 
-    /// The key that a JWK's own members describe.
+    /// The key that a JWK's members describe.
     fn of_parameters(member: &Map<String, Value>) -> Option<Self> {
         let own = PARAMETERS.iter().filter_map(|name| Some(((*name).to_owned(), member.get(*name)?.clone())));
         let jwk: Jwk = serde_json::from_value(Value::Object(own.collect())).ok()?;
@@ -153,7 +154,7 @@ impl Key {
         self.kind
     }
 
-    /// Whether the token, which says it is signed by `kind`, is signed by this key.
+    /// Whether the token, whose header names `kind`, is signed by this key.
     pub(super) fn verify(&self, kind: Kind, jws: &Jws<'_>) -> bool {
         self.kind == kind
             && crypto::verify(jws.signature, jws.signed.as_bytes(), &self.key, kind.algorithm())

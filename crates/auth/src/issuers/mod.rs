@@ -1,11 +1,11 @@
-//! An app's own users: JWTs of login services that the operator trusts (`http-api.md` "Issuers").
+//! Users of an app's own login service: JWTs of issuers that the operator trusts (`http-api.md` "Issuers").
 //!
-//! A token names its issuer; the issuer's row says which audience, which claim is the user, and which key signs. The key
-//! decides the algorithm, never the token. What is cheap is judged first, so that a token that cannot be good costs no
-//! fetch of keys; whether it has expired is said only of one that is genuine.
+//! A token names its issuer; the issuer's row says which audience, which claim is the user, and which key signs. The
+//! key decides the algorithm, never the token. Cheap checks run first, so that a token that cannot be valid causes no
+//! fetch of keys; expiry is reported only for a genuine token.
 //!
-//! A login token makes the user `name:claim`. A subscription token carries `topic`, opens that topic to its `sub`, and never
-//! logs anybody in.
+//! A login token makes the user `name:claim`. A subscription token carries `topic`, opens that topic to its `sub`, and
+//! cannot be used to log in.
 
 mod claims;
 mod config;
@@ -17,26 +17,26 @@ pub use claims::{Actions, Login, Subscription};
 pub use config::{IssuerConfig, IssuerKey};
 
 use crate::jws::{Jws, text};
-use claims::Judge;
+use claims::ClaimRules;
 use key::{Key, Kind};
 use serde_json::{Map, Value};
 use source::Source;
 
-/// Why an issuer's token is refused.
+/// Why an issuer's token is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerError {
-    /// Anything but being too old.
+    /// Any reason but expiry.
     #[error("not a valid token of an issuer")]
     Invalid,
-    /// A genuine token whose time is over.
+    /// A genuine token that has expired.
     #[error("the token has expired")]
     Expired,
-    /// The issuer's keys cannot be had at the moment: nothing can be said.
+    /// The issuer's keys are not available at the moment, so the token cannot be checked.
     #[error("the issuer's keys cannot be fetched")]
     Unavailable,
 }
 
-/// A refusal with the check that made it: for the log, not for who sent the token.
+/// A rejection with the name of the failed check: for the log only, not for the sender of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Refused {
     error: IssuerError,
@@ -56,7 +56,7 @@ pub struct Issuers(Vec<Issuer>);
 
 #[derive(Debug)]
 struct Issuer {
-    judge: Judge,
+    judge: ClaimRules,
     keys: Keys,
 }
 
@@ -80,7 +80,7 @@ impl Issuers {
         issuers.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether the token claims to be of one of these issuers. Nothing is verified.
+    /// Whether the token's `iss` is one of these issuers. Nothing is verified.
     #[must_use]
     pub fn knows(&self, token: &str) -> bool {
         Jws::parse(token).and_then(|jws| jws.claims()).is_some_and(|claims| self.of(&claims).is_some())
@@ -110,10 +110,10 @@ impl Issuers {
     async fn check<T>(
         &self,
         token: &str,
-        judge: impl FnOnce(&Judge, &Map<String, Value>) -> Result<T, Refused>,
+        judge: impl FnOnce(&ClaimRules, &Map<String, Value>) -> Result<T, Refused>,
     ) -> Result<T, IssuerError> {
         self.judged(token, judge).await.map_err(|Refused { error, check }| {
-            tracing::debug!(check, "a token of an issuer is refused");
+            tracing::debug!(check, "an issuer's token is rejected");
             error
         })
     }
@@ -121,7 +121,7 @@ impl Issuers {
     async fn judged<T>(
         &self,
         token: &str,
-        judge: impl FnOnce(&Judge, &Map<String, Value>) -> Result<T, Refused>,
+        judge: impl FnOnce(&ClaimRules, &Map<String, Value>) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
         let jws = Jws::parse(token).ok_or(Refused::by("form"))?;
         let header = Header::read(&jws)?;
@@ -143,13 +143,17 @@ impl Issuer {
             IssuerKey::Pem(pem) => Keys::One(Key::pem(&pem)?),
             IssuerKey::Jwks(url) => Keys::Set(Source::new(fetch::fetcher(&url)?)),
         };
-        let judge =
-            Judge { name: row.name, issuer: row.issuer, audience: row.audience, user_claim: row.user_claim };
+        let judge = ClaimRules {
+            name: row.name,
+            issuer: row.issuer,
+            audience: row.audience,
+            user_claim: row.user_claim,
+        };
         Ok(Self { judge, keys })
     }
 
     async fn signed(&self, jws: &Jws<'_>, header: &Header) -> Result<(), Refused> {
-        let good = match &self.keys {
+        let valid = match &self.keys {
             Keys::One(key) if key.kind() != header.kind => return Err(Refused::by("algorithm")),
             Keys::One(key) => key.verify(header.kind, jws),
             Keys::Set(source) => {
@@ -161,19 +165,19 @@ impl Issuer {
                 keys.iter().any(|key| key.verify(header.kind, jws))
             }
         };
-        good.then_some(()).ok_or(Refused::by("signature"))
+        valid.then_some(()).ok_or(Refused::by("signature"))
     }
 }
 
-/// What of a token's header matters here.
+/// The fields used from a token's header.
 struct Header {
     kind: Kind,
     kid: Option<String>,
 }
 
 impl Header {
-    /// Refuses an algorithm we do not take (`none` is one), headers that [`Jws::header`] refuses, and tokens that say they are
-    /// something else, such as a logout token (RFC 8725 3.11).
+    /// Rejects unsupported algorithms (`none` is one), headers that [`Jws::header`] rejects, and tokens of another
+    /// declared type, such as a logout token (RFC 8725 3.11).
     fn read(jws: &Jws<'_>) -> Result<Self, Refused> {
         let header = jws.header().ok_or(Refused::by("header"))?;
         let kind = text(&header, "alg").and_then(Kind::of).ok_or(Refused::by("algorithm"))?;

@@ -1,12 +1,14 @@
-//! A JWK set that is fetched when it is needed, kept, and confirmed while it is in use.
+//! A JWK set that is fetched on demand, cached, and refreshed while it is in use.
 //!
-//! Four times decide, all of the monotonic clock:
-//! - a set is believed for [`CONFIRMED`]; after that a token waits for the next fetch, so that a key that was withdrawn dies within
-//!   20 s ([`CONFIRMED`] and the fetch's own limit); from [`CONFIRM`] on the fetch begins beforehand, and nobody waits;
-//! - no fetch begins within [`PAUSE`] of the one before, whatever strangers send; an unknown `kid` asks for one;
-//! - while fetches fail, known keys go on for [`KEEP`] and nothing can be said of unknown ones.
+//! Four durations, all of the monotonic clock:
+//! - a set is trusted for [`CONFIRMED`]; after that a token waits for the next fetch, so that a withdrawn key stops
+//!   working within 20 s ([`CONFIRMED`] and the fetch's own limit); from [`CONFIRM`] on the fetch starts in advance,
+//!   and no caller waits;
+//! - no fetch starts within [`PAUSE`] of the previous one, whatever tokens arrive; an unknown `kid` requests one;
+//! - while fetches fail, known keys stay valid for [`KEEP`], and tokens with unknown keys cannot be checked.
 //!
-//! One fetch runs at a time, in a task of its own: everybody waits for the same one, and a caller who goes away stops nothing.
+//! One fetch runs at a time, in a task of its own: all callers wait for the same one, and a caller that is dropped does
+//! not stop it.
 
 use super::IssuerError;
 use super::fetch::{Fetched, Fetcher, TIME_LIMIT};
@@ -22,37 +24,37 @@ const CONFIRM: Duration = Duration::from_secs(10);
 const CONFIRMED: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_secs(5);
 const KEEP: Duration = Duration::from_secs(60 * 60);
-/// Most keys of a set that are looked at; the rest is ignored.
+/// Maximum keys of a set that are read; the rest is ignored.
 const MAX_KEYS: usize = 64;
 
 type KeySet = Arc<[(Option<String>, Key)]>;
 
-/// Where an issuer's keys come from.
+/// The source of an issuer's keys.
 pub(super) struct Source(Arc<Shared>);
 
 struct Shared {
     fetch: Fetcher,
     state: Mutex<State>,
-    /// Counts the fetches that ended.
+    /// The number of finished fetches.
     ended: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The last good set, and when its fetch began.
+    /// The last valid set, and when its fetch started.
     set: Option<(KeySet, Instant)>,
-    /// When the last fetch began.
+    /// When the last fetch started.
     begun: Option<Instant>,
     running: bool,
-    /// The last fetch that ended gave no set.
+    /// Whether the last finished fetch returned no set.
     failed: bool,
 }
 
-/// What can be said now.
+/// The result of a lookup at this moment.
 enum Verdict {
     Keys(Vec<Key>),
     Down,
-    /// Not before a fetch has ended.
+    /// Wait until a fetch has finished.
     Wait,
 }
 
@@ -67,7 +69,7 @@ impl Source {
         Self(Arc::new(Shared { fetch, state: Mutex::default(), ended: watch::Sender::new(0) }))
     }
 
-    /// The keys that may have signed a token with this `kid`; none when it is unknown.
+    /// Returns the keys that may have signed a token with this `kid`; none when it is unknown.
     ///
     /// # Errors
     /// [`IssuerError::Unavailable`].
@@ -75,7 +77,7 @@ impl Source {
         let mut ended = self.0.ended.subscribe();
         let verdict = match self.judge(kid, kind, false) {
             Verdict::Wait => {
-                // The limit is the fetch's own; the margin is for a task that was lost with its runtime.
+                // The time limit is the fetch's own; the margin covers a task that was lost with its runtime.
                 let _late = tokio::time::timeout(TIME_LIMIT + Duration::from_secs(1), ended.changed()).await;
                 self.judge(kid, kind, true)
             }
@@ -102,11 +104,11 @@ impl Source {
         if !waited && (state.running || self.begin(&mut state, now)) {
             return Verdict::Wait;
         }
-        // Known keys go on during an outage; that a key is unknown can only be said where the last fetch was good.
+        // Known keys stay valid during an outage; a key is reported unknown only if the last fetch succeeded.
         if age.is_none() || (keys.is_empty() && state.failed) { Verdict::Down } else { Verdict::Keys(keys) }
     }
 
-    /// Begins a fetch unless one runs or began within [`PAUSE`].
+    /// Starts a fetch unless one runs or started within [`PAUSE`].
     fn begin(&self, state: &mut State, now: Instant) -> bool {
         if state.running || state.begun.is_some_and(|at| now.duration_since(at) < PAUSE) {
             return false;
@@ -136,7 +138,7 @@ impl Shared {
     }
 }
 
-/// Reads a set (RFC 7517 section 5): members that we cannot use are skipped, as it asks.
+/// Parses a set (RFC 7517 section 5): unsupported members are skipped, as the RFC requires.
 fn parse(body: &[u8]) -> Option<KeySet> {
     let set: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let members = set.get("keys")?.as_array()?;
@@ -148,7 +150,7 @@ fn key(at: usize, member: &Value) -> Option<(Option<String>, Key)> {
     read.map_err(|check| tracing::debug!(at, check, "a key of an issuer's set is skipped")).ok()
 }
 
-/// A key without a `kid` may be any; a token without one must leave no choice.
+/// A key without a `kid` matches any token; a token without a `kid` is accepted only if exactly one key matches.
 fn candidates(set: &KeySet, kid: Option<&str>, kind: Kind) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
     for (name, key) in set.iter().filter(|(_, key)| key.kind() == kind) {

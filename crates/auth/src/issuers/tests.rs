@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const NOW: u64 = 1_780_000_000;
 const SECRET: &str = "a shared secret of at least 32 bytes";
-/// Key pairs of nobody, made for these tests: (algorithm, private PKCS#8, public).
+/// Key pairs made for these tests: (algorithm, private PKCS#8, public).
 const PAIRS: [(Algorithm, &str, &str); 3] = [
     (Algorithm::EdDSA, include_str!("testdata/ed25519.key"), include_str!("testdata/ed25519.pem")),
     (Algorithm::ES256, include_str!("testdata/p256.key"), include_str!("testdata/p256.pem")),
@@ -71,9 +71,9 @@ async fn each_kind_of_key_verifies_its_own_algorithm_only() {
     for (algorithm, private, public) in PAIRS {
         let issuers = Issuers::new(vec![row(IssuerKey::Pem(public.into()))]).unwrap();
         let header = Header { kid: Some("any".into()), ..Header::new(algorithm) };
-        let good = encode(&header, &claims(), &encoding_key(algorithm, private)).unwrap();
-        assert_eq!(issuers.login(&good, NOW).await.unwrap().username, "shop:zoe");
-        // The public key as a shared secret, in both forms that are at hand.
+        let valid = encode(&header, &claims(), &encoding_key(algorithm, private)).unwrap();
+        assert_eq!(issuers.login(&valid, NOW).await.unwrap().username, "shop:zoe");
+        // The public key as a shared secret, in both available forms.
         for secret in [public.as_bytes(), public.trim().as_bytes()] {
             let forged = encode(&Header::default(), &claims(), &EncodingKey::from_secret(secret)).unwrap();
             assert_eq!(issuers.login(&forged, NOW).await, Err(IssuerError::Invalid));
@@ -82,15 +82,15 @@ async fn each_kind_of_key_verifies_its_own_algorithm_only() {
             let forged = encode(&Header::new(other), &claims(), &encoding_key(other, private)).unwrap();
             assert_eq!(issuers.login(&forged, NOW).await, Err(IssuerError::Invalid), "{other:?}");
         }
-        let (signed, _) = good.rsplit_once('.').unwrap();
-        for bent in [format!("{signed}.AAAA"), format!("{good}."), format!("{signed}.")] {
+        let (signed, _) = valid.rsplit_once('.').unwrap();
+        for bent in [format!("{signed}.AAAA"), format!("{valid}."), format!("{signed}.")] {
             assert_eq!(issuers.login(&bent, NOW).await, Err(IssuerError::Invalid));
         }
     }
 }
 
 #[tokio::test]
-async fn a_login_says_who_and_until_when() {
+async fn a_login_has_its_user_and_expiry() {
     let found = login(&with("jti", json!("t1"))).await.unwrap();
     let expected = Login {
         issuer: "shop".into(),
@@ -135,7 +135,7 @@ async fn wrong_claims_are_refused() {
         ("iat", json!(-5)),
         ("jti", json!(5)),
         ("jti", json!("x".repeat(257))),
-        ("topic", json!("a subscription token logs nobody in")),
+        ("topic", json!("a subscription token cannot log in")),
         ("topic", Value::Null),
     ] {
         assert_eq!(login(&with(name, value.clone())).await, Err(IssuerError::Invalid), "{name} {value}");
@@ -155,11 +155,11 @@ async fn only_a_genuine_token_is_called_expired() {
 #[tokio::test]
 async fn wrong_headers_are_refused() {
     let payload = claims().to_string();
-    let judge = async |header: Value| shop().login(&forge(&header.to_string(), &payload), NOW).await.is_ok();
+    let check = async |header: Value| shop().login(&forge(&header.to_string(), &payload), NOW).await.is_ok();
     for typ in ["JWT", "jwt", "at+jwt", "application/jwt"] {
-        assert!(judge(json!({"alg": "HS256", "typ": typ, "kid": "k", "x5t": "AA"})).await, "{typ}");
+        assert!(check(json!({"alg": "HS256", "typ": typ, "kid": "k", "x5t": "AA"})).await, "{typ}");
     }
-    assert!(judge(json!({"alg": "HS256"})).await);
+    assert!(check(json!({"alg": "HS256"})).await);
     for header in [
         json!({}),
         json!({"alg": "none"}),
@@ -178,7 +178,7 @@ async fn wrong_headers_are_refused() {
         json!({"alg": "HS256", "x5u": ""}),
         json!({"alg": "HS256", "x5c": []}),
     ] {
-        assert!(!judge(header.clone()).await, "{header}");
+        assert!(!check(header.clone()).await, "{header}");
     }
     let (header, twice) = (r#"{"alg":"HS256"}"#, payload.replacen('{', r#"{"exp":1,"#, 1));
     assert_eq!(shop().login(&forge(header, &twice), NOW).await, Err(IssuerError::Invalid));
@@ -190,13 +190,13 @@ async fn wrong_headers_are_refused() {
 
 #[tokio::test]
 async fn subscription_tokens() {
-    let judge = async |more: Value| {
+    let check = async |more: Value| {
         let mut claims = claims();
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         shop().subscription(&sign(&claims), NOW).await
     };
     let actions = |subscribe, history, publish| Actions { subscribe, history, publish };
-    let found = judge(json!({"topic": "token/a"})).await.unwrap();
+    let found = check(json!({"topic": "token/a"})).await.unwrap();
     let expected = Subscription {
         issuer: "shop".into(),
         sub: "zoe".into(),
@@ -210,9 +210,9 @@ async fn subscription_tokens() {
         (json!(["publish"]), actions(false, false, true)),
         (json!(["subscribe", "history", "publish"]), actions(true, true, true)),
     ] {
-        assert_eq!(judge(json!({"topic": "t", "actions": words})).await.unwrap().actions, expected);
+        assert_eq!(check(json!({"topic": "t", "actions": words})).await.unwrap().actions, expected);
     }
-    for bad in [
+    for invalid in [
         json!({}),
         json!({"topic": ""}),
         json!({"topic": 1}),
@@ -224,9 +224,9 @@ async fn subscription_tokens() {
         json!({"topic": "t", "actions": ["admin"]}),
         json!({"topic": "t", "actions": [1]}),
     ] {
-        assert_eq!(judge(bad.clone()).await, Err(IssuerError::Invalid), "{bad}");
+        assert_eq!(check(invalid.clone()).await, Err(IssuerError::Invalid), "{invalid}");
     }
-    assert_eq!(judge(json!({"topic": "t", "exp": NOW})).await, Err(IssuerError::Expired));
+    assert_eq!(check(json!({"topic": "t", "exp": NOW})).await, Err(IssuerError::Expired));
 }
 
 #[tokio::test]
@@ -256,19 +256,19 @@ async fn the_user_is_the_claim_that_the_row_names_and_the_issuer_its_own() {
 }
 
 #[test]
-fn rows_that_cannot_work_are_named() {
-    let good = || row(IssuerKey::Hmac(SECRET.into()));
+fn errors_name_the_invalid_row() {
+    let valid = || row(IssuerKey::Hmac(SECRET.into()));
     let wrong = |rows| Issuers::new(rows).unwrap_err();
     let pem = |text: &str| row(IssuerKey::Pem(text.into()));
     for (rows, why) in [
         (vec![row(IssuerKey::Hmac("short".into()))], "hmac_secret"),
-        (vec![IssuerConfig { name: "a:b".into(), ..good() }], "name"),
-        (vec![IssuerConfig { name: String::new(), ..good() }], "name"),
-        (vec![IssuerConfig { issuer: String::new(), ..good() }], "`issuer`"),
-        (vec![IssuerConfig { audience: String::new(), ..good() }], "audience"),
-        (vec![IssuerConfig { user_claim: String::new(), ..good() }], "user_claim"),
-        (vec![good(), good()], "two have this name"),
-        (vec![good(), IssuerConfig { name: "other".into(), ..good() }], "same `issuer`"),
+        (vec![IssuerConfig { name: "a:b".into(), ..valid() }], "name"),
+        (vec![IssuerConfig { name: String::new(), ..valid() }], "name"),
+        (vec![IssuerConfig { issuer: String::new(), ..valid() }], "`issuer`"),
+        (vec![IssuerConfig { audience: String::new(), ..valid() }], "audience"),
+        (vec![IssuerConfig { user_claim: String::new(), ..valid() }], "user_claim"),
+        (vec![valid(), valid()], "two have this name"),
+        (vec![valid(), IssuerConfig { name: "other".into(), ..valid() }], "same `issuer`"),
         (vec![pem("nonsense")], "public_key"),
         (vec![pem(PAIRS[0].1)], "private key"),
         (vec![pem(include_str!("testdata/rsa1024.pem"))], "2048"),
@@ -282,8 +282,8 @@ fn rows_that_cannot_work_are_named() {
         assert!(!said.contains("short") || why != "hmac_secret" || !said.contains("\"short\""), "{said}");
     }
     assert!(row(IssuerKey::Jwks("http://a.example/".into())).is_plain_http());
-    assert!(!row(IssuerKey::Jwks("https://a.example/".into())).is_plain_http() && !good().is_plain_http());
-    assert!(!format!("{:?} {:?}", good(), Issuers::new(vec![good()])).contains("shared secret"));
+    assert!(!row(IssuerKey::Jwks("https://a.example/".into())).is_plain_http() && !valid().is_plain_http());
+    assert!(!format!("{:?} {:?}", valid(), Issuers::new(vec![valid()])).contains("shared secret"));
 }
 
 #[test]
@@ -310,9 +310,9 @@ fn members_of_a_set_that_are_not_for_verifying_are_skipped() {
     assert_eq!(Key::jwk(oct.as_object().unwrap()).unwrap_err(), "key", "no shared secrets in a public set");
 }
 
-/// Issue 10, entry 24: members that RFC 7517 lets be ignored do not cost the key.
+/// Issue 10, entry 24: members that RFC 7517 allows to ignore do not invalidate the key.
 #[test]
-fn empty_optional_members_say_nothing() {
+fn empty_optional_members_are_ignored() {
     let plain: Value = serde_json::from_str(include_str!("testdata/p256.jwk")).unwrap();
     for name in ["use", "key_ops", "alg", "kid", "x5u", "x5c", "x5t", "x5t#S256", "ext", "exp"] {
         for empty in [Value::Null, json!(""), json!([])] {
@@ -342,11 +342,11 @@ fn empty_optional_members_say_nothing() {
     }
 }
 
-/// The check that the log names for a token that is refused.
+/// The log names the check that rejected a token.
 #[tokio::test]
 async fn a_refusal_names_its_check() {
     let check = async |token: String| {
-        shop().judged(&token, |judge, claims| judge.login(claims, NOW)).await.unwrap_err().check
+        shop().judged(&token, |rules, claims| rules.login(claims, NOW)).await.unwrap_err().check
     };
     for (name, value) in [
         ("iss", json!("https://other.example")),

@@ -1,8 +1,8 @@
-//! One thread's Argon2id and the memory it works in.
+//! One thread's Argon2id and its working memory.
 //!
-//! The memory is allocated at the first hash and used for every later one: an allocation of 19 MiB for each hash leaves the
-//! process with holes that the allocator never gives back. It is wiped after each use, because its blocks are a cheap test
-//! for guesses of the password: whoever reads them need not spend the memory that Argon2 asks for.
+//! The memory is allocated at the first hash and reused for every later one: an allocation of 19 MiB for each hash
+//! fragments the heap, and the allocator never returns the holes. It is wiped after each use, because its blocks allow
+//! a cheap test of guesses of the password: an attacker who reads them need not spend the memory that Argon2 requires.
 
 use super::Verified;
 use super::normal::normal;
@@ -11,34 +11,34 @@ use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::Zeroize as _;
 
-/// Lanes per hash; the threads are what runs beside each other.
+/// Lanes per hash; hashes run in parallel on several threads instead.
 pub(super) const LANES: u32 = 1;
 /// Bytes of a hash.
 pub(super) const OUTPUT: usize = 32;
-/// Most bytes of a stored hash (PHC string format).
+/// Maximum bytes of a stored hash (PHC string format).
 const MAX_OUTPUT: usize = 64;
 
-/// See the module's head.
+/// Argon2id with one block of working memory; see the module's head.
 pub(super) struct Argon {
     params: Params,
-    /// Stands in where there is no hash: same parameters, bytes that nothing hashes to.
+    /// Used where there is no hash: same parameters, and output that no password hashes to.
     nobody: Option<PasswordHash>,
     memory: Vec<Block>,
 }
 
 impl Argon {
-    /// New hashes get these parameters.
+    /// Creates it without memory yet; new hashes get these parameters.
     pub(super) fn new(params: Params) -> Self {
         let nobody = phc(&params, &[0; 16], &[0; OUTPUT]);
         Self { params, nobody, memory: Vec::new() }
     }
 
-    /// The same without memory yet, for another thread.
+    /// A copy without memory, for another thread.
     pub(super) fn fresh(&self) -> Self {
         Self { params: self.params.clone(), nobody: self.nobody.clone(), memory: Vec::new() }
     }
 
-    /// The PHC string of a password's normal form; `None` when the system gives no random bytes.
+    /// The PHC string of a password's normal form; `None` when the system returns no random bytes.
     pub(super) fn hash(&mut self, password: &str) -> Option<String> {
         let salt = try_random::<16>().ok()?;
         let mut out = [0; OUTPUT];
@@ -55,7 +55,7 @@ impl Argon {
         };
         let normal = normal(password);
         let as_normal = self.is_hash_of(&hash, normal.as_bytes());
-        // Tried whether there is an account or not: how long it takes depends on what was typed alone.
+        // Tried whether the account exists or not, so that the time depends only on the password given.
         let as_typed = !as_normal && *normal != password && self.is_hash_of(&hash, password.as_bytes());
         let ok = (as_normal || as_typed) && stored.is_some();
         Verified { ok, rehash: ok && (as_typed || !self.is_current(&hash)) }
@@ -72,7 +72,7 @@ impl Argon {
         self.compute(&argon, password, salt, out).is_some() && same(out, wanted.as_bytes())
     }
 
-    /// Fills `out`; `None` for what Argon2 does not take.
+    /// Fills `out`; `None` for parameters that Argon2 rejects.
     fn compute(&mut self, argon: &Argon2<'_>, password: &[u8], salt: &[u8], out: &mut [u8]) -> Option<()> {
         let blocks = argon.params().block_count();
         if self.memory.len() < blocks {
@@ -80,7 +80,7 @@ impl Argon {
         }
         let done = argon.hash_password_into_with_memory(password, salt, out, &mut self.memory[..blocks]);
         self.memory[..blocks].iter_mut().for_each(|block| block.zeroize());
-        // A stored hash may ask for more than ours do; that is not kept.
+        // A stored hash may need more memory than new hashes do; the extra memory is freed.
         let ours = self.params.block_count();
         if self.memory.len() > ours {
             self.memory.truncate(ours);
@@ -151,7 +151,7 @@ mod tests {
         argon.compute(&plain, TYPED.as_bytes(), &[7; 16], &mut out).unwrap();
         let old = phc(&argon.params, &[7; 16], &out).unwrap().to_string();
         assert_eq!(argon.verify(TYPED, Some(&old)), Verified { ok: true, rehash: true });
-        assert!(!argon.verify("café au lait", Some(&old)).ok, "nothing says what was typed then");
+        assert!(!argon.verify("café au lait", Some(&old)).ok, "the stored hash is of another text");
         let new = argon.hash(TYPED).unwrap();
         for typed in [TYPED, "café au lait", "café\u{a0}au\u{3000}lait"] {
             assert_eq!(argon.verify(typed, Some(&new)), Verified { ok: true, rehash: false }, "{typed:?}");

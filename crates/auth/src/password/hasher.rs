@@ -1,11 +1,12 @@
-//! Argon2id (RFC 9106) on threads of its own.
+//! Argon2id (RFC 9106) on dedicated threads.
 //!
-//! A hash takes tens of milliseconds and 19 MiB. So few run at a time, a bounded queue waits, and callers beyond it are refused:
-//! memory stays bounded and no async thread ever computes one. Each thread has one block of memory that it uses for every
-//! hash ([`super::argon`]). The threads yield to everything else of the process (nice 19: a seventieth of a busy core each,
-//! all of an idle one), so that a wave of logins does not delay messages. Jobs whose caller has gone are skipped.
+//! A hash takes tens of milliseconds and 19 MiB. Therefore only a few run at a time, a bounded queue waits, and further
+//! callers are refused: memory stays bounded and no async thread ever computes one. Each thread has one block of memory
+//! that it uses for every hash ([`super::argon`]). The threads have low priority (nice 19: a seventieth of a busy core
+//! each, all of an idle one), so that a wave of logins does not delay messages. Jobs whose caller was dropped are
+//! skipped.
 //!
-//! For a name without an account the same work is done on a constant hash, and the answer is no.
+//! For a name without an account the same work is done on a constant hash, and the result is "wrong password".
 
 use super::argon::Argon;
 use argon2::Params;
@@ -15,20 +16,20 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-/// How much the threads yield (setpriority(2)).
+/// The priority of the hashing threads (setpriority(2)).
 const NICE: i32 = 19;
 
-/// Too many hashes wait already; or, never seen, the system gave no thread or no random bytes.
+/// The queue of hashes is full; or, in rare cases, the system provided no thread or no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords are being checked")]
 pub struct Busy;
 
-/// Parameters that Argon2 does not take.
+/// Parameters that Argon2 does not accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Argon2id takes from 8 KiB of memory and from one pass")]
 pub struct CostError;
 
-/// What one hash costs.
+/// The cost parameters of one hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
     /// Memory in KiB.
@@ -50,17 +51,17 @@ impl Cost {
     }
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
     /// The password is right.
     pub ok: bool,
-    /// It is, and a new hash of it would differ: the stored one has other parameters, or is of the password as it was typed
-    /// and not of its normal form.
+    /// The password is right, and a new hash of it would differ: the stored one has other parameters, or is of the
+    /// password as typed and not of its normal form.
     pub rehash: bool,
 }
 
-/// A few threads that hash, and the queue before them. Clones share both; the threads end with the last.
+/// A few hashing threads and their queue. Clones share both; the threads end with the last clone.
 #[derive(Clone)]
 pub struct Hasher {
     queue: SyncSender<Job>,
@@ -80,13 +81,14 @@ enum Job {
 }
 
 impl Hasher {
-    /// `permits` hashes at a time (the cores, at most 4), `queue` more may wait (32).
+    /// Creates a hasher: `permits` hashes at a time (the cores, at most 4), `queue` more may wait (32).
     #[must_use]
     pub fn new(permits: usize, queue: usize) -> Self {
         Self::start(permits, queue, &Argon::new(Params::default()))
     }
 
-    /// The same with another cost; stored hashes of another are still checked, and `rehash` is set for them.
+    /// As [`new`](Self::new) with another cost; stored hashes of another cost are still checked, and `rehash` is set
+    /// for them.
     ///
     /// # Errors
     /// [`CostError`].
@@ -117,9 +119,9 @@ impl Hasher {
         answered.await.unwrap_or(Err(Busy))
     }
 
-    /// Checks a password against what is stored: its normal form first, then, where that differs, the text itself, as hashes
-    /// stored before passwords were normalised are of that. `None` (no such account, or one without a password) takes as long
-    /// and is never right. A stored text that is no PHC string is never right either.
+    /// Checks a password against the stored hash: its normal form first, then, where that differs, the text itself,
+    /// because hashes stored before passwords were normalised are of that. `None` (no such account, or one without a
+    /// password) takes as long and never matches. A stored text that is not a PHC string never matches either.
     ///
     /// # Errors
     /// [`Busy`].
@@ -135,7 +137,7 @@ fn run(mut argon: Argon, jobs: &Mutex<Receiver<Job>>) {
         tracing::warn!(error = %e, "passwords are hashed at full priority");
     }
     loop {
-        // One waits with the lock held, the others for the lock: each job wakes one.
+        // One thread waits with the lock held, the others for the lock: each job wakes one.
         let job = jobs.lock().recv();
         match job {
             Err(_) => return,

@@ -1,7 +1,7 @@
-//! Passwords: what may be one, and the slow hash that is stored of it.
+//! Passwords: the policy for new ones, and the slow hash that is stored.
 //!
-//! [`Policy`] judges a new password before anything is computed. [`Hasher`] then makes or checks an Argon2id hash on threads
-//! of its own, as many at a time as memory and cores allow. Both look at a password's normal form.
+//! [`Policy`] checks a new password before anything is computed. [`Hasher`] then creates or checks an Argon2id hash on
+//! threads of its own, as many at a time as memory and cores allow. Both work on a password's normal form.
 
 mod argon;
 mod hasher;

@@ -2,18 +2,19 @@
 //! another system is the same password.
 //!
 //! Spaces outside ASCII become U+0020, then the text is put into NFC. Case, width and everything else stay. Unlike the
-//! profile, nothing is refused: a password may hold any character (NIST SP 800-63B 3.1.1.2), and ours of before do.
+//! profile, nothing is rejected: a password may hold any character (NIST SP 800-63B 3.1.1.2), and so may passwords set
+//! before normalisation existed.
 
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-/// The normal form.
+/// Returns the normal form of a password.
 pub(super) fn normal(password: &str) -> Zeroizing<String> {
     // ASCII is its own normal form.
     if password.is_ascii() {
         return Zeroizing::new(password.to_owned());
     }
-    // NFC can be longer than the text; grown in between, it would leave a copy behind.
+    // NFC can be longer than the text; growing the buffer on the way would leave a copy of the password in memory.
     let mut text = Zeroizing::new(String::with_capacity(MOST_GROWTH * password.len()));
     text.extend(password.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc());
     text
@@ -31,7 +32,7 @@ fn is_space(c: char) -> bool {
 mod tests {
     use super::normal;
 
-    /// RFC 8265 4.3, table 4, and what each rule leaves alone.
+    /// RFC 8265 4.3, table 4, and the characters that each rule leaves unchanged.
     #[test]
     fn the_examples_of_rfc_8265() {
         for (typed, wanted) in [

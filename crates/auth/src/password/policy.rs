@@ -1,25 +1,25 @@
-//! Which passwords are taken (OWASP ASVS 5.0 6.2): long enough, not among the commonest, not the username. No rules about
-//! kinds of characters, no trimming, no truncation.
+//! Which passwords are accepted (OWASP ASVS 5.0 6.2): long enough, not among the commonest, not the username. No rules
+//! about kinds of characters, no trimming, no truncation.
 
 use super::normal::normal;
 
-/// Most characters.
+/// Maximum number of characters.
 pub const MAX_LENGTH: usize = 128;
 
-/// The commonest passwords of at least eight characters, lower-cased and sorted; where they come from stands in
-/// `data/LICENSE.md`. Shorter ones are refused for their length.
+/// The commonest passwords of at least eight characters, lower-cased and sorted; their source is described in
+/// `data/LICENSE.md`. Shorter ones are rejected for their length.
 const COMMON: &str = include_str!("../../data/common-passwords.txt");
 
-/// Why a password is refused; the text says what to do.
+/// Why a password is rejected; the text says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Weakness {
-    /// Fewer characters than asked for.
+    /// Fewer characters than required.
     #[error("use at least {0} characters")]
     TooShort(u16),
     /// More than [`MAX_LENGTH`] characters.
     #[error("use at most {MAX_LENGTH} characters")]
     TooLong,
-    /// Among the first that anybody would try.
+    /// One of the most common passwords.
     #[error("this is one of the most common passwords; choose another")]
     Common,
     /// The username, or the username twice or reversed.
@@ -27,15 +27,15 @@ pub enum Weakness {
     Username,
 }
 
-/// What is asked of a password.
+/// The requirements on a password.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Fewest characters: 8 by default, 15 where the password is all there is (NIST SP 800-63B-4).
+    /// Minimum number of characters: 8 by default, 15 where the password is the only factor (NIST SP 800-63B-4).
     pub min_length: u16,
 }
 
 impl Policy {
-    /// Judges a new password by its normal form, which is what is hashed. Characters are Unicode scalar values.
+    /// Checks a new password by its normal form, which is what is hashed. Characters are Unicode scalar values.
     ///
     /// # Errors
     /// See [`Weakness`].
@@ -57,7 +57,7 @@ impl Policy {
     }
 }
 
-/// Looks for a line of [`COMMON`] by halving, on the bytes as they are: no second copy in memory.
+/// Finds a line of [`COMMON`] by binary search on its bytes, without a second copy in memory.
 fn is_common(password: &str) -> bool {
     let wanted = password.as_bytes();
     let (mut low, mut high) = (0, COMMON.len());

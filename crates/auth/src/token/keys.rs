@@ -1,4 +1,4 @@
-//! The key that signs access tokens: from a file of the data folder, or grown from a configured secret.
+//! The key that signs access tokens: from a file of the data folder, or derived from a configured secret.
 
 use crate::secret::{NoRandom, derive, random, try_random};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -14,32 +14,32 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Fewest bytes of a configured secret.
+/// Minimum bytes of a configured secret.
 pub const MIN_SECRET: usize = 32;
-/// Longest key file that is read; one of ours has 119 bytes.
+/// Longest key file that is read; a generated one has 119 bytes.
 const MAX_FILE: u64 = 4096;
 
 /// Why there is no signing key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("{}: {why}", path.display())]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's word.
+        /// The system's error.
         why: io::Error,
     },
-    /// The file is there and holds something else.
+    /// The file exists and is not a key.
     #[error("{}: not an Ed25519 private key in PKCS#8 PEM", .0.display())]
     Malformed(PathBuf),
-    /// Others than its owner can reach the file.
+    /// The file is accessible to others than its owner.
     #[error("{}: others can read this private key; chmod 600", .0.display())]
     Exposed(PathBuf),
-    /// A configured secret that could be guessed.
+    /// A configured secret that is too short.
     #[error("the secret is shorter than {MIN_SECRET} bytes")]
     Short,
-    /// No random bytes for a new key.
+    /// The system returned no random bytes for a new key.
     #[error(transparent)]
     NoRandom(#[from] NoRandom),
 }
@@ -64,7 +64,7 @@ impl Keys {
         Self { kid: fanfare_e2ee::kid(KeyKind::Ed25519, verifying.as_bytes()), signing, verifying }
     }
 
-    /// Reads the key, or makes one at the first start: PKCS#8 PEM, mode 600, its folder with mode 700.
+    /// Reads the key, or creates one at the first start: PKCS#8 PEM, mode 600, its folder with mode 700.
     ///
     /// # Errors
     /// See [`KeysError`].
@@ -80,7 +80,7 @@ impl Keys {
         let pem = pair.to_pkcs8_pem(LineEnding::LF).map_err(|e| failed(io::Error::other(e.to_string())))?;
         match write_new(path, pem.as_bytes()) {
             Ok(()) => Ok(Self::from_seed(&seed)),
-            // Somebody else was first: theirs counts.
+            // Another process created the file first: its key is used.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 Self::read(path, File::open(path).map_err(failed)?)
             }
@@ -100,7 +100,7 @@ impl Keys {
         Ok(Self::from_seed(signing.as_bytes()))
     }
 
-    /// Grows the key from a secret, so that several servers, or one without a disk, have the same.
+    /// Derives the key from a secret, so that several servers, or one without a disk, have the same.
     ///
     /// # Errors
     /// [`KeysError::Short`] below [`MIN_SECRET`] bytes.
@@ -111,7 +111,7 @@ impl Keys {
         Ok(Self::from_seed(&derive(secret.as_bytes(), b"fanfare/v1/jwt-signing-key")))
     }
 
-    /// The key's id: the hash that [`fanfare_e2ee::kid`] gives.
+    /// The key's id, as [`fanfare_e2ee::kid`] computes it.
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
@@ -120,7 +120,7 @@ impl Keys {
     /// The public key as `SubjectPublicKeyInfo` in PEM.
     #[must_use]
     pub fn public_pem(&self) -> String {
-        // A checked key always encodes.
+        // Encoding a checked key cannot fail.
         self.verifying.to_public_key_pem(LineEnding::LF).unwrap_or_default()
     }
 
@@ -140,7 +140,7 @@ impl Keys {
     }
 }
 
-/// Writes a private file whole or not at all, and never over another: a link fails where a rename would replace.
+/// Writes a private file whole or not at all, and never replaces one: linking fails where a rename would replace.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -171,7 +171,11 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(std::fs::read_to_string(&path).unwrap().starts_with("-----BEGIN PRIVATE KEY-----\n"));
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft stays behind");
+        assert_eq!(
+            std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! Access tokens of our own: JWT (RFC 7519) signed with Ed25519, `typ` `at+jwt` (RFC 9068), one algorithm, one key.
+//! The server's own access tokens: JWT (RFC 7519) signed with Ed25519, `typ` `at+jwt` (RFC 9068), one algorithm, one
+//! key.
 //!
-//! A good token says who logged in and in which session; the caller still asks the store whether that session lives, so
-//! that a logout acts at once. There is no choice of algorithm to confuse: the header must be exactly ours.
+//! A valid token names the user and the login; the caller still checks in the store whether that login is active, so
+//! that a logout takes effect at once. There is no choice of algorithm to confuse: the header must be exactly the one
+//! written here.
 
 mod keys;
 
@@ -14,13 +16,13 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 
-/// `alg` of RFC 8037. RFC 9864's `Ed25519` means the same and is not ours.
+/// `alg` of RFC 8037. RFC 9864's `Ed25519` means the same and is not used here.
 const ALG: &str = "EdDSA";
 const TYP: &str = "at+jwt";
 /// `aud` of every token: this API.
 pub const AUDIENCE: &str = "fanfare-api";
 
-/// What a token says of its bearer. Times are seconds since 1970.
+/// The claims of an access token. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// The user's id.
@@ -29,13 +31,13 @@ pub struct Claims {
     pub sid: String,
     /// The token's own id.
     pub jti: String,
-    /// When it was made.
+    /// Issue time.
     pub iat: u64,
-    /// From when it is good.
+    /// Start of validity.
     pub nbf: u64,
-    /// From when it is not.
+    /// End of validity.
     pub exp: u64,
-    /// The device, for a login by key.
+    /// The device, for a login by identity key.
     pub dev: Option<String>,
     /// The user's name.
     pub name: String,
@@ -43,18 +45,18 @@ pub struct Claims {
     pub role: String,
 }
 
-/// Why a token is refused.
+/// Why a token is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Anything but being too old.
+    /// Any reason but expiry.
     #[error("not a valid access token")]
     Invalid,
-    /// A token of ours whose time is over.
+    /// A token of this server that has expired.
     #[error("the access token has expired")]
     Expired,
 }
 
-/// Claims as they are written, in this order.
+/// The claims as they are written, in this order.
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     iss: Cow<'a, str>,
@@ -74,7 +76,7 @@ struct Wire<'a> {
 /// Signs and verifies the tokens of one server.
 pub struct Tokens {
     keys: Keys,
-    /// Base64url of the header, the same for all.
+    /// Base64url of the header, the same for all tokens.
     header: String,
     issuer: String,
     accepted: Vec<String>,
@@ -92,8 +94,8 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// `issuer_origin` is the present public origin, written into each token; `accepted_issuers` are the origins this
-    /// store served under before.
+    /// `issuer_origin` is the present public origin, written into each token; `accepted_issuers` are the previous
+    /// public origins of this store.
     #[must_use]
     pub fn new(keys: Keys, issuer_origin: String, accepted_issuers: Vec<String>) -> Self {
         let header = format!(r#"{{"alg":"{ALG}","typ":"{TYP}","kid":"{}"}}"#, keys.kid());
@@ -105,13 +107,13 @@ impl Tokens {
         }
     }
 
-    /// The keys, for those who publish the public one.
+    /// The keys, to publish the public one.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// Makes a token.
+    /// Signs a token.
     #[must_use]
     pub fn sign(&self, claims: &Claims) -> String {
         let Claims { sub, sid, jti, iat, nbf, exp, dev, name, role } = claims;
@@ -128,14 +130,14 @@ impl Tokens {
             name: name.into(),
             role: role.into(),
         };
-        // Texts and numbers always serialize.
+        // Serializing strings and numbers cannot fail.
         let payload = serde_json::to_vec(&wire).unwrap_or_default();
         let signed = format!("{}.{}", self.header, b64::encode(&payload));
         let signature = self.keys.sign(signed.as_bytes());
         format!("{signed}.{}", b64::encode(&signature))
     }
 
-    /// Checks everything a token says by itself; whether its session lives is the caller's question.
+    /// Checks everything in the token itself; the caller checks whether its login is active.
     ///
     /// # Errors
     /// See [`TokenError`].
@@ -152,7 +154,7 @@ impl Tokens {
         if now_s >= wire.exp { Err(TokenError::Expired) } else { Ok(wire.into()) }
     }
 
-    /// The claims of a token that was signed here.
+    /// The claims of a token that this server signed.
     fn authentic(&self, token: &str) -> Option<Wire<'static>> {
         let jws = Jws::parse(token)?;
         if !self.is_ours(&jws.header()?) {
@@ -165,7 +167,7 @@ impl Tokens {
         serde_json::from_value(Value::Object(jws.claims()?)).ok()
     }
 
-    /// Exactly the header we write, in any order of its members.
+    /// Whether the header is exactly the one written here, in any order of its members.
     fn is_ours(&self, header: &Map<String, Value>) -> bool {
         let expected = [("alg", ALG), ("typ", TYP), ("kid", self.keys.kid())];
         header.len() == expected.len()

@@ -33,7 +33,7 @@ fn body() -> Value {
         "name": "alice", "role": "user"})
 }
 
-/// A token signed by the right key, whatever it says.
+/// A token signed by the right key, with any header and body.
 fn forge(header: &str, body: &str) -> String {
     let signed = format!("{}.{}", b64::encode(header.as_bytes()), b64::encode(body.as_bytes()));
     let signature = Keys::from_secret(SECRET).unwrap().sign(signed.as_bytes());
@@ -62,7 +62,7 @@ fn a_token_is_byte_exact() {
 }
 
 #[test]
-fn a_token_comes_back_with_its_claims() {
+fn a_token_verifies_to_its_claims() {
     let tokens = tokens();
     let plain = Claims { dev: None, ..claims() };
     for claims in [claims(), plain] {
@@ -71,12 +71,12 @@ fn a_token_comes_back_with_its_claims() {
     }
     assert!(
         tokens.verify(&forge(&header().to_string(), &body().to_string()), NOW).is_ok(),
-        "what `forge` bends is good"
+        "the token that `forge` changes is valid"
     );
 }
 
 #[test]
-fn time_is_judged_on_both_ends() {
+fn both_ends_of_the_validity_are_checked() {
     let (tokens, token) = (tokens(), tokens().sign(&claims()));
     assert!(tokens.verify(&token, NOW + 899).is_ok());
     assert_eq!(tokens.verify(&token, NOW + 900), Err(TokenError::Expired));
@@ -87,7 +87,7 @@ fn time_is_judged_on_both_ends() {
 }
 
 #[test]
-fn origins_of_before_are_accepted_and_no_others() {
+fn only_previous_origins_are_accepted_too() {
     let issued =
         |iss: &str| tokens().verify(&forge(&header().to_string(), &with(body(), "iss", json!(iss))), NOW);
     assert!(issued("http://localhost:8080").is_ok());
@@ -104,7 +104,7 @@ fn origins_of_before_are_accepted_and_no_others() {
 
 #[test]
 fn every_other_header_is_refused() {
-    let good = body().to_string();
+    let valid = body().to_string();
     for (name, value) in [
         ("alg", json!("none")),
         ("alg", json!("None")),
@@ -130,14 +130,14 @@ fn every_other_header_is_refused() {
         ("zip", json!("DEF")),
         ("unknown", json!(1)),
     ] {
-        refused(&forge(&with(header(), name, value), &good));
+        refused(&forge(&with(header(), name, value), &valid));
     }
     for name in ["alg", "typ", "kid"] {
-        refused(&forge(&without(header(), name), &good));
+        refused(&forge(&without(header(), name), &valid));
     }
     let header = header().to_string();
-    refused(&forge(&header.replacen('{', r#"{"alg":"EdDSA","#, 1), &good));
-    refused(&forge(&format!("[{header}]"), &good));
+    refused(&forge(&header.replacen('{', r#"{"alg":"EdDSA","#, 1), &valid));
+    refused(&forge(&format!("[{header}]"), &valid));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn every_other_claim_is_refused() {
     }
 }
 
-/// The public key is known to everybody; as an HMAC secret in any of its forms it must open nothing.
+/// The public key is public; used as an HMAC secret in any of its forms it must verify nothing.
 #[test]
 fn the_public_key_as_a_shared_secret_opens_nothing() {
     use jsonwebtoken::{EncodingKey, Header, encode};
@@ -215,7 +215,7 @@ fn no_changed_or_added_byte_is_accepted() {
     refused(&"A".repeat(10_000_000));
 }
 
-/// `S` plus the group's order is the same signature to a lenient verifier.
+/// A lenient verifier accepts `S` plus the group's order as the same signature.
 #[test]
 fn a_signature_has_one_spelling() {
     const ORDER: [u8; 32] = [
@@ -239,7 +239,7 @@ fn another_server_s_token_is_refused() {
     let kid = other.kid().to_owned();
     let other = Tokens::new(other, ORIGIN.into(), vec![]);
     refused(&other.sign(&claims()));
-    // Its key under our name.
+    // A key of another server with this server's name.
     let ours = Keys::from_secret(SECRET).unwrap();
     let header = header().to_string();
     assert!(header.contains(ours.kid()));

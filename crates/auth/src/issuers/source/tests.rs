@@ -1,4 +1,4 @@
-//! On a stopped clock, with a key server that is a closure: when keys are fetched, believed and forgotten.
+//! When keys are fetched, trusted and dropped: on a stopped clock, with a closure as the key server.
 
 use super::{IssuerError, Key, Kind, Source};
 use ed25519_dalek::SigningKey;
@@ -79,7 +79,7 @@ async fn nothing_is_fetched_before_it_is_needed_and_then_once() {
     assert_eq!((fetches(&server), server.lock().most_at_once), (1, 1), "50 callers share one fetch");
 }
 
-/// Runs all at once.
+/// Runs all of them concurrently.
 async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
     std::future::poll_fn(move |cx| {
@@ -119,7 +119,7 @@ async fn a_new_key_is_found_and_strangers_cannot_ask_more_often_than_every_5_s()
     assert!(began.len() <= 2 + 20);
 }
 
-/// However often it is asked for, and however slow the key server is.
+/// For any request rate and any latency of the key server.
 #[tokio::test(start_paused = true)]
 async fn a_withdrawn_key_dies_within_20_s() {
     for (takes, every) in [(0, 100), (0, 4900), (0, 19_000), (2900, 100), (2900, 6000), (2900, 16_000)] {
@@ -134,7 +134,7 @@ async fn a_withdrawn_key_dies_within_20_s() {
             if find(&source, "a").await == Ok(0) {
                 break;
             }
-            assert!(asked < Duration::from_secs(20), "still good after {asked:?} ({takes}, {every})");
+            assert!(asked < Duration::from_secs(20), "still valid after {asked:?} ({takes}, {every})");
         }
         assert_eq!(find(&source, "b").await, Ok(1));
     }
@@ -155,7 +155,7 @@ async fn a_set_in_use_is_confirmed_beforehand_and_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn known_keys_outlive_an_outage_by_an_hour() {
+async fn known_keys_stay_valid_for_an_hour_of_outage() {
     let (source, server) = served(&["a"]);
     assert_eq!(find(&source, "a").await, Ok(1));
     server.lock().kids = None;
@@ -164,7 +164,7 @@ async fn known_keys_outlive_an_outage_by_an_hour() {
         advance(Duration::from_secs(7)).await;
         let expected = if began.elapsed() < Duration::from_secs(3600) { Ok(1) } else { break };
         assert_eq!(find(&source, "a").await, expected, "{:?}", began.elapsed());
-        assert_eq!(find(&source, "b").await, Err(IssuerError::Unavailable), "of others nothing can be said");
+        assert_eq!(find(&source, "b").await, Err(IssuerError::Unavailable), "unknown keys cannot be checked");
     }
     advance(Duration::from_secs(10)).await;
     assert_eq!(find(&source, "a").await, Err(IssuerError::Unavailable));
@@ -187,7 +187,7 @@ async fn down_at_the_start_then_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_goes_away_stops_nothing() {
+async fn a_dropped_caller_does_not_stop_the_fetch() {
     let (source, server) = served(&["a"]);
     server.lock().takes = Duration::from_secs(2);
     let gone = tokio::time::timeout(Duration::from_secs(1), find(&source, "a")).await;
@@ -213,7 +213,7 @@ async fn an_emptied_set_withdraws_all_and_garbage_withdraws_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_kid_there_must_be_no_choice() {
+async fn without_a_kid_exactly_one_key_must_match() {
     let (one, _) = served(&["a"]);
     assert_eq!(one.find(None, Kind::EdDsa).await.map(|keys| keys.len()), Ok(1));
     assert_eq!(
@@ -225,15 +225,15 @@ async fn without_a_kid_there_must_be_no_choice() {
     assert_eq!(two.find(None, Kind::EdDsa).await.map(|keys| keys.len()), Ok(0));
 }
 
-/// Issue 10, entry 1: in an issuer's document a name that a parser could give a meaning is like any other, and depth is bounded.
+/// Issue 10, entry 1: no name in an issuer's document has a special meaning, and depth is bounded.
 #[test]
 fn a_key_set_has_no_magic_names_and_a_bound_of_depth() {
-    let good = String::from_utf8(set(&["a"]).to_vec()).unwrap();
-    assert_eq!(super::parse(good.as_bytes()).unwrap().len(), 1);
-    let keys = serde_json::from_str::<serde_json::Value>(&good).unwrap()["keys"].to_string();
+    let valid = String::from_utf8(set(&["a"]).to_vec()).unwrap();
+    assert_eq!(super::parse(valid.as_bytes()).unwrap().len(), 1);
+    let keys = serde_json::from_str::<serde_json::Value>(&valid).unwrap()["keys"].to_string();
     let magic = json!({ "keys": { "$serde_json::private::RawValue": keys } }).to_string();
     assert!(super::parse(magic.as_bytes()).is_none());
-    let magic = json!({ "keys": [{ "$serde_json::private::RawValue": good }] }).to_string();
+    let magic = json!({ "keys": [{ "$serde_json::private::RawValue": valid }] }).to_string();
     assert!(super::parse(magic.as_bytes()).unwrap().is_empty());
     let deep = |n: usize| format!(r#"{{"keys":[],"x":{}1{}}}"#, "[".repeat(n), "]".repeat(n));
     assert!(super::parse(deep(100).as_bytes()).is_some());
