@@ -1,4 +1,4 @@
-//! Brokers: what gives topics their order and history.
+//! Brokers: the order and history of topics.
 //!
 //! [`memory`] serves a single node and is always ready. Brokers over shared engines follow the same port,
 //! `fanfare_core::ports::Broker`.

@@ -1,4 +1,4 @@
-//! Event ids: a hybrid clock that never stands still and never goes back.
+//! Event ids: a hybrid clock that always advances.
 
 use fanfare_core::model::EventId;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ impl IdClock {
         Self { last: AtomicU64::new(0), node }
     }
 
-    /// An id above every one given before: the time if it moved on, else the last plus one.
+    /// Returns an id greater than every earlier one: the time if it advanced, else the last id plus one.
     pub(crate) fn next(&self, now_ms: u64) -> EventId {
         let now = now_ms << COUNTER_BITS;
         let step = |last: u64| Some(now.max(last + 1));
@@ -30,7 +30,7 @@ mod tests {
     use super::IdClock;
 
     #[test]
-    fn ids_rise_whatever_the_clock_does() {
+    fn ids_rise_when_the_clock_stalls_or_goes_back() {
         let clock = IdClock::new(3);
         let ids: Vec<_> = [5, 5, 4, 9, 1].iter().map(|ms| clock.next(*ms)).collect();
         assert!(ids.windows(2).all(|w| w[0] < w[1] && w[0].to_string() < w[1].to_string()));

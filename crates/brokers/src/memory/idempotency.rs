@@ -1,6 +1,7 @@
-//! Idempotency keys: what a publish with a key got, for five minutes, at most so many in all.
+//! Idempotency keys: the result of each publish with a key, kept for five minutes up to a total number of keys.
 //!
-//! A key belongs to a topic's life and to a publisher: a stranger who guesses a key of the backend takes nothing from it.
+//! A key belongs to one life of a topic and to one publisher: a client that guesses a key of the backend gets no result
+//! of it.
 
 use fanfare_core::model::{Epoch, EventMeta, Requester};
 use std::collections::{HashMap, VecDeque};
@@ -9,10 +10,10 @@ use std::sync::Arc;
 /// How long a key is remembered (`protocol.md` 6).
 const TTL_MS: u64 = 5 * 60 * 1000;
 
-/// A topic's life, and a publisher's key in it ([`Requester::scoped_key`]).
+/// A topic's epoch, and a publisher's key in it ([`Requester::scoped_key`]).
 pub(crate) type Key = (Epoch, Arc<str>);
 
-/// The key of a publisher in a topic's life.
+/// The key of a publisher in a topic's epoch.
 pub(crate) fn key_of(epoch: Epoch, publisher: &Requester<'_>, key: &str) -> Key {
     (epoch, publisher.scoped_key(key).into())
 }
@@ -23,7 +24,7 @@ pub(crate) struct First {
     pub(crate) delivered: u64,
 }
 
-/// Keys in the order they came: the oldest end first, by time or for want of room.
+/// Keys in order of arrival: the oldest is removed first, when it expires or when the map is full.
 pub(crate) struct Keys {
     max: usize,
     first: HashMap<Key, First>,

@@ -1,8 +1,9 @@
 //! The in-process broker: order in memory, histories bounded in events, bytes and time.
 //!
-//! Each live topic has a [`sequencer::MemorySequencer`] and its tail; when its last subscriber leaves, both are parked here for their
-//! `ttl` and the epoch goes on if the topic comes back. Three bounds hold whatever publishers do: each tail's own (events, bytes,
-//! time), the bytes of all tails together (the oldest events of all go first), and the number of idempotency keys.
+//! Each live topic has a [`sequencer::MemorySequencer`] and its tail; when its last subscriber leaves, both are parked
+//! here for their `ttl`, and the epoch continues if the topic is opened again. Three bounds always hold: each tail's
+//! own (events, bytes, time), the bytes of all tails together (the oldest events of all are dropped first), and the
+//! number of idempotency keys.
 
 mod clock;
 mod idempotency;
@@ -34,11 +35,11 @@ pub struct MemoryBroker {
     shared: Arc<Shared>,
     histories: Arc<Histories>,
     parked: Mutex<Parked>,
-    /// Orders durable topics; without it they live in memory as others do.
+    /// The logs of durable topics; without them, durable topics live in memory as others do.
     logs: Option<Arc<dyn DurableLogs>>,
 }
 
-/// What all sequencers of a broker share.
+/// The state shared by all sequencers of a broker.
 struct Shared {
     clock: IdClock,
     keys: Mutex<Keys>,
@@ -51,7 +52,7 @@ impl std::fmt::Debug for MemoryBroker {
 }
 
 impl MemoryBroker {
-    /// A broker without topics. `node` tells this node's event ids from others'.
+    /// Creates a broker without topics. `node` distinguishes this node's event ids from those of other nodes.
     pub fn new(limits: MemoryLimits, node: u64) -> Self {
         let keys = Mutex::new(Keys::new(limits.idempotency_keys));
         let shared = Arc::new(Shared { clock: IdClock::new(node), keys });
@@ -59,19 +60,19 @@ impl MemoryBroker {
         Self { limits, shared, histories, parked: Mutex::default(), logs: None }
     }
 
-    /// The same, with durable topics in these logs.
+    /// Adds the logs that hold durable topics.
     #[must_use]
     pub fn with_logs(mut self, logs: Arc<dyn DurableLogs>) -> Self {
         self.logs = Some(logs);
         self
     }
 
-    /// What bounds the histories of all topics together, those too that follow logs.
+    /// The bound over the histories of all topics together, including those backed by logs.
     pub fn histories(&self) -> &Arc<Histories> {
         &self.histories
     }
 
-    /// Bytes all histories hold.
+    /// The bytes that all histories hold.
     pub fn history_bytes(&self) -> usize {
         self.histories.bytes()
     }
@@ -81,7 +82,7 @@ impl Broker for MemoryBroker {
     fn open(&self, topic: &str, options: &TopicOptions, claim: &Claim, now_ms: u64) -> Option<Opened> {
         let retention = options.retention;
         let mut parked = self.parked.lock();
-        // Its own parked log is taken out first: room is not made by forgetting what is just coming back.
+        // The topic's own parked log is taken out first, so that making room does not evict the log being reopened.
         let found = parked.take(topic).filter(|(_, ends)| *ends > now_ms);
         let room = parked.make_room(claim);
         drop(parked);
@@ -123,11 +124,11 @@ impl Broker for MemoryBroker {
     }
 }
 
-/// A new epoch: random, so that no two lives of a topic, on any node, are taken for one.
+/// A new epoch: random, so that two lives of a topic, on any node, have different epochs.
 fn new_epoch() -> Epoch {
     let mut bytes = [0; 8];
     if getrandom::fill(&mut bytes).is_err() {
-        // Without the system's random source the clock still tells two lives apart.
+        // Without the system's random source the clock still distinguishes two lives.
         let nanos =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
         return Epoch(nanos as u64);

@@ -1,31 +1,31 @@
-//! Logs of topics that nobody hears, by name, by when they end and by whose they are.
+//! Logs of topics without subscribers, indexed by name, by expiry and by owner.
 //!
-//! Which of them go for a new topic is the rule of [`fanfare_core::ports::Broker::open`]: a client's own first, and never those of an API
-//! key or admin for a client, nor a user's for the anonymous.
+//! Which of them are evicted for a new topic is the rule of [`fanfare_core::ports::Broker::open`]: a client's own
+//! first, and never those of an API key or admin for a client, nor a user's for an anonymous client.
 
 use fanfare_core::model::Client;
 use fanfare_core::ports::{Claim, Log};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// When a log ends, and a serial number that tells it from others of that moment.
+/// When a log expires, and a serial number that distinguishes logs with the same expiry.
 type End = (u64, u64);
 
 #[derive(Default)]
 pub(super) struct Parked {
     by_name: HashMap<Arc<str>, (Log, End)>,
     by_end: BTreeMap<End, Arc<str>>,
-    /// Those of each client; without one, those of API keys and admins.
+    /// The logs of each client; under `None`, those of API keys and admins.
     by_owner: HashMap<Option<Client>, BTreeSet<End>>,
-    /// How many each anonymous client has.
+    /// The number of logs of each anonymous client.
     anonymous: BTreeSet<(usize, Client)>,
-    /// How many each user has.
+    /// The number of logs of each user.
     users: BTreeSet<(usize, Client)>,
     serial: u64,
 }
 
 impl Parked {
-    /// Takes out the log of a topic, and says when it ends.
+    /// Removes and returns the log of a topic with its expiry.
     pub(super) fn take(&mut self, topic: &str) -> Option<(Log, u64)> {
         let (log, end) = self.by_name.remove(topic)?;
         self.by_end.remove(&end);
@@ -45,7 +45,7 @@ impl Parked {
         self.by_name.insert(topic, (log, end));
     }
 
-    /// Drops those that end until then.
+    /// Drops the logs that have expired at `now_ms`.
     pub(super) fn end_until(&mut self, now_ms: u64) {
         while let Some((end, topic)) = self.by_end.first_key_value()
             && end.0 <= now_ms
@@ -55,7 +55,7 @@ impl Parked {
         }
     }
 
-    /// Makes room for one more topic; false when there is none.
+    /// Makes room for one more topic; returns false if nothing may be evicted.
     pub(super) fn make_room(&mut self, claim: &Claim) -> bool {
         let owner = &claim.client;
         if owner.is_some() {
@@ -91,7 +91,7 @@ impl Parked {
         oldest.and_then(|topic| self.take(&topic)).is_some()
     }
 
-    /// Changes the logs of an owner and counts them again.
+    /// Changes the logs of an owner and updates the counts.
     fn of_owner(&mut self, owner: &Option<Client>, change: impl FnOnce(&mut BTreeSet<End>)) {
         let ends = self.by_owner.entry(owner.clone()).or_default();
         let before = ends.len();

@@ -1,4 +1,4 @@
-//! One topic's order.
+//! The order of one topic.
 
 use super::Shared;
 use super::idempotency::{First, key_of};

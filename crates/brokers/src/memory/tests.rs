@@ -30,7 +30,7 @@ fn event<'a>(payload: &'a str, key: Option<&'a str>, now_ms: u64) -> NewEvent<'a
     }
 }
 
-/// The log of a topic that was opened; it is always ordered here.
+/// The log of an opened topic, which the memory broker always orders.
 fn log_of(opened: Option<Opened>) -> Option<Log> {
     match opened? {
         Opened::Here(log) => Some(log),
@@ -38,7 +38,7 @@ fn log_of(opened: Option<Opened>) -> Option<Log> {
     }
 }
 
-/// Puts an event into a log, as a topic does.
+/// Appends an event to a log, as a topic does.
 fn append(log: &mut Log, event: &NewEvent<'_>) -> Appended {
     let appended = log.sequencer.append(event);
     if let Appended::New(meta) = appended {
@@ -60,13 +60,13 @@ fn offsets(log: &Log, after: u64, now: u64) -> Result<Vec<u64>, Lost> {
     Ok(seen)
 }
 
-/// The offset of the oldest event that is still held.
+/// The offset of the oldest event in the log.
 fn oldest(log: &Log, now_ms: u64) -> u64 {
     log.tail.floor(now_ms).offset + 1
 }
 
 #[test]
-fn a_parked_log_goes_on_until_its_time() {
+fn a_parked_log_continues_until_it_expires() {
     let broker = MemoryBroker::new(LIMITS, 1);
     let mut log = open(&broker, "t", KEEP, 0);
     append(&mut log, &event("1", None, 0));
@@ -76,7 +76,7 @@ fn a_parked_log_goes_on_until_its_time() {
     assert_eq!((log.chain.epoch(), log.tail.head().offset), (epoch, 1));
     broker.park("t", log, 1099);
     assert_ne!(open(&broker, "t", KEEP, 2099).chain.epoch(), epoch);
-    assert_eq!(broker.history_bytes(), 0, "what nobody can reach is not kept");
+    assert_eq!(broker.history_bytes(), 0, "an unreachable log is not kept");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn history_is_bounded_in_events_bytes_and_time() {
     assert_eq!(
         offsets(&log, 9, 0).map_err(|l| l.oldest),
         Err(11),
-        "one that is not kept leaves a gap that is told"
+        "an event that is not kept leaves a reported gap"
     );
 }
 
@@ -121,7 +121,7 @@ fn all_histories_together_are_bounded_and_the_oldest_go() {
 }
 
 #[test]
-fn a_key_answers_the_first_until_it_is_forgotten() {
+fn a_key_returns_the_first_result_until_it_expires() {
     let broker = MemoryBroker::new(LIMITS, 1);
     let mut log = open(&broker, "t", KEEP, 0);
     let Appended::New(first) = append(&mut log, &event("1", Some("k"), 0)) else { panic!("new") };
@@ -151,14 +151,14 @@ fn user(id: &str) -> Option<Client> {
     Some(Client::User(id.into()))
 }
 
-/// Makes a topic for `owner` among `live` live ones and at most `max`, and parks it. Says whether there was room.
+/// Creates a topic for `owner` among `live` live ones and at most `max`, and parks it. Returns whether there was room.
 fn park(broker: &MemoryBroker, topic: &str, owner: Option<Client>, live: usize, max: usize) -> bool {
     let claim = Claim { client: owner, live, max, ..BACKEND };
     let log = log_of(broker.open(topic, &keeping(KEEP), &claim, 0));
     log.map(|log| broker.park(topic, log, 0)).is_some()
 }
 
-/// The parked topics among these.
+/// The given topics that are parked.
 fn kept<'a>(broker: &MemoryBroker, topics: &[&'a str]) -> Vec<&'a str> {
     topics.iter().copied().filter(|topic| broker.forget(topic, 0)).collect()
 }
@@ -184,7 +184,7 @@ fn a_client_at_its_share_loses_its_own_oldest_parked_log() {
 }
 
 #[test]
-fn parked_logs_of_others_are_not_thrown_out_for_a_stranger() {
+fn parked_logs_of_others_are_not_evicted_for_a_stranger() {
     let broker = MemoryBroker::new(LIMITS, 1);
     let rows = [
         ("key", None),
@@ -224,12 +224,16 @@ fn parked_logs_of_others_are_not_thrown_out_for_a_stranger() {
 }
 
 #[test]
-fn a_log_stays_its_makers_whoever_uses_the_topic() {
+fn a_log_stays_its_creators_when_others_use_the_topic() {
     let broker = MemoryBroker::new(LIMITS, 1);
     assert!(park(&broker, "key", None, 1, 100) && park(&broker, "key", network(1), 1, 100));
     let claim = Claim { client: network(1), own_live: 2, own_max: 1, ..BACKEND };
     assert!(broker.open("new", &keeping(KEEP), &claim, 0).is_some());
-    assert_eq!(kept(&broker, &["key"]), ["key"], "it did not become the stranger's, whose oldest would go");
+    assert_eq!(
+        kept(&broker, &["key"]),
+        ["key"],
+        "it did not become the stranger's, whose oldest log would be evicted"
+    );
 }
 
 #[test]
@@ -243,7 +247,7 @@ fn a_key_is_its_publishers_own() {
     let user = |id| UserRef { id, name: "zoe" };
     let stranger = |last| Requester::Anonymous([127, 0, 0, last].into());
     assert!(is_new(stranger(1)));
-    assert!(is_new(Requester::Backend), "a stranger's guess takes nothing from the backend");
+    assert!(is_new(Requester::Backend), "a stranger's guess does not use the backend's key");
     assert!(is_new(Requester::User(user("7"))) && is_new(Requester::User(user("8"))));
     assert!(!is_new(stranger(2)), "the anonymous are one publisher");
     assert!(!is_new(Requester::Admin(user("7"))), "a user stays the same whatever the role");
@@ -251,7 +255,7 @@ fn a_key_is_its_publishers_own() {
 }
 
 #[test]
-fn a_parked_log_that_is_forgotten_does_not_come_back() {
+fn a_forgotten_parked_log_is_not_reopened() {
     let broker = MemoryBroker::new(LIMITS, 1);
     let mut log = open(&broker, "t", KEEP, 0);
     append(&mut log, &event("1", None, 0));
@@ -263,5 +267,5 @@ fn a_parked_log_that_is_forgotten_does_not_come_back() {
     let log = open(&broker, "t", KEEP, 999);
     assert_ne!(log.chain.epoch(), epoch);
     broker.park("t", log, 999);
-    assert!(!broker.forget("t", 1999), "past its time it could not have come back");
+    assert!(!broker.forget("t", 1999), "an expired log could not be reopened");
 }
