@@ -1,10 +1,10 @@
-//! Who may call a method.
+//! Permissions: which callers may call a method.
 
 use crate::caller::Caller;
 use crate::failure::Failure;
 use fanfare_core::model::{self, ErrorCode, Refusal};
 
-/// A method's permission. Rights that depend on params (topics, channels) are judged by the services.
+/// A method's permission. Rights that depend on params (topics, channels) are checked by the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     who: Group,
@@ -19,14 +19,14 @@ enum Group {
 }
 
 impl Access {
-    /// Everybody, even before the authentication that `auth.require` demands.
+    /// Every caller, even before the authentication that `auth.require` demands.
     pub const OPEN: Self = Self { who: Group::Everybody, connection: false };
-    /// Everybody the server admits: with `auth.require` only who has authenticated.
+    /// Every caller the server admits: with `auth.require` only authenticated ones.
     pub const ANYONE: Self = Self { who: Group::Admitted, connection: false };
     /// Users and the app's own backend.
     pub const USER: Self = Self { who: Group::User, connection: false };
 
-    /// The same, but only on a connection: over `POST /rpc` there is nothing it could act on.
+    /// The same, but only on a connection: `POST /rpc` has no connection it could act on.
     #[must_use]
     pub const fn on_connection(self) -> Self {
         Self { connection: true, ..self }

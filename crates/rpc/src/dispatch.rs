@@ -1,4 +1,4 @@
-//! From a text to its answer.
+//! Dispatch: from a request text to its response.
 
 use crate::caller::Caller;
 use crate::entry::{Entry, Ran};
@@ -13,18 +13,18 @@ use fanfare_json::Raw;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What became of a text.
+/// The outcome of dispatching a text.
 #[must_use = "a pending call must be run"]
 pub enum Outcome {
-    /// The answer was appended.
+    /// The response was appended.
     Answered,
-    /// There is no answer: notifications only.
+    /// There is no response: notifications only.
     Silent,
-    /// Some of it runs elsewhere; nothing was appended. Run it, and send what it answers.
+    /// Some calls run elsewhere; nothing was appended. Run them and send their response.
     Pending(Pending),
 }
 
-/// The calls of a text: decoded, their params checked, nothing carried out.
+/// The calls of a text: decoded, their params checked, none executed.
 #[derive(Debug)]
 pub struct Calls<'a>(Incoming<Element<'a>>);
 
@@ -39,7 +39,7 @@ type Element<'a> = Result<Call<'a>, Fault<'a>>;
 /// One call.
 struct Call<'a> {
     id: Option<Raw<'a>>,
-    /// `None`: there is no such method.
+    /// `None` if the method does not exist.
     method: Option<(&'a Arc<Entry>, Result<Bound<'a>, Failure>)>,
 }
 
@@ -65,13 +65,13 @@ impl<'a> Call<'a> {
 
 impl std::fmt::Debug for Call<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Params may hold a token.
+        // Not derived: params may hold a token.
         f.debug_struct("Call").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
 impl<'a> Calls<'a> {
-    /// Reads a text: a request, a notification or a batch of at most `max_batch` of them.
+    /// Parses a text: a request, a notification or a batch of at most `max_batch` of them.
     pub fn read(registry: &'a Registry, text: &'a str, max_batch: usize) -> Self {
         let call = |one: Result<Request<'a>, Fault<'a>>| one.map(|request| Call::read(registry, &request));
         Self(match jsonrpc::parse(text, max_batch) {
@@ -80,7 +80,7 @@ impl<'a> Calls<'a> {
         })
     }
 
-    /// What the calls have effects on. Calls that will be refused touch nothing.
+    /// The effects of the calls. Calls that will be refused have none.
     pub fn touches(&self) -> impl Iterator<Item = Touch<'_>> {
         self.elements().iter().flatten().map(Call::touches)
     }
@@ -103,9 +103,9 @@ impl<'a> Calls<'a> {
         tokens
     }
 
-    /// Runs them. The answer, one JSON text of at most about `max_bytes`, is appended to `out`: a result that does not fit is
-    /// refused, and the calls of the batch behind it are refused without being carried out. Methods that wait do not hold up others: they come back as
-    /// [`Outcome::Pending`].
+    /// Runs the calls. The response, one JSON text of at most about `max_bytes`, is appended to `out`: a result that
+    /// does not fit is refused, and the later calls of the batch are refused without being executed. Methods that wait
+    /// do not block others: they are returned as [`Outcome::Pending`].
     pub fn run(self, caller: &mut dyn Caller, max_bytes: usize, out: &mut Vec<u8>) -> Outcome {
         match self.0 {
             Incoming::One(one) => {
@@ -124,7 +124,7 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// Reads a text and runs its calls, for callers that verify no tokens.
+/// Parses a text and runs its calls, for callers that verify no tokens.
 pub fn dispatch(
     registry: &Registry,
     caller: &mut dyn Caller,
@@ -135,7 +135,7 @@ pub fn dispatch(
     Calls::read(registry, text, max_batch).run(caller, usize::MAX, out)
 }
 
-/// What the refusal of an element takes of the answer at most.
+/// The maximum bytes that the refusal of an element takes in the response.
 fn refusal_bytes(element: &Element<'_>) -> usize {
     let id = match element {
         Ok(call) => call.id,
@@ -172,7 +172,7 @@ fn batch(caller: &mut dyn Caller, requests: Vec<Element<'_>>, mut room: Room, ou
     Outcome::Answered
 }
 
-/// Puts the bracket in the last comma's place.
+/// Replaces the last comma by the closing bracket.
 pub(crate) fn close_batch(out: &mut Vec<u8>) {
     out.pop();
     out.push(b']');
@@ -225,7 +225,7 @@ fn run(caller: &mut dyn Caller, call: Call<'_>, room: &mut Room, out: &mut Vec<u
     }
 }
 
-/// Refuses an element of a batch before it is looked at further.
+/// Refuses an element of a batch without checking it further.
 fn refuse_element(out: &mut Vec<u8>, element: Element<'_>, failure: &Failure) -> Part {
     match element {
         Ok(call) => refuse(out, out.len(), call.id, failure),
@@ -236,7 +236,7 @@ fn refuse_element(out: &mut Vec<u8>, element: Element<'_>, failure: &Failure) ->
     }
 }
 
-/// A notification gets no answer, whatever is wrong with it.
+/// A notification gets no response, not even an error.
 fn refuse(out: &mut Vec<u8>, mark: usize, id: Option<Raw<'_>>, failure: &Failure) -> Part {
     out.truncate(mark);
     if id.is_none() {

@@ -1,4 +1,4 @@
-//! A method as the registry holds it: its description, compiled schemas, and its handler without types.
+//! A registered method: its description, compiled schemas, and its type-erased handler.
 
 use crate::access::Access;
 use crate::caller::Caller;
@@ -16,10 +16,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-/// A result on its way.
+/// The future of a result.
 pub(crate) type Later = Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>> + Send>>;
 
-/// What became of a call.
+/// The outcome of running a call.
 pub(crate) enum Ran {
     /// The result's JSON was appended.
     Done,
@@ -27,11 +27,11 @@ pub(crate) enum Ran {
     Later(Later),
 }
 
-/// Why a handler gave no result.
+/// Why a handler returned no result.
 pub(crate) enum Error {
     Refused(Refusal),
     Params(Box<Violation>),
-    /// The schema let something pass that the type does not take, or the result cannot be written.
+    /// The schema accepted a value that the type rejects, or the result cannot be serialized.
     Types(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -122,12 +122,12 @@ pub(crate) struct Entry {
     pub summary: &'static str,
     pub access: Access,
     pub positional: Positional,
-    /// As published.
+    /// As it is published.
     pub params_schema: Value,
-    /// As published.
+    /// As it is published.
     pub result_schema: Value,
     pub example: Example,
-    /// Measures its calls, if somebody asked for that.
+    /// Measures its calls, if an observer is configured.
     pub meter: Option<Box<dyn Meter>>,
     order: Order,
     token_use: Option<TokenUse>,
@@ -187,7 +187,7 @@ impl Entry {
         self.params.bind(params)
     }
 
-    /// What a call with these params has effects on.
+    /// The effects of a call with these params.
     pub(crate) fn touches<'a>(&self, params: &'a Bound<'_>) -> Touch<'a> {
         let named = |name: &str| params.text(name).unwrap_or_default();
         match self.order {
@@ -199,12 +199,12 @@ impl Entry {
         }
     }
 
-    /// What the param `token` is for, if that is verified before the call.
+    /// The use of the param `token`, if it is verified before the call.
     pub(crate) fn token_use(&self) -> Option<TokenUse> {
         self.token_use
     }
 
-    /// Checks, runs, checks: on failure nothing stays appended.
+    /// Checks the caller, runs the method, checks the result; on failure everything appended is removed.
     pub(crate) fn run(
         &self,
         caller: &mut dyn Caller,
@@ -237,7 +237,7 @@ impl Entry {
         ran
     }
 
-    /// Drives a call that runs elsewhere to its end.
+    /// Awaits a call that runs elsewhere.
     pub(crate) async fn finish(&self, mut call: Later) -> Result<Vec<u8>, Failure> {
         let outcome = std::future::poll_fn(|cx| match guard(|| call.as_mut().poll(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
@@ -263,7 +263,7 @@ impl Entry {
         }
     }
 
-    /// A result that breaks its own schema is a fault of ours, and no client gets to see it.
+    /// A result that breaks its own schema is a server error and is not sent to the client.
     fn check_result(&self, json: &[u8]) -> Result<(), Failure> {
         let text = std::str::from_utf8(json).unwrap_or_default();
         self.result.check(text, &Scope::Root).map_err(|violation| {

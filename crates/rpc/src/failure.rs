@@ -6,25 +6,25 @@ use fanfare_dialects::jsonrpc::{self, Fault, INTERNAL_ERROR, INVALID_PARAMS, MET
 use fanfare_json::Raw;
 use std::fmt::Write as _;
 
-/// The number of a refusal for the length of the answer (`protocol.md` 6).
+/// The error number for a response that is too long (`protocol.md` 6).
 const TOO_LONG: i32 = -32000;
 
 /// Why a call has no result.
 #[derive(Clone, Debug)]
 pub enum Failure {
-    /// Nests too deep, holds half a surrogate pair, or has a member of a security method twice.
+    /// Nests too deep, holds half a surrogate pair, or repeats a member in a security method.
     Parse,
     /// There is no such method.
     UnknownMethod,
-    /// The params do not fit.
+    /// The params do not match the schema.
     Params(Box<Violation>),
     /// The method or a service refused.
     Refused(Refusal),
     /// Only a connection can call it.
     NeedsConnection,
-    /// The answer is as long as it may be.
+    /// The response has reached its maximum length.
     TooLong,
-    /// A fault of ours; the log has the details under this id.
+    /// A server error; the log has the details under this id.
     Internal {
         /// Sixteen hexadecimal digits.
         correlation_id: String,
@@ -74,7 +74,7 @@ impl Failure {
         }
     }
 
-    /// The same for a dialect with names instead of numbers.
+    /// The same error for a dialect with names instead of numbers.
     pub fn to_refusal(&self) -> Refusal {
         match self {
             Self::Parse => {
@@ -97,7 +97,7 @@ impl Failure {
     }
 }
 
-/// A fault of ours: draws the id under which the log has `what`.
+/// Creates a server error and logs `what` under its id.
 pub(crate) fn internal(
     method: &str,
     what: &dyn std::fmt::Display,

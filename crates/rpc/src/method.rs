@@ -1,4 +1,4 @@
-//! What a method is.
+//! The traits that methods implement.
 
 use crate::access::Access;
 use crate::caller::Caller;
@@ -11,21 +11,21 @@ use serde_json::Value;
 use std::future::Future;
 use std::sync::Arc;
 
-/// A method that answers at once, on the thread of the connection that called.
+/// A method that returns its result at once, on the thread of the connection that called.
 ///
 /// Limits of params and result are attributes of their fields (`#[schemars(length(min = 3, max = 100))]`,
 /// `#[schemars(range(min = 0, max = 1000))]`, enums for choices, [`crate::SessionCodeText`]); params derive with
-/// `#[serde(deny_unknown_fields)]`, without which the registry does not take the method.
+/// `#[serde(deny_unknown_fields)]`, without which the registry rejects the method.
 pub trait Method: Send + Sync + 'static {
     /// The name clients call.
     const NAME: &'static str;
     /// One sentence for the documents and `server.list_commands`.
     const SUMMARY: &'static str;
-    /// Who may call it.
+    /// The callers that may call it.
     const ACCESS: Access = Access::ANYONE;
-    /// What its param `token` is for, if it has one that must be verified before the call.
+    /// The use of its param `token`, if that is verified before the call.
     const TOKEN: Option<TokenUse> = None;
-    /// What it has effects on.
+    /// The state it has effects on.
     const ORDER: Order = Order::Free;
     /// How positional params are read.
     const POSITIONAL: Positional = Positional::InOrder;
@@ -38,32 +38,33 @@ pub trait Method: Send + Sync + 'static {
     /// A call and its result for the documents.
     fn example() -> Example;
 
-    /// Judges what no single param shows, after each of them was found good.
+    /// Checks rules that span several params, after each param was found valid.
     ///
     /// # Errors
-    /// What the params break.
+    /// The rule that the params break.
     fn validate(_params: &Self::Params<'_>) -> Result<(), Violation> {
         Ok(())
     }
 
-    /// Carries it out.
+    /// Executes the call.
     ///
     /// # Errors
     /// A refusal with a documented code; nothing was changed.
     fn call(&self, caller: &mut dyn Caller, params: Self::Params<'_>) -> Result<Self::Result, Refusal>;
 }
 
-/// A method that answers at once if it can, and else when what it waits for has come: see [`Method`] for the rest.
+/// A method that returns its result at once if it can, else when the awaited value arrives; see [`Method`] for the
+/// rest.
 pub trait EitherMethod: Send + Sync + 'static {
     /// The name clients call.
     const NAME: &'static str;
     /// One sentence for the documents.
     const SUMMARY: &'static str;
-    /// Who may call it.
+    /// The callers that may call it.
     const ACCESS: Access = Access::ANYONE;
-    /// What its param `token` is for, if it has one that must be verified before the call.
+    /// The use of its param `token`, if that is verified before the call.
     const TOKEN: Option<TokenUse> = None;
-    /// What it has effects on.
+    /// The state it has effects on.
     const ORDER: Order = Order::Free;
 
     /// The params, an object; it may borrow from the request.
@@ -74,15 +75,15 @@ pub trait EitherMethod: Send + Sync + 'static {
     /// A call and its result for the documents.
     fn example() -> Example;
 
-    /// Judges what no single param shows, after each of them was found good.
+    /// Checks rules that span several params, after each param was found valid.
     ///
     /// # Errors
-    /// What the params break.
+    /// The rule that the params break.
     fn validate(_params: &Self::Params<'_>) -> Result<(), Violation> {
         Ok(())
     }
 
-    /// Carries it out, on the thread of the connection that called.
+    /// Executes the call, on the thread of the connection that called.
     ///
     /// # Errors
     /// A refusal with a documented code; nothing was changed.
@@ -93,13 +94,14 @@ pub trait EitherMethod: Send + Sync + 'static {
     ) -> Result<Either<Self::Result>, Refusal>;
 }
 
-/// A method that waits for something: it runs elsewhere, within a deadline the server sets, and its answer may be overtaken.
+/// A method that waits for something: it runs elsewhere, within a deadline the server sets, and later calls may respond
+/// before it.
 pub trait AsyncMethod: Send + Sync + 'static {
     /// The name clients call.
     const NAME: &'static str;
     /// One sentence for the documents.
     const SUMMARY: &'static str;
-    /// Who may call it.
+    /// The callers that may call it.
     const ACCESS: Access = Access::ANYONE;
 
     /// The params, an object.
@@ -110,15 +112,15 @@ pub trait AsyncMethod: Send + Sync + 'static {
     /// A call and its result for the documents.
     fn example() -> Example;
 
-    /// Judges what no single param shows, after each of them was found good.
+    /// Checks rules that span several params, after each param was found valid.
     ///
     /// # Errors
-    /// What the params break.
+    /// The rule that the params break.
     fn validate(_params: &Self::Params) -> Result<(), Violation> {
         Ok(())
     }
 
-    /// Carries it out. Dropped at the deadline.
+    /// Executes the call. Dropped at the deadline.
     ///
     /// # Errors
     /// A refusal with a documented code.
@@ -134,11 +136,11 @@ pub trait AsyncMethod: Send + Sync + 'static {
 #[serde(deny_unknown_fields)]
 pub struct NoParams {}
 
-/// What a method has effects on: calls of one connection that touch the same take effect in the order sent (`protocol.md` 3). The
-/// calls of one batch may run at once, as JSON-RPC 2.0 section 6 allows.
+/// The state a method has effects on: calls of one connection with the same effects are executed in the order sent
+/// (`protocol.md` 3). The calls of one batch may run concurrently, as JSON-RPC 2.0 section 6 allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Nothing that another call changes.
+    /// No state that another call changes.
     Free,
     /// The topic that the param `topic` names.
     Topic,
@@ -164,12 +166,12 @@ pub enum Positional {
 pub struct Example {
     /// Named params, an object.
     pub params: Value,
-    /// What comes back.
+    /// The result.
     pub result: Value,
 }
 
 impl Example {
-    /// An example from two JSON values.
+    /// Creates an example from two JSON values.
     pub fn new(params: Value, result: Value) -> Self {
         Self { params, result }
     }

@@ -1,4 +1,4 @@
-//! The OpenRPC 1.4 document, made from the registry, and the method that answers it.
+//! The OpenRPC 1.4 document, generated from the registry, and the method that returns it.
 
 use crate::access::Access;
 use crate::caller::Caller;
@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 /// `rpc.discover`, the name OpenRPC gives it.
 pub(crate) struct Discover(pub Arc<OnceLock<Documents>>);
 
-/// The document as it is.
+/// The document's JSON.
 #[derive(Serialize)]
 pub(crate) struct Document(Option<RawBuf>);
 
@@ -52,7 +52,7 @@ impl Method for Discover {
     }
 }
 
-/// The document of these methods.
+/// Generates the document of these methods.
 pub(crate) fn document(version: &str, entries: &[&Entry]) -> RawBuf {
     let document = json!({
         "openrpc": "1.4.0",

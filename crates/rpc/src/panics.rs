@@ -1,7 +1,7 @@
-//! Panics of handlers: caught, with the stack they had.
+//! Catching panics of handlers, with their stack.
 //!
-//! `catch_unwind` comes after the stack is gone, so a hook notes it while the panic happens. The hook acts only inside
-//! [`guard`]; every other panic goes to the hook that was there before.
+//! `catch_unwind` returns after the stack is gone, so a hook records it during the panic. The hook acts only inside
+//! [`guard`]; every other panic goes to the previous hook.
 
 use std::any::Any;
 use std::backtrace::Backtrace;
@@ -21,7 +21,8 @@ pub(crate) struct Caught {
     pub stack: String,
 }
 
-/// Runs a handler; its panic comes back as a value. What the handler had borrowed is only dropped or overwritten after.
+/// Runs a handler and returns its panic as a value. Values that the handler had borrowed are only dropped or
+/// overwritten afterwards.
 pub(crate) fn guard<T>(run: impl FnOnce() -> T) -> Result<T, Caught> {
     install();
     let before = GUARDED.replace(true);
@@ -59,7 +60,7 @@ mod tests {
     use super::guard;
 
     #[test]
-    fn a_panic_comes_back_with_message_place_and_stack() {
+    fn a_panic_is_caught_with_message_place_and_stack() {
         let caught = guard(|| panic!("no {}", "way")).unwrap_err();
         assert!(
             caught.message.contains("no way") && caught.message.contains("panics.rs"),

@@ -1,7 +1,7 @@
-//! From params as they were sent to the object a method's type is read from.
+//! Conversion of params from the request to the object that a method's type is deserialized from.
 //!
-//! Order of judgement: depth and characters (-32700), then positional values get their names, then the schema.
-//! Of a param that is there twice only the last value is judged and read; on security methods the text is refused as unsound.
+//! Order of the checks: depth and characters (-32700), then positional values get their names, then the schema. Of a
+//! repeated param only the last value is checked and read; security methods refuse the text as malformed.
 
 use crate::failure::Failure;
 use crate::method::Positional;
@@ -18,14 +18,14 @@ const OUTER: usize = 1;
 pub(crate) struct ParamSpec {
     shape: Shape,
     positional: Positional,
-    /// Refuse members that are there twice.
+    /// Whether repeated members are refused.
     strict: bool,
     has_opaque: bool,
-    /// The index of the param `token`, where that must be verified before the call.
+    /// The index of the param `token`, if it is verified before the call.
     token: Option<usize>,
 }
 
-/// Params that fit: an object, and which of its members are values though they are `null`.
+/// Valid params: an object, and which of its members are values though they are `null`.
 pub(crate) struct Bound<'a> {
     json: Cow<'a, str>,
     spec: &'a ParamSpec,
@@ -50,14 +50,14 @@ impl Bound<'_> {
         found
     }
 
-    /// The params as their type.
+    /// Deserializes the params to their type.
     pub(crate) fn read<'p, T: serde::Deserialize<'p>>(&'p self) -> Result<T, fanfare_json::Error> {
         fanfare_json::from_str_keeping(&self.json, &|name| self.spec.keeps_null(name))
     }
 }
 
 impl ParamSpec {
-    /// For an object's shape that lists all its members; else what is wrong with it.
+    /// Creates the spec for an object's shape that lists all its members; returns an error for any other shape.
     pub(crate) fn new(
         shape: Shape,
         positional: Positional,
@@ -87,25 +87,25 @@ impl ParamSpec {
         }
     }
 
-    /// Whether a member that is `null` is a value: where it is required, and where it is not interpreted.
+    /// Whether a member that is `null` is a value: where it is required, and where it is opaque.
     fn keeps_null(&self, name: &str) -> bool {
         self.fields().iter().any(|f| f.name == name && (f.required || f.opaque))
     }
 
-    /// The params as an object that fits.
+    /// Checks the params and returns them as an object.
     pub(crate) fn bind<'a>(&'a self, sent: Option<&'a str>) -> Result<Bound<'a>, Failure> {
         let (json, seen) = self.named_and_checked(sent)?;
         Ok(Bound { json, spec: self, has_token: self.token.is_some_and(|at| seen & 1 << at != 0) })
     }
 
-    /// The object, and a bit for each param that is there.
+    /// The object, and a bit for each param that is present.
     fn named_and_checked<'a>(&self, sent: Option<&'a str>) -> Result<(Cow<'a, str>, u64), Failure> {
         let sent = sent.unwrap_or("{}");
         match self.check(sent) {
             Ok((named, seen)) if !seen.repeats => Ok((named, seen.params)),
             Ok(_) if self.strict => Err(Failure::Parse),
             Err(failure) if self.strict => Err(failure),
-            // A value that does not count may be what does not fit.
+            // The mismatch may be in an earlier value that the last one replaces.
             checked => match self.last_ones(sent) {
                 Some(last) => {
                     let (_, seen) = self.check(&last)?;
@@ -116,7 +116,7 @@ impl ParamSpec {
         }
     }
 
-    /// Judges params as they were sent, each value of a param that is there twice.
+    /// Checks params as they were sent, including each value of a repeated param.
     fn check<'a>(&self, sent: &'a str) -> Result<(Cow<'a, str>, Seen), Failure> {
         if !is_flat_and_plain(sent, OUTER) {
             self.judge_text(sent)?;
@@ -126,7 +126,7 @@ impl ParamSpec {
         Ok((named, seen))
     }
 
-    /// The object with the last value of each param, if one is there twice.
+    /// The object with the last value of each param, if one is repeated.
     fn last_ones(&self, object: &str) -> Option<String> {
         let fields = self.fields();
         let mut last = vec![None; fields.len()];

@@ -1,4 +1,4 @@
-//! Calls that run elsewhere.
+//! Pending calls, which run elsewhere.
 
 use crate::dispatch::close_batch;
 use crate::entry::{Entry, Later};
@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-/// What is left of a text: one or more calls that wait. Give it a task of its own; dropping it ends the calls.
+/// The rest of a text: one or more calls that wait. Run it in a task of its own; dropping it ends the calls.
 pub struct Pending {
     calls: Vec<PendingCall>,
-    /// For a batch what is answered already: `[` and each answer with a comma.
+    /// For a batch the finished part of the response: `[` and each response with a comma.
     batch: Option<Vec<u8>>,
-    /// What is left for the results to come.
+    /// The bytes left for the remaining results.
     room: Mutex<Room>,
 }
 
@@ -38,19 +38,19 @@ impl Pending {
         Self { calls, batch: Some(answered), room: Mutex::new(room) }
     }
 
-    /// How many calls wait.
+    /// The number of waiting calls.
     pub fn len(&self) -> usize {
         self.calls.len()
     }
 
-    /// Whether none waits; never so for what `dispatch` answers.
+    /// Whether no call waits; never true for a value that `dispatch` returned.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Runs all calls to their end and answers the text to send, if there is one. Each call first takes a permit of `gate`
-    /// (share one per connection), and both together take no longer than `deadline`; a call over it is dropped and answered
-    /// `UNAVAILABLE`.
+    /// Runs all calls and returns the text to send, if there is one. Each call first takes a permit of `gate` (share
+    /// one per connection), and both together take no longer than `deadline`; a call that exceeds it is dropped and
+    /// fails with `UNAVAILABLE`.
     pub async fn run(self, deadline: Duration, gate: &Semaphore) -> Option<Vec<u8>> {
         let until = Instant::now() + deadline;
         let answers = join_all(self.calls.into_iter().map(|c| c.run(until, gate, &self.room))).await;
@@ -72,7 +72,7 @@ impl PendingCall {
     async fn run(self, until: Instant, gate: &Semaphore, room: &Mutex<Room>) -> Option<Vec<u8>> {
         let started = Instant::now();
         let work = async {
-            // The gate is never closed; if it were, the call would go on without its permit.
+            // The gate is never closed; if it were, the call would run without its permit.
             let _permit = gate.acquire().await;
             self.entry.finish(self.call).await
         };

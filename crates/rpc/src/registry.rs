@@ -1,4 +1,4 @@
-//! All methods by name.
+//! The registry: all methods by name.
 
 use crate::caller::Caller;
 use crate::entry::{Entry, Ran};
@@ -12,15 +12,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Makes what measures the calls of each method, for metrics.
+/// Creates the meters that measure each method's calls.
 pub trait Observer: Send + Sync + 'static {
-    /// The meter of a method; asked for once, when the registry is built.
+    /// The meter of a method; called once, when the registry is built.
     fn method(&self, name: &'static str) -> Box<dyn Meter>;
 }
 
 /// Measures the calls of one method. Called at the end of each, so it takes no lock that methods share.
 pub trait Meter: Send + Sync + 'static {
-    /// A call ended: after which time, and with which error number if with one.
+    /// Called when a call has ended: its duration, and its error number if it failed.
     fn ended(&self, took: Duration, error: Option<i32>);
 }
 
@@ -30,7 +30,7 @@ pub enum BuildError {
     /// Two methods have one name.
     #[error("{0} is registered twice")]
     Twice(&'static str),
-    /// JSON-RPC keeps these names for itself.
+    /// The name is reserved by JSON-RPC.
     #[error("{0}: names that begin with \"rpc.\" are reserved")]
     Reserved(&'static str),
     /// A type's schema cannot be enforced.
@@ -44,20 +44,20 @@ pub struct Registry {
     documents: Arc<OnceLock<Documents>>,
 }
 
-/// What is told about the methods, made once from all of them.
+/// The documents about the methods, generated once from all of them.
 pub(crate) struct Documents {
     /// The OpenRPC document.
     pub openrpc: RawBuf,
-    /// The answer of `server.list_commands`.
+    /// The result of `server.list_commands`.
     pub commands: Vec<CommandRow>,
 }
 
-/// The server commands of a registry: to be listed by one of them, so known only when the registry is built.
+/// The server commands of a registry: one of them lists them, so they are known only when the registry is built.
 #[derive(Clone)]
 pub struct Commands(Arc<OnceLock<Documents>>);
 
 impl Commands {
-    /// All of them, in the order of their names.
+    /// All of them, ordered by name.
     pub fn list(&self) -> Vec<CommandRow> {
         self.0.get().map(|documents| documents.commands.clone()).unwrap_or_default()
     }
@@ -74,7 +74,7 @@ pub struct CommandRow {
     pub schema: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Collects methods.
+/// Collects methods and builds the registry.
 pub struct RegistryBuilder {
     version: String,
     entries: Vec<Result<Entry, SchemaError>>,
@@ -83,7 +83,7 @@ pub struct RegistryBuilder {
 }
 
 impl Registry {
-    /// Begins one; `version` is the server's, for the documents.
+    /// Starts a builder; `version` is the server's, for the documents.
     pub fn builder(version: impl Into<String>) -> RegistryBuilder {
         RegistryBuilder {
             version: version.into(),
@@ -113,7 +113,8 @@ impl Registry {
     /// `server_info` is `server.info`.
     ///
     /// # Errors
-    /// `UNKNOWN_COMMAND`, `INVALID_MESSAGE` for params that do not fit, and what the command refuses; nothing is appended.
+    /// `UNKNOWN_COMMAND`, `INVALID_MESSAGE` for params that do not match, and the command's own refusals; nothing is
+    /// appended.
     pub fn server_command(
         &self,
         command: &str,
@@ -128,16 +129,16 @@ impl Registry {
             self.entry(&method).filter(|e| command_name(e.name) == Some(command)).ok_or_else(unknown)?;
         match entry.run(caller, entry.bind(params.map(Raw::get)), out) {
             Ok(Ran::Done) => Ok(()),
-            // Commands answer in order and at once; one that waits is a method only.
+            // Commands respond in order and at once; an asynchronous method is not available as a command.
             Ok(Ran::Later(_)) => Err(unknown()),
             Err(failure) => Err(failure.to_refusal()),
         }
     }
 
-    /// Runs a method that answers at once and appends the result's JSON.
+    /// Runs a synchronous method and appends the result's JSON.
     ///
     /// # Errors
-    /// Why it has no result. A method that waits is refused as unknown here.
+    /// Why it has no result. An asynchronous method is refused as unknown here.
     pub fn call(
         &self,
         method: &str,
@@ -162,14 +163,14 @@ pub(crate) fn command_name(method: &'static str) -> Option<&'static str> {
 }
 
 impl RegistryBuilder {
-    /// Adds a method that answers at once.
+    /// Adds a synchronous method.
     #[must_use]
     pub fn method<M: Method>(mut self, method: M) -> Self {
         self.entries.push(Entry::ready(method));
         self
     }
 
-    /// Adds a method that waits.
+    /// Adds an asynchronous method.
     #[must_use]
     pub fn async_method<M: AsyncMethod>(mut self, method: M) -> Self {
         self.entries.push(Entry::waiting(method));
@@ -183,7 +184,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Has each method's calls measured.
+    /// Sets the observer that measures each method's calls.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
@@ -195,7 +196,7 @@ impl RegistryBuilder {
         Commands(self.documents.clone())
     }
 
-    /// The registry, with `rpc.discover`.
+    /// Builds the registry, with `rpc.discover`.
     ///
     /// # Errors
     /// Two methods of one name, a reserved name, or a schema that cannot be enforced.

@@ -1,18 +1,18 @@
-//! The bound in bytes of an answer, so that a small request gets no answer without end.
+//! The byte bound of a response, so that a small request cannot cause an unbounded one.
 
 use crate::failure::Failure;
 
-/// What the refusal of a call takes at most, beside its id.
+/// The maximum size of the refusal of a call, excluding its id.
 pub(crate) const REFUSAL_BYTES: usize = 256;
-/// A call of a batch is not carried out when less than this is left. Methods that change something answer less, so that none
-/// is carried out and then refused.
+/// A call of a batch is not executed when less than this is left. Methods with side effects return less, so that none
+/// is executed and then refused.
 const LEAST_BYTES: usize = 4096;
 
-/// What is left of an answer's bytes.
+/// The remaining bytes of a response.
 #[derive(Debug)]
 pub(crate) struct Room {
     left: usize,
-    /// A result did not fit: nothing comes behind it.
+    /// Whether a result did not fit: no result may follow it.
     full: bool,
 }
 
@@ -22,12 +22,13 @@ impl Room {
         Self { left: bytes, full: false }
     }
 
-    /// Room for the results of a batch: less what refusing all of its calls takes, but at least three quarters.
+    /// Creates room for the results of a batch: without the bytes for refusing all of its calls, but at least three
+    /// quarters.
     pub(crate) fn for_batch(bytes: usize, refusals: usize) -> Self {
         Self::new(bytes - refusals.min(bytes / 4))
     }
 
-    /// Whether another call may be carried out.
+    /// Checks whether another call may be executed.
     ///
     /// # Errors
     /// [`Failure::TooLong`].
@@ -36,10 +37,10 @@ impl Room {
         if self.full { Err(Failure::TooLong) } else { Ok(()) }
     }
 
-    /// Takes what a result needs.
+    /// Takes the bytes of a result.
     ///
     /// # Errors
-    /// [`Failure::TooLong`] when it does not fit; no call may be carried out from then on.
+    /// [`Failure::TooLong`] when it does not fit; no call may be executed from then on.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Failure> {
         match self.left.checked_sub(bytes) {
             Some(left) if !self.full => {
@@ -59,7 +60,7 @@ mod tests {
     use super::Room;
 
     #[test]
-    fn nothing_comes_behind_what_did_not_fit() {
+    fn no_result_follows_one_that_did_not_fit() {
         let mut room = Room::new(10_000);
         assert!(room.check().is_ok() && room.take(5_000).is_ok());
         assert!(room.take(5_001).is_err());
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn no_call_is_carried_out_whose_answer_may_not_fit() {
+    fn no_call_is_executed_whose_result_may_not_fit() {
         let mut room = Room::for_batch(10_000, 1_000);
         assert!(room.take(5_000).is_ok() && room.check().is_err());
         assert!(Room::for_batch(10_000, 1_000_000).take(7_500).is_ok(), "refusals take a quarter at most");

@@ -1,4 +1,4 @@
-//! A method added from outside, as `docs/adding-a-method.md` shows it: the page's code is this file's.
+//! A method added by another crate, as `docs/adding-a-method.md` shows it: the page's code is this file's.
 
 mod support;
 

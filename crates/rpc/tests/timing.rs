@@ -1,4 +1,4 @@
-//! How long the registry takes for a small call, printed; the bound is far above it, to catch only a blunder.
+//! Measures the registry's time for a small call and prints it; the bound is generous, to catch only gross regressions.
 
 mod support;
 

@@ -6,7 +6,7 @@ use fanfare_core::session::SessionCode;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Where in the params a value stands.
+/// The position of a value in the params.
 #[derive(Clone, Copy)]
 pub(crate) enum Scope<'p> {
     Root,
@@ -29,12 +29,12 @@ impl Scope<'_> {
     }
 }
 
-/// Which members of an object are there.
+/// The members of an object that are present.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Seen {
     /// A bit for each listed member.
     pub params: u64,
-    /// A listed member is there twice.
+    /// Whether a listed member is repeated.
     pub repeats: bool,
 }
 
@@ -45,7 +45,7 @@ impl Seen {
 }
 
 impl Shape {
-    /// Whether a value fits.
+    /// Checks a value.
     pub(crate) fn check(&self, json: &str, scope: &Scope<'_>) -> Result<(), Violation> {
         if self.nullable && json == "null" {
             return Ok(());
@@ -73,7 +73,7 @@ impl Shape {
         }
     }
 
-    /// Like [`Self::check`] for params, where a listed member may be there twice; each of its values must fit.
+    /// Like [`Self::check`] for params, where a listed member may be repeated; each of its values must fit.
     pub(crate) fn check_params(&self, json: &str) -> Result<Seen, Violation> {
         match &self.kind {
             Kind::Object { fields, rest } => object(json, fields, rest.as_deref(), &Scope::Root),
@@ -83,7 +83,7 @@ impl Shape {
 
     fn text(&self, json: &str, scope: &Scope<'_>) -> Result<(), Violation> {
         let Kind::Text { min, max, max_bytes, session_code, one_of } = &self.kind else { return Ok(()) };
-        // The text has no halves of surrogate pairs, so a string can be decoded.
+        // The text has no lone surrogates, so a string can be decoded.
         let Ok(Some(value)) = fanfare_json::string(json) else {
             return Err(scope.violation("type=string", json, "must be a string"));
         };
@@ -140,7 +140,7 @@ fn integer(json: &str, min: i128, max: i128, scope: &Scope<'_>) -> Result<(), Vi
     Ok(())
 }
 
-/// Whether digits stand for an integer that is out of every bound.
+/// Whether the digits are an integer that exceeds every bound.
 fn is_whole(json: &str) -> bool {
     let digits = json.strip_prefix('-').unwrap_or(json);
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
@@ -231,7 +231,7 @@ fn object(json: &str, fields: &[Field], rest: Option<&Shape>, scope: &Scope<'_>)
     }
 }
 
-/// Gives each member of an object to `each` until one is refused; returns whether the text is an object.
+/// Passes each member of an object to `each` until one is refused; returns whether the text is an object.
 pub(crate) fn members<'a, E>(
     json: &'a str,
     each: impl FnMut(Cow<'a, str>, &'a str) -> Result<(), E>,
@@ -242,7 +242,7 @@ pub(crate) fn members<'a, E>(
     }
 }
 
-/// Gives each element of an array to `each` until one is refused. What is no array has none.
+/// Passes each element of an array to `each` until one is refused. Other values have no elements.
 pub(crate) fn elements<'a, E>(
     json: &'a str,
     mut each: impl FnMut(usize, &'a str) -> Result<(), E>,
@@ -255,7 +255,7 @@ pub(crate) fn elements<'a, E>(
     all.unwrap_or(Ok(()))
 }
 
-/// Appends `"name":value` to an object that is being written; used to bring params into their named form.
+/// Appends `"name":value` to an object being written; used to convert params into their named form.
 pub(crate) fn push_member(object: &mut String, name: &str, value: &str) {
     object.push(if object.is_empty() { '{' } else { ',' });
     let quoted = serde_json::to_string(name).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! From a JSON Schema to a [`Shape`].
+//! Compilation of a JSON Schema to a [`Shape`].
 
 use super::{MAX_BYTES, OPAQUE, SESSION_CODE, STRICT, SchemaError};
 use serde_json::{Map, Value};
 
-/// What a value must be.
+/// The compiled schema of a value.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Shape {
     pub nullable: bool,
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
         min: f64,
         max: f64,
     },
-    /// Characters, then bytes; `one_of` is empty for any text.
+    /// Bounds in characters, then in bytes; `one_of` is empty for any text.
     Text {
         min: usize,
         max: usize,
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
         max: usize,
     },
     Tuple(Vec<Shape>),
-    /// `rest` is the shape of members that are not listed, if such may be.
+    /// `rest` is the shape of unlisted members, if they are allowed.
     Object {
         fields: Vec<Field>,
         rest: Option<Box<Shape>>,
@@ -54,10 +54,10 @@ pub(crate) struct Field {
     pub opaque: bool,
 }
 
-/// Members one object may list: the check marks those it saw in the bits of a `u64`.
+/// Maximum members of one object: the check marks those it saw in the bits of a `u64`.
 const MAX_FIELDS: usize = 64;
 
-/// Keywords that only tell people something.
+/// Keywords that are documentation only.
 const DOCUMENTATION: &[&str] =
     &["title", "description", "default", "examples", "$schema", "deprecated", "writeOnly", "readOnly"];
 
@@ -130,7 +130,7 @@ fn known_keywords(members: &Map<String, Value>, at: &str) -> Result<(), SchemaEr
     Ok(())
 }
 
-/// The types a schema names, and whether null is one of them.
+/// The types a schema names, and whether null is among them.
 fn types<'v>(members: &'v Map<String, Value>, at: &str) -> Result<(Vec<&'v str>, bool), SchemaError> {
     let mut types: Vec<&str> = match members.get("type") {
         None => vec![],
@@ -175,7 +175,7 @@ fn text(members: &Map<String, Value>, one_of: Vec<String>) -> Kind {
     }
 }
 
-/// What the integer types of Rust hold, by the formats schemars gives them.
+/// The ranges of Rust's integer types, by the formats schemars gives them.
 pub(super) fn bounds(format: &str) -> Option<(i128, i128)> {
     Some(match format {
         "int8" => (i8::MIN.into(), i8::MAX.into()),

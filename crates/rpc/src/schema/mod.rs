@@ -1,8 +1,8 @@
-//! One schema for the documents and for the checks.
+//! One schema for both the documents and the checks.
 //!
-//! `schemars` makes the JSON Schema of a type; [`Shape`] is that schema compiled. A keyword the compiler does not know is an
-//! error when the registry is built, so nothing is ever published that is not enforced. Checks run on raw JSON text, which
-//! gives the exact value at fault; the typed value is made after.
+//! `schemars` generates the JSON Schema of a type; [`Shape`] is that schema compiled. A keyword that the compiler does
+//! not support is an error when the registry is built, so nothing is published that is not enforced. Checks run on raw
+//! JSON text, which gives the exact value at fault; the typed value is created after.
 
 mod check;
 mod compile;
@@ -25,14 +25,14 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {why}")]
 pub struct SchemaError {
-    /// Where in the schema.
+    /// The place in the schema.
     pub at: String,
-    /// What is wrong.
+    /// The error.
     pub why: String,
 }
 
-/// The schema of a type as it is read (params) or written (results), JSON Schema draft 7 with everything in line, which is
-/// what OpenRPC tools understand.
+/// The schema of a type as it is read (params) or written (results), JSON Schema draft 7 with all definitions inline,
+/// which OpenRPC tools understand.
 pub(crate) fn schema_of<T: JsonSchema>(written: bool) -> Value {
     let settings = SchemaSettings::draft07().with(|s| {
         s.inline_subschemas = true;
@@ -48,8 +48,8 @@ pub(crate) fn schema_of<T: JsonSchema>(written: bool) -> Value {
     schema
 }
 
-/// Lets `null` stand for an absent optional member, at every depth (`protocol.md` 3): what clients send is read so. Payloads, where
-/// `null` is a value, have no type and stay as they are.
+/// Allows `null` for an absent optional member, at every depth (`protocol.md` 3), as the server reads what clients
+/// send. Payloads, where `null` is a value, have no type and are unchanged.
 pub fn allow_null_for_absent(schema: &mut Value) {
     let Value::Object(members) = schema else { return };
     let required = members.get("required").cloned().unwrap_or_default();
@@ -74,7 +74,7 @@ pub fn allow_null_for_absent(schema: &mut Value) {
     }
 }
 
-/// Lets a schema fit `null` too.
+/// Makes a schema accept `null` too.
 fn add_null(schema: &mut Value) {
     let Value::Object(members) = schema else { return };
     if let Some(only) = members.remove("const") {
@@ -102,9 +102,9 @@ fn add_null(schema: &mut Value) {
 
 /// Marks a param whose JSON is passed on and not interpreted: topic payloads.
 pub(crate) const OPAQUE: &str = "x-opaque";
-/// Bounds a string in bytes, where characters are not what is bounded.
+/// Bounds a string in bytes instead of characters.
 pub(crate) const MAX_BYTES: &str = "x-max-bytes";
-/// On the params of a security method: a member that is there twice is refused instead of the last one counting.
+/// Set on the params of a security method: a repeated member is refused instead of the last one counting.
 pub(crate) const STRICT: &str = "x-strict";
 /// The format of [`SessionCodeText`].
 pub(crate) const SESSION_CODE: &str = "session_code";

@@ -1,18 +1,18 @@
-//! The schema as the documents show it: the same rules in words that any JSON Schema tool knows.
+//! The published form of a schema: the same rules in standard JSON Schema keywords.
 //!
-//! Tools refuse formats and keywords they do not know, so ours are put into standard ones: a session code into a pattern, a bound
-//! in bytes into one in characters (which is never stricter), Rust's small integer types into bounds.
+//! Tools reject unknown formats and keywords, so the crate's own are converted to standard ones: a session code to a
+//! pattern, a bound in bytes to one in characters (which is never stricter), Rust's small integer types to bounds.
 
 use super::compile::bounds;
 use super::{MAX_BYTES, OPAQUE, SESSION_CODE, STRICT};
 use serde_json::{Map, Value, json};
 
-/// What `^[a-z]+-[a-z]+-\d{1,2}$` in any case is without flags.
+/// `^[a-z]+-[a-z]+-\d{1,2}$` in any case, written without flags.
 const SESSION_CODE_PATTERN: &str = "^[A-Za-z]+-[A-Za-z]+-[0-9]{1,2}$";
-/// Beyond this a bound is no number that every JSON tool can hold.
+/// A larger bound is not a number that every JSON tool can hold.
 const MAX_SAFE: i128 = 1 << 53;
 
-/// The published form of a schema that is enforced.
+/// The published form of an enforced schema.
 pub(crate) fn published(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => {
@@ -27,7 +27,7 @@ pub(crate) fn published(schema: &Value) -> Value {
     }
 }
 
-/// `true`, the schema of anything, is right but more than some tools expect: they get `{}`.
+/// `true`, the schema of any value, is valid but some tools do not support it: they get `{}`.
 fn spell_out_anything(schema: &mut Map<String, Value>) {
     let spelled = |place: &mut Value| {
         if *place == Value::Bool(true) {
@@ -67,7 +67,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn our_words_become_standard_ones() {
+    fn own_keywords_become_standard_ones() {
         let ours = json!({ "type": "object", "x-strict": true, "properties": {
             "code": { "type": "string", "format": "session_code" },
             "topic": { "type": "string", "x-max-bytes": 255 },

@@ -1,4 +1,4 @@
-//! What params break, as the seed words it.
+//! Violations of a params schema, worded as in the seed.
 
 use fanfare_json::RawBuf;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 /// The `data` of an Invalid params error (`protocol.md` 4, seed 000 "Error Response Format").
 #[derive(Clone, Debug, Serialize)]
 pub struct Violation {
-    /// The param at fault; `a.b` and `a[0]` inside of others.
+    /// The param at fault; `a.b` and `a[0]` for nested values.
     pub field: String,
     /// `required`, `unknown`, `type=<t>`, `min=…`, `max=…`, `oneof=a b` or `session_code`.
     pub constraint: String,
@@ -17,12 +17,13 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// A param that must be there is not.
+    /// The violation of a missing required param.
     pub fn required(field: &str) -> Self {
         Self::new(field.into(), "required", None, "is required")
     }
 
-    /// A rule of the method's own; the message is the field's name and then `rest`: `"must come before until"`.
+    /// The violation of a method's own rule; the message is the field's name and then `rest`: `"must come before
+    /// until"`.
     pub fn rule(field: &str, constraint: &str, value: Option<RawBuf>, rest: &str) -> Self {
         Self { value, ..Self::new(field.into(), constraint, None, rest) }
     }

@@ -1,5 +1,5 @@
-//! Methods that act on nothing: the seed's `test.*`, and those of the specification's examples, by which any server of this
-//! framework can be tried.
+//! Methods without effects: the seed's `test.*`, and those of the specification's examples, to test any server built on
+//! this crate.
 
 mod echo;
 mod example;

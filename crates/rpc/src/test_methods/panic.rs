@@ -1,4 +1,4 @@
-//! `test.panic`: shows that a handler's panic harms nobody else.
+//! `test.panic`: shows that a handler's panic affects no other call.
 
 use crate::NoParams;
 use crate::{Caller, Example, Method};

@@ -1,4 +1,4 @@
-//! `test.sleep`: a method that waits, to show that others do not.
+//! `test.sleep`: a method that waits, to show that other calls do not wait for it.
 
 use crate::{AsyncMethod, Example};
 use fanfare_core::model::{Caller, Refusal};

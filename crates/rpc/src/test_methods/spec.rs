@@ -1,5 +1,4 @@
-//! The methods of the examples in the specification's section 7, whose names stand there; together, since none means
-//! anything of its own.
+//! The methods of the examples in section 7 of the specification, in one file because none has a meaning of its own.
 
 use crate::NoParams;
 use crate::{Caller, Example, Method, Positional};
@@ -23,7 +22,7 @@ pub(crate) struct Difference {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Numbers {
-    /// As many as are sent.
+    /// Any number of values.
     #[schemars(length(max = 1000))]
     numbers: Vec<Number>,
 }
@@ -31,7 +30,7 @@ pub(crate) struct Numbers {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Values {
-    /// As many as are sent.
+    /// Any number of values.
     #[schemars(length(max = 1000))]
     values: Vec<Value>,
 }
@@ -88,7 +87,7 @@ impl Method for GetData {
     }
 }
 
-/// A method whose call means nothing: it answers how many values it was sent.
+/// A method without meaning: it returns the number of values it received.
 macro_rules! takes_anything {
     ($($method:ident = $name:literal;)*) => {$(
         pub(crate) struct $method;

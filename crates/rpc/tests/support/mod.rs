@@ -1,4 +1,4 @@
-//! A caller, and shorthands.
+//! A test caller and shorthands.
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs)]
 
 use fanfare_core::model::{self, Actor, Grants, Origin};
@@ -31,7 +31,7 @@ pub fn registry() -> Registry {
     builder.build().expect("all schemas can be enforced")
 }
 
-/// As [`calls::ask`], for a caller of its own; so are the next two.
+/// As [`calls::ask`], with a new caller; so are the next two.
 pub fn ask(registry: &Registry, text: &str) -> Option<String> {
     calls::ask(&mut Fake::default(), registry, text)
 }
