@@ -1,4 +1,4 @@
-//! Writes the demo market into a real Kafka: `market_to_kafka HOST:PORT [RECORDS A SECOND]`, until it is told to end.
+//! Writes the demo market to a real Kafka: `market_to_kafka HOST:PORT [RECORDS A SECOND]`, until it is stopped.
 //!
 //! `make demo-kafka` uses it, so that the way from a producer through Kafka to a browser can be seen without a producer
 //! of one's own. It makes the three topics of the default mapping when they are missing.

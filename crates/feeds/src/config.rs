@@ -1,28 +1,28 @@
-//! What the feeds are told at the start. The server's settings `kafka.*` and `feeds.*` are turned into these.
+//! Configuration of the feeds. The server builds it from its settings `kafka.*` and `feeds.*`.
 
 use crate::model::{Conflate, Snapshot};
 use fanfare_core::topics::rules::Backpressure;
 use std::collections::BTreeMap;
 
-/// Everything the feeds need to know.
+/// The configuration of a node's feeds.
 #[derive(Clone, Debug)]
 pub struct FeedsConfig {
-    /// Where records come from.
+    /// The source of records.
     pub source: SourceConfig,
     /// Topics to channels, in order (`kafka.topics`). The demo market feeds those of its three topics that are mapped.
     pub mappings: Vec<MappingConfig>,
-    /// Longest key and value together in bytes (`limits.max_message_bytes`); a longer record is a bad one.
+    /// Maximum length of key and value together in bytes (`limits.max_message_bytes`); a longer record is invalid.
     pub max_record_bytes: usize,
     /// Records a partition may be behind before it counts as lagging (`kafka.lag_warn`).
     pub lag_warn: u64,
 }
 
-/// Where records come from.
+/// The source of records.
 #[derive(Clone, Debug)]
 pub enum SourceConfig {
-    /// Nowhere: there are no channels.
+    /// None: there are no channels.
     Off,
-    /// The made-up market.
+    /// The generated demo market.
     Demo(DemoConfig),
     /// Apache Kafka.
     Kafka(KafkaConfig),
@@ -33,7 +33,7 @@ pub enum SourceConfig {
 pub struct DemoConfig {
     /// Records a second, at least 1 (`feeds.demo_rate`).
     pub rate: u32,
-    /// The same seed makes the same market.
+    /// The seed of the market; the same seed generates the same records.
     pub seed: u64,
 }
 
@@ -43,13 +43,13 @@ pub enum Mode {
     /// `Shared`.
     #[default]
     Auto,
-    /// As one consumer group; what a node reads reaches the others through the cluster's broker.
+    /// As one consumer group; records that a node reads reach the others through the cluster's broker.
     Shared,
     /// Every node reads everything.
     Broadcast,
 }
 
-/// Where reading starts without a stored position, and where it goes on after a position that is out of range
+/// Where reading starts without a stored position, and where it continues after a position that is out of range
 /// (`kafka.offset_reset`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OffsetReset {
@@ -63,7 +63,7 @@ pub enum OffsetReset {
 /// A Kafka cluster to read from.
 #[derive(Clone, Debug)]
 pub struct KafkaConfig {
-    /// Brokers to start from, `host:port`, at least one.
+    /// Bootstrap brokers, `host:port`, at least one.
     pub brokers: Vec<String>,
     /// Consumer group.
     pub group: String,
@@ -71,25 +71,25 @@ pub struct KafkaConfig {
     pub client_id: String,
     /// How nodes share the partitions.
     pub mode: Mode,
-    /// Whether what this node reads reaches the other nodes (a cluster broker is configured).
+    /// Whether records that this node reads reach the other nodes (a cluster broker is configured).
     pub relayed: bool,
     /// Where reading starts.
     pub offset_reset: OffsetReset,
-    /// Most records taken per partition and turn, at least 1 (`kafka.batch_size`).
+    /// Maximum records per partition and turn, at least 1 (`kafka.batch_size`).
     pub batch_size: usize,
-    /// Handed on to librdkafka; those that the delivery guarantees rest on are refused.
+    /// Properties passed to librdkafka; those that would break the delivery guarantees are rejected.
     pub properties: BTreeMap<String, String>,
 }
 
-/// What becomes of a record that cannot be used.
+/// How a record that cannot be used is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnBadRecord {
-    /// Logged with its coordinates, counted, passed over.
+    /// It is logged with its coordinates, counted and skipped.
     #[default]
     Skip,
-    /// Written to `<topic>.dlq`, then passed over.
+    /// It is written to `<topic>.dlq`, then skipped.
     DeadLetter,
-    /// Its partition stands still.
+    /// Its partition stops at the record.
     Halt,
 }
 
@@ -102,23 +102,23 @@ pub struct MappingConfig {
     pub channel: String,
     /// `type` of the deliveries.
     pub kind: String,
-    /// What becomes of bad records.
+    /// How invalid records are handled.
     pub on_bad_record: OnBadRecord,
-    /// What is kept for newcomers.
+    /// The snapshot kept for new subscribers.
     pub snapshot: Snapshot,
-    /// What may be replaced while it waits.
+    /// Which waiting records may be replaced.
     pub conflate: Conflate,
-    /// What happens to a subscriber whose queue is full.
+    /// How a subscriber whose queue is full is handled.
     pub backpressure: Backpressure,
 }
 
-/// A setting that cannot be served. The server ends with status 2 and this line.
+/// An invalid setting. The server exits with status 2 and prints this line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} {what}")]
 pub struct ConfigFault {
     /// Dotted name of the setting, such as `kafka.topics[1].channel`.
     pub key: String,
-    /// What is wrong with it.
+    /// The error.
     pub what: String,
 }
 

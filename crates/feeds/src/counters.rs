@@ -1,4 +1,4 @@
-//! Counts since the start, by topic: never by channel or key, whose number has no bound.
+//! Counters since the start, by topic; never by channel or key, whose number has no bound.
 
 use crate::mapping::Bad;
 use crate::status::FeedsStatus;
@@ -13,7 +13,7 @@ pub(crate) struct Counters {
     records: Mutex<BTreeMap<Arc<str>, u64>>,
     skipped: Mutex<BTreeMap<(Arc<str>, Bad), u64>>,
     dead: Mutex<BTreeMap<(Arc<str>, Bad), u64>>,
-    anew: Mutex<BTreeMap<Arc<str>, u64>>,
+    log_restarts: Mutex<BTreeMap<Arc<str>, u64>>,
     expired: Mutex<BTreeMap<Arc<str>, u64>>,
     pub(crate) restarts: AtomicU64,
     pub(crate) errors: AtomicU64,
@@ -21,30 +21,30 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Records that were read.
+    /// Counts records that were read.
     pub(crate) fn read(&self, topic: &Arc<str>, count: u64) {
         *self.records.lock().entry(Arc::clone(topic)).or_default() += count;
     }
 
-    /// A bad record that was passed over.
+    /// Counts an invalid record that was skipped.
     #[cfg(feature = "kafka")]
     pub(crate) fn skipped(&self, topic: &Arc<str>, bad: Bad) {
         *self.skipped.lock().entry((Arc::clone(topic), bad)).or_default() += 1;
     }
 
-    /// A bad record that went to the dead letters.
+    /// Counts an invalid record that was written to the dead letters.
     #[cfg(feature = "kafka")]
     pub(crate) fn dead(&self, topic: &Arc<str>, bad: Bad) {
         *self.dead.lock().entry((Arc::clone(topic), bad)).or_default() += 1;
     }
 
-    /// A partition's log that began anew.
+    /// Counts a partition's log that restarted.
     #[cfg(feature = "kafka")]
-    pub(crate) fn anew(&self, topic: &Arc<str>) {
-        *self.anew.lock().entry(Arc::clone(topic)).or_default() += 1;
+    pub(crate) fn log_restarted(&self, topic: &Arc<str>) {
+        *self.log_restarts.lock().entry(Arc::clone(topic)).or_default() += 1;
     }
 
-    /// A stored position that was not in its log any more.
+    /// Counts a stored position that was not in its log any more.
     #[cfg(feature = "kafka")]
     pub(crate) fn expired(&self, topic: &Arc<str>) {
         *self.expired.lock().entry(Arc::clone(topic)).or_default() += 1;
@@ -60,7 +60,7 @@ impl Counters {
             counts.lock().iter().map(|(topic, &count)| (Arc::clone(topic), count)).collect()
         };
         status.records_total = by_topic(&self.records);
-        status.anew_total = by_topic(&self.anew);
+        status.log_restarts_total = by_topic(&self.log_restarts);
         status.expired_total = by_topic(&self.expired);
         status.skipped_total = by_reason(&self.skipped);
         status.dead_letters_total = by_reason(&self.dead);

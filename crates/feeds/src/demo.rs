@@ -1,8 +1,8 @@
-//! The demo market: made-up tokens, trades and aggregates on the channel `dashboard`, so that a first look at Fanfare
-//! shows live data without Kafka. The same seed makes the same records in the same order.
+//! The demo market: generated tokens, trades and aggregates on the channel `dashboard`, which show live data without
+//! Kafka. The same seed generates the same records in the same order.
 //!
-//! [`Market`] makes records and knows no clock; [`DemoSource`] paces it, keeps the last records for replays, and hands
-//! them to the sink as the Kafka source would. Names are invented; the three kinds are those of seed 002.
+//! [`Market`] generates records without a clock; [`DemoSource`] paces it, keeps the last records for replays, and
+//! passes them to the sink as the Kafka source does. Names are invented; the three kinds are those of seed 002.
 
 use crate::config::DemoConfig;
 use crate::counters::Counters;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Records kept of each topic for replays.
 const KEPT: usize = 1000;
 
-/// Longest pause between two batches: at high rates several records go together.
+/// Longest pause between two batches: at high rates a batch has several records.
 const TURN: Duration = Duration::from_millis(20);
 
 /// The market's tokens: symbol, name, first price in millionths of a dollar, supply.
@@ -35,7 +35,7 @@ const TOKENS: [(&str, &str, u64, u64); 6] = [
 /// The topics in the order of their weights below.
 const TOPICS: [&str; 3] = ["trade-info", "token-info", "aggregate-info"];
 
-/// One made-up record.
+/// One generated record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Made {
     topic: usize,
@@ -43,7 +43,7 @@ struct Made {
     value: String,
 }
 
-/// A token's day.
+/// The state of a token's price and volume.
 #[derive(Clone, Copy)]
 struct Quote {
     price: u64,
@@ -54,7 +54,7 @@ struct Quote {
     trades: u64,
 }
 
-/// Makes records, one after the other. `SplitMix64` (Steele, Lea, Flood 2014) drives it.
+/// Generates records, one after the other. `SplitMix64` (Steele, Lea, Flood 2014) is its random source.
 struct Market {
     state: u64,
     trade_id: u64,
@@ -82,7 +82,7 @@ impl Market {
         (z ^ (z >> 31)) % below
     }
 
-    /// The next record: seven trades in ten, two tokens, one aggregate; the first three show each kind once.
+    /// The next record: of ten, seven are trades, two tokens, one aggregate; the first three show each kind once.
     fn next(&mut self, count: u64) -> Made {
         let which = usize::try_from(self.random(TOKENS.len() as u64)).unwrap_or(0);
         let kind = match count {
@@ -106,7 +106,7 @@ impl Market {
         let amount = 1 + self.random(50_000);
         self.trade_id += 1;
         let quote = &mut self.quotes[which];
-        // At most 0.8 % a trade, never down to nothing.
+        // At most 0.8 % a trade, never down to zero.
         let change = (quote.price * step / 10_000).max(1);
         quote.price =
             if up { quote.price + change } else { (quote.price - change.min(quote.price / 2)).max(1) };
@@ -148,7 +148,7 @@ fn dollars(millionths: u64) -> String {
     format!("{}.{:06}", millionths / 1_000_000, millionths % 1_000_000)
 }
 
-/// What the thread and the handle share.
+/// The state shared by the thread and the handle.
 struct State {
     stop: bool,
     /// Next offset of each topic.
@@ -253,7 +253,7 @@ impl Drop for DemoSource {
     }
 }
 
-/// All of it at once: at most three times [`KEPT`].
+/// All records at once: at most three times [`KEPT`].
 struct Kept(Vec<Record>);
 
 impl Chunks for Kept {
@@ -265,7 +265,7 @@ impl Chunks for Kept {
 }
 
 impl Shared {
-    /// The thread's life: as many records as the clock says, together when the rate is high.
+    /// The thread's main loop: sends as many records as are due, together when the rate is high.
     fn run(&self, mut market: Market, rate: u32, sink: &dyn FeedSink) {
         let start = Instant::now();
         let mut count: u64 = 0;

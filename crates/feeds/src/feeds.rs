@@ -1,4 +1,4 @@
-//! The handle the server holds.
+//! The handle of the feeds.
 
 use crate::config::{ConfigFault, FeedsConfig, SourceConfig};
 use crate::demo::DemoSource;
@@ -25,10 +25,10 @@ pub struct Feeds {
 }
 
 impl Feeds {
-    /// Starts the source. A Kafka that is not there yet is no error: it is tried again, for ever.
+    /// Starts the source. An unreachable Kafka is not an error: connecting is retried indefinitely.
     ///
     /// # Errors
-    /// A mapping or a property that cannot be served, named by its key.
+    /// A mapping or a property that is invalid, named by its key.
     pub fn start(config: FeedsConfig, sink: Arc<dyn FeedSink>) -> Result<Self, ConfigFault> {
         let FeedsConfig { source, mappings, max_record_bytes, lag_warn } = config;
         let all = Mappings::compile(&mappings, max_record_bytes)?;
@@ -45,29 +45,30 @@ impl Feeds {
         Ok(Self { mappings, source })
     }
 
-    /// Whether there is such a channel: those named in the mappings from the start, those of a template once a record
+    /// Whether the channel exists: those named in the mappings exist from the start, those of a template once a record
     /// was mapped to them.
     pub fn is_channel(&self, name: &str) -> bool {
         self.mappings.is_channel(name)
     }
 
-    /// The channels there are, by name.
+    /// The existing channels, ordered by name.
     pub fn channels(&self) -> Vec<ChannelInfo> {
         self.mappings.channels()
     }
 
-    /// What a channel is made of.
+    /// The spec of a channel.
     pub fn spec_of(&self, channel: &str) -> Option<ChannelSpec> {
         self.mappings.spec_of(channel)
     }
 
-    /// What a channel would be made of that no record was mapped to since the start, if a template could make it of records
-    /// of these topics: a client that comes back after a restart is known by where its last records came from.
+    /// The spec that a channel would have to which no record was mapped since the start, if a template could make its
+    /// name from records of these topics: after a restart, a reconnecting client's channel is resolved by the topics of
+    /// its last records.
     pub fn spec_to_be(&self, channel: &str, topics: &mut dyn Iterator<Item = &str>) -> Option<ChannelSpec> {
         self.mappings.spec_to_be(channel, topics)
     }
 
-    /// How the feeds are. A copy, cheap enough for every scrape; not for every record.
+    /// The status of the feeds. A copy, cheap enough for every scrape, but not for every record.
     pub fn status(&self) -> FeedsStatus {
         match &self.source {
             Source::Off => FeedsStatus::default(),
@@ -77,12 +78,12 @@ impl Feeds {
         }
     }
 
-    /// Reads again what a client has missed. `from` has the last offset it saw of each partition it names; `to` the last
-    /// offset that was delivered live when it subscribed, per partition, inclusive. A partition that `to` does not name
-    /// is replayed up to where live reading began.
+    /// Reads again the records a client has missed. `from` has the last offset it received of each partition it names;
+    /// `to` the last offset that was delivered live when it subscribed, per partition, inclusive. A partition that `to`
+    /// does not name is replayed up to where live reading started.
     ///
     /// # Errors
-    /// [`ReplayRefused::Unavailable`] when Kafka does not answer within 5 s, [`ReplayRefused::UnknownChannel`].
+    /// [`ReplayRefused::Unavailable`] when Kafka does not respond within 5 s, [`ReplayRefused::UnknownChannel`].
     pub async fn replay(
         &self,
         channel: &str,
@@ -101,7 +102,7 @@ impl Feeds {
         }
     }
 
-    /// Stops reading, lets what was read reach the sink, commits. At most 10 s, then without.
+    /// Stops reading, lets queued records reach the sink, and commits. Waits for that at most 10 s.
     pub async fn stop(self) {
         match self.source {
             Source::Off => {}

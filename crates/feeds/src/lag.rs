@@ -1,5 +1,5 @@
-//! When a partition counts as lagging: raised after a while above the threshold, ended well below it, so that a burst
-//! raises nothing and a partition at the threshold does not flutter.
+//! Lag alerts of partitions: raised after a while above the threshold, ended well below it, so that a burst raises none
+//! and a partition at the threshold does not alternate.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ pub(crate) struct LagWatch {
 }
 
 impl LagWatch {
-    /// Looks at a lag; answers the new state when it changes. Raised at `warn` or more for [`RAISE_AFTER`], ended at 70 %
+    /// Checks a lag; returns the new state when it changes. Raised at `warn` or more for [`RAISE_AFTER`], ended at 70 %
     /// of it or less.
     pub(crate) fn look(&mut self, lag: u64, warn: u64, now: Instant) -> Option<bool> {
         let above = lag >= warn.max(1);
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_of_nothing_still_needs_a_record() {
+    fn a_threshold_of_zero_still_needs_a_record() {
         let mut watch = LagWatch::default();
         let start = Instant::now();
         watch.look(0, 0, start);

@@ -5,8 +5,8 @@
 //! demo ──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! What always holds: records of a partition reach the sink in order and once; a position is stored only after the sink
-//! has returned; a record's bytes are passed on as they came; no queue is unbounded; a broker that is away is waited for.
+//! Invariants: records of a partition reach the sink in order and once; a position is stored only after the sink has
+//! returned; a record's bytes are passed on unchanged; no queue is unbounded; an unreachable broker is retried.
 //!
 //! Sources: seed 002, `chat-feeds-cluster.md` "Feeds", `durability-and-cluster.md` "Feeds".
 

@@ -1,7 +1,7 @@
-//! What a feed carries: records as they leave their topic, and what a channel is made of.
+//! The data of feeds: records as they leave their topic, and the specs of channels.
 //!
-//! A record's value is JSON text that was checked once, on its way in, and is never written again: the bytes a producer
-//! sent are the bytes a subscriber reads (`chat-feeds-cluster.md` "Feeds").
+//! A record's value is JSON text that is checked once, when it is read, and never rewritten: subscribers receive the
+//! bytes that the producer sent (`chat-feeds-cluster.md` "Feeds").
 
 use fanfare_core::topics::rules::Backpressure;
 use std::sync::Arc;
@@ -27,12 +27,12 @@ pub struct Record {
     pub timestamp_ms: u64,
 }
 
-/// What a source hands to the sink. All deliveries of one batch are of one partition.
+/// What a source passes to the sink. All deliveries of one batch are of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery<'a> {
     /// A record for the subscribers.
     Record(&'a Record),
-    /// A record without value: takes its key out of the channel's snapshot and is not shown.
+    /// A record without value: removes its key from the channel's snapshot and is not delivered.
     Tombstone {
         /// Channel whose snapshot holds the key.
         channel: &'a Arc<str>,
@@ -47,20 +47,20 @@ pub enum Delivery<'a> {
         /// Offset in that partition.
         offset: i64,
     },
-    /// The partition's log began anew (its topic was deleted and made again, or cut): offsets seen before mean nothing
-    /// any more, and smaller ones follow.
+    /// The partition's log restarted (its topic was deleted and recreated, or truncated): earlier offsets are invalid,
+    /// and smaller ones follow.
     Restarted {
-        /// Topic that was made again.
+        /// Topic that was recreated.
         topic: &'a Arc<str>,
         /// Partition of that topic.
         partition: i32,
     },
 }
 
-/// Whether the newest record of each key is kept for newcomers.
+/// Whether the newest record of each key is kept for new subscribers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Snapshot {
-    /// Nothing is kept.
+    /// No snapshot is kept.
     #[default]
     None,
     /// The newest record of each key, until a tombstone.
@@ -68,7 +68,7 @@ pub enum Snapshot {
 }
 
 impl Snapshot {
-    /// The one that keeps more.
+    /// The setting that keeps more.
     pub(crate) fn or(self, other: Self) -> Self {
         if self == Self::None { other } else { self }
     }
@@ -85,7 +85,7 @@ pub enum Conflate {
 }
 
 impl Conflate {
-    /// The one that replaces more.
+    /// The setting that replaces more.
     pub(crate) fn or(self, other: Self) -> Self {
         if self == Self::None { other } else { self }
     }
@@ -96,13 +96,13 @@ impl Conflate {
 pub struct KindSpec {
     /// The `type`.
     pub kind: Arc<str>,
-    /// What is kept for newcomers.
+    /// The snapshot kept for new subscribers.
     pub snapshot: Snapshot,
-    /// What may be replaced while it waits.
+    /// Which waiting records may be replaced.
     pub conflate: Conflate,
 }
 
-/// What a channel is made of.
+/// The rules of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelSpec {
     /// Its name; `None` when a template made it.
@@ -113,7 +113,7 @@ pub struct ChannelSpec {
     pub snapshot: Snapshot,
     /// `Key` when any of its mappings conflates; [`ChannelSpec::rules`] says which.
     pub conflate: Conflate,
-    /// What happens to a subscriber whose queue is full.
+    /// How a subscriber whose queue is full is handled.
     pub backpressure: Backpressure,
     /// The rules of each `type`, in the order of `kinds`.
     pub rules: Vec<KindSpec>,
@@ -124,6 +124,6 @@ pub struct ChannelSpec {
 pub struct ChannelInfo {
     /// Its name.
     pub name: Arc<str>,
-    /// What it is made of.
+    /// Its rules.
     pub spec: ChannelSpec,
 }

@@ -1,10 +1,10 @@
-//! Where records go: the port between the sources of this crate and whoever fans records out.
+//! The sink of records: the port between the sources of this crate and the hub that fans records out.
 
 use crate::model::{Delivery, Record};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// A partition began or ceased to lag behind (`kafka.lag_warn`).
+/// A partition started or ceased to lag behind (`kafka.lag_warn`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LagAlert {
     /// Topic.
@@ -17,22 +17,23 @@ pub struct LagAlert {
     pub raised: bool,
 }
 
-/// Takes what the sources read.
+/// Receives what the sources read.
 ///
-/// Called on threads of the source, never on an async runtime's: it may wait, which holds back this partition and in
-/// time its reading, but no other. Batches of one partition come one after the other and in order; batches of different
-/// partitions may come at the same time.
+/// Called on threads of the source, never on an async runtime's: it may block, which holds back this partition and in
+/// time its reading, but no other. Batches of one partition arrive one after the other and in order; batches of
+/// different partitions may arrive at the same time.
 pub trait FeedSink: Send + Sync + 'static {
-    /// Takes a batch. Returns when all of it has reached the hub (with a cluster's broker: its acknowledgement too),
-    /// because the position after it is stored as soon as this returns: what is still on its way then is lost in a crash.
+    /// Delivers a batch. Returns when all of it has reached the hub (with a cluster's broker: after its
+    /// acknowledgement), because the position after it is stored as soon as this returns: records still in flight then
+    /// are lost in a crash.
     fn deliver(&self, batch: &[Delivery<'_>]);
 
-    /// Takes what snapshots hold of a partition's log before live reading began, up to an offset, the newest record first. Answers
-    /// false, to be called again with more of the log, when it was given a tombstone above that offset: the record that it took out
-    /// may be among these.
+    /// Fills snapshots with the records of a partition's log before live reading started, up to an offset, newest
+    /// first. Returns false when a tombstone above that offset has been delivered, because the record it removed may be
+    /// among these; the source then calls again with more of the log.
     fn fill(&self, topic: &Arc<str>, partition: i32, up_to: i64, records: &[&Record]) -> bool;
 
-    /// A lag alert begins or ends; the sink says so to whoever should know, the log included.
+    /// Notifies that a lag alert was raised or ended; the sink logs it and notifies the clients concerned.
     fn lag(&self, alert: LagAlert);
 
     /// A thread of the source panicked, so records may stop without an error. The sink ends the process or the source.
@@ -42,7 +43,7 @@ pub trait FeedSink: Send + Sync + 'static {
 /// Starts a thread of a source; its panic is reported to the sink.
 ///
 /// # Errors
-/// When the kernel has no thread left.
+/// If the system cannot start another thread.
 pub(crate) fn spawn(
     name: &'static str,
     sink: Arc<dyn FeedSink>,

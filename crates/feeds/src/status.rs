@@ -1,4 +1,4 @@
-//! How the feeds are: what `GET /feeds`, `/health` and the metrics show. A plain copy, made when asked for.
+//! The status of the feeds: shown by `GET /feeds`, `/health` and the metrics. A plain copy, created on request.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ pub enum Health {
     /// No feed is configured.
     #[default]
     Off,
-    /// Records flow, or would.
+    /// Records flow, or would if there were any.
     Ok,
-    /// Something is wrong; the words say what, each a sentence without a full stop.
+    /// Something is wrong; the texts are the reasons, each a sentence without a full stop.
     Degraded(Vec<String>),
 }
 
@@ -29,7 +29,7 @@ pub struct PartitionStatus {
     pub lag_seconds: f64,
     /// Whether its lag alert is raised.
     pub alert: bool,
-    /// Why it stands still, when it was halted by a bad record.
+    /// Why it is halted, if an invalid record halted it.
     pub halted: Option<&'static str>,
 }
 
@@ -42,35 +42,35 @@ pub struct TopicStatus {
     pub channel: Arc<str>,
     /// `type` of the deliveries.
     pub kind: Arc<str>,
-    /// Those this node reads, in order.
+    /// The partitions that this node reads, in order.
     pub partitions: Vec<PartitionStatus>,
 }
 
-/// The feeds' state and counts.
+/// The status and counters of the feeds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FeedsStatus {
-    /// Whether the data is made up.
+    /// Whether the data is generated.
     pub demo: bool,
-    /// How the source is.
+    /// Whether the source works.
     pub health: Health,
-    /// Whether a broker answers; true for the demo source, `None` without a source.
+    /// Whether a broker responds; true for the demo source, `None` without a source.
     pub up: Option<bool>,
     /// A row for each topic and mapping.
     pub feeds: Vec<TopicStatus>,
     /// Records read since the start, by topic.
     pub records_total: Vec<(Arc<str>, u64)>,
-    /// Bad records that were skipped, by topic and reason.
+    /// Invalid records that were skipped, by topic and reason.
     pub skipped_total: Vec<(Arc<str>, &'static str, u64)>,
-    /// Bad records that went to a dead letter topic, by topic and reason.
+    /// Invalid records that were written to a dead letter topic, by topic and reason.
     pub dead_letters_total: Vec<(Arc<str>, &'static str, u64)>,
-    /// Partitions whose log began anew: the topic was deleted and made again, or cut. By topic.
-    pub anew_total: Vec<(Arc<str>, u64)>,
+    /// Partitions whose log restarted: the topic was deleted and recreated, or truncated. By topic.
+    pub log_restarts_total: Vec<(Arc<str>, u64)>,
     /// Stored positions that were not in their log any more. By topic.
     pub expired_total: Vec<(Arc<str>, u64)>,
-    /// How often the Kafka client was made anew because it had stalled.
+    /// How often the Kafka client was recreated because it had stalled.
     pub restarts_total: u64,
     /// Errors of the connections to Kafka.
     pub errors_total: u64,
-    /// Times partitions were given to or taken from this node.
+    /// How often partitions were assigned to or revoked from this node.
     pub rebalances_total: u64,
 }

@@ -1,4 +1,4 @@
-//! Log lines that must not flood: so many in a window, the rest counted and told with the next.
+//! Rate limit for log lines: a maximum in each window; the rest is counted and reported with the next line.
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// At most so many lines in a window.
+    /// At most `most` lines in a window.
     pub(crate) const fn new(most: u32, window: Duration) -> Self {
         Self { most, window, state: Mutex::new((None, 0, 0)) }
     }
 
-    /// `Some(lines held back since the last)` when this one may be written.
+    /// `Some(lines held back since the last)` if this line may be written.
     pub(crate) fn allow(&self, now: Instant) -> Option<u64> {
         let (start, count, held) = &mut *self.state.lock();
         if start.is_none_or(|start| now.duration_since(start) >= self.window) {

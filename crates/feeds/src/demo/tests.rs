@@ -20,9 +20,9 @@ fn rows() -> Vec<MappingConfig> {
 }
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<Record>>, Condvar);
+struct Received(Mutex<Vec<Record>>, Condvar);
 
-impl FeedSink for Heard {
+impl FeedSink for Received {
     fn failed(&self, thread: &str) {
         panic!("{thread} failed");
     }
@@ -43,14 +43,14 @@ impl FeedSink for Heard {
     fn lag(&self, _: LagAlert) {}
 }
 
-impl Heard {
+impl Received {
     fn wait(&self, count: usize) -> Vec<Record> {
         let deadline = Instant::now() + Duration::from_secs(10);
-        let mut heard = self.0.lock();
-        while heard.len() < count {
-            assert!(!self.1.wait_until(&mut heard, deadline).timed_out(), "{} of {count}", heard.len());
+        let mut received = self.0.lock();
+        while received.len() < count {
+            assert!(!self.1.wait_until(&mut received, deadline).timed_out(), "{} of {count}", received.len());
         }
-        heard.clone()
+        received.clone()
     }
 }
 
@@ -90,15 +90,15 @@ fn a_seed_makes_one_market_and_all_of_it_is_json() {
 
 #[tokio::test]
 async fn the_demo_is_marked_and_replays_what_it_keeps() {
-    let heard = Arc::new(Heard::default());
+    let received = Arc::new(Received::default());
     let config = FeedsConfig {
         source: SourceConfig::Demo(DemoConfig { rate: 2000, seed: 1 }),
         mappings: rows(),
         max_record_bytes: 65536,
         lag_warn: 1000,
     };
-    let feeds = Feeds::start(config, Arc::clone(&heard) as Arc<dyn FeedSink>).unwrap();
-    let records = heard.wait(300);
+    let feeds = Feeds::start(config, Arc::clone(&received) as Arc<dyn FeedSink>).unwrap();
+    let records = received.wait(300);
     let kinds = records.iter().take(3).map(|record| record.kind.to_string()).collect::<Vec<_>>();
     assert_eq!(kinds, ["trade_data", "token_info", "aggregate_data"]);
     let trades: Vec<_> = records.iter().filter(|record| &*record.topic == "trade-info").collect();
@@ -119,12 +119,12 @@ async fn the_demo_is_marked_and_replays_what_it_keeps() {
 
 #[test]
 fn a_slow_demo_is_paced_by_its_rate() {
-    let heard = Arc::new(Heard::default());
+    let received = Arc::new(Received::default());
     let mappings = Arc::new(Mappings::compile(&rows(), 65536).unwrap());
     let start = Instant::now();
     let config = DemoConfig { rate: 20, seed: 1 };
-    let demo = DemoSource::start(&config, mappings, Arc::clone(&heard) as Arc<dyn FeedSink>).unwrap();
-    heard.wait(10);
+    let demo = DemoSource::start(&config, mappings, Arc::clone(&received) as Arc<dyn FeedSink>).unwrap();
+    received.wait(10);
     assert!(start.elapsed() >= Duration::from_millis(490), "{:?}", start.elapsed());
     demo.stop();
 }

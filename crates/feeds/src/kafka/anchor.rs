@@ -1,10 +1,11 @@
-//! Is the log still the one that was read? A log that was made again and is already as long as the old one shows nothing in
-//! its length, and librdkafka goes on in the middle of it. So a record that was read is remembered for each partition, its
-//! *anchor*, and looked up now and then: while it stands in the log, the log is the same, and a newer one takes its place.
+//! Detects a recreated log by its contents. A log that was recreated and is already as long as the old one cannot be
+//! detected by its length, and librdkafka continues in the middle of it. So one record that was read is remembered for
+//! each partition, its *anchor*, and looked up now and then: while the record is in the log, the log is the same, and a
+//! newer record becomes the anchor.
 //!
-//! Part of the watch. Costs one batch of records from Kafka per partition that is read and [`EVERY`]; less often when there
-//! are so many that a tick has no time for all. What cannot be told: a log whose anchor was deleted or compacted away
-//! between two looks.
+//! Part of the watch. Costs one batch of records from Kafka per partition that is read and [`EVERY`]; less often when a
+//! tick has no time for all partitions. What cannot be detected: a log whose anchor was deleted or compacted away
+//! between two lookups.
 
 use super::partition::{Partition, Seen, State};
 use super::reader::Quiet;
@@ -17,33 +18,33 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
-/// How often a partition's anchor is looked up while records come. After a pause the first record is reason enough.
+/// How often a partition's anchor is looked up while records arrive. After a pause the first record causes a lookup.
 const EVERY: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
-/// How long one tick of the watch looks anchors up; the other partitions follow in the next.
+/// How long one tick of the watch looks anchors up; the remaining partitions follow in the next.
 const TURN: Duration = Duration::from_millis(300);
-/// Longest wait for an answer.
+/// Longest wait for a response.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// What a look at the log finds.
+/// The result of looking an anchor up.
 enum Found {
-    /// The record stands where it stood.
+    /// The record is unchanged.
     Same,
-    /// Another stands there, or the log ends before it.
+    /// Another record is at its offset, or the log ends before it.
     Other,
-    /// Deleted or compacted away: nothing can be told.
+    /// Deleted or compacted away: the log cannot be compared.
     Gone,
 }
 
-/// Looks anchors up. Keeps its consumer between two looks.
+/// Looks anchors up. Keeps its consumer between two lookups.
 #[derive(Default)]
 pub(crate) struct Lookout {
     reader: Option<BaseConsumer<Quiet>>,
-    /// Where the next tick goes on in the list of partitions.
+    /// The partition at which the next tick continues.
     next: usize,
 }
 
 impl Lookout {
-    /// One tick: as many partitions as there is time for.
+    /// One tick: checks as many partitions as there is time for.
     pub(crate) fn look(&mut self, shared: &Shared) {
         if shared.trouble.lock().up != Some(true) {
             return;
@@ -56,7 +57,7 @@ impl Lookout {
             let Some((anchor, newer)) = due(&mut partition.lock(), began) else { continue };
             match self.find(shared, partition, anchor) {
                 Ok(found) => settle(partition, anchor, newer, &found),
-                // One that does not answer speaks for all: the next tick asks again.
+                // After one timeout the other partitions would time out too: the next tick tries again.
                 Err(_) => {
                     self.reader = None;
                     return;
@@ -79,7 +80,7 @@ impl Lookout {
     }
 }
 
-/// The anchor to be looked up now, and the record that takes its place when it is found.
+/// The anchor to be looked up now, and the record that replaces it when it is found.
 fn due(state: &mut State, now: Instant) -> Option<(Seen, Seen)> {
     let anchor = state.anchor.filter(|_| state.assigned && state.halted.is_none() && !state.other)?;
     let fresh = |(at, arrivals): (Instant, u64)| {
@@ -112,7 +113,7 @@ fn look_up(reader: &BaseConsumer<Quiet>, partition: &Partition, anchor: Seen) ->
             Some(Ok(message)) if message.offset() > anchor.offset => break Ok(Found::Gone),
             Some(Ok(message)) if fingerprint_of(&message) == anchor.fingerprint => break Ok(Found::Same),
             Some(Ok(_)) => break Ok(Found::Other),
-            // Nothing behind it either: compacted, or another log that is shorter.
+            // No record after it either: compacted, or another log that is shorter.
             Some(Err(KafkaError::PartitionEOF(_))) => {
                 let (_, end) = reader.fetch_watermarks(&partition.topic, partition.number, ANSWER)?;
                 break Ok(if end <= anchor.offset { Found::Other } else { Found::Gone });
@@ -130,8 +131,8 @@ fn look_up(reader: &BaseConsumer<Quiet>, partition: &Partition, anchor: Seen) ->
     found
 }
 
-/// Puts the result into the partition's state, unless the log was found to be another meanwhile. What follows is for the
-/// polling thread to do: nobody else may send the fetcher elsewhere while a record of it is in hand.
+/// Stores the result in the partition's state, unless the log was found to be another meanwhile. Only the polling
+/// thread acts on it: no other thread may seek the fetcher while a record of it is being received.
 fn settle(partition: &Partition, anchor: Seen, newer: Seen, found: &Found) {
     let mut state = partition.lock();
     if state.anchor != Some(anchor) {
@@ -139,7 +140,7 @@ fn settle(partition: &Partition, anchor: Seen, newer: Seen, found: &Found) {
     }
     state.doubt = false;
     match found {
-        // The newer one was read before this look, of the same log.
+        // The newer record was read before this lookup, from the same log.
         Found::Same => state.anchor = Some(newer),
         Found::Gone => state.anchor = Some(newer).filter(|_| newer != anchor),
         Found::Other => state.other = true,

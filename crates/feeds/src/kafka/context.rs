@@ -1,8 +1,8 @@
-//! What librdkafka tells: logs, errors, figures, and partitions that come and go. All of it is called on the polling
-//! thread, from inside `poll`.
+//! Callbacks of librdkafka: logs, errors, statistics, and partitions assigned and revoked. All of them run on the
+//! polling thread, inside `poll`.
 
-use super::anew;
 use super::partition::{Partition, Rest};
+use super::restart;
 use super::shared::Shared;
 use super::starts;
 use rdkafka::TopicPartitionList;
@@ -17,17 +17,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How long a rebalance may wait for what is queued to reach the sink.
+/// How long a rebalance may wait for queued records to reach the sink.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
-/// What librdkafka calls its lines about a position that is void while the partition is read. It names topic, partition
-/// and position in them.
+/// librdkafka's facility for log lines about an invalid position of a partition being read. The lines name topic,
+/// partition and position.
 const OFFSET_RESET: &str = "OFFSET";
 
 /// The live consumer's context.
 pub(crate) struct Context(pub(crate) Arc<Shared>);
 
-/// The part of librdkafka's figures that is looked at.
+/// The fields used of librdkafka's statistics.
 #[derive(Deserialize)]
 struct Figures {
     #[serde(default)]
@@ -59,8 +59,8 @@ impl ClientContext for Context {
         if matches!(level, RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug | RDKafkaLogLevel::Notice) {
             tracing::debug!(facility, "Kafka: {message}");
         } else if facility == OFFSET_RESET {
-            // One for each partition whose records expired before they were read: not to be held back.
-            tracing::warn!("Kafka: {message}; reading goes on as kafka.offset_reset says");
+            // One line for each partition whose records expired before they were read: these are not throttled.
+            tracing::warn!("Kafka: {message}; reading continues as kafka.offset_reset says");
         } else {
             self.0.complain(message);
         }
@@ -89,12 +89,12 @@ impl ClientContext for Context {
     }
 }
 
-/// Compares a partition with what the fetcher says of it.
+/// Compares a partition's state with the fetcher's statistics.
 fn look(shared: &Shared, partition: &Arc<Partition>, figures: &PartitionFigures) {
     let mut state = partition.lock();
     if state.other {
         let reached = state.wanted.unwrap_or(figures.next_offset);
-        anew::begin(shared, partition, &mut state, reached);
+        restart::begin(shared, partition, &mut state, reached);
         return;
     }
     match state.look(figures.next_offset, figures.hi_offset) {
@@ -103,19 +103,19 @@ fn look(shared: &Shared, partition: &Arc<Partition>, figures: &PartitionFigures)
             state.position = Some(next);
             state.wanted = Some(next);
             state.first.get_or_insert(next);
-            // A hole, or librdkafka went to the end of another log by itself.
+            // A gap in the offsets, or librdkafka moved to the end of another log by itself.
             state.doubt = true;
             super::work::store(shared, partition, next);
         }
         Rest::Elsewhere => {
             let position = state.position.unwrap_or(figures.next_offset);
             drop(state);
-            // The figures may be older than an assignment, and a fetcher may go back for what was not committed: a log that
-            // is shorter than what was delivered began anew, any other is looked up.
-            let shorter = anew::marks(shared, partition).is_some_and(|(_, end)| end < position);
+            // The statistics may predate an assignment, and a fetcher may return to uncommitted records: a log that is
+            // shorter than what was delivered has restarted, any other is looked up.
+            let shorter = restart::marks(shared, partition).is_some_and(|(_, end)| end < position);
             let mut state = partition.lock();
             if shorter {
-                anew::begin(shared, partition, &mut state, figures.next_offset);
+                restart::begin(shared, partition, &mut state, figures.next_offset);
             } else {
                 state.doubt = true;
             }
@@ -141,7 +141,7 @@ impl ConsumerContext for Context {
         match result {
             Ok(()) => {}
             Err(err) if err.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => {}
-            // The next commit takes the same positions along.
+            // The next commit includes the same positions.
             Err(err) => self.0.complain(&format!("commit: {err}")),
         }
     }
@@ -167,7 +167,7 @@ impl Context {
             }
             state.halted = None;
             state.stalled_since = None;
-            // While it was with others, or its topic away, the log may have become another.
+            // While other members had the partition, or its topic did not exist, the log may have been recreated.
             state.doubt = true;
         }
         if cooperative {
@@ -175,7 +175,7 @@ impl Context {
         } else {
             client.assign(list)?
         }
-        tracing::info!(partitions = given.len(), "Kafka gave partitions to this node");
+        tracing::info!(partitions = given.len(), "Kafka assigned partitions to this node");
         if resume.count() > 0 { client.resume(&resume) } else { Ok(()) }
     }
 
@@ -200,12 +200,12 @@ impl Context {
         if !lost {
             commit(&self.0, client);
         }
-        tracing::info!(partitions = taken.len(), lost, "Kafka took partitions from this node");
+        tracing::info!(partitions = taken.len(), lost, "Kafka revoked partitions of this node");
         if cooperative { client.incremental_unassign(list) } else { client.unassign() }
     }
 }
 
-/// Commits what is stored, and waits for it.
+/// Commits the stored positions and waits for the result.
 pub(crate) fn commit(shared: &Shared, client: &BaseConsumer<Context>) {
     if shared.broadcast {
         return;

@@ -1,5 +1,6 @@
-//! Dead letters: a bad record goes, as it was and with its coordinates in headers, to `<topic>.dlq`, and its broker has
-//! acknowledged it before the position moves on. A missing topic is made. One letter at a time: they are rare.
+//! Dead letters: an invalid record is written, unchanged and with its coordinates in headers, to `<topic>.dlq`, and its
+//! broker has acknowledged it before the position advances. A missing topic is created. One letter at a time, because
+//! they are rare.
 
 use super::partition::{Item, Partition};
 use super::settings;
@@ -21,9 +22,9 @@ use std::time::{Duration, Instant};
 /// Why a letter was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
-    /// Trying again cannot help; the partition stands still, for this reason.
+    /// Permanent: the partition stops, for this reason.
     ForGood(&'static str),
-    /// Kafka is not there.
+    /// Temporary: Kafka is not reachable.
     ForNow,
 }
 
@@ -50,7 +51,7 @@ impl ProducerContext for Delivered {
     }
 }
 
-/// The writer; its producer is made with the first letter.
+/// The writer; its producer is created with the first letter.
 pub(crate) struct DeadLetters {
     config: ClientConfig,
     producer: Mutex<Option<BaseProducer<Delivered>>>,
@@ -61,10 +62,10 @@ impl DeadLetters {
         Self { config: settings::producer(config), producer: Mutex::new(None) }
     }
 
-    /// Writes a bad record and waits for the acknowledgement.
+    /// Writes an invalid record and waits for the acknowledgement.
     ///
     /// # Errors
-    /// Whether it is worth another try.
+    /// Whether another try can succeed.
     pub(crate) fn write(
         &self,
         shared: &Shared,
@@ -82,7 +83,7 @@ impl DeadLetters {
                         self.make(shared, &topic)?;
                         made = true;
                     }
-                    // The producer learns of the topic with the metadata it asks for with the next try.
+                    // The producer learns of the topic from the metadata that it requests with the next try.
                     *self.producer.lock() = None;
                 }
                 Err(
@@ -93,7 +94,7 @@ impl DeadLetters {
                     | Code::PolicyViolation,
                 ) => return Err(Failed::ForGood("dead_letter_refused")),
                 Err(code) => {
-                    shared.complain(&format!("{topic} takes no dead letter: {code}"));
+                    shared.complain(&format!("{topic} rejects a dead letter: {code}"));
                     return Err(Failed::ForNow);
                 }
             }
@@ -138,8 +139,8 @@ impl DeadLetters {
         let admin =
             AdminClient::<DefaultClientContext>::from_config_and_context(&self.config, DefaultClientContext)
                 .map_err(|_| Failed::ForNow)?;
-        // One partition keeps the order of the letters; -1 leaves the replication to the brokers.
-        // It takes what the feed's topic took, however much that was.
+        // One partition keeps the order of the letters; -1 leaves the replication to the brokers. A letter may be as
+        // large as any record of the feed's topic.
         let wanted = [NewTopic::new(topic, 1, TopicReplication::Fixed(-1))
             .set("max.message.bytes", settings::LETTER_BYTES)];
         let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(5)));
@@ -150,7 +151,7 @@ impl DeadLetters {
             Ok(None) => Code::Fail,
             Err(err) => err.rdkafka_error_code().unwrap_or(Code::OperationTimedOut),
         };
-        shared.complain(&format!("{topic} cannot be made: {why}"));
+        shared.complain(&format!("{topic} cannot be created: {why}"));
         let passing = matches!(
             why,
             Code::OperationTimedOut
@@ -191,7 +192,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits for a future on this thread, which belongs to no runtime.
+/// Blocks this thread on a future; the thread belongs to no runtime.
 fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = std::pin::pin!(future);

@@ -1,8 +1,9 @@
-//! Snapshots after a start: what `snapshot = "key"` would hold had this node read the log from its beginning. Each partition that is given
-//! to this node is read once, beside its live reading, up to where that began, and the newest record of each key handed over at the end.
-//!
-//! What must hold: no record is handed over that a later one, or a tombstone, has superseded. So when the sink says that it had a tombstone
-//! meanwhile, the log is read on; and a log that began anew is filled from its own beginning.
+//! Snapshots after a start: fills `snapshot = "key"` as if this node had read the log from its beginning. Each
+//! partition assigned to this node is read once, in parallel to its live reading, up to the offset where that started,
+//! and the newest record of each key is passed to the sink at the end.
+//! Invariant: no record is passed on that a later one, or a tombstone, has superseded. So when the sink reports that it
+//! received a tombstone meanwhile, the log is read further; and a log that restarted is filled from its own beginning.
+//! meanwhile, the log is read on; and a log that restarted is filled from its own beginning.
 
 use super::partition::Partition;
 use super::reader::Quiet;
@@ -19,11 +20,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Pause between two looks for partitions to fill from.
+/// Pause between two searches for partitions to fill from.
 const LOOK: Duration = Duration::from_millis(200);
 /// Longest wait for a record.
 const ANSWER: Duration = Duration::from_secs(5);
-/// Records and bytes of values that are held of one partition at most; the oldest half goes first.
+/// Maximum records and bytes of values held of one partition; the oldest half is dropped first.
 const HELD: (usize, usize) = (100_000, 64 << 20);
 
 /// Channel, type and key.
@@ -67,7 +68,7 @@ impl Newest {
         self.bytes = self.records.values().map(|record| record.value.len()).sum();
     }
 
-    /// All of them, the newest first.
+    /// All of them, newest first.
     fn list(&self) -> Vec<&Record> {
         let mut all: Vec<&Record> = self.records.values().collect();
         all.sort_unstable_by_key(|record| std::cmp::Reverse(record.offset));
@@ -75,7 +76,7 @@ impl Newest {
     }
 }
 
-/// The thread's life.
+/// The thread's main loop.
 pub(crate) fn run(shared: &Arc<Shared>) {
     while !shared.is_stopping() {
         for partition in shared.all_partitions() {
@@ -91,7 +92,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     }
 }
 
-/// The life of a log that no snapshot was filled from yet, and where its live reading began.
+/// The life of a log from which no snapshot was filled yet, and the offset where its live reading started.
 fn due(partition: &Partition) -> Option<(u64, i64)> {
     let state = partition.lock();
     let first = state.first.filter(|_| state.assigned && state.filled != Some(state.life))?;
@@ -108,7 +109,7 @@ fn fill(
     let mut log = Reading::open(shared, partition)?;
     loop {
         log.read(shared, partition, rows, until)?;
-        // Held, so that the mark of a log that begins anew comes behind this.
+        // The lock is held, so that the mark of a restarted log comes after this.
         let state = partition.lock();
         if shared.is_stopping() || state.life != life || !state.assigned {
             return Ok(());
@@ -125,7 +126,7 @@ struct Reading {
     reader: BaseConsumer<Quiet>,
     newest: Newest,
     next: i64,
-    /// A record behind the end that was asked for: the next call's.
+    /// A record after the requested end; it belongs to the next call.
     ahead: Option<(i64, Vec<Mapped>)>,
 }
 
@@ -139,7 +140,7 @@ impl Reading {
         Ok(Self { reader, newest: Newest::default(), next: low, ahead: None })
     }
 
-    /// Reads on up to `until`.
+    /// Reads further, up to `until`.
     fn read(
         &mut self,
         shared: &Shared,

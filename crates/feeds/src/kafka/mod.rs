@@ -1,17 +1,16 @@
-//! Kafka as a source.
+//! The Kafka source.
 //!
 //! ```text
 //! poll (one thread)  ─ receive: dedupe, map ─ partition queue ─ work (a few threads): sink, dead letters, store offset
 //!    │ rebalances: drain, commit                                   │ pause above, resume below the marks
-//! watch (one thread): lag, alerts, topics that come and go, other members, stalls, logs that began anew
+//! watch (one thread): lag, alerts, topics added and removed, other members, stalls, restarted logs
 //! reader (two threads): replays
 //! ```
 //!
-//! What always holds: polling never waits for the sink; a partition is with one worker at a time; an offset is stored
-//! after the sink returned, under the generation it was taken in; transport errors are counted and waited out.
+//! Invariants: polling never waits for the sink; a partition is with one worker at a time; an offset is stored after
+//! the sink returned, under the generation in which its record was received; transport errors are counted and retried.
 
 mod anchor;
-mod anew;
 mod context;
 mod dead_letters;
 mod fill;
@@ -19,6 +18,7 @@ mod partition;
 mod poll;
 mod reader;
 mod receive;
+mod restart;
 mod settings;
 mod shared;
 mod starts;
@@ -43,7 +43,7 @@ use tokio::sync::oneshot;
 /// How long stopping may take: draining and the last commit have 5 s, leaving the group the rest.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Threads that hand batches to the sink: more than one, so that a partition whose sink waits does not hold up all.
+/// Threads that pass batches to the sink: several, so that a partition whose sink blocks does not block all.
 const WORKERS: usize = 3;
 
 /// A running Kafka source.
@@ -57,7 +57,7 @@ impl KafkaSource {
     /// Starts the threads.
     ///
     /// # Errors
-    /// A property that cannot be served, or no thread to be had.
+    /// A property that is invalid, or a thread that cannot be started.
     pub(crate) fn start(
         config: KafkaConfig,
         mappings: Arc<Mappings>,
@@ -67,7 +67,7 @@ impl KafkaSource {
         settings::check(&config)?;
         let broadcast = config.mode == Mode::Broadcast;
         let shared = Arc::new(Shared::new(config, broadcast, mappings, lag_warn, sink));
-        let (told, stopped) = oneshot::channel();
+        let (done, stopped) = oneshot::channel();
         let spawn = |name: &'static str, run: Box<dyn FnOnce() + Send>| {
             crate::sink::spawn(name, Arc::clone(&shared.sink), run)
                 .map_err(|err| ConfigFault::new("kafka.brokers", err.to_string()))
@@ -86,7 +86,7 @@ impl KafkaSource {
             "feeds-poll",
             Box::new(move || {
                 poll::run(&polled);
-                let _ = told.send(());
+                let _ = done.send(());
             }),
         )?;
         Ok(Self { shared, reader, stopped })
@@ -108,7 +108,7 @@ impl KafkaSource {
     pub(crate) async fn stop(mut self) {
         self.shared.stop();
         if tokio::time::timeout(STOP_WITHIN, &mut self.stopped).await.is_err() {
-            tracing::warn!("Kafka did not let go in time; the last positions may not be committed");
+            tracing::warn!("Kafka did not close in time; the last positions may not be committed");
         }
     }
 

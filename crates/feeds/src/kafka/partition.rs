@@ -1,10 +1,10 @@
-//! One partition: its bounded queue and its position. Sans-IO: the polling thread puts in, one worker at a time takes
-//! out, the watch looks; whoever has to tell librdkafka something is told what.
+//! One partition: its bounded queue and its position. Sans-IO: the polling thread adds records, one worker at a time
+//! removes them, the watch inspects it; methods return what their caller must report to librdkafka.
 //!
-//! What always holds: offsets in the queue rise; `position` is behind everything that has reached the sink and nothing
-//! else; what was taken under an older `generation` is never stored.
+//! Invariants: offsets in the queue rise; `position` is after everything that has reached the sink and nothing else;
+//! records received under an older `generation` are never stored.
 //!
-//! Longer than most: everything that is known of a partition is behind one lock.
+//! Longer than most: all state of a partition is behind one lock.
 
 use crate::lag::LagWatch;
 use crate::mapping::{Mapped, RowSet};
@@ -13,24 +13,24 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Most records that wait for a worker; at three quarters the partition is paused, at one quarter it goes on.
+/// Maximum records that wait for a worker; the partition is paused at three quarters and resumed at one quarter.
 pub(crate) const QUEUE_RECORDS: usize = 4096;
-/// Most bytes of values that wait, with the same marks.
+/// Maximum bytes of values that wait, with the same marks.
 pub(crate) const QUEUE_BYTES: usize = 8 << 20;
 
-/// A record on its way to the sink, or the mark that the log began anew.
+/// A record on its way to the sink, or the mark that the log restarted.
 pub(crate) struct Item {
     pub(crate) offset: i64,
-    /// Of a record; a mark has none.
+    /// The record's fingerprint; a mark has none.
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) bytes: usize,
     pub(crate) mapped: Vec<Mapped>,
-    /// Key and value as read, when a row sends bad records to the dead letters.
+    /// Key and value as read, when a row sends invalid records to the dead letters.
     pub(crate) original: Option<Original>,
 }
 
 impl Item {
-    /// The mark before the first record of a log that goes on at `at`; the position behind it is that.
+    /// The mark before the first record of a log that continues at `at`, which is also the position after the mark.
     pub(crate) fn mark(at: i64) -> Self {
         Self { offset: at - 1, fingerprint: None, bytes: 0, mapped: Vec::new(), original: None }
     }
@@ -39,27 +39,27 @@ impl Item {
         self.fingerprint.is_none()
     }
 
-    /// What is remembered of it.
+    /// The identity of its record.
     pub(crate) fn seen(&self) -> Option<Seen> {
         self.fingerprint.map(|fingerprint| Seen { offset: self.offset, fingerprint })
     }
 }
 
-/// A bad record as it was.
+/// An invalid record as it was read.
 pub(crate) struct Original {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
-/// What identifies a record when its offset comes again.
+/// Identifies a record when its offset is received again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     pub(crate) timestamp_ms: u64,
     pub(crate) hash: u64,
 }
 
-/// A record that stood in the log.
+/// A record that was read from the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) offset: i64,
@@ -69,91 +69,91 @@ pub(crate) struct Seen {
 /// State behind the partition's lock.
 #[derive(Default)]
 pub(crate) struct State {
-    /// Whether it is given to this node.
+    /// Whether it is assigned to this node.
     pub(crate) assigned: bool,
-    /// Goes up with every assignment and seek.
+    /// Incremented with every assignment and seek.
     pub(crate) generation: u64,
-    /// Goes up when the log begins anew.
+    /// Incremented when the log restarts.
     pub(crate) life: u64,
     pub(crate) queue: VecDeque<Item>,
     pub(crate) queued_bytes: usize,
-    /// A worker has taken items.
+    /// Whether a worker has taken items.
     pub(crate) busy: bool,
-    /// It stands in the list of partitions that have work.
+    /// Whether it is in the list of partitions that have work.
     pub(crate) scheduled: bool,
-    /// librdkafka was told to pause it.
+    /// Whether it is paused at librdkafka.
     pub(crate) paused: bool,
     pub(crate) halted: Option<&'static str>,
-    /// Not before then: an attempt to write dead letters failed.
+    /// The earliest time of the next try: writing dead letters failed.
     pub(crate) retry_at: Option<Instant>,
-    /// Next offset wanted from Kafka; smaller ones were delivered before.
+    /// Next offset wanted from Kafka; smaller ones were already delivered.
     pub(crate) wanted: Option<i64>,
-    /// The last record that was taken in.
+    /// The last record that was received.
     pub(crate) last: Option<Seen>,
     /// The last record that reached the sink.
     pub(crate) delivered: Option<Seen>,
-    /// A record that is looked up now and then: while it stands in the log, the log is the same.
+    /// The anchor, a record that is looked up now and then: while it is in the log, the log is the same.
     pub(crate) anchor: Option<Seen>,
-    /// It is to be looked up soon.
+    /// Whether the anchor is to be looked up soon.
     pub(crate) doubt: bool,
-    /// Its log is another: found out, and not acted on yet.
+    /// Whether the log was found to be another one; not acted on yet.
     pub(crate) other: bool,
-    /// When it was last looked up, and the arrivals until then.
+    /// When the anchor was last looked up, and the arrivals until then.
     pub(crate) looked_up: Option<(Instant, u64)>,
-    /// The sink was not told yet that the log began anew.
+    /// Whether the sink is still to be notified that the log restarted.
     pub(crate) owes_mark: bool,
-    /// Last offset that came in this generation, wanted or not.
+    /// Last offset received in this generation, wanted or not.
     pub(crate) seen: Option<i64>,
-    /// Records that came, wanted or not: tells the watch whether there was any between two looks.
+    /// Records received, wanted or not: shows the watch whether any arrived between two checks.
     pub(crate) arrivals: u64,
     /// Next offset to store.
     pub(crate) position: Option<i64>,
-    /// The life of the log that snapshots were filled from.
+    /// The life of the log from which snapshots were filled.
     pub(crate) filled: Option<u64>,
-    /// Where live delivery began in this life of the log.
+    /// Where live delivery started in this life of the log.
     pub(crate) first: Option<i64>,
     pub(crate) end: i64,
     pub(crate) last_timestamp_ms: Option<u64>,
     pub(crate) behind_since: Option<Instant>,
     pub(crate) lag_watch: LagWatch,
-    /// Position of the fetcher and arrivals at the last look, when both were at rest.
+    /// Position of the fetcher and arrivals at the last check, when both were at rest.
     pub(crate) rest: Option<(i64, u64)>,
-    /// End of what may be read, as asked for while nothing came.
+    /// End of the readable log, as queried while no record arrived.
     pub(crate) readable: i64,
-    /// When the end was last asked for, and the arrivals until then.
+    /// When the end was last queried, and the arrivals until then.
     pub(crate) asked: Option<(Instant, u64)>,
-    /// Since when there is something to read and nothing comes, and the arrivals until then.
+    /// Since when records are available and none arrives, and the arrivals until then.
     pub(crate) stalled_since: Option<(Instant, u64)>,
 }
 
-/// What a look at librdkafka's figures finds.
+/// The result of comparing a partition with librdkafka's statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// Nothing new.
+    /// No change.
     Nothing,
-    /// Only offsets without records lie before this one: the position may go there.
+    /// Only offsets without records lie before this one: the position may advance to it.
     Advance(i64),
-    /// The fetcher was sent back, or stands beyond the end where it would wait for ever: the log may have begun anew.
+    /// The fetcher was moved back, or is beyond the end where it would wait indefinitely: the log may have restarted.
     Elsewhere,
 }
 
 impl State {
-    /// Records it is behind; `None` while its position is not known.
+    /// Records it is behind; `None` while its position is unknown.
     pub(crate) fn lag(&self) -> Option<u64> {
         self.position.map(|position| u64::try_from(self.end - position).unwrap_or(0))
     }
 
-    /// Whether the queue asks for a pause.
+    /// Whether the partition must be paused.
     pub(crate) fn is_full(&self) -> bool {
         self.queue.len() >= QUEUE_RECORDS / 4 * 3 || self.queued_bytes >= QUEUE_BYTES / 4 * 3
     }
 
-    /// Whether a paused partition may go on.
+    /// Whether a paused partition may be resumed.
     pub(crate) fn has_room(&self) -> bool {
         self.queue.len() <= QUEUE_RECORDS / 4 && self.queued_bytes <= QUEUE_BYTES / 4
     }
 
-    /// Empties the queue: what is under way is not stored any more.
+    /// Empties the queue: records in flight are not stored any more.
     pub(crate) fn forget_queue(&mut self) {
         self.generation += 1;
         self.owes_mark |= self.queue.iter().any(Item::is_mark);
@@ -161,19 +161,20 @@ impl State {
         self.queued_bytes = 0;
         self.seen = None;
         self.rest = None;
-        // What was not delivered will be wanted again.
+        // Undelivered records will be wanted again.
         self.wanted = self.position;
         self.last = self.delivered;
     }
 
-    /// Marks the partition for the workers: false when it has been already, is with one, or waits to be tried again.
+    /// Marks the partition for the workers; returns false when it is marked already, is with a worker, or waits for a
+    /// retry.
     pub(crate) fn claim(&mut self) -> bool {
         let free = !self.scheduled && !self.busy && self.retry_at.is_none();
         self.scheduled |= free;
         free
     }
 
-    /// Takes a record in.
+    /// Adds a record to the queue.
     pub(crate) fn take_in(&mut self, item: Item) {
         if std::mem::take(&mut self.owes_mark) {
             self.queue.push_back(Item::mark(item.offset));
@@ -187,8 +188,8 @@ impl State {
         self.queue.push_back(item);
     }
 
-    /// All up to an item has reached the sink, also when the partition was taken away meanwhile: it is not wanted again, and what
-    /// of it was taken in a second time is left out.
+    /// Records that all items up to `last` have reached the sink, also when the partition was revoked meanwhile: they
+    /// are not wanted again, and those received a second time are dropped.
     pub(crate) fn reached(&mut self, last: &Item) {
         let next = last.offset + 1;
         self.position = Some(next);
@@ -203,8 +204,8 @@ impl State {
         }
     }
 
-    /// Positions of a log that starts over at `at`. The queue is kept: what is in it was read before.
-    pub(crate) fn begin_anew(&mut self, at: i64, end: i64) {
+    /// Resets the positions to a log that restarts at `at`. The queue is kept: its records were read before.
+    pub(crate) fn restart_at(&mut self, at: i64, end: i64) {
         self.life += 1;
         self.position = Some(at);
         self.wanted = Some(at);
@@ -217,8 +218,8 @@ impl State {
         (self.seen, self.rest) = (None, None);
     }
 
-    /// Looks at the fetcher: `next` is the next offset it will ask for, `hi` the end as it knows it. Only what two looks
-    /// in a row agree on counts, so that no record is still on its way.
+    /// Compares with the fetcher: `next` is the next offset it will request, `hi` the end as it knows it. Only a state
+    /// that two checks in a row agree on counts, so that no record is still in flight.
     pub(crate) fn look(&mut self, next: i64, hi: i64) -> Rest {
         self.end = self.end.max(hi);
         let idle = self.assigned
@@ -242,7 +243,7 @@ impl State {
     }
 }
 
-/// A partition of a topic that is mapped. Lives as long as the process: a position outlasts a rebalance.
+/// A partition of a mapped topic. Exists as long as the process: its position outlives a rebalance.
 pub(crate) struct Partition {
     pub(crate) topic: Arc<str>,
     pub(crate) number: i32,
@@ -260,8 +261,8 @@ impl Partition {
         self.state.lock()
     }
 
-    /// A worker has put its items away.
-    pub(crate) fn told_idle(&self) {
+    /// Notifies waiters that a worker has finished with its items.
+    pub(crate) fn notify_idle(&self) {
         self.idle.notify_all();
     }
 
@@ -275,7 +276,7 @@ impl Partition {
         }
     }
 
-    /// How far behind in seconds: since the time of the last delivered record.
+    /// Lag in seconds: since the time of the last delivered record.
     pub(crate) fn lag_seconds(state: &State, now_ms: u64) -> f64 {
         if state.lag().unwrap_or(0) == 0 {
             return 0.0;
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn two_quiet_looks_close_a_hole() {
+    fn two_idle_checks_close_a_gap() {
         let mut state = at(10);
         assert_eq!(state.look(12, 12), Rest::Nothing);
         assert_eq!(state.look(12, 12), Rest::Advance(12));
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_between_two_looks_closes_nothing() {
+    fn a_record_between_two_checks_closes_no_gap() {
         let mut state = at(10);
         state.look(12, 12);
         state.arrivals += 1;
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_shrank_is_noticed() {
+    fn a_log_that_shrank_is_detected() {
         let mut state = at(500);
         assert_eq!((state.look(3, 3), state.look(3, 3)), (Rest::Nothing, Rest::Elsewhere));
         let mut state = at(500);
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_delivered_is_wanted_again() {
+    fn undelivered_records_are_wanted_again() {
         let mut state = at(10);
         state.wanted = Some(15);
         state.forget_queue();
@@ -336,15 +337,15 @@ mod tests {
         Item { offset, fingerprint, bytes: 1, mapped: Vec::new(), original: None }
     }
 
-    /// Issue 10, entry 21: a batch is with the sink while the partition is taken away and given again.
+    /// Issue 10, entry 21: a batch is with the sink while the partition is revoked and assigned again.
     #[test]
-    fn what_reached_the_sink_meanwhile_is_not_wanted_again() {
+    fn records_that_reached_the_sink_meanwhile_are_not_wanted_again() {
         let mut state = at(10);
         (10..13).for_each(|offset| state.take_in(item(offset)));
         state.queue.clear();
         state.queued_bytes = 0;
         state.forget_queue();
-        assert_eq!(state.wanted, Some(10), "what the sink has is not known yet");
+        assert_eq!(state.wanted, Some(10), "the sink's progress is not known yet");
         (10..14).for_each(|offset| state.take_in(item(offset)));
         state.reached(&item(12));
         let left: Vec<_> = state.queue.iter().map(|item| item.offset).collect();
@@ -355,9 +356,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_was_forgotten_comes_before_the_next_record() {
+    fn a_dropped_mark_comes_before_the_next_record() {
         let mut state = at(10);
-        state.begin_anew(0, 3);
+        state.restart_at(0, 3);
         state.queue.push_back(Item::mark(0));
         state.forget_queue();
         assert_eq!((state.queue.len(), state.wanted, state.position), (0, Some(0), Some(0)));

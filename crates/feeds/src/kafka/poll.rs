@@ -1,5 +1,5 @@
-//! The polling thread: makes the consumer, keeps its subscription, takes records in, and lets go of it in order. It waits
-//! for nothing but Kafka itself, so the group never counts this node as dead for a slow sink.
+//! The polling thread: creates the consumer, keeps its subscription, receives records, and shuts it down in order. It
+//! waits for Kafka only, so the group never considers this node dead because of a slow sink.
 
 use super::context::{Context, DRAIN, commit};
 use super::shared::{Client, Layout, Shared};
@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Longest wait for a record; also how soon a stop is seen.
+/// Longest wait for a record, and so the delay until a stop takes effect.
 const POLL: Duration = Duration::from_millis(100);
-/// How often the subscription is compared with the topics there are.
+/// How often the subscription is compared with the existing topics.
 const COMPARE: Duration = Duration::from_millis(500);
-/// Pause before another consumer is made after a failure.
+/// Pause before another consumer is created after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The thread's life.
+/// The thread's main loop.
 pub(crate) fn run(shared: &Arc<Shared>) {
     while !shared.is_stopping() {
         match settings::live(&shared.config).create_with_context::<_, Client>(Context(Arc::clone(shared))) {
@@ -36,7 +36,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     }
 }
 
-/// One consumer's life: until the end, a fatal error, or the watchdog.
+/// The lifetime of one consumer: until the stop, a fatal error, or the watchdog.
 fn live(shared: &Arc<Shared>) {
     let guard = shared.client.read();
     let Some(client) = guard.as_ref() else { return };
@@ -56,7 +56,7 @@ fn live(shared: &Arc<Shared>) {
                 }
             }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                shared.complain(&format!("fatal, a new client is made: {code}"));
+                shared.complain(&format!("fatal, the client is recreated: {code}"));
                 shared.counters.restarts.fetch_add(1, Ordering::Relaxed);
                 return;
             }
@@ -65,11 +65,11 @@ fn live(shared: &Arc<Shared>) {
     }
 }
 
-/// Transport errors are ordinary: librdkafka connects again by itself.
+/// Transport errors are ordinary: librdkafka reconnects by itself.
 fn passing(shared: &Shared, err: &KafkaError) {
     match err.rdkafka_error_code() {
         Some(Code::PartitionEOF) => {}
-        // The watch says which topics are missing, once.
+        // The watch reports missing topics, once.
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => tracing::debug!("Kafka: {err}"),
         Some(
             code @ (Code::TopicAuthorizationFailed
@@ -85,7 +85,7 @@ fn passing(shared: &Shared, err: &KafkaError) {
     }
 }
 
-/// Subscribes to, or assigns, what there is now.
+/// Subscribes to, or assigns, the existing topics.
 fn follow(shared: &Shared, client: &Client, following: &mut Option<Layout>) {
     let mut wanted = shared.layout.lock().clone();
     if shared.broadcast {
@@ -95,8 +95,8 @@ fn follow(shared: &Shared, client: &Client, following: &mut Option<Layout>) {
         }
         return;
     }
-    // Topics named in the mappings are subscribed to before they exist; what counts are the names, Kafka's group
-    // follows the partitions itself.
+    // Topics named in the mappings are subscribed to before they exist; only the names are compared, because Kafka's
+    // group follows the partitions itself.
     for topic in shared.mappings.exact_topics() {
         wanted.entry(topic).or_insert(0);
     }
@@ -139,8 +139,8 @@ fn assign(shared: &Shared, client: &Client, had: &Layout, wanted: &Layout) {
     }
 }
 
-/// Where broadcast begins with a partition: behind what it delivered, at the beginning of one that came later, else as
-/// `kafka.offset_reset` says.
+/// Where a broadcast node starts to read a partition: after what it delivered, at the beginning of a partition that was
+/// added later, else as `kafka.offset_reset` says.
 fn start_of(shared: &Shared, topic: &Arc<str>, number: i32) -> Offset {
     let partition = shared.partition(topic, number);
     let mut state = partition.lock();
@@ -162,7 +162,7 @@ fn start_of(shared: &Shared, topic: &Arc<str>, number: i32) -> Offset {
     }
 }
 
-/// Lets what was read reach the sink, commits, and gives the consumer up; its drop leaves the group.
+/// Lets queued records reach the sink, commits, and drops the consumer, which leaves the group.
 fn let_go(shared: &Arc<Shared>) {
     let deadline = Instant::now() + DRAIN;
     for partition in shared.all_partitions() {

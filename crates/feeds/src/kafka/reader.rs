@@ -1,5 +1,5 @@
-//! Replays: a few readers for all clients. A client pulls a chunk, a reader fetches it and is free again, so ten thousand
-//! clients that come back at once wait in a queue instead of opening ten thousand consumers.
+//! Replays: a few readers for all clients. A client pulls a chunk, a reader fetches it and is free again, so ten
+//! thousand clients that reconnect at once wait in a queue instead of opening ten thousand consumers.
 //!
 //! Longer than most: a reader's states and the queue before them are one machine.
 
@@ -23,26 +23,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Readers.
+/// The number of readers.
 const READERS: usize = 2;
-/// Most requests that wait for one; the next is refused as unavailable.
+/// Maximum requests that wait for one; the next is refused as unavailable.
 const WAITING: usize = 20_000;
-/// Most records of a chunk.
+/// Maximum records of a chunk.
 const CHUNK_RECORDS: usize = 500;
-/// Most bytes of values of a chunk, after which no record is added.
+/// Maximum bytes of values of a chunk, after which no record is added.
 const CHUNK_BYTES: usize = 512 << 10;
 /// Longest a client waits for the log (`chat-feeds-cluster.md`: then `UNAVAILABLE`).
 const ANSWER: Duration = Duration::from_secs(5);
-/// Longest a replay waits for its partition to be given to this node.
+/// Longest a replay waits for its partition to be assigned to this node.
 const GIVEN: Duration = Duration::from_secs(1);
 /// Longest a replay waits for the group's position.
 const COMMITTED: Duration = Duration::from_secs(1);
-/// Pause between two looks at what this node learns by itself.
+/// Pause between two checks of the state that this node learns by itself.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
-/// Longest a reader stays with one request when there is little for the channel in what it reads.
+/// Longest a reader works on one request when it reads few records for the channel.
 const TURN: Duration = Duration::from_millis(250);
 
-/// A context that says nothing: those who ask are told of errors.
+/// A context that ignores all callbacks: errors are returned to the caller instead.
 pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
@@ -59,36 +59,36 @@ impl ConsumerContext for Quiet {}
 
 type Reader = BaseConsumer<Quiet>;
 
-/// A stretch of one partition.
+/// A range of one partition.
 #[derive(Clone)]
 struct Stretch {
     topic: Arc<str>,
     partition: i32,
     /// Next offset to read.
     next: i64,
-    /// Last offset wanted.
+    /// Last offset to read.
     last: i64,
 }
 
-/// What Kafka knows of a partition.
+/// Kafka's offsets of a partition.
 struct Marks {
-    /// First offset that is kept.
+    /// First offset that is retained.
     low: i64,
     /// Offset of the next record to be written.
     end: i64,
-    /// The group's position, when it has one.
+    /// The group's position, if it has one.
     committed: Option<i64>,
 }
 
-/// What one request brings.
+/// The result of one request.
 struct Piece {
     records: Vec<Record>,
-    /// Next offset to read; behind the stretch's last when it is done.
+    /// Next offset to read; after the range's last when it is done.
     next: i64,
 }
 
 enum Job {
-    /// What Kafka knows of a partition; the group's position only when it is asked for.
+    /// Fetches the offsets of a partition; the group's position only on request.
     Marks {
         topic: Arc<str>,
         partition: i32,
@@ -131,7 +131,7 @@ impl Pool {
         self.0.some.notify_all();
     }
 
-    /// Finds out what can be replayed; see [`crate::Feeds::replay`].
+    /// Determines what can be replayed; see [`crate::Feeds::replay`].
     pub(crate) async fn replay(
         &self,
         shared: &Shared,
@@ -157,7 +157,7 @@ impl Pool {
         Ok(Replay { lost, chunks: Box::new(pull), ended: false })
     }
 
-    /// What is to be read of one partition; `None` when its position cannot be continued from.
+    /// The range to read of one partition; `None` when its position cannot be continued from.
     async fn stretch(
         &self,
         shared: &Shared,
@@ -183,7 +183,7 @@ impl Pool {
         let last = match (to, first, marks.committed) {
             (Some(to), _, _) => to,
             (None, Some(first), _) | (None, None, Some(first)) => first - 1,
-            // Another node may read it, and has not told this one of a record yet.
+            // Another node may read it, and this node has not received a record of it yet.
             (None, None, None) if shared.config.relayed => marks.end - 1,
             (None, None, None) => given_soon(shared, topic, partition).await.unwrap_or(marks.end) - 1,
         };
@@ -197,8 +197,9 @@ impl Pool {
     }
 }
 
-/// The same, waited for a moment. After a crash the group may believe in the dead member for longer than a client can wait: then
-/// all there is now is shown first, and who asked shows the rest when it is known where live reading begins.
+/// As [`live_start`], but waits for a moment. After a crash the group may keep the dead member for longer than a client
+/// can wait: then all records available now are sent first, and the caller sends the rest when it is known where live
+/// reading starts.
 async fn given_soon(shared: &Shared, topic: &str, partition: i32) -> Option<i64> {
     let deadline = Instant::now() + GIVEN;
     loop {
@@ -210,15 +211,15 @@ async fn given_soon(shared: &Shared, topic: &str, partition: i32) -> Option<i64>
     }
 }
 
-/// Where live delivery of a partition began on this node, when it has.
+/// Where live delivery of a partition started on this node, if it has.
 fn live_start(shared: &Shared, topic: &str, partition: i32) -> Option<i64> {
     let live = shared.find(topic, partition)?;
     let state = live.lock();
     state.first.filter(|_| state.assigned)
 }
 
-/// Asks for what a plan needs to know. The group's position is where live reading will begin once this node is given the
-/// partition, which after a crash takes as long as the group believes in the dead member.
+/// Fetches the offsets that a plan needs. The group's position is where live reading will start once this node is
+/// assigned the partition; after a crash that lasts until the group drops the dead member.
 fn marks(
     shared: &Shared,
     reader: &Reader,
@@ -231,7 +232,7 @@ fn marks(
     if committed && !shared.broadcast {
         let client = shared.client.read();
         let list = super::shared::list(topic, partition);
-        // While the group is being put together again nobody may answer this.
+        // During a rebalance of the group no broker may respond to this.
         let found = client.as_ref().and_then(|client| client.committed_offsets(list, COMMITTED).ok());
         position = found.and_then(|found| found.elements().first().map(|one| one.offset()));
     }
@@ -253,7 +254,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The next request; one that goes on where this reader stands comes first when it is among the first few.
+    /// The next request; one that continues at this reader's position comes first if it is among the first few.
     fn take(&self, at: Option<&Stretch>) -> Option<Job> {
         const LOOK: usize = 8;
         let mut jobs = self.jobs.lock();
@@ -276,7 +277,7 @@ impl Stretch {
     }
 }
 
-/// A client's side: pulls stretch after stretch.
+/// A client's side: pulls range after range.
 struct Pull {
     queue: Arc<Queue>,
     channel: Arc<str>,
@@ -308,7 +309,7 @@ impl Chunks for Pull {
     }
 }
 
-/// A reader's life. Its consumer is made with the first request and given up when it fails.
+/// A reader's main loop. Its consumer is created with the first request and dropped when it fails.
 fn serve(shared: &Shared, queue: &Queue) {
     let mut reader: Option<Reader> = None;
     let mut at: Option<Stretch> = None;
@@ -332,7 +333,7 @@ fn serve(shared: &Shared, queue: &Queue) {
                 }
                 let _ = reply.send(read);
             }
-            // No consumer to be had: dropping the reply is the refusal.
+            // No consumer is available: dropping the reply refuses the request.
             (_, None) => {}
         }
     }
@@ -384,7 +385,7 @@ fn read(
     Ok(piece)
 }
 
-/// Whether the log was cut under the reader.
+/// Whether the log was truncated during the read.
 fn is_lost(err: &KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode as Code;
     matches!(

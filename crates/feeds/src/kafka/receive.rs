@@ -1,10 +1,11 @@
-//! What happens to a record that Kafka hands over, on the polling thread: recognised if it came before, mapped, queued.
+//! Receiving a record on the polling thread: deduplicated, mapped, queued.
 //!
-//! A record is known by topic, partition, offset and the log's life. After a rebalance or a new client Kafka sends again
-//! what was not committed: dropped here. When the topic was made again its offsets start over: see [`super::anew`].
+//! A record is identified by topic, partition, offset and the log's life. After a rebalance or with a new client Kafka
+//! sends uncommitted records again: they are dropped here. When the topic was recreated its offsets start over: see
+//! [`super::restart`].
 
-use super::anew;
 use super::partition::{Fingerprint, Item, Original, Partition};
+use super::restart;
 use super::shared::Shared;
 use crate::config::OnBadRecord;
 use crate::mapping::{Headers, Mapped, Raw};
@@ -30,7 +31,7 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The record's time, else now.
+/// The record's time, or the current time if it has none.
 pub(crate) fn timestamp_of(message: &BorrowedMessage<'_>) -> u64 {
     match message.timestamp() {
         Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => u64::try_from(ms).unwrap_or(0),
@@ -38,7 +39,7 @@ pub(crate) fn timestamp_of(message: &BorrowedMessage<'_>) -> u64 {
     }
 }
 
-/// Maps a message of a partition under some of its rows.
+/// Maps a message of a partition under the given rows.
 pub(crate) fn map(
     shared: &Shared,
     partition: &Partition,
@@ -59,14 +60,14 @@ pub(crate) fn map(
     )
 }
 
-/// What identifies a message.
+/// The fingerprint of a message.
 pub(crate) fn fingerprint_of(message: &BorrowedMessage<'_>) -> Fingerprint {
-    // Without a time of its own a record must look the same when it is read again.
+    // A record without a time of its own must have the same fingerprint when it is read again.
     let timestamp_ms = message.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
     Fingerprint { timestamp_ms, hash: hash_of(message) }
 }
 
-/// Takes a message in.
+/// Receives a message.
 pub(crate) fn receive(shared: &Shared, partition: &Arc<Partition>, message: &BorrowedMessage<'_>) {
     let offset = message.offset();
     let mut state = partition.lock();
@@ -75,14 +76,14 @@ pub(crate) fn receive(shared: &Shared, partition: &Arc<Partition>, message: &Bor
     }
     state.arrivals += 1;
     let before = state.seen.replace(offset);
-    if state.other && anew::begin(shared, partition, &mut state, offset) {
+    if state.other && restart::begin(shared, partition, &mut state, offset) {
         return;
     }
     if state.wanted.is_some_and(|wanted| offset < wanted) {
         let first_of_run = before.is_none_or(|before| offset <= before);
         let fingerprint = fingerprint_of(message);
-        if !anew::is_new_life(shared, partition, &mut state, offset, fingerprint, first_of_run)
-            || anew::begin(shared, partition, &mut state, offset)
+        if !restart::is_new_life(shared, partition, &mut state, offset, fingerprint, first_of_run)
+            || restart::begin(shared, partition, &mut state, offset)
         {
             return;
         }

@@ -1,15 +1,16 @@
-//! A log that begins anew: its topic was deleted and made again, or cut. How that is told from a repeat, and what follows.
+//! A restarted log: its topic was deleted and recreated, or truncated. How that is distinguished from a repeat, and
+//! what follows.
 //!
 //! ```text
-//! receive: a record that stands where another was delivered ─┐
-//! context: the fetcher at rest below the position, or        ├─ begin: where reading goes on, a mark in the queue for
-//!          beyond the end (librdkafka's figures)             │  the sink, a seek when the fetcher stands elsewhere
+//! receive: a record at the offset of another delivered one  ─┐
+//! context: the fetcher at rest below the position, or        ├─ begin: the offset where reading continues, a mark in the
+//!          beyond the end (librdkafka's figures)             │  queue for the sink, a seek if the fetcher is elsewhere
 //! anchor:  a record read before is not in the log any more  ─┘ (by way of the next of the two above)
 //! ```
 //!
-//! What must always hold: with `earliest` nothing of the new log is passed over; what was read of the old one reaches the
-//! sink before [`Delivery::Restarted`](crate::model::Delivery::Restarted), what is read of the new one behind it; the log
-//! and the counters say so every time.
+//! Invariants: with `earliest` no record of the new log is skipped; records read of the old one reach the sink before
+//! [`Delivery::Restarted`](crate::model::Delivery::Restarted), those of the new one after it; every restart is logged
+//! and counted.
 
 use super::partition::{Fingerprint, Item, Partition, State};
 use super::shared::{Shared, list};
@@ -19,11 +20,11 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest wait for the ends of a log.
+/// Longest wait for the offsets of a log's ends.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// Whether an offset that was passed already belongs to a new life of the log. One that cannot be told is left in doubt: the
-/// watch looks the log up.
+/// Whether a record at an offset that was already passed belongs to a new life of the log. An undecided one sets
+/// `doubt`, and the watch looks the log up.
 pub(crate) fn is_new_life(
     shared: &Shared,
     partition: &Partition,
@@ -36,7 +37,7 @@ pub(crate) fn is_new_life(
     if state.last.is_some_and(|last| last.offset == offset && last.fingerprint != fingerprint) {
         return true;
     }
-    // One question per run of repeats: is the log shorter than what was delivered?
+    // One query per run of repeats: is the log shorter than what was delivered?
     if !first_of_run {
         return false;
     }
@@ -44,15 +45,15 @@ pub(crate) fn is_new_life(
     marks(shared, partition).is_some_and(|(_, end)| end < wanted)
 }
 
-/// First offset that is kept and end of a log, when Kafka tells them soon.
+/// The first retained offset and the end of a log, if Kafka returns them in time.
 pub(crate) fn marks(shared: &Shared, partition: &Partition) -> Option<(i64, i64)> {
     let client = shared.client.read();
     client.as_ref()?.fetch_watermarks(&partition.topic, partition.number, ANSWER).ok()
 }
 
-/// On the polling thread: goes over to the new life of a log, in which the fetcher stands at `reached`. With `earliest` all of
-/// it is read; with `latest` what comes from there on, which is where librdkafka found its end, or the end now. Answers whether the
-/// fetcher was sent elsewhere: then the record in hand comes again, or is not wanted.
+/// On the polling thread: switches to the new life of a log, in which the fetcher is at `reached`. With `earliest` all
+/// of it is read; with `latest` the records from there on, which is where librdkafka found its end, or the end now.
+/// Returns whether the fetcher was moved: then the record in hand is received again, or is not wanted.
 pub(crate) fn begin(shared: &Shared, partition: &Arc<Partition>, state: &mut State, reached: i64) -> bool {
     let marks = marks(shared, partition);
     let at = match (shared.config.offset_reset, marks) {
@@ -62,8 +63,8 @@ pub(crate) fn begin(shared: &Shared, partition: &Arc<Partition>, state: &mut Sta
     };
     let position = state.position;
     log(partition, position, at);
-    shared.counters.anew(&partition.topic);
-    state.begin_anew(at, marks.map_or(at, |(_, end)| end));
+    shared.counters.log_restarted(&partition.topic);
+    state.restart_at(at, marks.map_or(at, |(_, end)| end));
     state.queue.push_back(Item::mark(at));
     if state.claim() {
         shared.schedule(Arc::clone(partition));
@@ -81,11 +82,11 @@ fn log(partition: &Partition, position: Option<i64>, at: i64) {
         partition = partition.number,
         position,
         at,
-        "a Kafka log began anew (its topic was made again, or cut); reading goes on as kafka.offset_reset says"
+        "a Kafka log restarted (its topic was recreated, or truncated); reading continues as kafka.offset_reset says"
     );
 }
 
-/// Sends the fetcher elsewhere. What it had fetched before is not handed over any more.
+/// Moves the fetcher. Records it had fetched before are not returned any more.
 fn seek(shared: &Shared, partition: &Partition, to: i64) {
     let client = shared.client.read();
     let Some(client) = client.as_ref() else { return };
@@ -97,8 +98,8 @@ fn seek(shared: &Shared, partition: &Partition, to: i64) {
     }
 }
 
-/// Makes the group's position that of the new life. Storing alone would not: librdkafka commits no stored position that is
-/// smaller than the last it committed.
+/// Commits the position of the new life for the group. Storing it would not suffice: librdkafka commits no stored
+/// position that is smaller than the last committed one.
 pub(crate) fn commit_position(shared: &Shared, partition: &Partition, at: i64) {
     if shared.broadcast {
         return;

@@ -1,10 +1,10 @@
-//! librdkafka's settings for each of our clients, and which of them an operator may not change.
+//! librdkafka's settings for each of the clients, and those that an operator may not change.
 
 use crate::config::{ConfigFault, KafkaConfig, OffsetReset};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-/// What the guarantees of this crate rest on; changing one would lose or repeat records without a word.
+/// The settings on which this crate's guarantees rest; changing one would lose or repeat records silently.
 const OURS: [&str; 13] = [
     "bootstrap.servers",
     "metadata.broker.list",
@@ -21,16 +21,16 @@ const OURS: [&str; 13] = [
     "client.id",
 ];
 
-/// Most bytes of a dead letter, for our producer and for a topic of dead letters that we make.
+/// Maximum bytes of a dead letter, for the producer and for a dead letter topic that it creates.
 pub(crate) const LETTER_BYTES: &str = "1000000000";
 
-/// Words of `security.protocol` and `sasl.mechanisms` that need OpenSSL.
+/// Values of `security.protocol` and `sasl.mechanisms` that need OpenSSL.
 const NEED_TLS: [&str; 5] = ["SSL", "SASL_SSL", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
 
-/// Refuses properties that cannot be served.
+/// Rejects invalid properties.
 ///
 /// # Errors
-/// The property by its name.
+/// Names the invalid property.
 pub(crate) fn check(config: &KafkaConfig) -> Result<(), ConfigFault> {
     for (name, value) in &config.properties {
         let key = || format!("kafka.properties.{name}");
@@ -47,7 +47,7 @@ pub(crate) fn check(config: &KafkaConfig) -> Result<(), ConfigFault> {
             return Err(ConfigFault::new(key(), what));
         }
     }
-    // Names and values that librdkafka itself refuses: found by making a configuration, which connects to nothing.
+    // Names and values that librdkafka itself rejects: found by creating a configuration, which connects to nothing.
     let made = live(config).create_native_config();
     made.map(drop).map_err(|err| match err {
         rdkafka::error::KafkaError::ClientConfig(_, what, name, _) => {
@@ -57,7 +57,7 @@ pub(crate) fn check(config: &KafkaConfig) -> Result<(), ConfigFault> {
     })
 }
 
-/// What all clients have in common.
+/// The settings common to all clients.
 fn base(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
     client
@@ -77,14 +77,14 @@ fn with_properties(client: &mut ClientConfig, config: &KafkaConfig) {
     }
 }
 
-/// The consumer that live data comes from.
+/// The consumer for live data.
 pub(crate) fn live(config: &KafkaConfig) -> ClientConfig {
     let reset = match config.offset_reset {
         OffsetReset::Latest => "latest",
         OffsetReset::Earliest => "earliest",
     };
     let mut client = base(config);
-    // Its warnings say what it does by itself, such as resetting a position.
+    // Its warnings report what it does by itself, such as resetting a position.
     client.set_log_level(RDKafkaLogLevel::Warning);
     client
         .set("group.id", &config.group)
@@ -105,7 +105,7 @@ pub(crate) fn live(config: &KafkaConfig) -> ClientConfig {
     client
 }
 
-/// A reader of the replay pool: assigns by hand, commits nothing, wants to know the end.
+/// A reader of the replay pool: assigns explicitly, commits nothing, reports the end of a partition.
 pub(crate) fn reader(config: &KafkaConfig) -> ClientConfig {
     let mut client = base(config);
     client
@@ -123,14 +123,14 @@ pub(crate) fn reader(config: &KafkaConfig) -> ClientConfig {
     client
 }
 
-/// The reader that looks single records up: one batch of records is all it is sent.
+/// The reader that looks single records up: it fetches one batch of records only.
 pub(crate) fn lookout(config: &KafkaConfig) -> ClientConfig {
     let mut client = reader(config);
     client.set("fetch.message.max.bytes", "1").set("queued.min.messages", "1");
     client
 }
 
-/// The producer of dead letters. It sends letters of any size: what is too large is the broker's to say.
+/// The producer of dead letters. It sends letters of any size: the broker decides what is too large.
 pub(crate) fn producer(config: &KafkaConfig) -> ClientConfig {
     let mut client = base(config);
     client
@@ -139,7 +139,7 @@ pub(crate) fn producer(config: &KafkaConfig) -> ClientConfig {
         .set("topic.metadata.propagation.max.ms", "1000")
         .set("enable.idempotence", "true");
     with_properties(&mut client, config);
-    // The most that librdkafka takes.
+    // librdkafka's maximum.
     client.set("message.max.bytes", LETTER_BYTES);
     client
 }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_served_is_named() {
+    fn errors_name_the_invalid_property() {
         with("fetch.max.bytes", "1000000").unwrap();
         for (name, value) in [
             ("enable.auto.offset.store", "true"),

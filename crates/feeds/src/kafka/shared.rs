@@ -1,4 +1,4 @@
-//! What the threads of the Kafka source share.
+//! The state shared by the threads of the Kafka source.
 
 use super::context::Context;
 use super::dead_letters::DeadLetters;
@@ -22,48 +22,48 @@ pub(crate) type Client = BaseConsumer<Context>;
 /// A topic's partitions by number.
 pub(crate) type OfTopic = BTreeMap<i32, Arc<Partition>>;
 
-/// Topics and how many partitions each has.
+/// Topics and the number of partitions of each.
 pub(crate) type Layout = BTreeMap<Arc<str>, i32>;
 
-/// What is wrong, as far as one look at the partitions does not show it.
+/// Problems that the state of the partitions does not show.
 #[derive(Default)]
 pub(crate) struct Trouble {
-    /// Whether a broker answers; `None` before the first figures.
+    /// Whether a broker responds; `None` before the first statistics.
     pub(crate) up: Option<bool>,
     /// Mapped topics that do not exist.
     pub(crate) missing: Vec<Arc<str>>,
     /// Since when other members own partitions whose records do not reach this node.
     pub(crate) foreign_since: Option<Instant>,
-    /// What Kafka refuses, and when it last did.
+    /// Kafka's last refusal, and when it happened.
     pub(crate) refused: Option<(String, Instant)>,
 }
 
 pub(crate) struct Shared {
     pub(crate) config: KafkaConfig,
-    /// Reads all partitions itself, outside the group.
+    /// Whether this node reads all partitions itself, outside the group.
     pub(crate) broadcast: bool,
     pub(crate) mappings: Arc<Mappings>,
     pub(crate) lag_warn: u64,
     pub(crate) sink: Arc<dyn FeedSink>,
     pub(crate) counters: Counters,
     pub(crate) dead_letters: DeadLetters,
-    /// By topic, then number. Never shrinks: positions outlast rebalances.
+    /// By topic, then number. Never shrinks: positions outlive rebalances.
     pub(crate) partitions: RwLock<HashMap<Arc<str>, OfTopic>>,
     /// Partitions with work for a worker.
     ready: Mutex<VecDeque<Arc<Partition>>>,
     work: Condvar,
-    /// The consumer, while there is one. Only the polling thread puts in and takes out.
+    /// The consumer, while there is one. Only the polling thread sets and removes it.
     pub(crate) client: RwLock<Option<Client>>,
-    /// What topics there were at the first look: partitions that come later are read from their beginning.
+    /// The topics found at the first check: partitions added later are read from their beginning.
     pub(crate) known: Mutex<Option<Layout>>,
-    /// What there is now; the polling thread subscribes to it.
+    /// The topics that exist now; the polling thread subscribes to them.
     pub(crate) layout: Mutex<Layout>,
     pub(crate) trouble: Mutex<Trouble>,
     pub(crate) rebuild: AtomicBool,
     pub(crate) stopping: AtomicBool,
     pub(crate) bad_lines: Throttle,
     pub(crate) error_lines: Throttle,
-    /// For the tests' counter-proof: stores an offset before the sink has it.
+    /// For a negative test: stores an offset before the sink has the record.
     #[cfg(test)]
     pub(crate) sabotage: AtomicBool,
 }
@@ -109,7 +109,7 @@ impl Shared {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// The partition of this name, made when there is none.
+    /// The partition of this name, created if it does not exist.
     pub(crate) fn partition(&self, topic: &str, number: i32) -> Arc<Partition> {
         if let Some(found) = self.partitions.read().get(topic).and_then(|of| of.get(&number)) {
             return Arc::clone(found);
@@ -122,7 +122,7 @@ impl Shared {
         Arc::clone(of.entry(number).or_insert_with(|| Arc::new(Partition::new(name, number, rows))))
     }
 
-    /// The partition of this name, if it was ever seen.
+    /// The partition of this name, if it exists here.
     pub(crate) fn find(&self, topic: &str, number: i32) -> Option<Arc<Partition>> {
         self.partitions.read().get(topic).and_then(|of| of.get(&number)).cloned()
     }
@@ -132,14 +132,14 @@ impl Shared {
         self.partitions.read().values().flat_map(|of| of.values().cloned()).collect()
     }
 
-    /// Has the logs of a topic looked up: they may be others than before.
+    /// Requests a lookup of a topic's logs: they may have been recreated.
     pub(crate) fn doubt(&self, topic: &str) {
         for partition in self.partitions.read().get(topic).into_iter().flat_map(BTreeMap::values) {
             partition.lock().doubt = true;
         }
     }
 
-    /// Gives a partition to the workers. The caller has marked it as scheduled.
+    /// Queues a partition for the workers. The caller has marked it as scheduled.
     pub(crate) fn schedule(&self, partition: Arc<Partition>) {
         self.ready.lock().push_back(partition);
         self.work.notify_one();
@@ -159,7 +159,7 @@ impl Shared {
         }
     }
 
-    /// Pauses or resumes a partition at librdkafka. True when it was told.
+    /// Pauses or resumes a partition at librdkafka. Returns whether librdkafka received the call.
     pub(crate) fn pause(&self, partition: &Partition, pause: bool) -> bool {
         let client = self.client.read();
         let Some(client) = client.as_ref() else { return false };
@@ -168,7 +168,7 @@ impl Shared {
         done.is_ok()
     }
 
-    /// Where reading goes on when a position is void.
+    /// Where reading continues when a position is invalid.
     pub(crate) fn reset_offset(&self) -> rdkafka::Offset {
         match self.config.offset_reset {
             OffsetReset::Latest => rdkafka::Offset::End,
@@ -176,7 +176,7 @@ impl Shared {
         }
     }
 
-    /// Writes a line about Kafka's trouble, unless there were too many.
+    /// Logs a problem with Kafka, at a limited rate.
     pub(crate) fn complain(&self, what: &str) {
         self.counters.errors.fetch_add(1, Ordering::Relaxed);
         if let Some(held_back) = self.error_lines.allow(Instant::now()) {

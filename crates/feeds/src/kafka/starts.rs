@@ -1,6 +1,6 @@
-//! Where reading begins in partitions that the group has given to this node, as far as librdkafka's own rule is not
-//! enough: partitions that are new are read from their beginning, and a stored position that is not in its log any more
-//! is said before it is reset.
+//! Where reading starts in partitions that the group assigned to this node, where librdkafka's own rule does not
+//! suffice: new partitions are read from their beginning, and a stored position that is not in its log any more is
+//! logged before it is reset.
 
 use super::context::Context;
 use super::shared::Shared;
@@ -11,10 +11,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Longest wait for each answer, inside a rebalance.
+/// Longest wait for each response, inside a rebalance.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// Sets offsets in a list that was given. Without an answer from Kafka librdkafka's own rule holds: it asks again itself.
+/// Sets offsets in an assigned list. Without a response from Kafka librdkafka's own rule applies: it queries again
+/// itself.
 pub(crate) fn set(shared: &Shared, client: &BaseConsumer<Context>, list: &mut TopicPartitionList) {
     let fresh = fresh(shared, list);
     let committed = match client.committed_offsets(plain(list), ANSWER) {
@@ -42,7 +43,7 @@ pub(crate) fn set(shared: &Shared, client: &BaseConsumer<Context>, list: &mut To
     }
 }
 
-/// Partitions that were not there at the start. What was written between their making and our noticing them is no older
+/// Partitions that did not exist at the start. Records written between their creation and their detection are no older
 /// than the feed.
 fn fresh(shared: &Shared, list: &TopicPartitionList) -> Vec<(String, i32)> {
     let mut known = shared.known.lock();
@@ -61,7 +62,7 @@ fn fresh(shared: &Shared, list: &TopicPartitionList) -> Vec<(String, i32)> {
     fresh
 }
 
-/// Says which stored positions lie outside their log and lets reading go on as `kafka.offset_reset` says.
+/// Logs stored positions that lie outside their log; reading continues as `kafka.offset_reset` says.
 fn reset_void(
     shared: &Shared,
     client: &BaseConsumer<Context>,
@@ -86,7 +87,7 @@ fn reset_void(
             position,
             next,
             "a stored position is not in its Kafka log any more (its records expired, or the topic was made again); \
-             reading goes on as kafka.offset_reset says"
+             reading continues as kafka.offset_reset says"
         );
         shared.counters.expired(&shared.partition(topic, *partition).topic);
         list.set_partition_offset(topic, *partition, Offset::Offset(next))?;
@@ -94,7 +95,7 @@ fn reset_void(
     Ok(())
 }
 
-/// The first offsets or the ends of many logs with one question to each of their brokers.
+/// The first offsets or the ends of many logs, with one request to each of their brokers.
 fn marks(
     client: &BaseConsumer<Context>,
     of: &HashMap<(String, i32), i64>,

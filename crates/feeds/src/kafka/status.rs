@@ -1,4 +1,4 @@
-//! The source's state as others see it.
+//! The source's status, as the server shows it.
 
 use super::partition::Partition;
 use super::receive::now_ms;
@@ -7,13 +7,13 @@ use crate::status::{FeedsStatus, Health, PartitionStatus, TopicStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a refusal of Kafka counts: it comes again with every try.
+/// How long a refusal by Kafka is reported: it recurs with every try.
 const REFUSAL_COUNTS: Duration = Duration::from_secs(15);
 
-/// How long other members may own partitions before it is an error: a rebalance passes.
+/// How long other members may own partitions before it is an error: a rebalance ends sooner.
 pub(crate) const FOREIGN_COUNTS: Duration = Duration::from_secs(15);
 
-/// A copy of how things are.
+/// A copy of the current status.
 pub(crate) fn of(shared: &Shared) -> FeedsStatus {
     let mut status = FeedsStatus {
         up: Some(shared.trouble.lock().up == Some(true)),
@@ -71,12 +71,12 @@ fn partition_status(partition: &Partition) -> Option<PartitionStatus> {
     })
 }
 
-/// What is wrong, in words.
+/// The problems, in words.
 fn wrong(shared: &Shared, status: &FeedsStatus) -> Vec<String> {
     let mut wrong = Vec::new();
     let trouble = shared.trouble.lock();
     if trouble.up != Some(true) {
-        wrong.push("no Kafka broker answers".to_owned());
+        wrong.push("no Kafka broker responds".to_owned());
     }
     wrong.extend(trouble.missing.iter().map(|topic| format!("the topic {topic} does not exist")));
     if trouble.foreign_since.is_some_and(|since| since.elapsed() >= FOREIGN_COUNTS) {

@@ -1,5 +1,5 @@
-//! The watch: once a second it looks at lag, alerts and stalls; every few seconds it asks Kafka what topics there are and
-//! who else is in the group. Nothing waits for it.
+//! The watch: once a second it checks lag, alerts and stalls; every few seconds it asks Kafka for topics and other
+//! members of the group. Nothing waits for it.
 
 use super::anchor::Lookout;
 use super::partition::State;
@@ -11,18 +11,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_secs(1);
-/// How often topics are looked for.
+/// How often topics are queried.
 const TOPICS_EVERY: Duration = Duration::from_secs(3);
-/// How often other members of the group are looked for.
+/// How often other members of the group are queried.
 const MEMBERS_EVERY: Duration = Duration::from_secs(5);
-/// Longest wait for an answer.
+/// Longest wait for a response.
 const ANSWER: Duration = Duration::from_secs(3);
-/// How often the end of a partition is asked for while nothing comes.
+/// How often the end of a partition is queried while no record arrives.
 const END_EVERY: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
-/// A partition whose end moves while nothing comes for this long makes the client be made anew.
+/// How long the end of a partition may advance without a record arriving before the client is recreated.
 const STALLED: Duration = Duration::from_secs(if cfg!(test) { 4 } else { 30 });
 
-/// The thread's life.
+/// The thread's main loop.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut topics_at: Option<Instant> = None;
     let mut members_at = Instant::now();
@@ -31,7 +31,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         let began = Instant::now();
         if topics_at.is_none_or(|at| at.elapsed() >= TOPICS_EVERY) {
             let answered = look_for_topics(shared);
-            // Until the first answer every tick asks.
+            // Until the first response every tick queries.
             if answered || topics_at.is_some() {
                 topics_at = Some(began);
             }
@@ -47,7 +47,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     }
 }
 
-/// Which mapped topics there are, with how many partitions.
+/// Queries which mapped topics exist, and with how many partitions.
 fn look_for_topics(shared: &Shared) -> bool {
     let found = {
         let client = shared.client.read();
@@ -73,7 +73,7 @@ fn look_for_topics(shared: &Shared) -> bool {
     trouble.missing = missing;
     drop(trouble);
     let before = std::mem::replace(&mut *shared.layout.lock(), layout.clone());
-    // What was away may come back as another log.
+    // A topic that did not exist for a while may have been recreated.
     for (topic, _) in before.iter().filter(|(topic, count)| layout.get(*topic).is_none_or(|now| now < count))
     {
         shared.doubt(topic);
@@ -81,7 +81,7 @@ fn look_for_topics(shared: &Shared) -> bool {
     true
 }
 
-/// Whether others own partitions whose records never reach this node.
+/// Queries whether other members own partitions whose records never reach this node.
 fn look_for_members(shared: &Shared) {
     let members = {
         let client = shared.client.read();
@@ -94,7 +94,7 @@ fn look_for_members(shared: &Shared) {
     let own = shared.all_partitions().iter().filter(|partition| partition.lock().assigned).count();
     let foreign = members.is_some_and(|members| members > 1) || own < usize::try_from(there).unwrap_or(0);
     let mut trouble = shared.trouble.lock();
-    // While Kafka is away nothing is owned, which says nothing about others.
+    // While Kafka is unreachable no partition is owned, which does not mean that other members own them.
     if !foreign || trouble.up != Some(true) {
         trouble.foreign_since = None;
     } else {
@@ -102,8 +102,8 @@ fn look_for_members(shared: &Shared) {
     }
 }
 
-/// Ends of partitions from which nothing comes: paused ones, whose end librdkafka's figures do not follow, and quiet
-/// ones, which may have stalled.
+/// Queries the ends of partitions from which no record arrives: paused ones, whose end librdkafka's statistics do not
+/// follow, and quiet ones, which may have stalled.
 fn look_at_resting_ends(shared: &Shared) {
     let now = Instant::now();
     for partition in shared.all_partitions() {
@@ -124,7 +124,7 @@ fn look_at_resting_ends(shared: &Shared) {
             let client = shared.client.read();
             client.as_ref().map(|client| client.fetch_watermarks(&partition.topic, partition.number, TICK))
         };
-        // One that does not answer speaks for all: the next tick asks again.
+        // After one timeout the other partitions would time out too: the next tick tries again.
         let Some(Ok((_, end))) = marks else { return };
         let mut state = partition.lock();
         state.asked = Some((now, state.arrivals));
@@ -158,14 +158,14 @@ fn look_at_partitions(shared: &Arc<Shared>) {
             shared.sink.lag(LagAlert { topic: Arc::clone(&partition.topic), partition: number, lag, raised });
         }
         if stalled {
-            tracing::error!(topic, partition = number, lag, "a feed stalled: the Kafka client is made anew");
+            tracing::error!(topic, partition = number, lag, "a feed stalled: the Kafka client is recreated");
             shared.counters.restarts.fetch_add(1, Ordering::Relaxed);
             shared.rebuild.store(true, Ordering::Release);
         }
     }
 }
 
-/// Whether there has been something to read for a while and nothing came, although nothing holds the partition back.
+/// Whether records have been available for a while and none arrived, although nothing holds the partition back.
 fn is_stalled(state: &mut State, now: Instant) -> bool {
     let waiting = state.assigned
         && state.queue.is_empty()

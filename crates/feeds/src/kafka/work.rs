@@ -1,9 +1,9 @@
-//! From the queue to the sink: a worker takes a partition, at most a batch of its records, hands them over, and stores
-//! the position behind them. Other partitions go on meanwhile; this one waits for its turn to end.
+//! From the queue to the sink: a worker takes a partition, at most a batch of its records, passes them on, and stores
+//! the position after them. Other partitions proceed meanwhile; this one waits until the batch is done.
 
-use super::anew;
 use super::dead_letters::Failed;
 use super::partition::{Item, Partition, State};
+use super::restart;
 use super::shared::Shared;
 use crate::config::OnBadRecord;
 use crate::mapping::{Bad, Mapped};
@@ -18,9 +18,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Where a batch ended.
 enum End {
-    /// All of it is done.
+    /// The whole batch is done.
     Done,
-    /// The record at this index stops the partition.
+    /// The record at this index halts the partition.
     Halt(usize, &'static str),
     /// The record at this index is to be tried again later.
     Retry(usize),
@@ -33,7 +33,7 @@ struct Taken {
     life: u64,
 }
 
-/// A worker's life.
+/// A worker's main loop.
 pub(crate) fn run(shared: &Arc<Shared>) {
     while let Some(partition) = shared.next_ready() {
         turn(shared, &partition);
@@ -46,7 +46,7 @@ fn turn(shared: &Arc<Shared>, partition: &Arc<Partition>) {
         let mut state = partition.lock();
         state.scheduled = false;
         if state.busy || state.queue.is_empty() {
-            partition.told_idle();
+            partition.notify_idle();
             return;
         }
         state.busy = true;
@@ -64,7 +64,7 @@ fn turn(shared: &Arc<Shared>, partition: &Arc<Partition>) {
     settle(shared, partition, items, taken, &end);
 }
 
-/// Hands the batch over up to its end, in one call to the sink unless a record in it halts.
+/// Passes the batch on up to its end, in one call to the sink unless a record in it halts.
 fn hand_over(shared: &Shared, partition: &Partition, items: &[Item]) -> End {
     let mut batch: Vec<Delivery<'_>> = Vec::with_capacity(items.len());
     let mut end = End::Done;
@@ -102,7 +102,7 @@ fn delivery<'a>(partition: &'a Partition, item: &'a Item, mapped: &'a Mapped) ->
     }
 }
 
-/// What is done about a record that is bad under some row. The strictest row decides; a record is counted once.
+/// Handles a record that is invalid under some row. The strictest row decides; a record is counted once.
 fn judge(shared: &Shared, partition: &Partition, item: &Item) -> Result<(), Failed> {
     let strictness = |policy: OnBadRecord| match policy {
         OnBadRecord::Skip => 0,
@@ -126,19 +126,19 @@ fn judge(shared: &Shared, partition: &Partition, item: &Item) -> Result<(), Fail
     if policy == OnBadRecord::Halt { Err(Failed::ForGood(bad.word())) } else { Ok(()) }
 }
 
-/// Where the record stands and what is wrong with it, never what is in it.
+/// Logs the record's coordinates and the reason, never its contents.
 fn log(shared: &Shared, partition: &Partition, offset: i64, bad: Bad, policy: OnBadRecord) {
     let Some(held_back) = shared.bad_lines.allow(Instant::now()) else { return };
     let done = match policy {
         OnBadRecord::Skip => "passed over",
         OnBadRecord::DeadLetter => "written to the dead letters",
-        OnBadRecord::Halt => "its partition stands still",
+        OnBadRecord::Halt => "its partition is halted",
     };
     let (topic, partition, reason) = (&*partition.topic, partition.number, bad.word());
-    tracing::warn!(topic, partition, offset, reason, held_back, "bad record: {done}");
+    tracing::warn!(topic, partition, offset, reason, held_back, "invalid record: {done}");
 }
 
-/// Puts the result into the partition's state: position, halt or retry, and the next turn.
+/// Stores the result in the partition's state: position, halt or retry, and the next turn.
 fn settle(
     shared: &Arc<Shared>,
     partition: &Arc<Partition>,
@@ -162,7 +162,7 @@ fn settle(
         if let Some(last) = last {
             store(shared, partition, last.offset + 1);
             if marks > 0 {
-                anew::commit_position(shared, partition, last.offset + 1);
+                restart::commit_position(shared, partition, last.offset + 1);
             }
         }
         match end {
@@ -183,13 +183,13 @@ fn settle(
     let again = !state.queue.is_empty() && state.retry_at.is_none() && !state.scheduled;
     state.scheduled |= again;
     drop(state);
-    partition.told_idle();
+    partition.notify_idle();
     if again {
         shared.schedule(Arc::clone(partition));
     }
 }
 
-/// Stops a partition at a record: what is behind it will be read again when the partition is given anew.
+/// Halts a partition at a record: the records after it will be read again when the partition is assigned again.
 fn halt(shared: &Shared, partition: &Partition, state: &mut State, offset: i64, why: &'static str) {
     state.position = Some(offset);
     state.forget_queue();
@@ -201,8 +201,8 @@ fn halt(shared: &Shared, partition: &Partition, state: &mut State, offset: i64, 
     tracing::error!(topic, partition = number, offset, reason = why, "a feed's partition was halted");
 }
 
-/// Stores the next offset to read; librdkafka commits what is stored four times a second. One that was taken away meanwhile is
-/// refused by librdkafka, which is right.
+/// Stores the next offset to read; librdkafka commits stored offsets four times a second. For a partition that was
+/// revoked meanwhile librdkafka rejects the store, as it should.
 pub(crate) fn store(shared: &Shared, partition: &Partition, next: i64) {
     if shared.broadcast {
         return;

@@ -1,30 +1,31 @@
-//! Is it JSON, how deep, and what stands at a pointer: without building a tree, since the text itself is passed on.
+//! Checking JSON, its depth, and the value at a pointer, without building a tree, since the text itself is passed on.
 
 use fanfare_core::feeds::is_pointer;
 use std::borrow::Cow;
 use std::convert::Infallible;
 
-/// Deepest nesting that passes (`protocol.md` 6): what common parsers read without a setting.
+/// Deepest nesting that is accepted (`protocol.md` 6): the depth that common parsers accept by default.
 pub(crate) const MAX_DEPTH: usize = 128;
 
 /// Why a value is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotJson {
-    /// No JSON text (RFC 8259) or not UTF-8.
+    /// Not a JSON text (RFC 8259), or not UTF-8.
     Malformed,
     /// Nested deeper than [`MAX_DEPTH`].
     TooDeep,
 }
 
-/// Checks a value: one JSON text and nothing behind it, within the depth. Duplicate keys and lone surrogate escapes pass.
+/// Checks a value: one JSON text without trailing data, within the depth. Duplicate keys and lone surrogate escapes are
+/// accepted.
 pub(crate) fn check(value: &[u8]) -> Result<&str, NotJson> {
     let text = std::str::from_utf8(value).map_err(|_| NotJson::Malformed)?;
     fanfare_json::value(text).map_err(|_| NotJson::Malformed)?;
     if too_deep(value) { Err(NotJson::TooDeep) } else { Ok(text) }
 }
 
-/// Whether well-formed JSON is nested too deep. Few openings at all is the common case and counted without looking at
-/// strings.
+/// Whether well-formed JSON is nested too deep. In the common case there are few opening brackets in all, and they are
+/// counted without looking at strings.
 fn too_deep(json: &[u8]) -> bool {
     let opening = |byte: &&u8| matches!(**byte, b'[' | b'{');
     if json.iter().filter(opening).count() <= MAX_DEPTH {
@@ -47,15 +48,15 @@ fn too_deep(json: &[u8]) -> bool {
     false
 }
 
-/// A JSON pointer (RFC 6901), taken apart.
+/// A parsed JSON pointer (RFC 6901).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pointer(Vec<String>);
 
 impl Pointer {
-    /// Reads `/a/b~1c`; `None` when it does not begin with a slash or has a stray `~`.
+    /// Parses `/a/b~1c`; `None` when it does not begin with a slash or has a stray `~`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let tokens = text.strip_prefix('/').filter(|_| is_pointer(text))?.split('/');
-        // In this order, as the RFC says: `~01` is `~1`.
+        // In this order, as the RFC requires: `~01` is `~1`.
         Some(Self(tokens.map(|token| token.replace("~1", "/").replace("~0", "~")).collect()))
     }
 
@@ -105,11 +106,11 @@ mod tests {
     #[test]
     fn json_passes_as_it_is_and_nothing_else_does() {
         let deep = |n| "[".repeat(n) + &"]".repeat(n);
-        for good in ["null", " 5 ", "\"x\"", "{\"a\":1,\"a\":2}", "[1e999]", "\"\\ud800\"", &deep(128)] {
-            assert_eq!(check(good.as_bytes()), Ok(good));
+        for valid in ["null", " 5 ", "\"x\"", "{\"a\":1,\"a\":2}", "[1e999]", "\"\\ud800\"", &deep(128)] {
+            assert_eq!(check(valid.as_bytes()), Ok(valid));
         }
-        for bad in ["", " ", "{", "{\"a\":NaN}", "{} {}", "not", "\"\u{1}\"", "[1,]", "01"] {
-            assert_eq!(check(bad.as_bytes()), Err(NotJson::Malformed), "{bad}");
+        for invalid in ["", " ", "{", "{\"a\":NaN}", "{} {}", "not", "\"\u{1}\"", "[1,]", "01"] {
+            assert_eq!(check(invalid.as_bytes()), Err(NotJson::Malformed), "{invalid}");
         }
         assert_eq!(check(b"{\"a\":\"\xc3\"}"), Err(NotJson::Malformed));
         for n in [129, 100_000] {
@@ -121,7 +122,7 @@ mod tests {
         assert!(check(quoted.as_bytes()).is_ok(), "brackets in a string are not depth");
     }
 
-    /// Issue 10, entry 1: a record with the name that a parser gave a meaning is a record like any other.
+    /// Issue 10, entry 1: no member name has a special meaning to a parser.
     #[test]
     fn no_member_has_a_magic_name() {
         let record = r#"{"$serde_json::private::RawValue":"{\"a\":1}"}"#;

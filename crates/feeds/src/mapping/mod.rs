@@ -1,7 +1,8 @@
-//! From a topic's record to deliveries: which rows of `kafka.topics` a topic has, what a record becomes under each.
+//! From a topic's record to deliveries: the rows of `kafka.topics` that apply to a topic, and the result of a record
+//! under each.
 //!
-//! Rows are compiled once. [`Mappings`] is shared by the source, which maps, and the server, which asks what channels
-//! there are; the only thing that changes is the set of channels that templates have made.
+//! Rows are compiled once. [`Mappings`] is shared by the source, which maps, and the server, which queries the existing
+//! channels; only the set of channels that templates have made changes.
 
 mod json;
 mod template;
@@ -20,34 +21,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use template::Template;
 
-/// Most channels that templates may make: a key that never repeats must not fill the memory.
+/// Maximum channels that templates may make: keys that never repeat must not exhaust the memory.
 const MAX_CHANNELS: usize = 100_000;
 
-/// Why a record is a bad one.
+/// Why a record is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Bad {
     /// Empty value.
     Empty,
-    /// No JSON text, or not UTF-8.
+    /// Not a JSON text, or not UTF-8.
     NotJson,
     /// Nested too deep.
     TooDeep,
     /// Key and value are longer than the message limit.
     TooLarge,
-    /// The template wants a key.
+    /// The template needs a key.
     NoKey,
-    /// The template wants a header that is absent or no text.
+    /// The template needs a header that is absent or not text.
     NoHeader,
-    /// The template wants a field that is absent or no scalar.
+    /// The template needs a field that is absent or not a scalar.
     NoField,
-    /// What the template makes is no channel name.
+    /// The result of the template is not a channel name.
     NoChannel,
-    /// One more channel than [`MAX_CHANNELS`].
+    /// The record would make one more channel than [`MAX_CHANNELS`].
     TooManyChannels,
 }
 
 impl Bad {
-    /// The word in metrics, logs and the header `fanfare-reason`.
+    /// The reason's code in metrics, logs and the header `fanfare-reason`.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -86,16 +87,16 @@ pub(crate) struct Raw<'a> {
     pub(crate) timestamp_ms: u64,
 }
 
-/// What a record becomes under one row.
+/// The result of a record under one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mapped {
     /// A record for subscribers.
     Record(Record),
-    /// Takes a key out of the snapshot.
+    /// Removes a key from the snapshot.
     Tombstone { channel: Arc<str>, kind: Arc<str>, key: Arc<str> },
-    /// Nothing: a tombstone that has no key or no channel.
+    /// Nothing: a tombstone without a key or a channel.
     Nothing,
-    /// A bad record, and what this row does with those.
+    /// An invalid record, and how this row handles it.
     Bad(Bad, OnBadRecord),
 }
 
@@ -108,7 +109,7 @@ enum TopicName {
 struct Row {
     topic: TopicName,
     template: Template,
-    /// As written, for `GET /feeds`.
+    /// As configured, for `GET /feeds`.
     channel_text: Arc<str>,
     fixed: Option<Arc<str>>,
     kind: Arc<str>,
@@ -118,13 +119,13 @@ struct Row {
     backpressure: Backpressure,
 }
 
-/// The rows of one topic: found once, then used for each of its records.
+/// The rows of one topic: resolved once, then used for each of its records.
 pub(crate) type RowSet = Arc<[usize]>;
 
 /// All rows and the channels they have made.
 pub(crate) struct Mappings {
     rows: Vec<Row>,
-    /// Channel to its rows. Those of fixed names are there from the start.
+    /// The rows of each channel. Channels with fixed names exist from the start.
     channels: RwLock<BTreeMap<Arc<str>, Vec<usize>>>,
     max_record_bytes: usize,
 }
@@ -133,7 +134,7 @@ impl Mappings {
     /// Compiles `kafka.topics`.
     ///
     /// # Errors
-    /// The row and its key that cannot be served.
+    /// Names the invalid row and its key.
     pub(crate) fn compile(configs: &[MappingConfig], max_record_bytes: usize) -> Result<Self, ConfigFault> {
         let mut rows: Vec<Row> = Vec::with_capacity(configs.len());
         let mut channels: BTreeMap<Arc<str>, Vec<usize>> = BTreeMap::new();
@@ -157,7 +158,8 @@ impl Mappings {
         Ok(Self { rows, channels: RwLock::new(channels), max_record_bytes })
     }
 
-    /// Rows that a topic has. Patterns leave out Kafka's own topics and dead letter topics, which would feed themselves.
+    /// The rows that apply to a topic. Patterns do not match Kafka's own topics and dead letter topics, which would
+    /// feed themselves.
     pub(crate) fn rows_of(&self, topic: &str) -> RowSet {
         let own = topic.starts_with("__") || topic.ends_with(".dlq");
         let takes = |row: &Row| match &row.topic {
@@ -167,7 +169,7 @@ impl Mappings {
         (0..self.rows.len()).filter(|&index| takes(&self.rows[index])).collect()
     }
 
-    /// Those of some rows that keep the newest record of each key.
+    /// Those of the given rows that keep the newest record of each key.
     pub(crate) fn keyed(&self, rows: &[usize]) -> RowSet {
         rows.iter().copied().filter(|&row| self.rows[row].snapshot == Snapshot::Key).collect()
     }
@@ -186,7 +188,7 @@ impl Mappings {
         names
     }
 
-    /// For each row: its topic or pattern as written, whether that is a pattern, channel and type.
+    /// For each row: its topic or pattern as configured, whether that is a pattern, channel and type.
     pub(crate) fn table(&self) -> impl Iterator<Item = (&Arc<str>, bool, &Arc<str>, &Arc<str>)> {
         self.rows.iter().map(|row| {
             let (topic, pattern) = match &row.topic {
@@ -197,7 +199,7 @@ impl Mappings {
         })
     }
 
-    /// What a record becomes under each of its topic's rows.
+    /// Maps a record under each of its topic's rows.
     pub(crate) fn map(&self, rows: &[usize], raw: &Raw<'_>) -> Vec<Mapped> {
         let size = raw.key.map_or(0, <[u8]>::len) + raw.value.map_or(0, <[u8]>::len);
         if size > self.max_record_bytes {
@@ -272,18 +274,18 @@ impl Mappings {
         Ok(name)
     }
 
-    /// Whether there is such a channel.
+    /// Whether the channel exists.
     pub(crate) fn is_channel(&self, name: &str) -> bool {
         self.channels.read().contains_key(name)
     }
 
-    /// Whether a row of these feeds this channel, or could: after a restart the channels of templates are not known before
-    /// their records come.
+    /// Whether one of these rows feeds this channel, or could: after a restart a template's channels are unknown until
+    /// their records arrive.
     pub(crate) fn feeds(&self, rows: &[usize], channel: &str) -> bool {
         rows.iter().any(|&row| self.rows[row].template.could_make(channel))
     }
 
-    /// What a channel would be made of that no record was mapped to yet, if rows of these topics could make it.
+    /// The spec that a channel would have to which no record was mapped yet, if rows of these topics could make it.
     pub(crate) fn spec_to_be(
         &self,
         channel: &str,
@@ -296,13 +298,13 @@ impl Mappings {
         (!of.is_empty()).then(|| self.spec(&of))
     }
 
-    /// All channels by name.
+    /// All channels, ordered by name.
     pub(crate) fn channels(&self) -> Vec<ChannelInfo> {
         let all = self.channels.read();
         all.iter().map(|(name, rows)| ChannelInfo { name: Arc::clone(name), spec: self.spec(rows) }).collect()
     }
 
-    /// What a channel is made of.
+    /// The spec of a channel.
     pub(crate) fn spec_of(&self, channel: &str) -> Option<ChannelSpec> {
         self.channels.read().get(channel).map(|rows| self.spec(rows))
     }
@@ -341,7 +343,7 @@ impl Row {
         if !(1..=64).contains(&config.kind.len()) || config.kind.chars().any(char::is_control) {
             return Err(("type", "must be 1 to 64 bytes without control characters".into()));
         }
-        // A delivery of such a type could not be told from a frame of the protocol.
+        // A delivery of such a type would be indistinguishable from a frame of the protocol.
         if FrameType::parse(&config.kind).is_some() {
             return Err(("type", format!("may not be `{}`, which the protocol uses itself", config.kind)));
         }
@@ -384,7 +386,7 @@ fn topic_name(text: &str) -> Result<TopicName, String> {
     Ok(TopicName::Exact(text.into()))
 }
 
-/// The line of a many-line message that says what is wrong.
+/// The line of a multi-line message that has the error.
 fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or_default().trim_start_matches("error: ")
 }
@@ -399,7 +401,7 @@ fn checked(value: &[u8]) -> Result<&str, Bad> {
     })
 }
 
-/// A key as text: itself, or base 64.
+/// A key as text: itself, or base64.
 fn text_of(key: &[u8]) -> Arc<str> {
     match std::str::from_utf8(key) {
         Ok(text) => text.into(),

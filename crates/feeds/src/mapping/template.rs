@@ -15,15 +15,15 @@ enum Part {
     Json(Pointer),
 }
 
-/// A channel's name, or how a record makes it.
+/// A channel name, fixed or made from each record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Part>);
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// What is wrong with it, in words that follow the key's name.
+    /// The error, in words that follow the key's name.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -49,7 +49,7 @@ impl Template {
         }
     }
 
-    /// The name, when no record has a say in it.
+    /// The name, if it does not depend on the record.
     pub(crate) fn fixed(&self) -> Option<&str> {
         match &*self.0 {
             [Part::Literal(name)] => Some(name),
@@ -62,7 +62,7 @@ impl Template {
         self.0.iter().any(|part| matches!(part, Part::Json(_)))
     }
 
-    /// Whether some record could make this name: what is fixed stands where it must, in order.
+    /// Whether some record could result in this name: the fixed parts occur where they must, in order.
     pub(crate) fn could_make(&self, name: &str) -> bool {
         let (mut parts, mut rest) = (&*self.0, name);
         if let [Part::Literal(all)] = parts {
@@ -88,7 +88,7 @@ impl Template {
     /// The channel's name for a record.
     ///
     /// # Errors
-    /// What the record lacks, or that no name comes of it.
+    /// What the record lacks, or that the result is not a valid name.
     pub(crate) fn name(
         &self,
         key: Option<&str>,
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_fills_the_braces() {
+    fn braces_are_replaced_from_the_record() {
         assert_eq!(name("p:{key}", Some("k1"), "{}").unwrap(), "p:k1");
         assert_eq!(name("{header:region}-{json:/a/b}", None, r#"{"a":{"b":7}}"#).unwrap(), "eu-7");
         assert_eq!(Template::parse("dashboard").unwrap().fixed(), Some("dashboard"));
     }
 
     #[test]
-    fn a_name_tells_whether_a_template_could_make_it() {
+    fn a_name_shows_whether_a_template_could_make_it() {
         for (template, name, want) in [
             ("px:{header:region}", "px:eu", true),
             ("px:{header:region}", "px:", true),
@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn wrong_templates_are_refused() {
-        for bad in ["", "a{", "a}b", "{}", "{kay}", "{header:}", "{json:a}", "{json:/~3}", "a\u{7}"] {
-            assert!(Template::parse(bad).is_err(), "{bad:?}");
+        for invalid in ["", "a{", "a}b", "{}", "{kay}", "{header:}", "{json:a}", "{json:/~3}", "a\u{7}"] {
+            assert!(Template::parse(invalid).is_err(), "{invalid:?}");
         }
     }
 }

@@ -69,7 +69,7 @@ fn a_topic_may_feed_several_channels_and_a_pattern_takes_whole_names() {
 }
 
 #[test]
-fn values_are_judged() {
+fn values_are_checked() {
     let rows = [row("t", "c", "k")];
     for (value, reason) in [("", "empty"), ("{", "not_json"), ("{} x", "not_json")] {
         assert_eq!(outcomes(&rows, &sample("t", None, Some(value))), bad(reason), "{value}");
@@ -117,7 +117,7 @@ fn channels_of_a_template_exist_once_seen() {
 }
 
 #[test]
-fn a_channel_that_a_topic_could_feed_is_known_to_who_names_the_topic() {
+fn a_channel_that_a_topic_could_feed_is_resolved_by_that_topic() {
     let keyed = MappingConfig { conflate: Conflate::Key, ..row("t", "p:{key}", "k") };
     let mappings = Mappings::compile(&[row("u", "fixed", "k"), keyed], 100).unwrap();
     let spec = |channel, topic| mappings.spec_to_be(channel, &mut [topic].into_iter());

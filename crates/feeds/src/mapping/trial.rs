@@ -1,10 +1,10 @@
-//! `fanfare feeds test-mapping`: what sample records would become, without a broker.
+//! `fanfare feeds test-mapping`: maps sample records without a broker.
 
 use super::{Mapped, Mappings, Raw};
 use crate::config::{ConfigFault, MappingConfig, OnBadRecord};
 use std::sync::Arc;
 
-/// A made-up record.
+/// A sample record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SampleRecord {
     /// Topic it would come from.
@@ -17,16 +17,16 @@ pub struct SampleRecord {
     pub value: Option<Vec<u8>>,
 }
 
-/// What a sample becomes under one mapping.
+/// The result of a sample under one mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappingTrial {
     /// Index in `kafka.topics`.
     pub row: usize,
-    /// What comes of it.
+    /// Its result.
     pub outcome: TrialOutcome,
 }
 
-/// What comes of a sample.
+/// The result of a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrialOutcome {
     /// Delivered.
@@ -47,21 +47,21 @@ pub enum TrialOutcome {
         /// The key.
         key: Arc<str>,
     },
-    /// A tombstone that means nothing here.
+    /// A tombstone without effect here.
     Ignored,
-    /// A bad record.
+    /// An invalid record.
     Bad {
-        /// Why, the word of the metric.
+        /// The reason, as in the metric.
         reason: &'static str,
-        /// What is done with it.
+        /// How it is handled.
         policy: OnBadRecord,
     },
 }
 
-/// Tries mappings on a sample. Empty when no mapping takes its topic.
+/// Tries mappings on a sample. Empty when no mapping matches its topic.
 ///
 /// # Errors
-/// A mapping that cannot be served, as [`crate::Feeds::start`] would say.
+/// A mapping that is invalid, as [`crate::Feeds::start`] would report it.
 pub fn test_mapping(
     mappings: &[MappingConfig],
     max_record_bytes: usize,

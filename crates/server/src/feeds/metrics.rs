@@ -33,7 +33,7 @@ fn encode(status: &FeedsStatus, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         ConstCounter::new(*count).encode(m.encode_family(&[("topic", &**topic), ("reason", *reason)])?)?;
     }
     let help = "Partitions whose log began anew: the topic was made again, or cut";
-    by_topic(e, "fanfare_feed_logs_anew", help, &status.anew_total)?;
+    by_topic(e, "fanfare_feed_logs_anew", help, &status.log_restarts_total)?;
     let help = "Stored positions that were not in their log any more";
     by_topic(e, "fanfare_feed_positions_expired", help, &status.expired_total)?;
     counter(e, "fanfare_feed_restarts", "Times the Kafka client was made anew", status.restarts_total)?;

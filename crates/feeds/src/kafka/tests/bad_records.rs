@@ -1,4 +1,4 @@
-//! Poison.
+//! Invalid records.
 
 use super::*;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -9,8 +9,8 @@ const POISON: [&[u8]; 6] = [b"{", b"", b"\xff\xfe", b"1 2", b"{\"a\":NaN}", b"\"
 #[test]
 fn one_percent_of_poison_is_counted_to_the_record() {
     let mock = mock("t", 2);
-    let ear = Arc::new(Ear::default());
-    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&sink);
     let source = Source::new(&mock.bootstrap_servers(), "t");
     let mut want: BTreeMap<i32, Vec<u64>> = BTreeMap::new();
     for number in 0..10_000u64 {
@@ -23,12 +23,12 @@ fn one_percent_of_poison_is_counted_to_the_record() {
         }
     }
     source.flush();
-    ear.wait(9900);
+    sink.wait(9900);
     until("all read", || match feeds.status().records_total.first() {
         Some((_, 10_000)) => Ok(()),
         other => Err(other.cloned()),
     });
-    assert_eq!(ear.numbers(), want);
+    assert_eq!(sink.numbers(), want);
     let skipped = feeds.status().skipped_total;
     let by_reason: BTreeMap<_, _> = skipped.iter().map(|(_, reason, count)| (*reason, *count)).collect();
     assert_eq!(by_reason, BTreeMap::from([("empty", 17), ("not_json", 83)]));
@@ -36,13 +36,13 @@ fn one_percent_of_poison_is_counted_to_the_record() {
 }
 
 #[test]
-fn halt_stands_still_at_its_record_and_says_so() {
+fn halt_stops_at_its_record_and_reports_it() {
     let mock = mock("t", 2);
-    let ear = Arc::new(Ear::default());
+    let sink = Arc::new(RecordingSink::default());
     let mut setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]);
     setup.rows[0].on_bad_record = OnBadRecord::Halt;
     setup.lag_warn = 10;
-    let feeds = setup.start(&ear);
+    let feeds = setup.start(&sink);
     let source = Source::new(&mock.bootstrap_servers(), "t");
     source.put(0, None, Some(b"0"));
     source.put(0, None, Some(b"poison"));
@@ -51,20 +51,20 @@ fn halt_stands_still_at_its_record_and_says_so() {
         source.put(1, None, Some(number.to_string().as_bytes()));
     }
     source.flush();
-    ear.wait(61);
-    until("told", || {
+    sink.wait(61);
+    until("reported", || {
         let status = feeds.status();
         let at = partition_of(&status, "t", 0).map(|p| (p.offset, p.end, p.lag, p.alert, p.halted));
         if at == Some((1, 62, 61, true, Some("not_json"))) { Ok(()) } else { Err(Box::new(status)) }
     });
     assert!(wrong(&feeds.status()).contains("t/0 stands still at offset 1: not_json"));
-    let alerts = ear.heard.lock().alerts.clone();
+    let alerts = sink.received.lock().alerts.clone();
     assert_eq!(alerts, [LagAlert { topic: "t".into(), partition: 0, lag: 61, raised: true }]);
-    assert_eq!(ear.numbers()[&0], [0]);
-    assert_eq!(ear.numbers()[&1].len(), 60);
+    assert_eq!(sink.numbers()[&0], [0]);
+    assert_eq!(sink.numbers()[&1].len(), 60);
     stop(feeds);
-    // The position was not moved past the record: the next node stands there too.
-    let again = Arc::new(Ear::default());
+    // The position was not moved past the record: the next node stops there too.
+    let again = Arc::new(RecordingSink::default());
     let feeds = setup.start(&again);
     until("there again", || {
         let at = partition_of(&feeds.status(), "t", 0).and_then(|p| p.halted.map(|_| p.offset));
@@ -99,24 +99,24 @@ fn letters(brokers: &str, topic: &str, count: usize) -> Vec<Letter> {
     letters
 }
 
-/// Poison in the middle of good records goes to the dead letters, wherever the broker is.
+/// Invalid records among valid ones are written to the dead letters, on a mock and a real broker.
 pub(super) fn dead_letters_of(brokers: &str, topic: &str) {
-    let ear = Arc::new(Ear::default());
+    let sink = Arc::new(RecordingSink::default());
     let mut setup = Setup::new(brokers, vec![row(topic, "c")]);
     setup.rows[0].on_bad_record = OnBadRecord::DeadLetter;
-    let feeds = setup.start(&ear);
+    let feeds = setup.start(&sink);
     let source = Source::new(brokers, topic);
     source.put(0, None, Some(b"0"));
     source.put(0, Some("k"), Some(b"{poison"));
     source.put(0, None, Some(b"1"));
     source.flush();
-    ear.wait(2);
+    sink.wait(2);
     let letters = letters(brokers, &format!("{topic}.dlq"), 1);
     let want = [("topic", topic), ("partition", "0"), ("offset", "1"), ("reason", "not_json")]
         .map(|(name, value)| (format!("fanfare-{name}"), value.to_owned()));
     assert_eq!(letters, [(b"{poison".to_vec(), Some(b"k".to_vec()), want.into())]);
     assert_eq!(feeds.status().dead_letters_total, [(topic.into(), "not_json", 1)]);
-    assert_eq!(ear.numbers()[&0], [0, 1]);
+    assert_eq!(sink.numbers()[&0], [0, 1]);
     stop(feeds);
 }
 
@@ -130,19 +130,19 @@ fn dead_letters_have_their_coordinates() {
 fn a_record_waits_for_its_dead_letter_and_nothing_overtakes_it() {
     use rdkafka::bindings::rd_kafka_resp_err_t as Code;
     let mock = mock("t", 1);
-    let ear = Arc::new(Ear::default());
+    let sink = Arc::new(RecordingSink::default());
     let mut setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]);
     setup.rows[0].on_bad_record = OnBadRecord::DeadLetter;
     mock.create_topic("t.dlq", 1, 1).unwrap();
-    let feeds = setup.start(&ear);
+    let feeds = setup.start(&sink);
     let source = Source::new(&mock.bootstrap_servers(), "t");
     source.put(0, None, Some(b"0"));
     source.put(0, None, Some(b"poison"));
     source.put(0, None, Some(b"1"));
     source.flush();
-    // Refused for a while with an error that passes, then taken.
+    // Refused for a while with a temporary error, then accepted.
     mock.topic_error("t.dlq", Code::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
-    ear.wait(2);
-    assert_eq!(ear.numbers()[&0], [0, 1]);
+    sink.wait(2);
+    assert_eq!(sink.numbers()[&0], [0, 1]);
     stop(feeds);
 }

@@ -1,4 +1,4 @@
-//! Brokers that go, move and refuse; and crashes.
+//! Brokers that stop, move and refuse; and crashes.
 
 use super::*;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
@@ -11,8 +11,8 @@ fn a_broker_that_is_away_is_waited_for() {
     for broker in 1..=2 {
         mock.broker_down(broker).unwrap();
     }
-    let ear = Arc::new(Ear::default());
-    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&sink);
     until("degraded", || {
         let status = feeds.status();
         if status.up == Some(false) && wrong(&status).contains("no Kafka broker") {
@@ -26,7 +26,7 @@ fn a_broker_that_is_away_is_waited_for() {
     }
     let source = Source::new(&mock.bootstrap_servers(), "t");
     source.numbers(0..1000, 2);
-    ear.wait(1000);
+    sink.wait(1000);
     let healthy = || if feeds.status().health == Health::Ok { Ok(()) } else { Err(wrong(&feeds.status())) };
     until("well", healthy);
 
@@ -39,8 +39,8 @@ fn a_broker_that_is_away_is_waited_for() {
         mock.broker_up(broker).unwrap();
     }
     source.numbers(1000..2000, 2);
-    ear.wait(2000);
-    complete(&ear, 2000, 2).unwrap();
+    sink.wait(2000);
+    complete(&sink, 2000, 2).unwrap();
     until("well again", healthy);
     stop(feeds);
 }
@@ -48,8 +48,8 @@ fn a_broker_that_is_away_is_waited_for() {
 #[test]
 fn leaders_that_move_and_requests_that_fail_lose_nothing() {
     let mock = mock("t", 2);
-    let ear = Arc::new(Ear::default());
-    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&sink);
     let source = Source::new(&mock.bootstrap_servers(), "t");
     for turn in 0..6u64 {
         mock.request_errors(Api::Fetch, &[Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 5]);
@@ -59,39 +59,39 @@ fn leaders_that_move_and_requests_that_fail_lose_nothing() {
         }
         source.numbers(turn * 200..turn * 200 + 200, 2);
     }
-    ear.wait(1200);
-    complete(&ear, 1200, 2).unwrap();
+    sink.wait(1200);
+    complete(&sink, 1200, 2).unwrap();
     stop(feeds);
 }
 
-/// A node whose sink never answers again after some records, as if it had died in the middle of a batch; then another
-/// node of the group. What both sinks have together.
+/// A node whose sink never returns after some records, as if it had died in the middle of a batch; then another node of
+/// the group. Returns what both sinks received together.
 fn crash(sabotage: bool) -> Result<(), String> {
     let mock = mock("t", 1);
-    let ear = Arc::new(Ear::default());
-    *ear.stuck_after.lock() = Some(500);
+    let sink = Arc::new(RecordingSink::default());
+    *sink.stuck_after.lock() = Some(500);
     let mut setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]);
     setup.kafka.batch_size = 50;
-    let feeds = setup.start(&ear);
+    let feeds = setup.start(&sink);
     feeds.kafka().shared().sabotage.store(sabotage, Ordering::Relaxed);
     Source::new(&mock.bootstrap_servers(), "t").numbers(0..1000, 1);
-    ear.wait(500);
+    sink.wait(500);
     until("the sink is stuck", || {
         let busy = feeds.kafka().shared().find("t", 0).is_some_and(|partition| partition.lock().busy);
         if busy { Ok(()) } else { Err(()) }
     });
     stop(feeds);
-    let after = Arc::new(Ear::default());
+    let after = Arc::new(RecordingSink::default());
     let feeds = setup.start(&after);
     until("the end", || {
         let last = after.numbers().get(&0).and_then(|numbers| numbers.last().copied());
         if last == Some(999) { Ok(()) } else { Err(last) }
     });
     stop(feeds);
-    let mut records = ear.heard.lock().records.clone();
-    let both = Ear::default();
-    records.extend(after.heard.lock().records.clone());
-    both.heard.lock().records = records;
+    let mut records = sink.received.lock().records.clone();
+    let both = RecordingSink::default();
+    records.extend(after.received.lock().records.clone());
+    both.received.lock().records = records;
     complete(&both, 1000, 1)
 }
 
@@ -102,29 +102,29 @@ fn a_crash_in_the_sink_loses_and_repeats_nothing() {
 
 #[test]
 fn the_oracle_sees_an_offset_stored_too_early() {
-    // The batch the sink was stuck in: how many records it has is the broker's pace, fifty at most.
+    // The size of the batch in the stuck sink depends on the broker, fifty at most.
     let seen = crash(true).unwrap_err();
     let lost = seen.strip_suffix(" lost").and_then(|rest| rest.rsplit(' ').next()?.parse::<u32>().ok());
     assert!(lost.is_some_and(|lost| (1..=50).contains(&lost)), "{seen}");
 }
 
 #[test]
-fn a_stalled_client_is_made_anew() {
+fn a_stalled_client_is_recreated() {
     let mock = mock("t", 1);
-    let ear = Arc::new(Ear::default());
-    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&sink);
     let source = Source::new(&mock.bootstrap_servers(), "t");
     source.numbers(0..100, 1);
-    ear.wait(100);
-    // Behind the source's back: it believes that the partition is being fetched.
+    sink.wait(100);
+    // Without the source's knowledge: it believes that the partition is being fetched.
     {
         let shared = feeds.kafka().shared();
         let client = shared.client.read();
         client.as_ref().unwrap().pause(&crate::kafka::shared::list("t", 0)).unwrap();
     }
     source.numbers(100..200, 1);
-    ear.wait(200);
-    complete(&ear, 200, 1).unwrap();
+    sink.wait(200);
+    complete(&sink, 200, 1).unwrap();
     assert_eq!(feeds.status().restarts_total, 1);
     stop(feeds);
 }

@@ -1,17 +1,17 @@
-//! Several nodes.
+//! Several nodes of a group.
 
 use super::*;
 
 #[test]
-fn two_members_share_the_partitions_and_lose_nothing_when_one_goes() {
+fn two_members_share_the_partitions_and_lose_nothing_when_one_stops() {
     let mock = mock("t", 4);
-    let ear = Arc::new(Ear::default());
+    let sink = Arc::new(RecordingSink::default());
     let setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]);
     let source = Source::new(&mock.bootstrap_servers(), "t");
-    let one = setup.start(&ear);
+    let one = setup.start(&sink);
     source.numbers(0..1000, 4);
-    ear.wait(1000);
-    let two = setup.start(&ear);
+    sink.wait(1000);
+    let two = setup.start(&sink);
     let owned = |feeds: &Feeds| feeds.status().feeds[0].partitions.len();
     let mut next = 1000;
     until("shared", || {
@@ -22,19 +22,19 @@ fn two_members_share_the_partitions_and_lose_nothing_when_one_goes() {
     source.numbers(next..next + 1000, 4);
     stop(one);
     source.numbers(next + 1000..next + 2000, 4);
-    ear.wait(usize::try_from(next + 2000).unwrap());
-    complete(&ear, next + 2000, 4).unwrap();
+    sink.wait(usize::try_from(next + 2000).unwrap());
+    complete(&sink, next + 2000, 4).unwrap();
     stop(two);
 }
 
 #[test]
-fn members_without_a_way_to_each_other_are_an_error() {
+fn members_without_a_cluster_broker_are_an_error() {
     let mock = mock("t", 2);
     let mut setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]);
     setup.kafka.relayed = false;
     let (one, two) = (setup.start(&Arc::default()), setup.start(&Arc::default()));
     for feeds in [&one, &two] {
-        until("told", || {
+        until("reported", || {
             let why = wrong(&feeds.status());
             if why.contains("other members of the group") { Ok(()) } else { Err(why) }
         });
@@ -53,12 +53,12 @@ fn broadcast_gives_each_node_everything() {
     let mut setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]);
     setup.kafka.mode = Mode::Broadcast;
     setup.kafka.relayed = false;
-    let ears = [Arc::new(Ear::default()), Arc::new(Ear::default())];
-    let nodes = ears.each_ref().map(|ear| setup.start(ear));
+    let sinks = [Arc::new(RecordingSink::default()), Arc::new(RecordingSink::default())];
+    let nodes = sinks.each_ref().map(|sink| setup.start(sink));
     Source::new(&mock.bootstrap_servers(), "t").numbers(0..900, 3);
-    for ear in &ears {
-        ear.wait(900);
-        complete(ear, 900, 3).unwrap();
+    for sink in &sinks {
+        sink.wait(900);
+        complete(sink, 900, 3).unwrap();
     }
     for node in nodes {
         until(

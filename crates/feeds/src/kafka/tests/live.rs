@@ -1,22 +1,22 @@
-//! What comes in goes out.
+//! Records pass from Kafka to the sink.
 
 use super::*;
 
 #[test]
 fn records_pass_as_they_are() {
     let mock = mock("t", 1);
-    let ear = Arc::new(Ear::default());
-    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c"), row("t", "k:{key}")]).start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c"), row("t", "k:{key}")]).start(&sink);
     let source = Source::new(&mock.bootstrap_servers(), "t");
     let value = r#"{ "b":1.10,"a":10000000000000000000001, "a":2 ,"u":"\u00e9 é"}"#;
     source.put(0, Some("x"), Some(value.as_bytes()));
     source.put(0, Some("x"), None);
     source.flush();
     until("tombstones", || {
-        let heard = ear.heard.lock();
-        if heard.tombstones.len() == 2 { Ok(()) } else { Err(heard.records.len()) }
+        let received = sink.received.lock();
+        if received.tombstones.len() == 2 { Ok(()) } else { Err(received.records.len()) }
     });
-    let records = ear.heard.lock().records.clone();
+    let records = sink.received.lock().records.clone();
     let channels: Vec<_> = records.iter().map(|record| &*record.channel).collect();
     assert_eq!(channels, ["c", "k:x"]);
     let first = &records[0];
@@ -31,9 +31,9 @@ fn records_pass_as_they_are() {
 #[test]
 fn positions_reach_the_end_and_the_commit() {
     let mock = mock("t", 2);
-    let ear = Arc::new(Ear::default());
+    let sink = Arc::new(RecordingSink::default());
     let setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]);
-    let feeds = setup.start(&ear);
+    let feeds = setup.start(&sink);
     Source::new(&mock.bootstrap_servers(), "t").numbers(0..100, 2);
     until("position", || {
         let status = feeds.status();
@@ -46,28 +46,28 @@ fn positions_reach_the_end_and_the_commit() {
     });
     let status = feeds.status();
     assert_eq!((status.up, status.records_total), (Some(true), vec![("t".into(), 100)]));
-    complete(&ear, 100, 2).unwrap();
+    complete(&sink, 100, 2).unwrap();
     stop(feeds);
-    let again = Arc::new(Ear::default());
+    let again = Arc::new(RecordingSink::default());
     let feeds = setup.start(&again);
     Source::new(&mock.bootstrap_servers(), "t").numbers(100..140, 2);
     again.wait(40);
     assert_eq!(
         again.numbers().values().flatten().min(),
         Some(&100),
-        "what was committed does not come again"
+        "committed records are not delivered again"
     );
     assert_eq!(again.count(), 40);
     stop(feeds);
 }
 
 #[test]
-fn a_sink_that_waits_holds_back_its_partition_only_and_bounds_the_queue() {
+fn a_blocked_sink_holds_back_its_partition_only_and_bounds_the_queue() {
     let mock = mock("t", 2);
-    let ear = Arc::new(Ear::default());
-    *ear.stuck_after.lock() = Some(10);
+    let sink = Arc::new(RecordingSink::default());
+    *sink.stuck_after.lock() = Some(10);
     let setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]);
-    let feeds = setup.start(&ear);
+    let feeds = setup.start(&sink);
     let source = Source::new(&mock.bootstrap_servers(), "t");
     source.numbers(0..20_000, 2);
     let shared = Arc::clone(feeds.kafka().shared());
@@ -79,21 +79,21 @@ fn a_sink_that_waits_holds_back_its_partition_only_and_bounds_the_queue() {
         let queued = shared.find("t", number).unwrap().lock().queue.len();
         assert!(queued <= crate::kafka::partition::QUEUE_RECORDS, "{queued}");
     }
-    ear.free();
-    ear.wait(20_000);
-    complete(&ear, 20_000, 2).unwrap();
+    sink.free();
+    sink.wait(20_000);
+    complete(&sink, 20_000, 2).unwrap();
     stop(feeds);
 }
 
 #[test]
-fn topics_and_partitions_that_come_later_are_read_from_their_beginning() {
+fn topics_and_partitions_that_are_added_later_are_read_from_their_beginning() {
     for mode in [Mode::Shared, Mode::Broadcast] {
         let mock = mock("price-a", 1);
-        let ear = Arc::new(Ear::default());
+        let sink = Arc::new(RecordingSink::default());
         let mut setup = Setup::new(&mock.bootstrap_servers(), vec![row("/price-.*/", "p:{key}")]);
         setup.kafka.mode = mode;
         setup.kafka.offset_reset = OffsetReset::Latest;
-        let feeds = setup.start(&ear);
+        let feeds = setup.start(&sink);
         until(
             "found",
             || if partition_of(&feeds.status(), "price-a", 0).is_some() { Ok(()) } else { Err(()) },
@@ -102,8 +102,8 @@ fn topics_and_partitions_that_come_later_are_read_from_their_beginning() {
         let source = Source::new(&mock.bootstrap_servers(), "price-b");
         source.put(0, Some("k"), Some(b"0"));
         source.flush();
-        ear.wait(1);
-        assert_eq!((ear.numbers()[&0].as_slice(), feeds.is_channel("p:k")), ([0].as_slice(), true));
+        sink.wait(1);
+        assert_eq!((sink.numbers()[&0].as_slice(), feeds.is_channel("p:k")), ([0].as_slice(), true));
         until("both are listed", || {
             let status = feeds.status();
             let topics: Vec<_> = status.feeds.iter().map(|feed| feed.topic.to_string()).collect();
@@ -116,9 +116,9 @@ fn topics_and_partitions_that_come_later_are_read_from_their_beginning() {
 #[test]
 fn a_channel_s_name_comes_from_key_header_or_field_over_the_wire() {
     let mock = mock("t", 1);
-    let ear = Arc::new(Ear::default());
+    let sink = Arc::new(RecordingSink::default());
     let rows = vec![row("t", "{header:region}/{json:/pair/base}")];
-    let feeds = Setup::new(&mock.bootstrap_servers(), rows).start(&ear);
+    let feeds = Setup::new(&mock.bootstrap_servers(), rows).start(&sink);
     let source = Source::new(&mock.bootstrap_servers(), "t");
     let headers = rdkafka::message::OwnedHeaders::new()
         .insert(rdkafka::message::Header { key: "region", value: Some("old") })
@@ -126,8 +126,8 @@ fn a_channel_s_name_comes_from_key_header_or_field_over_the_wire() {
     let record = BaseRecord::<str, str>::to("t").payload(r#"{"pair":{"base":"X"}}"#).headers(headers);
     source.producer.send(record).map_err(|(err, _)| err).unwrap();
     source.flush();
-    ear.wait(1);
-    assert_eq!(&*ear.heard.lock().records[0].channel, "eu/X");
+    sink.wait(1);
+    assert_eq!(&*sink.received.lock().records[0].channel, "eu/X");
     stop(feeds);
 }
 
@@ -143,22 +143,22 @@ fn a_snapshot_is_filled_from_the_log_after_a_start() {
         source.put(0, Some(key), value.map(str::as_bytes));
     }
     source.flush();
-    let first = Arc::new(Ear::default());
+    let first = Arc::new(RecordingSink::default());
     let feeds = setup.start(&first);
     // Both rows take the four records.
     first.wait(8);
     stop(feeds);
-    let ear = Arc::new(Ear::default());
-    let feeds = setup.start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = setup.start(&sink);
     source.put(0, Some("d"), Some(b"5"));
     source.flush();
-    ear.wait(2);
-    // The sink asks once more: nothing is given twice or left out.
+    sink.wait(2);
+    // The sink requests more once: no record is passed twice or left out.
     until("filled", || {
-        let filled = ear.heard.lock().filled.clone();
+        let filled = sink.received.lock().filled.clone();
         if filled.len() >= 2 { Ok(()) } else { Err(filled) }
     });
-    let filled = ear.heard.lock().filled.clone();
+    let filled = sink.received.lock().filled.clone();
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     assert_eq!(filled[0], (4, vec![pair("c", "4"), pair("a", "3")]));
     assert!(filled[1].1.ends_with(&filled[0].1), "{filled:?}");

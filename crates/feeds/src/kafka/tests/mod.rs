@@ -1,5 +1,5 @@
-//! The Kafka source against librdkafka's mock cluster, which injects faults, and (in `real`) against a real broker.
-//! The oracle is the same everywhere: what the sink has, per partition, is what was produced: each once, in order.
+//! The Kafka source against librdkafka's mock cluster, which injects faults, and (in `real`) against a real broker. The
+//! oracle is the same everywhere: the sink has, per partition, what was produced: each record once, in order.
 
 mod bad_records;
 mod faults;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest a test waits for anything.
+/// Longest wait of a test.
 const LONG: Duration = Duration::from_secs(60);
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
@@ -35,7 +35,7 @@ fn mock(topic: &str, partitions: i32) -> Mock {
     mock
 }
 
-/// Asks again and again until it is so; panics with what it was last.
+/// Polls a condition until it holds; panics with its last state.
 fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> Result<(), T>) {
     let deadline = Instant::now() + LONG;
     loop {
@@ -47,29 +47,29 @@ fn until<T: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> Result<(), T>)
     }
 }
 
-/// What a sink was given.
+/// What a sink received.
 #[derive(Default)]
-struct Heard {
+struct Received {
     records: Vec<Record>,
     tombstones: Vec<String>,
-    /// For each time a log began anew, how many records came before.
+    /// For each restart of a log, the number of records received before it.
     restarts: Vec<usize>,
     alerts: Vec<LagAlert>,
     /// What snapshots were filled with: up to which offset, keys and values.
     filled: Vec<(i64, Vec<(String, String)>)>,
 }
 
-/// A sink that keeps everything, and can be made to stand still.
+/// A sink that keeps everything, and can be made to block.
 #[derive(Default)]
-struct Ear {
-    heard: Mutex<Heard>,
-    /// Records after which no call returns any more.
+struct RecordingSink {
+    received: Mutex<Received>,
+    /// The number of records after which no call returns any more.
     stuck_after: Mutex<Option<usize>>,
     freed: Condvar,
     more: Condvar,
 }
 
-impl FeedSink for Ear {
+impl FeedSink for RecordingSink {
     fn failed(&self, thread: &str) {
         panic!("{thread} failed");
     }
@@ -77,53 +77,53 @@ impl FeedSink for Ear {
     fn deliver(&self, batch: &[Delivery<'_>]) {
         {
             let mut stuck = self.stuck_after.lock();
-            while stuck.is_some_and(|most| self.heard.lock().records.len() >= most) {
+            while stuck.is_some_and(|most| self.received.lock().records.len() >= most) {
                 self.freed.wait(&mut stuck);
             }
         }
-        let mut heard = self.heard.lock();
+        let mut received = self.received.lock();
         for one in batch {
             match one {
-                Delivery::Record(record) => heard.records.push((*record).clone()),
-                Delivery::Tombstone { key, .. } => heard.tombstones.push((**key).to_string()),
+                Delivery::Record(record) => received.records.push((*record).clone()),
+                Delivery::Tombstone { key, .. } => received.tombstones.push((**key).to_string()),
                 Delivery::Restarted { .. } => {
-                    let before = heard.records.len();
-                    heard.restarts.push(before);
+                    let before = received.records.len();
+                    received.restarts.push(before);
                 }
             }
         }
-        drop(heard);
+        drop(received);
         self.more.notify_all();
     }
 
     fn fill(&self, _: &Arc<str>, _: i32, up_to: i64, records: &[&Record]) -> bool {
-        let mut heard = self.heard.lock();
+        let mut received = self.received.lock();
         let keyed = |record: &&Record| {
             (record.key.as_deref().unwrap_or_default().to_owned(), record.value.to_string())
         };
-        heard.filled.push((up_to, records.iter().map(keyed).collect()));
-        heard.filled.len() > 1
+        received.filled.push((up_to, records.iter().map(keyed).collect()));
+        received.filled.len() > 1
     }
 
     fn lag(&self, alert: LagAlert) {
-        self.heard.lock().alerts.push(alert);
+        self.received.lock().alerts.push(alert);
     }
 }
 
-impl Ear {
+impl RecordingSink {
     fn free(&self) {
         *self.stuck_after.lock() = None;
         self.freed.notify_all();
     }
 
     fn count(&self) -> usize {
-        self.heard.lock().records.len()
+        self.received.lock().records.len()
     }
 
     /// Numbers by partition in order of arrival.
     fn numbers(&self) -> BTreeMap<i32, Vec<u64>> {
         let mut numbers: BTreeMap<i32, Vec<u64>> = BTreeMap::new();
-        for record in &self.heard.lock().records {
+        for record in &self.received.lock().records {
             numbers.entry(record.partition).or_default().extend(record.value.parse::<u64>());
         }
         numbers
@@ -131,10 +131,10 @@ impl Ear {
 
     fn wait(&self, count: usize) {
         let deadline = Instant::now() + LONG;
-        let mut heard = self.heard.lock();
-        while heard.records.len() < count {
-            let late = self.more.wait_until(&mut heard, deadline).timed_out();
-            assert!(!late, "{} of {count} records", heard.records.len());
+        let mut received = self.received.lock();
+        while received.records.len() < count {
+            let late = self.more.wait_until(&mut received, deadline).timed_out();
+            assert!(!late, "{} of {count} records", received.records.len());
         }
     }
 }
@@ -151,7 +151,7 @@ fn row(topic: &str, channel: &str) -> MappingConfig {
     }
 }
 
-/// A node to be.
+/// The configuration of a node.
 struct Setup {
     kafka: KafkaConfig,
     rows: Vec<MappingConfig>,
@@ -175,18 +175,18 @@ impl Setup {
         Self { kafka, rows, lag_warn: 1000 }
     }
 
-    fn start(&self, ear: &Arc<Ear>) -> Feeds {
-        self.try_start(ear).unwrap()
+    fn start(&self, sink: &Arc<RecordingSink>) -> Feeds {
+        self.try_start(sink).unwrap()
     }
 
-    fn try_start(&self, ear: &Arc<Ear>) -> Result<Feeds, ConfigFault> {
+    fn try_start(&self, sink: &Arc<RecordingSink>) -> Result<Feeds, ConfigFault> {
         let config = FeedsConfig {
             source: SourceConfig::Kafka(self.kafka.clone()),
             mappings: self.rows.clone(),
             max_record_bytes: 65536,
             lag_warn: self.lag_warn,
         };
-        Feeds::start(config, Arc::clone(ear) as Arc<dyn FeedSink>)
+        Feeds::start(config, Arc::clone(sink) as Arc<dyn FeedSink>)
     }
 }
 
@@ -201,7 +201,7 @@ fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
-/// A producer that knows what it sent.
+/// A producer that counts what it sent.
 struct Source {
     producer: BaseProducer,
     topic: String,
@@ -243,11 +243,11 @@ impl Source {
     }
 }
 
-/// The oracle: numbers 0..count over so many partitions, each once and in order.
-fn complete(ear: &Ear, count: u64, partitions: u64) -> Result<(), String> {
+/// The oracle: numbers 0..count over `partitions` partitions, each once and in order.
+fn complete(sink: &RecordingSink, count: u64, partitions: u64) -> Result<(), String> {
     for partition in 0..partitions {
         let want: Vec<u64> = (0..count).filter(|number| number % partitions == partition).collect();
-        let numbers = ear.numbers();
+        let numbers = sink.numbers();
         let have = numbers.get(&i32::try_from(partition).unwrap()).cloned().unwrap_or_default();
         if have != want {
             let lost = want.iter().filter(|number| !have.contains(number)).count();
@@ -258,7 +258,7 @@ fn complete(ear: &Ear, count: u64, partitions: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Reasons of a degraded state.
+/// The reasons of a degraded status.
 fn wrong(status: &FeedsStatus) -> String {
     match &status.health {
         Health::Degraded(why) => why.join("; "),

@@ -1,4 +1,4 @@
-//! What a client has missed.
+//! Replays of missed records.
 
 use super::*;
 use crate::replay::ReplayRefused;
@@ -23,18 +23,18 @@ fn offsets(records: &[Record], partition: i32) -> Vec<i64> {
 }
 
 #[test]
-fn a_replay_has_exactly_what_lies_between() {
+fn a_replay_has_exactly_the_records_between() {
     let mock = mock("t", 2);
-    let ear = Arc::new(Ear::default());
-    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c"), row("t", "other")]).start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c"), row("t", "other")]).start(&sink);
     Source::new(&mock.bootstrap_servers(), "t").numbers(0..4000, 2);
-    ear.wait(8000);
+    sink.wait(8000);
     let (lost, records) = read(&feeds, &[(0, 9), (1, 1989)], &[(0, 1500), (1, 1999)]);
     assert!(lost.is_empty());
     assert_eq!(offsets(&records, 0), (10..=1500).collect::<Vec<_>>());
     assert_eq!(offsets(&records, 1), (1990..=1999).collect::<Vec<_>>());
     assert!(records.iter().all(|record| &*record.channel == "c"));
-    let live = ear.heard.lock().records.clone();
+    let live = sink.received.lock().records.clone();
     assert!(records.iter().all(|record| live.contains(record)), "a replayed record is the live one");
 
     let (lost, records) = read(&feeds, &[(0, 1999), (1, 2000), (9, 0)], &[(0, 1999), (1, 1999)]);
@@ -43,15 +43,15 @@ fn a_replay_has_exactly_what_lies_between() {
 }
 
 #[test]
-fn without_a_live_offset_a_replay_ends_where_live_began() {
+fn without_a_live_offset_a_replay_ends_where_live_reading_started() {
     let mock = mock("t", 1);
     let setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]);
-    let ear = Arc::new(Ear::default());
-    let feeds = setup.start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = setup.start(&sink);
     Source::new(&mock.bootstrap_servers(), "t").numbers(0..100, 1);
-    ear.wait(100);
+    sink.wait(100);
     stop(feeds);
-    // The group goes on at 100: nothing was delivered by this node, so all of 50..100 is to be replayed.
+    // The group continues at 100: this node delivered nothing, so all of 50..100 is to be replayed.
     let feeds = setup.start(&Arc::default());
     let (lost, records) = read(&feeds, &[(0, 49)], &[]);
     assert_eq!((lost.len(), offsets(&records, 0)), (0, (50..100).collect::<Vec<_>>()));
@@ -59,12 +59,12 @@ fn without_a_live_offset_a_replay_ends_where_live_began() {
 }
 
 #[test]
-fn a_log_that_cannot_be_asked_is_unavailable_in_time() {
+fn an_unreachable_log_is_reported_unavailable_in_time() {
     let mock = mock("t", 1);
-    let ear = Arc::new(Ear::default());
-    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&sink);
     Source::new(&mock.bootstrap_servers(), "t").numbers(0..10, 1);
-    ear.wait(10);
+    sink.wait(10);
     for broker in 1..=2 {
         mock.broker_down(broker).unwrap();
     }
@@ -83,10 +83,10 @@ fn a_log_that_cannot_be_asked_is_unavailable_in_time() {
 #[test]
 fn many_clients_at_once_share_the_readers() {
     let mock = mock("t", 1);
-    let ear = Arc::new(Ear::default());
-    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = Setup::new(&mock.bootstrap_servers(), vec![row("t", "c")]).start(&sink);
     Source::new(&mock.bootstrap_servers(), "t").numbers(0..300, 1);
-    ear.wait(300);
+    sink.wait(300);
     let topic: Arc<str> = "t".into();
     run(async {
         let mut replays = Vec::new();
@@ -110,14 +110,14 @@ fn many_clients_at_once_share_the_readers() {
 fn a_template_s_channel_is_replayed_before_its_first_record_since_the_start() {
     let mock = mock("t", 1);
     let setup = Setup::new(&mock.bootstrap_servers(), vec![row("t", "k:{key}")]);
-    let ear = Arc::new(Ear::default());
-    let feeds = setup.start(&ear);
+    let sink = Arc::new(RecordingSink::default());
+    let feeds = setup.start(&sink);
     let source = Source::new(&mock.bootstrap_servers(), "t");
     for number in 0..10 {
         source.put(0, Some("x"), Some(number.to_string().as_bytes()));
     }
     source.flush();
-    ear.wait(10);
+    sink.wait(10);
     stop(feeds);
     let feeds = setup.start(&Arc::default());
     assert!(!feeds.is_channel("k:x"));
