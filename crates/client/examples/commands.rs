@@ -1,4 +1,4 @@
-//! The client's commands as a program of their own: `commands pub|sub|bench …`, as the `fanfare` binary embeds them.
+//! The client's commands as a separate program: `commands pub|sub|bench …`, as the `fanfare` binary embeds them.
 
 use std::process::ExitCode;
 

@@ -9,9 +9,9 @@ use crate::close::Retry;
 
 /// The first bound; doubled with every failed attempt.
 const BASE: Duration = Duration::from_millis(250);
-/// The largest bound: a client is back at most this long after the server is.
+/// The largest bound: a client reconnects at most this long after the server is available again.
 const CAP: Duration = Duration::from_secs(20);
-/// What "later" means (1013, 4429, HTTP 429 and 503): never sooner than this, as the server asked for relief.
+/// The minimum wait for [`Retry::Later`] (1013, 4429, HTTP 429 and 503), because the server asked for relief.
 const LATER: Duration = Duration::from_secs(1);
 
 /// Counts failed attempts in a row and draws the wait before the next one.
@@ -34,7 +34,7 @@ impl Backoff {
         self.attempts
     }
 
-    /// To be called once a connection has proved stable.
+    /// Called once a connection has proved stable.
     pub(crate) fn reset(&mut self) {
         self.attempts = 0;
     }

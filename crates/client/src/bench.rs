@@ -1,11 +1,11 @@
 //! `fanfare bench`: the project's load generator.
 //!
-//! One thread drives all connections of a run through one epoll set (`swarm`); the server under test is started for the run or
-//! taken as it is (`server`). Every message carries a stamp (`stamp`) with its due time and number, so that latency has no
-//! coordinated omission and every lost, repeated or reordered message is counted (`traffic`). The server's cost is read from
-//! the kernel (`process`): CPU seconds for a million deliveries, which is microseconds each, and resident bytes. A run prints
-//! one JSON line on standard output and one line for people on standard error; its exit code is 1 when anything was lost,
-//! repeated, reordered, refused or broken.
+//! One thread drives all connections of a run through one epoll set (`swarm`); the server under test is started for the
+//! run or already running (`server`). Every message carries a stamp (`stamp`) with its due time and number, so that
+//! latency has no coordinated omission and every lost, repeated or reordered message is counted (`traffic`). The
+//! server's cost is read from the kernel (`process`): CPU seconds for a million deliveries, which is microseconds each,
+//! and resident bytes. A run prints one JSON line on standard output and one readable line on standard error; its exit
+//! code is 1 when a message was lost, repeated, reordered or refused or a connection broke.
 
 mod args;
 mod clock;
@@ -43,17 +43,17 @@ use self::args::Mode;
 use self::report::Report;
 use crate::commands::failed;
 
-/// Exit code after SIGINT or SIGTERM, as shells have it.
+/// Exit code after SIGINT or SIGTERM, as in shells.
 const INTERRUPTED: u8 = 130;
 
 impl BenchArgs {
-    /// Runs the benchmark on a thread of its own; a signal ends it, and the server it started, in good order.
+    /// Runs the benchmark on a thread of its own; a signal stops it and the server it started cleanly.
     pub async fn run(self) -> ExitCode {
         let stop = Arc::new(AtomicBool::new(false));
         let (done, outcome) = oneshot::channel();
         let (mode, stopped) = (self.mode, Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("bench".into()).spawn(move || {
-            // The receiver is dropped only when the runtime is, and then nobody asks for the outcome.
+            // The receiver is dropped only with the runtime, and then the outcome is not needed.
             let _ = done.send(measure(&mode, &stopped));
         });
         if let Err(e) = thread {
@@ -72,7 +72,7 @@ impl BenchArgs {
             outcome = &mut outcome => outcome,
             () = interrupt => {
                 stop.store(true, Ordering::Relaxed);
-                // The server is stopped by the time the outcome comes.
+                // The server has stopped when the outcome arrives.
                 let _ = outcome.await;
                 return ExitCode::from(INTERRUPTED);
             }

@@ -1,4 +1,4 @@
-//! The user's side of a session: requests by a cheap handle, everything the server sends on its own by a stream.
+//! The user's side of a session: a cheap handle for requests, a stream for everything else the server sends.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -27,52 +27,52 @@ pub struct Client {
     request_timeout: Duration,
 }
 
-/// What the server sends without being asked, and what becomes of the connection.
+/// Unsolicited frames of the server, and changes of the connection's state.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice {
     /// A message of a topic.
     Event(Event),
-    /// A server's info.
+    /// An info frame of the server.
     Info(Info),
-    /// An error that answers no request, such as `SLOW_CONSUMER`.
+    /// An error that belongs to no request, such as `SLOW_CONSUMER`.
     Error(ServerError),
-    /// Any other frame (feeds, chat, broadcasts), as it came.
+    /// Any other frame (feeds, chat, broadcasts), unchanged.
     Frame(String),
-    /// The connection broke; the client is trying to come back.
+    /// The connection broke; the client is reconnecting.
     Disconnected(CloseReason),
-    /// A new connection stands. With `resumed` it is the same session, without it a new one.
+    /// A new connection is established. With `resumed` it continues the same session, without it a new one.
     Reconnected {
         /// Whether the session is the same.
         resumed: bool,
     },
-    /// A subscription was made again on a new connection. Missed messages follow if `recovered`; if not, some may be lost
-    /// for good and whatever state was built from them has to be loaded anew.
+    /// A subscription was restored on a new connection. Missed messages follow if `recovered`; if not, some may be lost
+    /// permanently, and state derived from them has to be reloaded.
     Resubscribed {
         /// The topic.
         topic: String,
         /// Whether nothing is missing.
         recovered: bool,
     },
-    /// A subscription could not be made again and is gone.
+    /// A subscription could not be restored and has ended.
     Unsubscribed {
         /// The topic.
         topic: String,
         /// Why.
         error: ServerError,
     },
-    /// The client has ended. Nothing follows.
+    /// The client has ended. No notice follows.
     Closed(CloseReason),
 }
 
-/// The stream of [`Notice`]s. Read it in a task of its own, or next to requests: while its queue is full the socket is not
-/// read, and replies wait too. Dropping it discards notices from then on.
+/// The stream of [`Notice`]s. Read it in a task of its own, or concurrently with requests: while its queue is full the
+/// socket is not read, and replies wait too. Dropping it discards later notices.
 #[derive(Debug)]
 pub struct Notices(mpsc::Receiver<Notice>);
 
 impl Client {
-    /// Connects to `url` (`ws://host:port/ws`) and waits for the welcome. This first attempt is not repeated; a connection
-    /// lost later is.
+    /// Connects to `url` (`ws://host:port/ws`) and waits for the welcome. This first attempt is not retried; a
+    /// connection lost later is re-established.
     ///
     /// # Errors
     /// [`Error::Url`], [`Error::Connect`], [`Error::Refused`], [`Error::Closed`] or [`Error::Protocol`].
@@ -95,7 +95,7 @@ impl Client {
         self.welcome.borrow().clone()
     }
 
-    /// Subscribes to `topic` and keeps the subscription over lost connections.
+    /// Subscribes to `topic` and restores the subscription after lost connections.
     ///
     /// # Errors
     /// Those of [`Client::ping`].
@@ -113,7 +113,7 @@ impl Client {
         self.request::<serde::de::IgnoredAny>(|reply| Command::Unsubscribe { topic, reply }).await.map(|_| ())
     }
 
-    /// Publishes JSON, which reaches subscribers byte for byte.
+    /// Publishes JSON, which subscribers receive byte for byte.
     ///
     /// # Errors
     /// Those of [`Client::ping`], and [`Error::ConnectionLost`] when the connection broke before the ack and `options` has
@@ -128,7 +128,7 @@ impl Client {
         self.request(|reply| Command::Publish { topic, payload, options, reply }).await
     }
 
-    /// Asks the server for its time (RFC 3339): proof that the whole way there and back works.
+    /// Requests the server's time (RFC 3339), which proves that the connection works in both directions.
     ///
     /// # Errors
     /// [`Error::Server`] when the server refuses, [`Error::Timeout`] without a reply, [`Error::Closed`] when the client has
@@ -139,7 +139,7 @@ impl Client {
 
     /// Closes the connection with 1000 and waits until that is done, for all clones.
     pub async fn close(self) {
-        // A send fails only when the driver has ended, which is what is asked for.
+        // A send fails only when the driver has ended, which is the purpose.
         let _ = self.commands.send(Command::Close).await;
         self.commands.closed().await;
     }
@@ -160,7 +160,7 @@ impl Client {
     }
 }
 
-/// Where the text of a reply goes.
+/// The channel for the text of a reply.
 pub(crate) type Reply = oneshot::Sender<Result<String, Error>>;
 
 impl Notices {

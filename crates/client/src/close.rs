@@ -1,24 +1,24 @@
-//! Close codes and whether a client may come back (protocol.md 5, RFC 6455 section 7.4).
+//! Close codes and whether a client may reconnect (protocol.md 5, RFC 6455 section 7.4).
 
 use std::fmt;
 
-/// Why a connection ended, as the server said it.
+/// Why a connection ended, as the server reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseReason {
     /// The close code; `None` when the connection broke without a close frame.
     pub code: Option<u16>,
-    /// The close frame's text, or what broke.
+    /// The close frame's text, or the error of the connection.
     pub reason: String,
 }
 
-/// What a client does after a connection ended or was refused.
+/// How a client proceeds after a connection ended or was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     /// Reconnect with the usual backoff.
     Now,
-    /// Reconnect, but not before the server had some relief.
+    /// Reconnect, but only after the server had some relief.
     Later,
-    /// Coming back would meet the same answer.
+    /// Reconnecting would fail again.
     Never,
 }
 
@@ -28,18 +28,18 @@ mod codes {
     pub(super) const SESSION_ENDED: u16 = 4401;
     /// Closed by an administrator, or no longer allowed.
     pub(super) const FORBIDDEN: u16 = 4403;
-    /// The channel or sketch is gone.
+    /// The channel or sketch no longer exists.
     pub(super) const GONE: u16 = 4404;
     /// No authentication arrived in time.
     pub(super) const NOT_AUTHENTICATED: u16 = 4408;
     /// The session was resumed on another socket.
     pub(super) const RESUMED_ELSEWHERE: u16 = 4409;
-    /// The client kept sending after its rate limit was refused.
+    /// The client continued to send after it was rate-limited.
     pub(super) const FLOODING: u16 = 4429;
 }
 
 impl CloseReason {
-    /// The table of protocol.md 5; codes it does not name (and a broken connection) are worth another try.
+    /// The table of protocol.md 5; other codes (and a broken connection) are retried.
     pub fn retry(&self) -> Retry {
         match self.code {
             Some(1000 | 1002 | 1003 | 1007 | 1008 | 1009) => Retry::Never,

@@ -15,10 +15,10 @@ pub use subscribe::SubArgs;
 
 use crate::{Options, Pin, Trust};
 
-/// Where a server listens unless told otherwise.
+/// The default server address.
 const DEFAULT_URL: &str = "ws://localhost:8080/ws";
 
-/// Which server, and as whom.
+/// The server and the credential.
 #[derive(Debug, Clone, clap::Args)]
 struct ServerArgs {
     /// The server's WebSocket address.
@@ -38,19 +38,19 @@ impl ServerArgs {
     }
 }
 
-/// Whom to believe on `wss://`; without either, this machine's certificate authorities.
+/// The trust for `wss://`; without either option, this machine's certificate authorities.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct TrustArgs {
-    /// PEM file of the certificate authorities to believe, or of the server's own certificate.
+    /// PEM file of the trusted certificate authorities, or of the server's own certificate.
     #[arg(long, value_name = "FILE", conflicts_with = "pin")]
     pub(crate) ca: Option<PathBuf>,
-    /// SHA-256 of the one certificate to believe, as `fanfare dev-cert` prints it.
+    /// SHA-256 of the one trusted certificate, as `fanfare dev-cert` prints it.
     #[arg(long, value_name = "SHA256")]
     pub(crate) pin: Option<Pin>,
 }
 
 impl TrustArgs {
-    /// What they say.
+    /// The trust that the options select.
     pub(crate) fn trust(&self) -> Trust {
         match (self.pin, &self.ca) {
             (Some(pin), _) => Trust::Pinned(pin),
@@ -60,9 +60,9 @@ impl TrustArgs {
     }
 }
 
-/// Writes the reason of a failure to standard error; the exit code is 1.
+/// Writes the reason of a failure to standard error; returns the exit code 1.
 pub(crate) fn failed(reason: &impl Display) -> ExitCode {
-    // With standard error gone there is nobody to tell.
+    // Without standard error the reason cannot be reported.
     let _ = writeln!(std::io::stderr().lock(), "fanfare: {reason}");
     ExitCode::FAILURE
 }

@@ -1,11 +1,12 @@
 //! The task that owns a session's socket.
 //!
-//! Data flow: [`Command`]s in from the handles, each numbered and kept in `pending` until its reply; frames out through
-//! `outbox`; frames in turned into replies (by request id) or [`Notice`]s (`waiting`, then the user's queue).
+//! Data flow: [`Command`]s arrive from the handles, each numbered and kept in `pending` until its reply; frames are
+//! sent through `outbox`; received frames become replies (by request id) or [`Notice`]s (`waiting`, then the user's
+//! queue).
 //!
-//! What must hold: at most [`MAX_OUTSTANDING`] requests wait for a reply (protocol.md 3); while a notice waits for room the
-//! socket is not read, so nothing grows; every request gets exactly one answer; a request that may have been done is sent
-//! again only if doing it twice is the same as once.
+//! Invariants: at most [`MAX_OUTSTANDING`] requests wait for a reply (protocol.md 3); while a notice waits for room the
+//! socket is not read, so nothing grows; every request gets exactly one result; a request that may have been executed
+//! is sent again only if executing it twice has the same effect as once.
 
 mod inbound;
 mod outbox;
@@ -36,23 +37,23 @@ use crate::subscriptions::Subscriptions;
 use crate::target::{SessionKeys, Target};
 use crate::wire::Welcome;
 
-/// Requests that may wait for a reply: the server reads no more of them (protocol.md 3).
+/// Maximum requests that wait for a reply: the server reads no more of them (protocol.md 3).
 pub(crate) const MAX_OUTSTANDING: usize = 64;
-/// How much later than the server's heartbeat a sign of life may come before the connection counts as dead.
+/// How much later than the server's heartbeat a frame may arrive before the connection counts as dead.
 const HEARTBEAT_GRACE: Duration = Duration::from_secs(15);
-/// A connection that lived this long starts the backoff from the beginning.
+/// A connection that lasted this long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
-/// Why a connection is no longer served.
+/// Why a connection ended.
 enum End {
-    /// The user is done.
+    /// The user closed the client.
     Finished,
-    /// The server asked the client to go to another node.
+    /// The server asked the client to move to another node.
     Moved,
-    /// It broke, or the server closed it.
+    /// The connection broke, or the server closed it.
     Lost(CloseReason),
 }
 
-/// State of a session over all its connections.
+/// State of a session across all its connections.
 pub(crate) struct Driver {
     target: Target,
     options: Options,
@@ -97,7 +98,7 @@ impl Driver {
         }
     }
 
-    /// Serves connection after connection until the user or the server ends it.
+    /// Serves connection after connection until the user or the server ends the session.
     pub(crate) async fn run(mut self, mut socket: Socket) {
         let mut backoff = Backoff::default();
         let reason = loop {
@@ -125,7 +126,7 @@ impl Driver {
         self.finish(reason).await;
     }
 
-    /// Tries until a connection stands. `first` is the wait before the first attempt, `None` for none.
+    /// Retries until a connection is established. `first` is the wait before the first attempt, `None` for none.
     async fn reconnect(
         &mut self,
         backoff: &mut Backoff,
@@ -163,7 +164,7 @@ impl Driver {
         }
     }
 
-    /// One attempt, which the user may end by closing the client.
+    /// One attempt, which ends early when the user closes the client.
     async fn open(
         &mut self,
         session: Option<SessionKeys>,
@@ -182,8 +183,8 @@ impl Driver {
         }
     }
 
-    /// Waits without a connection: hands over notices and takes commands for later. Returns only when all notices are
-    /// handed over, so that a user who reads nothing is not reconnected for ever.
+    /// Waits without a connection: delivers notices and queues commands. Returns only when all notices are delivered,
+    /// so that the client does not reconnect indefinitely for a user who reads nothing.
     async fn idle_for(&mut self, delay: Duration) -> ControlFlow<()> {
         let until = Instant::now() + delay;
         loop {
@@ -198,7 +199,7 @@ impl Driver {
         }
     }
 
-    /// Serves one connection to its end.
+    /// Serves one connection until it ends.
     async fn serve(&mut self, socket: Socket) -> End {
         let (mut sink, mut stream) = socket.split();
         let silence =
@@ -214,7 +215,7 @@ impl Driver {
                     }
                 }
                 () = hand_over(&self.notices, &mut self.waiting), if !self.waiting.is_empty() => {
-                    // Silence while the user kept the socket from being read says nothing about the server.
+                    // While the user prevented reads from the socket, silence does not mean that the server is dead.
                     deadline = Instant::now() + silence;
                 }
                 message = stream.next(), if self.waiting.is_empty() => {
@@ -242,13 +243,13 @@ impl Driver {
                     return End::Moved;
                 }
                 () = sleep_until(deadline), if self.waiting.is_empty() => {
-                    return End::Lost(CloseReason { code: None, reason: "the server went silent".into() });
+                    return End::Lost(CloseReason { code: None, reason: "the server sent nothing in time".into() });
                 }
             }
         }
     }
 
-    /// A failed write often follows a close frame that is still unread and says why.
+    /// A failed write often follows an unread close frame with the reason.
     async fn last_words(&self, stream: &mut SplitStream<Socket>, error: &WsError) -> CloseReason {
         let close = async {
             while let Some(Ok(message)) = stream.next().await {
@@ -261,7 +262,7 @@ impl Driver {
         timeout(CLOSE_TIMEOUT, close).await.ok().flatten().unwrap_or_else(|| broken(error))
     }
 
-    /// Tells everyone who still waits, and the reader of notices, that it is over.
+    /// Ends all waiting requests and the stream of notices with the reason.
     async fn finish(mut self, reason: CloseReason) {
         self.closed.send_replace(Some(reason.clone()));
         self.commands.close();
@@ -290,8 +291,8 @@ fn broken(error: &WsError) -> CloseReason {
     CloseReason { code: None, reason: error.to_string() }
 }
 
-/// Moves one notice to the user's queue once that has room. When the user dropped the stream, notices have nowhere to go
-/// and are discarded. Cancelling loses nothing.
+/// Moves one notice to the user's queue once that has room. If the user dropped the stream, notices are discarded.
+/// Cancel-safe.
 async fn hand_over(notices: &mpsc::Sender<Notice>, waiting: &mut VecDeque<Notice>) {
     match notices.reserve().await {
         Ok(permit) => {

@@ -1,4 +1,4 @@
-//! What a request or a connection can fail with.
+//! Errors of requests and connections.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use crate::close::CloseReason;
 pub struct ServerError {
     /// The wire code, such as `TOPIC_NOT_FOUND`.
     pub code: String,
-    /// The server's sentence for people.
+    /// The server's message.
     #[serde(default)]
     pub message: String,
-    /// The frame's field at fault, where there is one.
+    /// The invalid field of the frame, if there is one.
     #[serde(default)]
     pub field: Option<String>,
-    /// Milliseconds to wait before trying again, where the server says so.
+    /// Milliseconds to wait before the next try, if the server sent it.
     #[serde(default)]
     pub retry_after_ms: Option<u64>,
 }
@@ -32,7 +32,7 @@ impl fmt::Display for ServerError {
     }
 }
 
-/// What can go wrong between this client and its server.
+/// Errors between this client and its server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -42,22 +42,22 @@ pub enum Error {
     /// No connection, or no welcome on it.
     #[error("cannot connect: {0}")]
     Connect(String),
-    /// The upgrade was answered with this HTTP status.
+    /// The server rejected the upgrade with this HTTP status.
     #[error("the server refused the connection with http status {0}")]
     Refused(u16),
-    /// The server answered the request with an error.
+    /// The server returned an error for the request.
     #[error("{0}")]
     Server(ServerError),
-    /// The connection broke after a request was sent that is not safe to repeat: it may or may not have been done.
+    /// The connection broke after a request was sent that is not safe to repeat: it may or may not have been executed.
     #[error("connection lost before the reply; the outcome is unknown")]
     ConnectionLost,
-    /// The client has ended: closed by its user, by the server for good, or out of attempts.
+    /// The client has ended: closed by its user, by the server permanently, or out of attempts.
     #[error("client closed: {0}")]
     Closed(CloseReason),
     /// No reply within [`Options::request_timeout`](crate::Options::request_timeout); the outcome is unknown.
     #[error("no reply in time")]
     Timeout,
-    /// The server sent what the protocol does not allow here.
+    /// The server sent a frame that the protocol does not allow here.
     #[error("unexpected frame: {0}")]
     Protocol(String),
 }

@@ -1,13 +1,14 @@
 //! Fanfare's client side: an SDK for the typed dialect (protocol.md 1-3, 5, 6) and the commands built on it.
 //!
-//! [`Client::connect`] opens a session and returns a cheap handle for requests and a [`Notices`] stream for what the
-//! server sends on its own. One task per session (`driver`) owns the socket: requests reach it through a bounded queue,
-//! replies go back by request id, events leave through a bounded queue. A reader that falls behind stops the socket from
-//! being read, so backpressure reaches the server instead of memory.
+//! [`Client::connect`] opens a session and returns a cheap handle for requests and a [`Notices`] stream for unsolicited
+//! frames. One task per session (`driver`) owns the socket: requests reach it through a bounded queue, replies are
+//! matched by request id, events leave through a bounded queue. A reader that falls behind stops the reads from the
+//! socket, so backpressure reaches the server instead of memory.
 //!
-//! A lost connection is replaced with exponential backoff and full jitter. The session is resumed and every subscription
-//! made again from the position last seen, so that a subscriber misses nothing the server's history still holds, and is
-//! told ([`Notice::Resubscribed`]) when something is missing. Close codes that forbid a retry end the client.
+//! A lost connection is replaced with exponential backoff and full jitter. The session is resumed and every
+//! subscription restored from the position last seen, so that a subscriber misses nothing that the server's history
+//! still holds, and is notified ([`Notice::Resubscribed`]) when messages are missing. Close codes that forbid a retry
+//! end the client.
 //!
 //! ```no_run
 //! use fanfare_client::{Client, Error, Notice, Options, StartFrom};

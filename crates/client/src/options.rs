@@ -1,4 +1,4 @@
-//! How a client connects and publishes.
+//! Options of a client and of its publishes.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::wire::Position;
 pub struct Options {
     /// Sent as `Authorization: Bearer` on every upgrade.
     pub token: Option<String>,
-    /// Whom to believe on `wss://`.
+    /// The servers to trust on `wss://`.
     pub trust: Trust,
     /// From the first TCP segment to the welcome.
     pub connect_timeout: Duration,
-    /// From a request to its reply, waiting for a lost connection included.
+    /// From a request to its reply, including the wait for a lost connection.
     pub request_timeout: Duration,
-    /// Failed attempts in a row before the client gives up; `None` is never.
+    /// Maximum failed attempts in a row before the client gives up; `None` is unlimited.
     pub max_attempts: Option<u32>,
-    /// Notices that may wait for their reader; beyond that the socket is not read. At least 1.
+    /// Maximum notices that wait for their reader; beyond that the socket is not read. At least 1.
     pub notice_queue: usize,
-    /// The largest message taken from the server, in bytes.
+    /// The largest message accepted from the server, in bytes.
     pub max_message_bytes: usize,
 }
 
@@ -53,8 +53,9 @@ pub enum StartFrom {
 /// Settings of one publish (protocol.md 3.2 and 6).
 #[derive(Debug, Clone, Default)]
 pub struct PublishOptions {
-    /// At most 128 bytes. With a key the client repeats the publish after a lost connection, as the server keeps the first.
+    /// At most 128 bytes. With a key the client repeats the publish after a lost connection, because the server keeps
+    /// only the first.
     pub idempotency_key: Option<String>,
-    /// Whether this connection, if it subscribes to the topic, is left out of the delivery.
+    /// Whether the message is not delivered to this connection if it subscribes to the topic.
     pub exclude_self: bool,
 }

@@ -1,4 +1,4 @@
-//! Judging a server by its key alone: no names, no dates, no authorities.
+//! Verifying a server by its key alone: names, dates and authorities are ignored.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::trust::Pin;
 
-/// Believes one certificate, or whichever is shown; that its holder speaks is still proved by the handshake's signature.
+/// Accepts one certificate, or any; the handshake's signature still proves that the peer holds its key.
 ///
-/// Any certificate is for whoever sends no secret and wants none: a probe of one's own server, a test.
+/// Accept any certificate only where no secret is sent or received: a probe of one's own server, a test.
 #[derive(Debug)]
 pub struct ProofOnly {
     pin: Option<Pin>,
@@ -20,12 +20,12 @@ pub struct ProofOnly {
 }
 
 impl ProofOnly {
-    /// Of the certificate with this SHA-256.
+    /// Accepts the certificate with this SHA-256.
     pub const fn pinned(pin: Pin, provider: Arc<CryptoProvider>) -> Self {
         Self { pin: Some(pin), provider }
     }
 
-    /// Of any certificate.
+    /// Accepts any certificate.
     pub const fn any(provider: Arc<CryptoProvider>) -> Self {
         Self { pin: None, provider }
     }

@@ -1,4 +1,4 @@
-//! Opening one connection: TCP, upgrade, welcome; and what a failure on the way means for the next attempt.
+//! Opening one connection: TCP, upgrade, welcome; and how a failure affects the next attempt.
 
 use futures_util::StreamExt;
 use tokio::time::timeout;
@@ -16,12 +16,12 @@ use crate::wire::{Head, Welcome};
 
 pub(crate) type Socket = WebSocketStream<Transport>;
 
-/// A connection that did not come to its welcome.
+/// Why a connection did not reach its welcome.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) error: Error,
     pub(crate) retry: Retry,
-    /// The server would not resume the session: the next attempt must ask for a new one.
+    /// The server did not resume the session: the next attempt must request a new one.
     pub(crate) session_gone: bool,
 }
 
@@ -74,7 +74,10 @@ async fn welcome(socket: &mut Socket) -> Result<Welcome, Refusal> {
             Err(e) => return Err(Refusal::new(Error::Connect(e.to_string()), Retry::Now)),
         }
     }
-    Err(Refusal::new(Error::Connect("the server hung up before its welcome".into()), Retry::Now))
+    Err(Refusal::new(
+        Error::Connect("the server closed the connection before its welcome".into()),
+        Retry::Now,
+    ))
 }
 
 fn parse_welcome(text: &str) -> Result<Welcome, Refusal> {
@@ -90,7 +93,8 @@ fn parse_welcome(text: &str) -> Result<Welcome, Refusal> {
     }
 }
 
-/// What a failed upgrade means. A 401 to a resume only says that this session is gone; without one, the credential is bad.
+/// The meaning of a failed upgrade. A 401 to a resume only means that this session has ended; without one, the
+/// credential is invalid.
 fn refused(error: WsError, resuming: bool) -> Refusal {
     match error {
         WsError::Http(response) => {

@@ -1,4 +1,5 @@
-//! Which topics a client is subscribed to and how far it has read each, so that a new connection can go on from there.
+//! The topics a client is subscribed to and the position read in each, so that a new connection can continue from
+//! there.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +8,24 @@ use crate::wire::{Position, Subscribed};
 
 #[derive(Debug)]
 struct Subscription {
-    /// Everything up to here has been handed to the user.
+    /// The last position delivered to the user.
     seen: Position,
     /// The epoch that offsets of arriving events belong to. It differs from `seen.epoch` only between an ack that
     /// recovered into a new epoch and the first event after it.
     epoch: String,
 }
 
-/// The subscriptions that outlive a connection.
+/// The subscriptions, which outlive a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions(BTreeMap<String, Subscription>);
 
 impl Subscriptions {
-    /// Takes over an ack for a subscribe that asked for this start.
+    /// Applies an ack for a subscribe with this start.
     pub(crate) fn acked(&mut self, topic: &str, start: StartFrom, ack: &Subscribed) {
         if ack.already && self.0.contains_key(topic) {
             return;
         }
-        // Where a replay is still to come, the position to come back with is the one before it.
+        // While a replay is still to arrive, the position to reconnect with is the one before it.
         let replayed = ack.history.unwrap_or(0).into();
         let seen = match start {
             StartFrom::Since(since) if ack.recovered == Some(true) => since,
@@ -33,7 +34,7 @@ impl Subscriptions {
         self.0.insert(topic.to_owned(), Subscription { seen, epoch: ack.epoch.clone() });
     }
 
-    /// Takes over an event handed to the user.
+    /// Records an event delivered to the user.
     pub(crate) fn delivered(&mut self, topic: &str, offset: u64) {
         if let Some(subscription) = self.0.get_mut(topic) {
             subscription.seen.offset = offset;
@@ -43,8 +44,8 @@ impl Subscriptions {
         }
     }
 
-    /// Takes over an own message that the server will not deliver (`exclude_self`). Only the next offset in order
-    /// counts: with events still to come before it, skipping ahead would lose them.
+    /// Records an own message that the server will not deliver (`exclude_self`). Only the next offset in order counts:
+    /// with events still to arrive before it, skipping ahead would lose them.
     pub(crate) fn published_silently(&mut self, topic: &str, offset: u64) {
         if let Some(subscription) = self.0.get_mut(topic)
             && subscription.seen.epoch == subscription.epoch
@@ -54,7 +55,7 @@ impl Subscriptions {
         }
     }
 
-    /// Takes over where a topic continues that has lost events.
+    /// Sets where a topic that has lost events continues.
     pub(crate) fn moved(&mut self, topic: &str, epoch: &str, offset: u64) {
         if let Some(subscription) = self.0.get_mut(topic) {
             subscription.seen = Position { epoch: epoch.to_owned(), offset };
@@ -66,7 +67,7 @@ impl Subscriptions {
         self.0.remove(topic);
     }
 
-    /// Topics with the position to ask for on a new connection.
+    /// The topics with the position to request on a new connection.
     pub(crate) fn positions(&self) -> impl Iterator<Item = (&str, &Position)> {
         self.0.iter().map(|(topic, subscription)| (topic.as_str(), &subscription.seen))
     }
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_events_that_are_still_to_come_are_asked_for_again() {
+    fn newest_events_still_to_arrive_are_requested_again() {
         let mut s = Subscriptions::default();
         s.acked("t", StartFrom::Last(5), &Subscribed { history: Some(3), ..ack("e", 9, None) });
         assert_eq!(position(&s), at("e", 6));
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_cut_short_is_asked_for_again() {
+    fn a_replay_cut_short_is_requested_again() {
         let mut s = Subscriptions::default();
         s.acked("t", StartFrom::Since(at("e", 3)), &ack("e", 9, Some(true)));
         assert_eq!(position(&s), at("e", 3));
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_recovered_starts_at_the_head() {
+    fn an_unrecovered_subscription_starts_at_the_head() {
         let mut s = Subscriptions::default();
         s.acked("t", StartFrom::Since(at("old", 3)), &ack("new", 9, Some(false)));
         assert_eq!(position(&s), at("new", 9));

@@ -1,4 +1,4 @@
-//! The address of a server: a parsed `ws://` or `wss://` URL and what is asked of it on each upgrade.
+//! The address of a server: a parsed `ws://` or `wss://` URL and the request of each upgrade.
 
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
@@ -15,7 +15,7 @@ use crate::trust::Trust;
 /// The subprotocol of the typed dialect (protocol.md 2).
 const SUBPROTOCOL: &str = "fanfare.v1";
 
-/// What it takes to come back as the same session (protocol.md 3.1).
+/// The keys to resume the same session (protocol.md 3.1).
 #[derive(Debug, Clone)]
 pub(crate) struct SessionKeys {
     pub(crate) code: String,
@@ -28,7 +28,7 @@ pub(crate) struct Target {
     url: String,
     host: String,
     port: u16,
-    /// For `wss`.
+    /// The TLS configuration, for `wss`.
     tls: Option<Arc<ClientConfig>>,
     authorization: Option<HeaderValue>,
 }
@@ -54,12 +54,12 @@ impl Target {
         Ok(Self { url: url.to_owned(), host, port, tls, authorization })
     }
 
-    /// Connects, with TLS where the URL asks for it.
+    /// Connects, with TLS for `wss`.
     pub(crate) async fn connect(&self) -> std::io::Result<Transport> {
         transport::connect(&self.host, self.port, self.tls.clone()).await
     }
 
-    /// The upgrade request, resuming `session` where there is one.
+    /// The upgrade request, resuming `session` if there is one.
     pub(crate) fn request(&self, session: Option<&SessionKeys>) -> Result<Request, Error> {
         let url = match session {
             None => self.url.clone(),
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_rides_in_the_query() {
+    fn a_session_is_sent_in_the_query() {
         let keys = SessionKeys { code: "happy-panda-42".into(), resume_token: "a+b/c=".into() };
         for (url, query) in [
             ("ws://localhost:8080/ws", "session=happy-panda-42&resume=a%2Bb%2Fc%3D"),

@@ -1,4 +1,4 @@
-//! A connection to a server below HTTP: TCP, with TLS where the URL asks for it.
+//! A connection to a server below HTTP: TCP, with TLS for `wss`.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// What HTTP and WebSocket run on.
+/// The byte stream that HTTP and WebSocket run on.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-/// Plain or encrypted; told apart once a read, which a client does not feel.
+/// A plain or encrypted stream; the dynamic dispatch costs one call a read, which is negligible here.
 pub(crate) type Transport = Box<dyn Io>;
 
 /// Connects to `host`, which may be an address in brackets.

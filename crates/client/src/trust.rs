@@ -1,4 +1,4 @@
-//! Which servers a client believes: TLS by rustls with aws-lc-rs, 1.2 and 1.3.
+//! Which servers a client trusts: TLS by rustls with aws-lc-rs, 1.2 and 1.3.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,15 +14,15 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::error::Error;
 use crate::proof::ProofOnly;
 
-/// Whom to believe that it is the server.
+/// The servers to trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// Whoever one of this machine's certificate authorities vouches for.
+    /// A server with a certificate of one of this machine's certificate authorities.
     #[default]
     System,
-    /// Whoever one of the certificates in this PEM file vouches for, or is.
+    /// A server with a certificate of one of the authorities in this PEM file, or with one of the certificates itself.
     Authorities(PathBuf),
-    /// The holder of one certificate, whatever names and dates it bears.
+    /// The holder of one certificate; its names and dates are ignored.
     Pinned(Pin),
 }
 
@@ -37,7 +37,7 @@ impl Pin {
     }
 }
 
-/// A pin is 64 hexadecimal digits; colons between them are let through.
+/// The text is not a pin. A pin is 64 hexadecimal digits; colons between them are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a pin is the SHA-256 of the certificate: 64 hexadecimal digits")]
 pub struct InvalidPin;
@@ -60,7 +60,7 @@ impl FromStr for Pin {
 }
 
 impl Trust {
-    /// What handshakes need.
+    /// The TLS configuration for handshakes.
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, Error> {
         let unusable = |what: String| Error::Connect(what);
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_certificates_is_told() {
+    fn a_file_without_certificates_is_an_error() {
         let missing = Trust::Authorities("no/such/file.pem".into());
         assert!(matches!(missing.config(), Err(Error::Connect(why)) if why.starts_with("no/such/file.pem")));
     }

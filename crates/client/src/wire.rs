@@ -1,16 +1,16 @@
-//! The typed dialect's frames as types (protocol.md 3.1, 3.2): what goes out, what comes in.
+//! The typed dialect's frames as types (protocol.md 3.1, 3.2).
 //!
-//! Unknown fields and unknown frame types are let through, so that an older client keeps working with a newer server.
+//! Unknown fields and unknown frame types are accepted, so that an older client works with a newer server.
 
 use fanfare_json::{Raw, RawBuf};
 use serde::{Deserialize, Serialize};
 
-/// A place in a topic's history: everything up to and including `offset` has been seen.
+/// A position in a topic's history: everything up to and including `offset` has been received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// Names one run of offsets; a topic made anew has a new one.
+    /// Names one sequence of offsets; a recreated topic has a new one.
     pub epoch: String,
-    /// Rises by one with every message of the topic.
+    /// Increases by one with every message of the topic.
     pub offset: u64,
 }
 
@@ -19,17 +19,17 @@ pub struct Position {
 pub struct Welcome {
     /// The session's public name, such as `happy-panda-42`.
     pub session_code: String,
-    /// Opens the session again, once; every welcome brings a new one.
+    /// Resumes the session, once; every welcome has a new one.
     pub resume_token: String,
     /// This connection's id, new with every connection.
     pub client_id: String,
-    /// Who is logged in, if anyone.
+    /// The logged-in user, if there is one.
     pub user: Option<User>,
     /// The server's WebSocket ping interval in milliseconds.
     pub heartbeat_ms: u64,
-    /// What the server allows this connection.
+    /// The limits of this connection.
     pub limits: Limits,
-    /// Which server this is.
+    /// The server.
     pub server: ServerIdentity,
     /// Whether an existing session was resumed.
     #[serde(default)]
@@ -48,13 +48,13 @@ pub struct User {
 /// Limits named in the welcome.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Limits {
-    /// The largest frame or message the server takes, in bytes.
+    /// The largest frame or message the server accepts, in bytes.
     pub max_message_bytes: u64,
     /// Messages the server queues for this connection before it counts as slow.
     pub queue_messages: u64,
 }
 
-/// The server as it names itself in the welcome.
+/// The server's identity in the welcome.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ServerIdentity {
     /// The product's name.
@@ -72,50 +72,50 @@ pub struct Event {
     pub topic: String,
     /// Unique across nodes; sorts by time.
     pub id: String,
-    /// Its place in the topic's order.
+    /// Its position in the topic's order.
     pub offset: u64,
     /// The publisher's JSON, byte for byte.
     pub payload: RawBuf,
     /// The publisher.
     #[serde(default)]
     pub client_id: Option<String>,
-    /// The username of a publisher who was logged in, as the server knows it.
+    /// The username of a publisher who was logged in.
     #[serde(default)]
     pub user: Option<String>,
-    /// When the server took it, RFC 3339.
+    /// When the server accepted it, RFC 3339.
     pub timestamp: String,
-    /// The whole frame as it came.
+    /// The whole frame, unchanged.
     #[serde(skip)]
     pub raw: String,
 }
 
-/// Something the server tells on its own, such as `TOPIC_DELETED` or `SERVER_SHUTDOWN`.
+/// An unsolicited info of the server, such as `TOPIC_DELETED` or `SERVER_SHUTDOWN`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Info {
-    /// What it is about.
+    /// Its code.
     pub code: String,
-    /// The topic concerned, where there is one.
+    /// The topic concerned, if there is one.
     #[serde(default)]
     pub topic: Option<String>,
-    /// With `POSITION_LOST`: the epoch from now on.
+    /// With `POSITION_LOST`: the new epoch.
     #[serde(default)]
     pub epoch: Option<String>,
     /// With `POSITION_LOST`: the offset before the next event.
     #[serde(default)]
     pub offset: Option<u64>,
-    /// The server's sentence for people.
+    /// The server's message.
     #[serde(default)]
     pub message: String,
-    /// How many messages, with `MESSAGES_DROPPED`.
+    /// With `MESSAGES_DROPPED`: the number of messages.
     #[serde(default)]
     pub count: Option<u64>,
-    /// With `MOVE`: milliseconds until this client should go to another node.
+    /// With `MOVE`: milliseconds until this client should move to another node.
     #[serde(default)]
     pub in_ms: Option<u64>,
     /// With `MOVE`: the token to resume the session with.
     #[serde(default)]
     pub resume_token: Option<String>,
-    /// The whole frame as it came.
+    /// The whole frame, unchanged.
     #[serde(skip)]
     pub raw: String,
 }
@@ -148,7 +148,7 @@ pub struct Published {
     pub id: String,
     /// The message's offset in its topic.
     pub offset: u64,
-    /// Subscriptions on that node when the offset was given: a count, not a receipt.
+    /// The number of subscriptions on that node when the offset was assigned; not a receipt.
     pub delivered: u64,
     /// Whether the topic is durable: the message is in the store.
     #[serde(default)]
@@ -161,7 +161,7 @@ pub(crate) struct Pong {
     pub(crate) timestamp: String,
 }
 
-/// What every frame of the server is looked at for first.
+/// The fields read first of every frame of the server.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Head<'a> {
     #[serde(borrow, rename = "type")]
@@ -171,8 +171,8 @@ pub(crate) struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// The request this frame answers; this client's own ids are integers.
-    pub(crate) fn answers(&self) -> Option<u64> {
+    /// The id of the request to which this frame is the reply; this client's own ids are integers.
+    pub(crate) fn reply_to(&self) -> Option<u64> {
         self.request_id.and_then(|id| id.get().parse().ok())
     }
 }
@@ -247,9 +247,9 @@ mod tests {
         assert_eq!((event.payload.get(), event.offset), (r#"{"b":1, "a":1.0}"#, 18));
     }
 
-    /// Issue 10, entry 1: a hostile server's frame has no magic names, and its depth overflows nothing.
+    /// Issue 10, entry 1: no name in a hostile server's frame has a special meaning, and its depth overflows nothing.
     #[test]
-    fn a_hostile_servers_frame_is_read_as_it_stands() {
+    fn a_hostile_servers_frame_is_read_without_special_names() {
         let frame = |payload: &str, id: &str| {
             format!(
                 r#"{{"type":"event","topic":"t","id":{id},"offset":1e1,"payload":{payload},"timestamp":"x","client_id":null}}"#
@@ -270,10 +270,10 @@ mod tests {
     }
 
     #[test]
-    fn foreign_request_ids_answer_nothing() {
+    fn foreign_request_ids_match_no_request() {
         let head: Head<'_> = fanfare_json::from_str(r#"{"request_id":"7","type":"ack"}"#).unwrap();
-        assert_eq!((head.kind.as_ref(), head.answers()), ("ack", None));
+        assert_eq!((head.kind.as_ref(), head.reply_to()), ("ack", None));
         let head: Head<'_> = fanfare_json::from_str(r#"{"type":"pong","request_id":7}"#).unwrap();
-        assert_eq!(head.answers(), Some(7));
+        assert_eq!(head.reply_to(), Some(7));
     }
 }

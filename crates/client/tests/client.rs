@@ -1,4 +1,4 @@
-//! The SDK against a server of the typed dialect that does exactly what each test says.
+//! The SDK against a server of the typed dialect that each test controls exactly.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -11,7 +11,7 @@ use fanfare_client::{Client, Error, Notice, Notices, Options, Position, PublishO
 use fanfare_json::RawBuf;
 use serde_json::json;
 
-/// Longer than anything here takes; a test that hits it has failed.
+/// Longer than any step takes; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn within<T>(what: impl Future<Output = T>) -> T {
@@ -47,7 +47,7 @@ async fn replies_are_matched_by_request_id_with_events_between() {
         assert_eq!((first["type"].as_str(), second["type"].as_str()), (Some("ping"), Some("publish")));
         assert_eq!(second["payload"], json!({"n": 1}));
         peer.send(fake::event("t", 18, &json!("between"))).await;
-        // Answered in the other order: only the ids tell which is which.
+        // The replies come in the other order: only the ids distinguish them.
         peer.send(json!({"type":"ack","for":"publish","topic":"t","id":"m1","offset":19,"delivered":3,
                          "request_id":second["request_id"]}))
             .await;
@@ -98,10 +98,10 @@ async fn a_lost_connection_resumes_the_session_and_subscribes_from_where_it_was(
     peer.ack_subscribe(&request, "e2", 9, Some(false)).await;
     assert!(matches!(within(notices.recv()).await, Some(Notice::Disconnected(_))));
     assert!(matches!(within(notices.recv()).await, Some(Notice::Reconnected { resumed: true })));
-    let told = within(notices.recv()).await;
-    assert!(matches!(told, Some(Notice::Resubscribed { topic, recovered: false }) if topic == "t"));
+    let notice = within(notices.recv()).await;
+    assert!(matches!(notice, Some(Notice::Resubscribed { topic, recovered: false }) if topic == "t"));
 
-    // A refused resume is followed by a new session; the position is now the head that the server named.
+    // A refused resume is followed by a new session; the position is now the head that the server reported.
     drop(peer);
     assert_eq!(within(fake.refuse(401)).await, "session=happy-panda-42&resume=token-2");
     let mut peer = within(fake.accept()).await;
@@ -134,7 +134,7 @@ async fn codes_that_forbid_a_retry_end_the_client() {
 }
 
 #[tokio::test]
-async fn a_server_error_answers_its_request_and_nothing_else() {
+async fn a_server_error_fails_its_request_and_no_other() {
     let fake = Fake::start().await;
     let (client, mut notices, mut peer) = connected(&fake).await;
     let server = async {

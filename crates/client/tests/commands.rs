@@ -1,4 +1,4 @@
-//! The `pub` and `sub` commands against the fake server: what they ask of it and how they end.
+//! The `pub` and `sub` commands against the fake server: the requests they send and how they end.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -30,7 +30,7 @@ fn assert_exit(code: ExitCode, expected: ExitCode) {
 }
 
 #[tokio::test]
-async fn pub_makes_the_topic_then_publishes_then_says_goodbye() {
+async fn pub_creates_the_topic_then_publishes_then_closes() {
     let fake = Fake::start().await;
     let url = fake.url();
     let args: PubArgs = parse(&["--create", "--url", &url, "--token", "secret", "t", "not json"]);
@@ -77,7 +77,7 @@ async fn pub_fails_when_the_server_refuses() {
 }
 
 #[tokio::test]
-async fn sub_asks_for_each_topic_and_ends_when_the_server_forbids_a_retry() {
+async fn sub_subscribes_to_each_topic_and_ends_when_the_server_forbids_a_retry() {
     let fake = Fake::start().await;
     let url = fake.url();
     let args: SubArgs = parse(&["--url", &url, "--since", "e:4", "a", "b"]);

@@ -30,28 +30,28 @@ pub(super) enum Mode {
     Maxrate(MaxrateArgs),
     /// Requests and responses, closed loop.
     Echo(EchoArgs),
-    /// Listen to a feed's channel, whose records the server has from Kafka or makes up.
+    /// Subscribe to a feed's channel, whose records the server reads from Kafka or generates.
     Feed(FeedArgs),
-    /// No server: what the kernel alone takes to send to many sockets.
+    /// No server: the kernel's cost of sending to many sockets.
     Floor(FloorArgs),
-    /// The reading end of `floor`.
+    /// The receiving end of `floor`.
     #[command(hide = true)]
     Sink(SinkArgs),
 }
 
-/// Which server, how to reach it and where it runs.
+/// The server, its address and its process.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ServerArgs {
-    /// What the figures are filed under.
+    /// The label of the results.
     #[arg(long, default_value = "fanfare")]
     pub(super) label: String,
     /// The protocol the server speaks.
     #[arg(long, value_enum, default_value = "typed")]
     pub(super) dialect: Dialect,
-    /// Where it listens. A port below the range of ephemeral ports cannot collide with one of the clients'.
+    /// Its listen address. A port below the range of ephemeral ports cannot collide with one of the clients'.
     #[arg(long, default_value_t = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080))]
     pub(super) address: SocketAddrV4,
-    /// With one of these the connections use TLS.
+    /// With one of these options the connections use TLS.
     #[command(flatten)]
     pub(super) trust: TrustArgs,
     /// The upgrade's path, if not the dialect's own.
@@ -75,7 +75,7 @@ pub(super) struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// What TLS needs; `None` without `--ca` and `--pin`.
+    /// The TLS configuration; `None` without `--ca` and `--pin`.
     pub(super) fn tls(&self) -> Result<Option<Arc<ClientConfig>>, String> {
         match self.trust.trust() {
             Trust::System => Ok(None),
@@ -84,13 +84,13 @@ impl ServerArgs {
     }
 }
 
-/// How long to measure.
+/// The duration of the measurement.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Phases {
-    /// Seconds of the same load before, which do not count.
+    /// Seconds of warm-up with the same load, not measured.
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     pub(super) warm: f64,
-    /// Seconds that count.
+    /// Seconds measured.
     #[arg(long, default_value_t = 5.0, value_parser = positive)]
     pub(super) seconds: f64,
 }
@@ -102,15 +102,15 @@ pub(super) struct IdleArgs {
     /// Connections.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) connections: u32,
-    /// Topics they are spread over.
+    /// Topics that the connections are spread over.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) topics: u32,
-    /// Seconds of rest before memory is read.
+    /// Seconds of idle time before memory is read.
     #[arg(long, default_value_t = 2.0, value_parser = positive)]
     pub(super) hold: f64,
 }
 
-/// Who publishes what to whom; values left out depend on the mode.
+/// The shape of the publish load; defaults depend on the mode.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ShapeArgs {
     /// Topics [1; topics: 1000].
@@ -146,7 +146,7 @@ pub(super) struct MaxrateArgs {
     pub(super) server: ServerArgs,
     #[command(flatten)]
     pub(super) shape: ShapeArgs,
-    /// Messages of a topic that may be on their way at once.
+    /// Messages of a topic that may be in flight at once.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) window: u32,
 }
@@ -160,13 +160,13 @@ pub(super) struct EchoArgs {
     /// Connections.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) connections: u32,
-    /// Requests that each keeps outstanding.
+    /// Requests that each connection keeps outstanding.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) depth: u32,
     /// Bytes of a request's text, at least 34 (a typed request id holds at most 128).
     #[arg(long, default_value_t = 120)]
     pub(super) size: usize,
-    /// Ask by JSON-RPC `test.echo` on /rpc.
+    /// Send JSON-RPC `test.echo` on /rpc.
     #[arg(long)]
     pub(super) rpc: bool,
 }
@@ -180,7 +180,7 @@ pub(super) struct FeedArgs {
     /// The channel.
     #[arg(long, default_value = "dashboard")]
     pub(super) channel: String,
-    /// The type that is heard: one, of one partition.
+    /// The type to receive: one, of one partition.
     #[arg(long = "type", default_value = "trade_data")]
     pub(super) kind: String,
     /// Subscribers.
@@ -199,10 +199,10 @@ pub(super) struct FloorArgs {
     /// Messages written with one call.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) coalesce: u32,
-    /// Rounds over all sockets a second; as many as possible without.
+    /// Rounds over all sockets a second; unlimited if not given.
     #[arg(long, value_parser = positive)]
     pub(super) rate: Option<f64>,
-    /// Seconds that count.
+    /// Seconds measured.
     #[arg(long, default_value_t = 2.0, value_parser = positive)]
     pub(super) seconds: f64,
     /// Pin the sender to one CPU.
@@ -215,7 +215,7 @@ pub(super) struct FloorArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct SinkArgs {
-    /// Connections to take.
+    /// Connections to accept.
     #[arg(long)]
     pub(super) connections: u32,
     /// Pin to one CPU.

@@ -1,4 +1,4 @@
-//! The run's clock (nanoseconds since its start, as stamped into payloads) and a timer that an epoll set can wait for.
+//! The run's clock (nanoseconds since its start, as stamped into payloads) and a timer for an epoll set.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use rustix::time::{
 };
 
 const ZERO: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-/// The longest wait, so that a signal is noticed.
+/// The longest wait, so that a signal is handled in time.
 const LONGEST_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// Cheap to copy; every copy tells the same time.
+/// The clock of a run. Cheap to copy; all copies have the same start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock(Instant);
 
@@ -31,7 +31,7 @@ pub(super) fn nanos(seconds: f64) -> u64 {
     Duration::try_from_secs_f64(seconds).map_or(u64::MAX / 2, |duration| duration.as_nanos() as u64)
 }
 
-/// Wakes an epoll set at a time given in nanoseconds: epoll's own timeout knows only milliseconds.
+/// Wakes an epoll set at a time given in nanoseconds, because epoll's own timeout is in milliseconds.
 #[derive(Debug)]
 pub(super) struct Timer {
     descriptor: OwnedFd,
@@ -44,7 +44,8 @@ impl Timer {
         Ok(Self { descriptor: timerfd_create(TimerfdClockId::Monotonic, flags)?, armed_for: 0 })
     }
 
-    /// Sets the timer for `until` and gives the timeout to wait with. Setting it also takes back an expiry that was not read.
+    /// Sets the timer for `until` and returns the timeout to wait with. Setting it also clears an expiry that was not
+    /// read.
     pub(super) fn arm(&mut self, now: u64, until: u64) -> rustix::io::Result<Timespec> {
         if until <= now {
             return Ok(ZERO);

@@ -1,5 +1,5 @@
-//! Requests that come back: each connection keeps a number of them outstanding and asks again with every answer. The stamp
-//! rides in the request and returns in the answer, so that any depth is timed exactly and answers are checked for order.
+//! Echo requests: each connection keeps a number of them outstanding and sends another with every response. The stamp
+//! is part of the request and of the response, so that any depth is timed exactly and responses are checked for order.
 
 use super::clock::{Clock, nanos};
 use super::frame::Masker;
@@ -10,7 +10,7 @@ use super::peer::Script;
 use super::stamp::{STAMP_BYTES, Stamp};
 use super::swarm::{Receive, Swarm};
 
-/// The load and what came of it.
+/// The load and its counts.
 #[derive(Debug)]
 pub(super) struct Echo {
     topics: Vec<String>,
@@ -20,9 +20,9 @@ pub(super) struct Echo {
     /// The last request of each connection.
     numbers: Vec<u32>,
     pub(super) answered: u64,
-    /// Answers that came before an earlier one, or again.
+    /// Responses that arrived before an earlier one, or twice.
     pub(super) reordered: u64,
-    /// Answers without the request's text: errors.
+    /// Responses without the request's text: errors.
     pub(super) refused: u64,
     pub(super) latencies: Histogram,
 }
@@ -43,7 +43,7 @@ impl Echo {
         }
     }
 
-    /// Asks `depth` times on every connection.
+    /// Sends `depth` requests on every connection.
     pub(super) fn begin(&mut self, swarm: &mut Swarm, script: &Script, depth: u32) -> Result<(), String> {
         for index in 0..swarm.links.len() {
             for _ in 0..depth {
@@ -62,7 +62,7 @@ impl Echo {
         Ok(())
     }
 
-    /// Forgets the counts; requests stay outstanding.
+    /// Clears the counts; requests stay outstanding.
     pub(super) fn reset(&mut self) {
         (self.answered, self.reordered, self.refused) = (0, 0, 0);
         self.latencies = Histogram::new();
@@ -107,7 +107,7 @@ impl Receive for Echo {
         }
         if !found && frame.windows(script.refusal.len()).any(|window| window == script.refusal.as_bytes()) {
             self.refused += 1;
-            // A refusal answers a request, too; without another the connection would fall silent.
+            // A refusal completes a request, too; without another request the connection would become idle.
             self.ask(link, script, masker);
         }
     }

@@ -1,4 +1,4 @@
-//! TLS of one connection of the generator, on a socket that never blocks.
+//! TLS of one connection of the generator, on a non-blocking socket.
 
 use std::io::{self, ErrorKind, Read as _, Write};
 use std::net::SocketAddrV4;
@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-/// Ciphertext read from a socket at once.
+/// Ciphertext bytes read from a socket at once.
 const READ: usize = 64 << 10;
 
 /// A client's side of TLS.
@@ -23,15 +23,15 @@ impl Encrypted {
         Ok(Self(Box::new(ClientConnection::new(Arc::clone(config), name)?)))
     }
 
-    /// Whether something is left to write.
+    /// Whether bytes are left to write.
     pub(super) fn wants_write(&self) -> bool {
         self.0.wants_write()
     }
 
-    /// Encrypts what `out` holds and writes what the kernel takes now.
+    /// Encrypts the contents of `out` and writes as much as the kernel accepts now.
     pub(super) fn write(&mut self, socket: &OwnedFd, out: &mut Vec<u8>) -> io::Result<()> {
         loop {
-            // While the handshake is under way rustls keeps it; beyond its limit it stays in `out`.
+            // During the handshake rustls buffers it; beyond its limit it stays in `out`.
             let taken = if out.is_empty() { 0 } else { self.0.writer().write(out)? };
             out.drain(..taken);
             while self.0.wants_write() {
@@ -47,7 +47,7 @@ impl Encrypted {
         }
     }
 
-    /// Reads once and decrypts all of it into `buffer`, which has room for that; how many bytes.
+    /// Reads once and decrypts all of it into `buffer`, which has room for that; returns the number of bytes.
     pub(super) fn read(&mut self, socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize, String> {
         let mut cipher = [0; READ];
         let read = match recv(socket, &mut cipher, RecvFlags::empty()) {

@@ -1,8 +1,8 @@
-//! `fanfare bench feed`: subscribers of a feed channel, whose records come from wherever the server has them from.
+//! `fanfare bench feed`: subscribers of a feed channel, whose records the server reads from any source.
 //!
-//! Nothing is published here: the records carry their own time and offset. Latency is from the record's timestamp to the
-//! read, in whole milliseconds of the same machine's clock. Each connection hears one type, hence the offsets of one
-//! partition: what it received and what it was told was dropped must add up to what went by.
+//! Nothing is published here: the records carry their own time and offset. Latency is from the record's timestamp to
+//! the read, in whole milliseconds of the same machine's clock. Each connection receives one type, hence the offsets of
+//! one partition: received records and those reported as dropped must add up to the records published.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,64 +21,65 @@ use super::swarm::{Receive, Swarm};
 
 const DAY_MS: u64 = 86_400_000;
 
-/// What one connection heard.
+/// The counts of one connection.
 #[derive(Debug, Clone, Copy, Default)]
-struct Heard {
+struct Counts {
     /// The offset before the first record, and the last one's.
     before: Option<u64>,
     last: u64,
     received: u64,
-    told: u64,
+    reported: u64,
 }
 
 #[derive(Debug)]
 struct FeedTally {
     latencies: Histogram,
-    heard: Vec<Heard>,
+    counts: Vec<Counts>,
     disordered: u64,
     last_at: u64,
 }
 
 impl FeedTally {
     fn new(connections: usize) -> Self {
-        let heard = vec![Heard::default(); connections];
-        Self { latencies: Histogram::new(), heard, disordered: 0, last_at: 0 }
+        let counts = vec![Counts::default(); connections];
+        Self { latencies: Histogram::new(), counts, disordered: 0, last_at: 0 }
     }
 
-    /// Begins to count anew where each connection is.
+    /// Restarts counting at each connection's current offset.
     fn reset(&mut self) {
-        for heard in &mut self.heard {
-            *heard = Heard { before: heard.before.map(|_| heard.last), last: heard.last, ..Heard::default() };
+        for counts in &mut self.counts {
+            *counts =
+                Counts { before: counts.before.map(|_| counts.last), last: counts.last, ..Counts::default() };
         }
         self.latencies = Histogram::new();
         self.disordered = 0;
     }
 
-    fn sum(&self, of: impl Fn(&Heard) -> u64) -> u64 {
-        self.heard.iter().map(of).sum()
+    fn sum(&self, of: impl Fn(&Counts) -> u64) -> u64 {
+        self.counts.iter().map(of).sum()
     }
 
-    /// Records that went by a connection, were not received, and were not told either.
+    /// Records published on the channel that the connection neither received nor was reported as dropped.
     fn unaccounted(&self) -> u64 {
-        self.sum(|h| (h.last - h.before.unwrap_or(h.last)).saturating_sub(h.received + h.told))
+        self.sum(|h| (h.last - h.before.unwrap_or(h.last)).saturating_sub(h.received + h.reported))
     }
 }
 
 impl Receive for FeedTally {
     fn frame(&mut self, link: &mut Link, _: &Script, frame: &[u8], now: u64, _: &mut Masker) {
         let Ok(text) = std::str::from_utf8(frame) else { return };
-        let heard = &mut self.heard[link.topic as usize];
+        let counts = &mut self.counts[link.topic as usize];
         if let Some(at) = text.find(r#""code":"MESSAGES_DROPPED","count":"#) {
-            heard.told += number(&text[at + 34..]);
+            counts.reported += number(&text[at + 34..]);
             return;
         }
         let Some(source) = text.rfind(r#""source":{"#) else { return };
         let Some(at) = text[source..].find(r#""offset":"#) else { return };
         let offset = number(&text[source + at + 9..]);
-        let before = *heard.before.get_or_insert(offset.saturating_sub(1));
-        self.disordered += u64::from(heard.received > 0 && offset <= heard.last || offset <= before);
-        heard.last = offset;
-        heard.received += 1;
+        let before = *counts.before.get_or_insert(offset.saturating_sub(1));
+        self.disordered += u64::from(counts.received > 0 && offset <= counts.last || offset <= before);
+        counts.last = offset;
+        counts.received += 1;
         self.last_at = now;
         if let Some(time) =
             text[..source].rfind(r#""timestamp":""#).and_then(|at| time_of_day(&text[at + 13..]))
@@ -88,7 +89,7 @@ impl Receive for FeedTally {
     }
 }
 
-/// The digits a text begins with.
+/// The digits at the start of a text.
 fn number(text: &str) -> u64 {
     text.bytes().take_while(u8::is_ascii_digit).fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
 }
@@ -111,11 +112,12 @@ fn listen(swarm: &mut Swarm, tally: &mut FeedTally, seconds: f64) -> Result<(), 
     Ok(())
 }
 
-/// Listens to a channel: a warm-up, then what counts.
+/// Subscribes to a channel: a warm-up, then the measurement.
 pub(super) fn run(args: &FeedArgs, stop: &Arc<AtomicBool>) -> Result<Report, String> {
     let connections = args.subscribers as usize;
     let (server, mut swarm) = begin(&args.server, Dialect::Feed, connections, connections, stop)?;
-    // The connection's number stands where other modes have the topic's; what all ask for stands for the names.
+    // The connection's number takes the place of the topic's in other modes; the requested subscription that of the
+    // names.
     swarm.topics.fill(format!(r#""channel":"{}","types":["{}"]"#, args.channel, args.kind));
     let wanted: Vec<_> = (0..args.subscribers).map(|i| (Role::Subscriber, i)).collect();
     let connect_s = swarm.open(&wanted)?;
@@ -127,14 +129,14 @@ pub(super) fn run(args: &FeedArgs, stop: &Arc<AtomicBool>) -> Result<Report, Str
     let span = Span::begin(server.pid, swarm.clock.now());
     listen(&mut swarm, &mut tally, args.phases.seconds)?;
     let mut report = Report::of("feed", &args.server, &server);
-    let (received, told) = (tally.sum(|h| h.received), tally.sum(|h| h.told));
+    let (received, reported) = (tally.sum(|h| h.received), tally.sum(|h| h.reported));
     let (wall, cpu) = span.end(&mut report, received, swarm.clock.now());
     let (rate, produced) = (received as f64 / wall, tally.sum(|h| h.last - h.before.unwrap_or(h.last)));
     let after = Memory::of(server.pid);
     report.set("subscribers", connections);
     report.measure("connect_s", connect_s);
     report.set("received", received);
-    report.set("told_dropped", told);
+    report.set("told_dropped", reported);
     report.set("produced", produced);
     report.fault("unaccounted", tally.unaccounted());
     report.fault("reordered", tally.disordered);
@@ -147,7 +149,7 @@ pub(super) fn run(args: &FeedArgs, stop: &Arc<AtomicBool>) -> Result<Report, Str
     report.set("rss_before", before.rss);
     report.summary = format!(
         "{} feed: {connections} subscribers, {:.0} records/s each, {rate:.0} deliveries/s, {cpu:.3} CPU s/M, p50 {:.0} ms, \
-         p99 {:.0} ms, told dropped {told}, unaccounted {}, reordered {}, failed {}, memory {:.0} to {:.0} MiB",
+         p99 {:.0} ms, reported dropped {reported}, unaccounted {}, reordered {}, failed {}, memory {:.0} to {:.0} MiB",
         args.server.label,
         produced as f64 / connections as f64 / wall,
         tally.latencies.quantile_us(0.5) / 1e3,

@@ -1,5 +1,5 @@
-//! The kernel's own share: what it costs to send to many loopback sockets when nothing else is done. A process of its own
-//! reads and discards (sockets of one process would need twice its open files), this one sends to each socket in turn.
+//! The kernel's share of the cost: sending to many loopback sockets without any other work. A separate process reads
+//! and discards (sockets of one process would need twice its open files), this one sends to each socket in turn.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -20,23 +20,23 @@ use super::process::thread_seconds;
 use super::report::Report;
 use super::{limits, process};
 
-/// The longest that the reading end waits for the next connection or byte: its sender is gone then.
+/// The longest that the receiving end waits for the next connection or byte; after that the sender is considered dead.
 const SINK_PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 /// The longest wait for room in one socket.
 const WRITE_PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// The reading end; ended with this value.
+/// The process of the receiving end, which is stopped when this value is dropped.
 struct Sink(Child);
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        // It ends by itself when the connections do; both calls fail only when it has.
+        // It ends by itself when the connections do; both calls fail only when it has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Sends, and counts the sender's CPU time.
+/// Sends, and measures the sender's CPU time.
 pub(super) fn run(args: &FloorArgs, stop: &AtomicBool) -> Result<Report, String> {
     limits::raise_files(u64::from(args.connections))?;
     let (sink, sockets) = connect(args)?;
@@ -109,7 +109,7 @@ fn connect(args: &FloorArgs) -> Result<(Sink, Vec<TcpStream>), String> {
     Ok((sink, sockets))
 }
 
-/// Sends everything; how often the socket was full.
+/// Sends all of `data`; returns how often the socket was full.
 fn send_all(socket: &TcpStream, mut data: &[u8]) -> rustix::io::Result<u64> {
     let mut waits = 0;
     while !data.is_empty() {
@@ -131,7 +131,7 @@ fn send_all(socket: &TcpStream, mut data: &[u8]) -> rustix::io::Result<u64> {
     Ok(waits)
 }
 
-/// The reading end: prints its port, takes the connections, reads until they close.
+/// The receiving end: prints its port, accepts the connections, reads until they close.
 pub(super) fn sink(args: &SinkArgs) -> Result<(), String> {
     limits::raise_files(u64::from(args.connections))?;
     limits::pin(args.client_cpu)?;

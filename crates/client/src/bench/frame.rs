@@ -1,9 +1,9 @@
-//! RFC 6455 framing, client side, in the shape a load generator needs: frames are masked into a growing buffer, and the
-//! server's frames (never masked, section 5.1) are found in the read buffer without being moved.
+//! RFC 6455 framing, client side, for a load generator: frames are masked into a growing buffer, and the server's
+//! frames (never masked, section 5.1) are parsed in the read buffer without being moved.
 
 use std::ops::Range;
 
-/// What a frame is (RFC 6455 section 5.2). Continuation frames are data, too: no peer here fragments.
+/// The opcode of a frame (RFC 6455 section 5.2). Continuation frames count as data, because no peer here fragments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opcode {
     Text,
@@ -35,7 +35,7 @@ impl Opcode {
     }
 }
 
-/// Makes masked frames. The keys are xorshift numbers: they have to differ, not to withstand an attacker.
+/// Creates masked frames. The keys are xorshift numbers: they must differ, not withstand an attacker.
 #[derive(Debug)]
 pub(super) struct Masker(u32);
 
@@ -73,7 +73,7 @@ impl Masker {
     }
 }
 
-/// The frame at the start of `bytes` and where its payload lies; `None` until all of it is there.
+/// The frame at the start of `bytes` and the range of its payload; `None` until it is complete.
 pub(super) fn first(bytes: &[u8]) -> Option<(Opcode, Range<usize>)> {
     let (&kind, &length) = (bytes.first()?, bytes.get(1)?);
     let (start, length) = match length & 0x7F {
@@ -89,7 +89,7 @@ pub(super) fn first(bytes: &[u8]) -> Option<(Opcode, Range<usize>)> {
 mod tests {
     use super::*;
 
-    /// Undoes what a server would undo.
+    /// Unmasks a frame as a server does.
     fn unmask(frame: &[u8], start: usize) -> Vec<u8> {
         let (key, payload) = frame[start..].split_at(4);
         payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect()

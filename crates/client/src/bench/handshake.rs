@@ -1,5 +1,5 @@
-//! From a TCP connection to one that is ready: the upgrade (RFC 6455 section 4.1), then what the peer's script says. Also
-//! what a peer says to keep a connection, or to end it.
+//! From a TCP connection to a ready one: the upgrade (RFC 6455 section 4.1), then the greeting of the peer's script.
+//! Also heartbeats and closing of a connection.
 
 use std::net::SocketAddrV4;
 
@@ -18,7 +18,7 @@ pub(super) fn upgrade(server: SocketAddrV4, script: &Script) -> String {
     )
 }
 
-/// Where the answer to an upgrade ends, once it is whole.
+/// The end of the upgrade's response, once it is complete.
 pub(super) fn upgraded(bytes: &[u8]) -> Result<Option<usize>, String> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     if bytes.starts_with(b"HTTP/1.1 101") {
@@ -28,7 +28,7 @@ pub(super) fn upgraded(bytes: &[u8]) -> Result<Option<usize>, String> {
     Err(format!("upgrade refused: {}", head.lines().next().unwrap_or_default()))
 }
 
-/// Moves a connection on through its greeting; whether it became ready by this.
+/// Advances a connection through its greeting; returns whether it became ready.
 pub(super) fn greet(
     link: &mut Link,
     script: &Script,
@@ -45,7 +45,7 @@ pub(super) fn greet(
             let mut text = Vec::new();
             send.fill(topic, b"", &mut text);
             link.queue(data(script), &text, masker);
-            // The answer comes in a later frame than the one that asked for this.
+            // The response arrives in a later frame than the one that triggered this.
             if !hello.ready.is_empty() {
                 return false;
             }
@@ -58,7 +58,7 @@ pub(super) fn greet(
     ready
 }
 
-/// Answers a heartbeat that comes inside data frames.
+/// Responds to a heartbeat that arrives inside data frames.
 pub(super) fn beat(link: &mut Link, script: &Script, frame: &[u8], masker: &mut Masker) {
     if let Some((ping, pong)) = script.heartbeat
         && frame.ends_with(ping.as_bytes())
@@ -96,7 +96,8 @@ mod tests {
         (listener, link)
     }
 
-    /// Feeds frames, the first being "nothing yet"; after which of them the connection was ready, and whether it spoke.
+    /// Feeds frames, the first being "nothing yet"; returns after which of them the connection was ready, and whether
+    /// it sent anything.
     fn ready_after(dialect: Dialect, role: Role, frames: &[&str]) -> (Option<usize>, bool) {
         let script = dialect.script(role, None);
         let (_listener, mut link) = link(role);

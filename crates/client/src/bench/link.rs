@@ -1,5 +1,5 @@
-//! One connection of the generator, as little as it can be: a socket, how far its handshake is, what its role needs, and the
-//! bytes that were left over. Both buffers are empty, hence unallocated, on an idle connection.
+//! One connection of the generator, as small as possible: a socket, the stage of its handshake, the data of its role,
+//! and unprocessed bytes. Both buffers are empty, hence unallocated, on an idle connection.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
@@ -18,14 +18,14 @@ use super::sequence::Sequence;
 /// Connections from one loopback address; the range of source ports (28 232 by default) holds more, but others use it, too.
 const PER_SOURCE: usize = 16_000;
 
-/// How far a connection is.
+/// The stage of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Connecting,
     Upgrading,
-    /// Upgraded, nothing said yet.
+    /// Upgraded, nothing sent yet.
     Greeting,
-    /// Said what its role says; waits for the answer.
+    /// Has sent its greeting; waits for the response.
     Greeted,
     Ready,
     Gone,
@@ -43,15 +43,15 @@ pub(super) struct Link {
     pub(super) hint: u16,
     pub(super) topic: u32,
     pub(super) sequence: Sequence,
-    /// Bytes of a frame that is not whole yet.
+    /// Bytes of an incomplete frame.
     pub(super) partial: Vec<u8>,
-    /// Bytes that the kernel has not taken yet.
+    /// Bytes that the kernel has not accepted yet.
     pub(super) out: Vec<u8>,
     pub(super) tls: Option<Encrypted>,
 }
 
 impl Link {
-    /// Begins to connect. `index` chooses the source address, so that no number of connections runs out of ports.
+    /// Starts to connect. `index` chooses the source address, so that no number of connections exhausts the ports.
     pub(super) fn open(
         server: SocketAddrV4,
         index: usize,
@@ -84,12 +84,12 @@ impl Link {
         })
     }
 
-    /// Appends a frame to what is to be written.
+    /// Appends a frame to the output.
     pub(super) fn queue(&mut self, opcode: Opcode, payload: &[u8], masker: &mut Masker) {
         masker.append(opcode, payload, &mut self.out);
     }
 
-    /// Writes what the kernel takes now.
+    /// Writes as much as the kernel accepts now.
     pub(super) fn write(&mut self) -> std::io::Result<()> {
         if let Some(tls) = &mut self.tls {
             return tls.write(&self.socket, &mut self.out);
@@ -107,12 +107,12 @@ impl Link {
         }
     }
 
-    /// Whether something is left to write.
+    /// Whether bytes are left to write.
     pub(super) fn wants_write(&self) -> bool {
         !self.out.is_empty() || self.tls.as_ref().is_some_and(Encrypted::wants_write)
     }
 
-    /// Reads once what is there; how many bytes, which may be none.
+    /// Reads once; returns the number of bytes, which may be zero.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
         if let Some(tls) = &mut self.tls {
             return tls.read(&self.socket, buffer);

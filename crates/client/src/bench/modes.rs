@@ -1,4 +1,4 @@
-//! The measuring modes: each obtains the server, opens its connections, runs its load and files what it found.
+//! The measuring modes: each obtains the server, opens its connections, runs its load and returns its report.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,10 +15,10 @@ use super::stamp::STAMP_BYTES;
 use super::swarm::{Ignore, Swarm};
 use super::traffic::{Shape, Traffic};
 
-/// Seconds after a load's end in which its last deliveries may still come; tests that lose some on purpose wait less.
+/// Seconds after a load's end in which its last deliveries may still arrive; tests that lose some on purpose wait less.
 const GRACE: f64 = if cfg!(test) { 2.0 } else { 10.0 };
 
-/// How a load is driven.
+/// How a load is paced.
 enum Drive {
     Rate(f64),
     Window(u32),

@@ -1,5 +1,5 @@
-//! How to talk to each server, as data: where to connect, what to say before a connection counts as ready, and what a publish
-//! and an echo look like. A new peer is a new constant here.
+//! The protocols of the servers, as data: where to connect, what to send before a connection counts as ready, and the
+//! form of a publish and an echo. A new peer is a new constant here.
 
 use super::template::Template;
 
@@ -13,13 +13,14 @@ pub(super) enum Dialect {
     Feed,
     /// JSON-RPC 2.0 on `/rpc`; only for `echo`.
     Rpc,
-    /// One letter and the rest: `S<topic>`, `P<topic>\n<payload>`, `E<payload>`. Small peers of any library speak it.
+    /// One letter and the rest: `S<topic>`, `P<topic>
+    /// <payload>`, `E<payload>`. The small comparison peers use it.
     Plain,
     /// The NATS protocol in WebSocket frames; its echo is a publish to oneself.
     Nats,
 }
 
-/// What a connection is for.
+/// The role of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Subscriber,
@@ -27,8 +28,9 @@ pub(super) enum Role {
     Echo,
 }
 
-/// What happens between the upgrade and the first message: when a frame containing `after` has come (empty: at once), `send`
-/// is sent (empty: nothing); the connection is ready when a frame containing `ready` has come (empty: at once).
+/// The exchange between the upgrade and the first message: when a frame containing `after` has arrived (empty: at
+/// once), `send` is sent (empty: nothing); the connection is ready when a frame containing `ready` has arrived (empty:
+/// at once).
 #[derive(Debug, Clone, Copy)]
 struct Greeting {
     after: &'static str,
@@ -36,7 +38,7 @@ struct Greeting {
     ready: &'static str,
 }
 
-/// One server's ways.
+/// The protocol of one server.
 struct Ways {
     path: &'static str,
     subprotocol: Option<&'static str>,
@@ -46,11 +48,11 @@ struct Ways {
     echo_greeting: Greeting,
     publish: &'static str,
     echo: &'static str,
-    /// A heartbeat inside data frames: a frame ending in the first is answered with the second.
+    /// A heartbeat inside data frames: a frame ending in the first is responded to with the second.
     heartbeat: Option<(&'static str, &'static str)>,
     /// Whether one frame may carry several messages.
     batches: bool,
-    /// Only errors hold this, near their start.
+    /// A text that only errors contain, near their start.
     refusal: &'static str,
 }
 
@@ -131,19 +133,19 @@ const NATS: Ways = Ways {
 #[derive(Debug)]
 pub(super) struct Hello {
     pub(super) after: &'static str,
-    /// `None` when there is nothing to say.
+    /// `None` when nothing is to be sent.
     pub(super) send: Option<Template>,
     pub(super) ready: &'static str,
 }
 
-/// A server's ways for connections of one role.
+/// A server's protocol for connections of one role.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) path: String,
     pub(super) subprotocol: Option<&'static str>,
     pub(super) binary: bool,
     pub(super) hello: Hello,
-    /// What a publisher publishes with, or an echo connection asks with.
+    /// The frame with which a publisher publishes, or an echo connection sends its request.
     pub(super) message: Template,
     pub(super) heartbeat: Option<(&'static str, &'static str)>,
     pub(super) batches: bool,

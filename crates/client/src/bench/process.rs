@@ -1,4 +1,4 @@
-//! What the kernel says about a server's processes: CPU time, memory, and what else disturbed the run.
+//! The kernel's figures of a server's processes: CPU time, memory, and disturbances of the run.
 
 use std::collections::HashMap;
 use std::fs;
@@ -47,7 +47,8 @@ impl CpuTimes {
         Self(times)
     }
 
-    /// Seconds since `before`. A thread that has ended since is not counted: the kernel no longer tells its time.
+    /// Seconds since `before`. A thread that has ended since is not counted, because the kernel no longer reports its
+    /// time.
     pub(super) fn seconds_since(&self, before: &Self) -> f64 {
         let spent = |(id, time): (&u32, &u64)| time.saturating_sub(before.0.get(id).copied().unwrap_or(0));
         self.0.iter().map(spent).sum::<u64>() as f64 / 1e9
@@ -71,7 +72,7 @@ pub(super) struct Memory {
     pub(super) rss: u64,
     /// Resident, pages shared between processes counted once.
     pub(super) pss: u64,
-    /// What the whole machine could still give out: shows what the kernel takes for the sockets of both ends.
+    /// Memory that the whole machine still has available: shows the kernel's memory for the sockets of both ends.
     pub(super) available: u64,
 }
 

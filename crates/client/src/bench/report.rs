@@ -1,4 +1,4 @@
-//! What a run found: one JSON line on standard output for programs, one line on standard error for people.
+//! The results of a run: one JSON line on standard output for programs, one readable line on standard error.
 
 use std::io::Write as _;
 
@@ -15,9 +15,9 @@ use crate::Trust;
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) figures: Map<String, Value>,
-    /// The line for people.
+    /// The readable line.
     pub(super) summary: String,
-    /// Whether something was lost, doubled, out of order or broken.
+    /// Whether a message was lost, doubled or out of order, or a connection broke.
     pub(super) faulty: bool,
 }
 
@@ -41,12 +41,12 @@ impl Report {
         self.figures.insert(name.to_owned(), value.into());
     }
 
-    /// A figure to three decimals: no run is more exact than that.
+    /// Adds a figure to three decimals: no run is more exact than that.
     pub(super) fn measure(&mut self, name: &str, value: f64) {
         self.set(name, (value * 1e3).round() / 1e3);
     }
 
-    /// A count that must be zero.
+    /// Adds a count that must be zero.
     pub(super) fn fault(&mut self, name: &str, count: u64) {
         self.set(name, count);
         self.faulty |= count > 0;
@@ -59,7 +59,7 @@ impl Report {
         self.measure("max_us", histogram.max_us());
     }
 
-    /// Connections that ended on their own.
+    /// Adds the connections that ended unexpectedly.
     pub(super) fn failures(&mut self, swarm: &Swarm) {
         self.fault("errors", swarm.failed as u64);
         if let Some(reason) = &swarm.first_failure {
@@ -89,8 +89,8 @@ impl Span {
         Self { pid, server: CpuTimes::of(pid), client: process::thread_seconds(), stolen, start: now }
     }
 
-    /// Files CPU time, in all and for a million of `units`, and what of a CPU each side used until `now`; the wall time in
-    /// seconds and the server's CPU seconds for a million units.
+    /// Adds the CPU time, in all and for a million of `units`, and the share of a CPU each side used until `now`;
+    /// returns the wall time in seconds and the server's CPU seconds for a million units.
     pub(super) fn end(self, report: &mut Report, units: u64, now: u64) -> (f64, f64) {
         let client = process::thread_seconds() - self.client;
         let server = CpuTimes::of(self.pid).seconds_since(&self.server);

@@ -1,17 +1,17 @@
-//! Whether a subscriber's messages came all, once and in order.
+//! Checks that a subscriber's messages arrived completely, once and in order.
 
-/// How a message fits into the ones before it.
+/// How a message relates to the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// It is new, and later than all before it.
     InOrder,
-    /// It is new, but a later one came first.
+    /// It is new, but a later one arrived first.
     Reordered,
-    /// It has been here before (or is more than 64 behind, which counts as the same fault).
+    /// It has arrived before (or is more than 64 behind, which counts as the same fault).
     Repeated,
 }
 
-/// The last message's number, and which of the 64 up to it have come.
+/// The last message's number, and which of the 64 up to it have arrived.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sequence {
     last: u32,
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_fault_is_told_from_the_others() {
+    fn each_fault_is_distinguished() {
         let mut s = Sequence::default();
         let arrivals = [1, 2, 2, 5, 3, 3, 5, 4, 6].map(|number| s.arrived(number));
         let expected =

@@ -1,4 +1,4 @@
-//! The server under test: started for one run, or one that runs already.
+//! The server under test: started for one run, or already running.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
@@ -12,15 +12,15 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::args::ServerArgs;
 
-/// The longest a server may take to listen.
+/// The longest a server may take to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// After it listens: what it still does at its start is not part of the measurement.
+/// Wait after it accepts connections: the rest of its startup is not measured.
 const SETTLE: Duration = Duration::from_secs(1);
-/// From SIGTERM to SIGKILL; a server told to drain its connections needs some of it.
+/// From SIGTERM to SIGKILL; a server configured to drain its connections needs some of it.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
-/// A server's process; one that was started here ends with this value.
+/// A server's process; one that was started here is stopped when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Option<Child>,
@@ -30,7 +30,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts the command, or takes the process that runs already.
+    /// Starts the command, or uses the running process.
     pub(super) fn obtain(args: &ServerArgs, stop: &AtomicBool) -> Result<Self, String> {
         match (args.pid, args.command.as_slice()) {
             (Some(pid), []) => Ok(Self { child: None, pid, pinned: false }),
@@ -42,7 +42,7 @@ impl Server {
 
     fn start(args: &ServerArgs, program: &str, rest: &[String], stop: &AtomicBool) -> Result<Self, String> {
         if TcpStream::connect(args.address).is_ok() {
-            return Err(format!("something listens on {} already", args.address));
+            return Err(format!("the address {} is already in use", args.address));
         }
         let pinned = args.server_cpu.map(|cpu| {
             let mut command = Command::new("taskset");
@@ -54,7 +54,7 @@ impl Server {
             Some(Err(e)) if e.kind() != ErrorKind::NotFound => return Err(format!("taskset: {e}")),
             unpinned => {
                 if unpinned.is_some() {
-                    // A warning that cannot be written changes nothing: the report says "pinned": false.
+                    // A failed warning is ignored: the report has "pinned": false.
                     let _ = writeln!(
                         std::io::stderr().lock(),
                         "fanfare: no taskset here, the server is not pinned"
@@ -72,10 +72,10 @@ impl Server {
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
-                return Err(format!("the server ended before it listened: {status}"));
+                return Err(format!("the server ended before it accepted connections: {status}"));
             }
             if start.elapsed() > START_LIMIT {
-                return Err(format!("the server does not listen on {address}"));
+                return Err(format!("the server does not accept connections on {address}"));
             }
             if stop.load(Ordering::Relaxed) {
                 return Err("interrupted".into());
@@ -87,7 +87,7 @@ impl Server {
     }
 }
 
-/// Starts `command` in a process group of its own, so that a terminal's Ctrl-C reaches it only by way of this program.
+/// Starts `command` in a process group of its own, so that a terminal's Ctrl-C reaches it only through this program.
 fn spawn(mut command: Command, rest: &[String], args: &ServerArgs) -> std::io::Result<Child> {
     command.args(rest).stdin(Stdio::null()).process_group(0);
     match &args.server_log {
@@ -106,7 +106,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let Some(child) = &mut self.child else { return };
         let pid = Pid::from_child(child);
-        // Signals fail only when the process is gone, which is what they are for.
+        // Signals fail only when the process has ended, which is their purpose.
         let _ = kill_process(pid, Signal::TERM);
         let start = Instant::now();
         while start.elapsed() < STOP_LIMIT {

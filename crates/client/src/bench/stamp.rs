@@ -1,12 +1,12 @@
 //! The stamp at the start of every payload: when it was due, its number in its topic, its topic. Plain letters and digits, so
 //! that it passes through any text or JSON envelope unchanged; the rest of the payload is filler.
 
-/// Marks the start of a stamp; no envelope of a peer holds it.
+/// Marks the start of a stamp; no peer's envelope contains it.
 const MARK: &[u8; 2] = b"!!";
 /// Bytes of a stamp, and so the least size of a payload.
 pub(super) const STAMP_BYTES: usize = MARK.len() + 16 + 8 + 8;
 
-/// What a message says about itself.
+/// The due time, number and topic of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     /// Nanoseconds on the run's clock.
@@ -25,8 +25,8 @@ impl Stamp {
         hex(u64::from(self.topic), &mut payload[26..34]);
     }
 
-    /// The first stamp in `frame` and where it ends. `hint` is where the last frame of the connection had it: mostly right,
-    /// since an envelope changes its length only when a number in it grows.
+    /// The first stamp in `frame` and its end. `hint` is the stamp's position in the connection's last frame: usually
+    /// right, because an envelope changes its length only when a number in it grows.
     pub(super) fn find(frame: &[u8], hint: &mut u16) -> Option<(Self, usize)> {
         let mut at = usize::from(*hint);
         if frame.get(at..at + MARK.len()) != Some(MARK) {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stamp_is_not_read_as_one() {
+    fn other_text_is_not_read_as_a_stamp() {
         let mut payload = vec![b'x'; 40];
         assert_eq!(Stamp::find(&payload, &mut 0), None);
         STAMP.write(&mut payload);

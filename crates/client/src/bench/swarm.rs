@@ -1,8 +1,8 @@
-//! All connections of a run on one thread: one epoll set, one read buffer, frames handed on from inside it.
+//! All connections of a run on one thread: one epoll set, one read buffer, frames passed on from inside it.
 //!
-//! Each [`Swarm::turn`] waits for sockets (or the time it is given), reads each ready socket once, answers heartbeats, moves
-//! handshakes on, and gives every data frame of a ready connection to the [`Receive`]r. Nothing is allocated per message: a
-//! frame that is not whole is kept in its connection until the rest comes.
+//! Each [`Swarm::turn`] waits for sockets (or until a time), reads each ready socket once, responds to heartbeats,
+//! advances handshakes, and passes every data frame of a ready connection to the [`Receive`]r. Nothing is allocated per
+//! message: an incomplete frame is kept in its connection until the rest arrives.
 
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
@@ -23,9 +23,9 @@ use super::handshake::{beat, closed, greet, upgrade, upgraded};
 use super::link::{Link, Stage};
 use super::peer::{Dialect, Role, Script};
 
-/// Handshakes under way at once: below every listener's backlog.
+/// Concurrent handshakes: below every listener's backlog.
 const HANDSHAKES: usize = 128;
-/// The longest all handshakes may take.
+/// Time limit for all handshakes.
 const CONNECT_LIMIT: Duration = Duration::from_secs(120);
 /// Room for many messages of one connection in one read.
 const READ_BUFFER: usize = 256 << 10;
@@ -34,7 +34,7 @@ const EVENTS: usize = 1024;
 /// The timer's key in the epoll set; no connection has it.
 const TIMER: u64 = u64::MAX;
 
-/// Takes the data frames of connections that are ready.
+/// Receives the data frames of ready connections.
 pub(super) trait Receive {
     /// `now` is when the frame was read; a reply goes to `link.out` through `masker`.
     fn frame(&mut self, link: &mut Link, script: &Script, frame: &[u8], now: u64, masker: &mut Masker);
@@ -47,7 +47,7 @@ impl Receive for Ignore {
     fn frame(&mut self, _: &mut Link, _: &Script, _: &[u8], _: u64, _: &mut Masker) {}
 }
 
-/// The connections and what they share.
+/// The connections and their shared state.
 pub(super) struct Swarm {
     epoll: OwnedFd,
     timer: Timer,
@@ -64,7 +64,7 @@ pub(super) struct Swarm {
     pub(super) masker: Masker,
     pub(super) clock: Clock,
     pub(super) ready: usize,
-    /// Connections that ended on their own, and what the first of them said.
+    /// The number of connections that ended unexpectedly, and the reason of the first.
     pub(super) failed: usize,
     pub(super) first_failure: Option<String>,
     /// Bytes and calls of reading.
@@ -149,7 +149,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// One round: waits until sockets are ready or the clock says `until`, and serves what is ready.
+    /// One round: waits until sockets are ready or until `until`, and serves the ready ones.
     pub(super) fn turn(&mut self, until: u64, receiver: &mut impl Receive) -> Result<(), String> {
         if self.stop.load(Ordering::Relaxed) {
             return Err("interrupted".into());
@@ -198,7 +198,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// Writes what a connection has queued and watches for room only while something is left.
+    /// Writes a connection's queued bytes and watches for room only while some are left.
     pub(super) fn flush(&mut self, index: usize) -> Result<(), String> {
         let link = &mut self.links[index];
         if matches!(link.stage, Stage::Connecting | Stage::Gone) {
@@ -215,14 +215,14 @@ impl Swarm {
         Ok(())
     }
 
-    /// Counts a connection that ended on its own and takes it out of the epoll set.
+    /// Counts a connection that ended unexpectedly and removes it from the epoll set.
     pub(super) fn fail(&mut self, index: usize, reason: String) {
         let link = &mut self.links[index];
         if link.stage != Stage::Gone {
             link.stage = Stage::Gone;
             self.failed += 1;
             self.first_failure.get_or_insert(reason);
-            // A descriptor that cannot be taken out is one that is no longer in.
+            // Removing a descriptor fails only if it is no longer in the set.
             let _ = epoll::delete(&self.epoll, &link.socket);
         }
     }
@@ -248,7 +248,7 @@ impl Swarm {
         used.map(|_| ())
     }
 
-    /// Handles everything whole in `bytes`; how many bytes that was.
+    /// Handles all complete frames in `bytes`; returns the number of bytes consumed.
     fn consume(&mut self, index: usize, bytes: &[u8], receiver: &mut impl Receive) -> Result<usize, String> {
         let now = self.clock.now();
         let link = &mut self.links[index];
@@ -283,7 +283,8 @@ impl Swarm {
 }
 
 fn script(scripts: &[(Role, Script)], role: Role) -> &Script {
-    // Three roles at most: a scan beats a map. `begin` has put every role in before a link of it exists.
+    // Three roles at most, so a scan is faster than a map. `begin` has registered every role before a link of it
+    // exists.
     let found = scripts.iter().find(|(of, _)| *of == role);
     &found.unwrap_or(&scripts[0]).1
 }

@@ -1,4 +1,4 @@
-//! Text with places for a topic, a payload and the payload's length, filled without an allocation.
+//! Text with placeholders for a topic, a payload and the payload's length, filled without an allocation.
 
 use std::io::Write as _;
 
@@ -10,11 +10,11 @@ enum Piece {
     Length,
 }
 
-/// The places and what they are called.
+/// The placeholders and their names.
 const PLACES: [(&str, Piece); 3] =
     [("<topic>", Piece::Topic), ("<payload>", Piece::Payload), ("<length>", Piece::Length)];
 
-/// A text that has been cut at its places.
+/// A text split at its placeholders.
 #[derive(Debug)]
 pub(super) struct Template(Vec<Piece>);
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_filled_and_all_else_stays() {
+    fn placeholders_are_filled_and_the_rest_is_unchanged() {
         for (text, filled) in [
             ("PUB <topic> <length>\r\n<payload>\r\n", "PUB a.b 5\r\nhello\r\n"),
             (r#"{"t":"<topic>","p":"<payload>"}"#, r#"{"t":"a.b","p":"hello"}"#),

@@ -1,4 +1,5 @@
-//! The generator against a small server of the typed dialect that makes one kind of mistake: each must show as what it is.
+//! The generator against a small server of the typed dialect that makes one kind of mistake: each must be reported as
+//! such.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -17,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 use super::BenchArgs;
 use super::report::Report;
 
-/// What the server does wrong with every fifth publish.
+/// The mistake the server makes with every fifth publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     None,
@@ -25,7 +26,7 @@ enum Mistake {
     Repeat,
     /// Delivers it after the next one.
     Swap,
-    /// Answers with an error, delivers nothing.
+    /// Responds with an error, delivers nothing.
     Refuse,
     /// Ends the publisher's connection.
     HangUp,
@@ -68,7 +69,7 @@ impl Fake {
             path = request.uri().path().to_owned();
             Ok(response)
         };
-        // Connections that only look whether someone listens end here.
+        // Connections that only probe the port end here.
         let Ok(socket) = accept_hdr_async(socket, callback).await else { return };
         let (mut sink, mut stream) = socket.split();
         let (out, mut frames) = mpsc::unbounded_channel::<String>();
@@ -98,7 +99,7 @@ impl Fake {
         }
     }
 
-    /// Whether the connection goes on.
+    /// Handles a command; returns whether the connection continues.
     fn command(&self, frame: &Value, out: &mpsc::UnboundedSender<String>) -> bool {
         let topic = frame["topic"].as_str().unwrap_or_default();
         let reply = match frame["type"].as_str() {
@@ -145,13 +146,13 @@ impl Fake {
 
     fn deliver(&self, topic: &str, event: &str) {
         for subscriber in self.subscribers.lock().unwrap().get(topic).into_iter().flatten() {
-            // A subscriber that is gone misses nothing.
+            // A disconnected subscriber misses nothing.
             let _ = subscriber.send(event.to_owned());
         }
     }
 }
 
-/// Runs one mode against a server in this very process.
+/// Runs one mode against a server in this process.
 fn bench(words: &str, address: SocketAddrV4) -> Result<Report, String> {
     let own = std::process::id();
     let line = format!("{words} --address {address} --pid {own}");
@@ -220,7 +221,7 @@ fn repeated_messages_are_counted_once_as_received() {
     let report = bench(ONE_TOPIC, Fake::start(Mistake::Repeat)).unwrap();
     let count = |name| figure(&report, name);
     assert_eq!((count("received"), count("lost"), report.faulty), (200.0, 0.0, true));
-    // The last repeat may come after the last delivery that was waited for.
+    // The last repeat may arrive after the last delivery that was awaited.
     assert!((36.0..=40.0).contains(&count("repeated")), "{:?}", report.figures);
 }
 

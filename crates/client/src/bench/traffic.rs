@@ -14,14 +14,14 @@ use super::sequence::Arrival;
 use super::stamp::{STAMP_BYTES, Stamp};
 use super::swarm::{Receive, Swarm};
 
-/// Overdue publishes between two looks at the sockets, so that a burst does not leave deliveries unread.
+/// Overdue publishes between two polls of the sockets, so that a burst does not leave deliveries unread.
 const BURST: usize = 64;
-/// A window's publishes between two looks at the sockets.
+/// A window's publishes between two polls of the sockets.
 const WINDOW_BURST: usize = 4096;
-/// Where a peer's error shows itself in a reply to a publisher.
+/// The length of a reply's start in which a peer's error is recognised.
 const REFUSAL_HEAD: usize = 64;
 
-/// Who publishes what to whom.
+/// The shape of the publish load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) topics: usize,
@@ -33,7 +33,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// The connections it takes: subscribers first, topic by topic in turn, then publishers.
+    /// The connections it needs: subscribers first, topic by topic in turn, then publishers.
     pub(super) fn connections(&self) -> Vec<(Role, u32)> {
         let subscribers = (0..self.subscribers_total()).map(|i| (Role::Subscriber, (i % self.topics) as u32));
         let publishers = (0..self.publishers).map(|i| (Role::Publisher, (i % self.topics) as u32));
@@ -49,15 +49,15 @@ impl Shape {
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) latencies: Histogram,
-    /// Messages that came for the first time.
+    /// Messages that arrived for the first time.
     pub(super) received: u64,
     pub(super) repeated: u64,
     pub(super) reordered: u64,
     /// Messages of a topic the connection has not subscribed to.
     pub(super) misrouted: u64,
-    /// Errors in answer to publishes.
+    /// Error responses to publishes.
     pub(super) refused: u64,
-    /// When the last delivery came.
+    /// When the last delivery arrived.
     pub(super) last_at: u64,
 }
 
@@ -120,7 +120,7 @@ pub(super) struct Traffic {
     text: Vec<u8>,
     script: Script,
     pub(super) published: u64,
-    /// The longest that a publish was sent after it was due, in nanoseconds: this client's own share of the latency.
+    /// The longest delay of a publish after it was due, in nanoseconds: this client's own share of the latency.
     pub(super) late_max: u64,
     pub(super) tally: Tally,
 }
@@ -140,24 +140,25 @@ impl Traffic {
         }
     }
 
-    /// Forgets the counts, as between warm-up and measurement; the topics' numbers go on.
+    /// Clears the counts, as between warm-up and measurement; the topics' numbers continue.
     pub(super) fn reset(&mut self) {
         self.published = 0;
         self.late_max = 0;
         self.tally = Tally::new();
     }
 
-    /// Deliveries that are due to everyone.
+    /// The number of deliveries expected.
     pub(super) fn expected(&self) -> u64 {
         self.published * self.shape.subscribers as u64
     }
 
-    /// Deliveries that have not come.
+    /// The number of deliveries that have not arrived.
     pub(super) fn outstanding(&self) -> u64 {
         self.expected().saturating_sub(self.tally.received)
     }
 
-    /// `rate` messages a second for `seconds`, then waits for the rest, at most `grace` seconds.
+    /// Publishes `rate` messages a second for `seconds`, then waits for the remaining deliveries, at most `grace`
+    /// seconds.
     pub(super) fn paced(
         &mut self,
         swarm: &mut Swarm,
@@ -186,7 +187,7 @@ impl Traffic {
         self.drain(swarm, grace)
     }
 
-    /// As fast as `window` messages of each topic not yet delivered to everyone allow, for `seconds`.
+    /// Publishes as fast as `window` undelivered messages of each topic allow, for `seconds`.
     pub(super) fn windowed(
         &mut self,
         swarm: &mut Swarm,
@@ -220,7 +221,7 @@ impl Traffic {
         Ok(())
     }
 
-    /// Queues the next message, topic by topic in turn; the publisher it went to.
+    /// Queues the next message, topic by topic in turn; returns the publisher.
     fn publish(&mut self, swarm: &mut Swarm, due: u64) -> usize {
         let topic = (self.published % self.shape.topics as u64) as usize;
         let publisher = self.shape.subscribers_total() + topic % self.shape.publishers;

@@ -14,7 +14,7 @@ use crate::{Client, PublishOptions};
 pub struct PubArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Make the topic first (POST /topics); without it, publishing to a topic nobody subscribes to fails.
+    /// Create the topic first (POST /topics); without it, publishing to a topic without subscribers fails.
     #[arg(long)]
     create: bool,
     /// With --create: the topic is durable, so its messages survive a restart of the server.
@@ -28,8 +28,8 @@ pub struct PubArgs {
 }
 
 impl PubArgs {
-    /// Runs the command: one line `ID OFFSET DELIVERED`, and `durable` if the message is in the store, on standard output for every message taken. Exit code 1 with the
-    /// server's code and message on standard error when one is refused; what follows it is not sent.
+    /// Runs the command: one line `ID OFFSET DELIVERED` on standard output for every accepted message, with `durable` at its end if
+    /// the message is in the store. Exit code 1 with the server's code and message on standard error when one is refused; the messages after it are not sent.
     pub async fn run(self) -> ExitCode {
         match self.publish().await {
             Ok(()) => ExitCode::SUCCESS,
@@ -41,7 +41,7 @@ impl PubArgs {
         if self.create {
             topics::create(&self.server, &self.topic, self.durable).await?;
         }
-        // Nobody subscribes here, so there are no notices to read.
+        // This command subscribes to nothing, so there are no notices to read.
         let (client, _) =
             Client::connect(&self.server.url, self.server.options()).await.map_err(|e| e.to_string())?;
         if self.payload == "-" {
@@ -65,7 +65,7 @@ async fn send(client: &Client, topic: &str, text: String) -> Result<(), String> 
         .map_err(|e| e.to_string())
 }
 
-/// The text itself where it is JSON, else a JSON string of it.
+/// The text itself if it is JSON, else a JSON string of it.
 fn payload(text: String) -> Result<RawBuf, Malformed> {
     RawBuf::new(&*text).or_else(|_| RawBuf::new(serde_json::Value::from(text).to_string()))
 }

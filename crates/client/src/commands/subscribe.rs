@@ -1,4 +1,4 @@
-//! `fanfare sub`: prints the events of topics as they come, over lost connections too.
+//! `fanfare sub`: prints the events of topics as they arrive, across lost connections too.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use crate::{Client, Error, Notice, Notices, Position, StartFrom};
 pub struct SubArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Start after this position: what the topic's history holds since then comes first.
+    /// Start after this position: the newer events of the topic's history are printed first.
     #[arg(long, value_name = "EPOCH:OFFSET", value_parser = position)]
     since: Option<Position>,
     /// Start with the newest events of the topic's history, at most this many: 1 to 100.
@@ -26,8 +26,8 @@ pub struct SubArgs {
 }
 
 impl SubArgs {
-    /// Runs until SIGINT (exit code 0), or until the server ends it for good (1). Standard output carries one line an event,
-    /// `TOPIC OFFSET PAYLOAD` or the raw frame; what becomes of the connection goes to standard error.
+    /// Runs until SIGINT (exit code 0), or until the server ends it permanently (1). Standard output has one line an
+    /// event, `TOPIC OFFSET PAYLOAD` or the raw frame; changes of the connection are reported on standard error.
     pub async fn run(self) -> ExitCode {
         let (client, notices) = match Client::connect(&self.server.url, self.server.options()).await {
             Ok(connected) => connected,
@@ -44,7 +44,7 @@ impl SubArgs {
         }
     }
 
-    /// Subscribes and prints. Both at once: a long replay must not wait for the last topic's ack.
+    /// Subscribes and prints concurrently: a long replay must not wait for the last topic's ack.
     async fn follow(&self, client: &Client, notices: Notices) -> Result<(), String> {
         let subscribed = async {
             for topic in &self.topic {
@@ -53,7 +53,7 @@ impl SubArgs {
                 let durable = if ack.durable { ", durable" } else { "" };
                 note(&format!("subscribed to {topic} at {}:{}{durable}{lost}", ack.epoch, ack.offset));
             }
-            // Printing goes on until the client ends.
+            // Printing continues until the client ends.
             std::future::pending::<Result<(), String>>().await
         };
         tokio::select! {
@@ -84,7 +84,7 @@ impl SubArgs {
                 }
             };
             match writeln!(std::io::stdout().lock(), "{line}") {
-                // Whoever read the lines has seen enough.
+                // The reader of the output has closed it.
                 Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
                 outcome => outcome.map_err(|e| e.to_string())?,
             }
@@ -113,9 +113,9 @@ fn describe(notice: &Notice) -> String {
     }
 }
 
-/// A line for people, on standard error.
+/// Writes a line to standard error.
 fn note(line: &str) {
-    // With standard error gone there is nobody to tell.
+    // Without standard error the line cannot be reported.
     let _ = writeln!(std::io::stderr().lock(), "fanfare: {line}");
 }
 
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn positions_parse_from_the_right() {
         assert_eq!(position("a:b:7"), Ok(Position { epoch: "a:b".into(), offset: 7 }));
-        for bad in ["", "7", "e:", "e:x", ":7", "e:-1"] {
-            assert!(position(bad).is_err(), "{bad}");
+        for invalid in ["", "7", "e:", "e:x", ":7", "e:-1"] {
+            assert!(position(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Making a topic over REST (`POST /topics`, http-api.md), so that publishing needs no subscriber first.
+//! Creating a topic over REST (`POST /topics`, http-api.md), so that publishing needs no subscriber first.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use tokio::time::timeout;
 use super::ServerArgs;
 use crate::transport;
 
-/// From the connect to the whole answer.
+/// From the connect to the complete response.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// An answer larger than this is no topic and no problem document.
+/// Maximum response size; a topic or a problem document is never larger.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// What is read of a problem document (RFC 9457).
+/// The fields used of a problem document (RFC 9457).
 #[derive(Deserialize)]
 struct Problem {
     code: String,
@@ -29,14 +29,14 @@ struct Problem {
     title: Option<String>,
 }
 
-/// Creates `topic` on the server that `server.url` names; a topic that exists stays and is kept.
+/// Creates `topic` on the server that `server.url` names; an existing topic stays and becomes a kept one.
 ///
 /// # Errors
-/// A sentence: the server's code and message, or what went wrong on the way.
+/// A sentence: the server's code and message, or the failure of the request.
 pub(super) async fn create(server: &ServerArgs, topic: &str, durable: bool) -> Result<(), String> {
     match timeout(TIMEOUT, post(server, topic, durable)).await {
         Ok(outcome) => outcome,
-        Err(_elapsed) => Err("POST /topics: no answer in time".into()),
+        Err(_elapsed) => Err("POST /topics: no response in time".into()),
     }
 }
 
@@ -74,7 +74,7 @@ async fn post(server: &ServerArgs, topic: &str, durable: bool) -> Result<(), Str
             Err(_) => format!("POST /topics: http status {status}"),
         })
     };
-    // The connection ends once the exchange has dropped its sender; whatever breaks it fails the exchange, too.
+    // The connection ends once the exchange has dropped its sender; an error of it fails the exchange, too.
     let (outcome, _) = tokio::join!(exchange, connection);
     outcome
 }

@@ -1,4 +1,4 @@
-//! What the server sends: replies to whoever asked, everything else to the user as notices.
+//! Frames of the server: replies go to the waiting requests, everything else to the user as notices.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::options::StartFrom;
 use crate::wire::{Event, Head, Info, Published, Subscribed};
 
 impl Driver {
-    /// Sorts a frame of the server: a reply, or a notice.
+    /// Handles a frame of the server: a reply, or a notice.
     pub(super) fn receive(&mut self, text: &str) {
         let Ok(head) = fanfare_json::from_str::<Head<'_>>(text) else {
             self.waiting.push_back(Notice::Frame(text.to_owned()));
             return;
         };
-        if let Some(pending) = head.answers().and_then(|id| self.pending.remove(&id)) {
+        if let Some(pending) = head.reply_to().and_then(|id| self.pending.remove(&id)) {
             return self.settle(pending, &head.kind, text);
         }
         let notice = match head.kind.as_ref() {
@@ -38,7 +38,7 @@ impl Driver {
 
     fn info(&mut self, mut info: Info, text: &str) -> Notice {
         match (info.code.as_str(), &info.topic) {
-            // Subscribing again would make a topic that someone has just deleted.
+            // Subscribing again would recreate a topic that has just been deleted.
             ("TOPIC_DELETED", Some(topic)) => self.subscriptions.remove(topic),
             ("POSITION_LOST", Some(topic)) => {
                 if let (Some(epoch), Some(offset)) = (&info.epoch, info.offset) {
@@ -57,7 +57,7 @@ impl Driver {
         Notice::Info(info)
     }
 
-    /// Gives a reply to whoever asked and takes over what it says about subscriptions.
+    /// Delivers a reply to its request and updates the subscriptions from it.
     fn settle(&mut self, pending: Pending, kind: &str, text: &str) {
         if kind == "error" {
             let error: ServerError = fanfare_json::from_str(text).unwrap_or_else(|e| ServerError {

@@ -1,5 +1,5 @@
-//! Frames on their way out, written without ever stopping the reader: with both ends waiting for the other to read, a
-//! request larger than the socket's buffers would wait for ever.
+//! Frames to send, written without ever blocking the reader: with both ends waiting for the other to read, a request
+//! larger than the socket's buffers would wait indefinitely.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,10 +15,10 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 use crate::socket::Socket;
 
-/// The longest a farewell may take.
+/// Time limit of the closing handshake.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bounded by its users: the outstanding requests and one subscribe for each subscription.
+/// The output queue. Bounded by its users: the outstanding requests and one subscribe for each subscription.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     frames: VecDeque<Message>,
@@ -37,13 +37,13 @@ impl Outbox {
         !self.unflushed
     }
 
-    /// Forgets what belonged to a connection that is gone.
+    /// Discards the frames of a lost connection.
     pub(super) fn clear(&mut self) {
         self.frames.clear();
         self.unflushed = false;
     }
 
-    /// Writes everything out. Cancelling loses nothing: what is not yet in the sink is still here.
+    /// Writes everything out. Cancel-safe: bytes not yet in the sink stay here.
     pub(super) fn poll_write(
         &mut self,
         sink: &mut SplitSink<Socket, Message>,
@@ -61,7 +61,7 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what is left and a close frame (1000), and waits for the server's, within [`CLOSE_TIMEOUT`].
+    /// Sends the remaining frames and a close frame (1000), and waits for the server's, within [`CLOSE_TIMEOUT`].
     pub(super) async fn farewell(
         &mut self,
         mut sink: SplitSink<Socket, Message>,
@@ -72,11 +72,11 @@ impl Outbox {
         let goodbye = async {
             if std::future::poll_fn(|cx| self.poll_write(&mut sink, cx)).await.is_ok() {
                 while let Some(Ok(_)) = stream.next().await {}
-                // The server's close frame has come or the socket is gone: there is nobody left to tell.
+                // The server's close frame has arrived or the socket has failed: nothing more can be sent.
                 let _ = sink.close().await;
             }
         };
-        // A server that does not answer the close frame within the time costs only this wait.
+        // A server that does not respond to the close frame in time costs only this wait.
         let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
         self.clear();
     }

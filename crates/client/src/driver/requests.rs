@@ -1,4 +1,4 @@
-//! Requests from their acceptance to their reply, over as many connections as that takes.
+//! Requests from their acceptance to their reply, across reconnects.
 
 use fanfare_json::RawBuf;
 
@@ -18,7 +18,7 @@ pub(crate) enum Command {
     Close,
 }
 
-/// What a reply changes here, beside reaching whoever asked.
+/// The effect of a reply on the driver's state.
 #[derive(Debug)]
 pub(super) enum Effect {
     Subscribe { topic: String, start: StartFrom },
@@ -31,7 +31,7 @@ pub(super) enum Effect {
 /// A request without its reply.
 #[derive(Debug)]
 pub(super) struct Pending {
-    /// The frame, for sending it (again); empty for a resubscribe, which is made from the position of its time.
+    /// The frame, for sending it (again); empty for a resubscribe, which is created from the position at that time.
     pub(super) frame: String,
     pub(super) effect: Effect,
     pub(super) reply: Option<Reply>,
@@ -86,8 +86,8 @@ impl Driver {
         }
     }
 
-    /// Puts accepted requests on their way, in order. A user who no longer waits was told that the request timed out, so
-    /// it is not sent after that.
+    /// Queues accepted requests for sending, in order. A request whose user no longer waits has timed out and is not
+    /// sent after that.
     pub(super) fn queue_unsent(&mut self) {
         self.pending.retain(|_, p| p.sent || p.reply.as_ref().is_none_or(|reply| !reply.is_closed()));
         for pending in self.pending.values_mut().filter(|p| !p.sent) {
@@ -98,7 +98,7 @@ impl Driver {
         }
     }
 
-    /// On a fresh connection: subscriptions first, from where they were, then the requests still unanswered.
+    /// On a new connection: subscriptions first, from their positions, then the requests without a reply.
     pub(super) fn queue_again(&mut self) {
         self.pending.retain(|_, p| !matches!(p.effect, Effect::Resubscribe { .. }));
         let mut made = Vec::new();
@@ -121,7 +121,7 @@ impl Driver {
         }
     }
 
-    /// Answers the requests whose outcome nobody can know any more.
+    /// Fails the requests whose outcome cannot be known any more.
     pub(super) fn fail_uncertain(&mut self) {
         let lost: Vec<u64> =
             self.pending.iter().filter(|(_, p)| p.sent && !p.repeatable).map(|(id, _)| *id).collect();
@@ -137,7 +137,7 @@ fn encode(request: &Request<'_>) -> Result<String, Error> {
     fanfare_json::to_string(request).map_err(|e| Error::Protocol(e.to_string()))
 }
 
-/// Answers a request; a user who stopped waiting misses nothing.
+/// Completes a request; the result is discarded if the user stopped waiting.
 pub(super) fn answer(reply: Option<Reply>, outcome: Result<String, Error>) {
     if let Some(reply) = reply {
         let _ = reply.send(outcome);

@@ -1,4 +1,4 @@
-//! A server of the typed dialect in the test's hands: every frame it sends is the test's.
+//! A server of the typed dialect that sends only the frames its test specifies.
 
 #![allow(dead_code, reason = "each test binary uses its share")]
 
@@ -33,7 +33,7 @@ impl Fake {
         format!("ws://{}/ws", self.listener.local_addr().unwrap())
     }
 
-    /// Connections taken so far.
+    /// Number of connections accepted so far.
     pub(crate) fn attempts(&self) -> usize {
         self.attempts.load(Ordering::Relaxed)
     }
@@ -57,14 +57,14 @@ impl Fake {
         Peer { socket, query }
     }
 
-    /// Answers one upgrade with an HTTP status; gives its query.
+    /// Responds to one upgrade with an HTTP status; returns its query.
     pub(crate) async fn refuse(&self, status: u16) -> String {
         let (head, _) = self.answer_http(status, &Value::Null).await;
         let path = head.split(' ').nth(1).unwrap();
         path.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default()
     }
 
-    /// Answers one HTTP request; gives its head and its JSON body.
+    /// Responds to one HTTP request; returns its head and its JSON body.
     pub(crate) async fn answer_http(&self, status: u16, body: &Value) -> (String, Value) {
         let mut tcp = self.tcp().await;
         let mut head = Vec::new();
@@ -125,7 +125,7 @@ impl Peer {
         while let Some(Ok(_)) = self.socket.next().await {}
     }
 
-    /// Waits for the client's close frame; gives its code.
+    /// Waits for the client's close frame; returns its code.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
         let mut code = None;
         while let Some(Ok(message)) = self.socket.next().await {
