@@ -1,9 +1,10 @@
-//! How many appends the store acknowledges, and how fast: `appends sqlite|postgres [SECONDS [PACE]]`.
+//! Measures how many appends the store acknowledges, and how fast: `appends sqlite|postgres [SECONDS [PACE]]`.
 //!
-//! Prints what the disk's own sync costs (without it no figure means anything), then for one log, for 1000 logs and for direct
-//! messages the rate of 64 senders with 16 appends in flight each, and how long an acknowledgement takes at 5000 appends a
-//! second, counted from when each was due; at last how fast a log is read back. Power-safe, with checkpoints, in the folder
-//! `STORE_BENCH_DIR` (else the temporary one); PostgreSQL is the one `DATABASE_URL` names.
+//! Prints the cost of the disk's own sync (without it no figure means anything), then for one log, for 1000 logs and
+//! for direct messages the rate of 64 senders with 16 appends in flight each, and the acknowledgement time at 5000
+//! appends a second, counted from when each was due; at last the rate of reading a log back. Power-safe, with
+//! checkpoints, in the folder `STORE_BENCH_DIR` (else the temporary one); PostgreSQL is the one that `DATABASE_URL`
+//! names.
 
 use std::error::Error;
 use std::io::Write;
@@ -14,14 +15,14 @@ use std::time::{Duration, Instant};
 
 use fanfare_store::{Appended, LogId, NewEntry, NewMessage, Space, Store, StoreOptions};
 
-/// Appenders at full speed, and how many appends each has under way.
+/// Appenders at full speed, and how many appends each has in flight.
 const SENDERS: usize = 64;
 const IN_FLIGHT: usize = 16;
-/// Appends a second where the acknowledgement is timed.
+/// Appends a second while the acknowledgement is timed.
 const PACE: u64 = 5000;
 /// Bytes of an entry's payload, and of the ciphertext in a message, as base64.
 const CONTENT: usize = 256;
-/// Entries read back, and in a page.
+/// Entries read back, and entries in a page.
 const READ: u64 = 100_000;
 const PAGE: u32 = 1000;
 
@@ -49,7 +50,7 @@ fn main() -> Outcome<()> {
     })
 }
 
-/// What is appended.
+/// The kind of append.
 #[derive(Clone)]
 enum Load {
     /// Entries, to these logs in turn.
@@ -85,7 +86,7 @@ impl Load {
         Ok(())
     }
 
-    /// Entries that are there.
+    /// The number of stored entries.
     async fn count(&self, store: &Store) -> Outcome<u64> {
         Ok(match self {
             Self::Logs(logs) => store.log_heads(logs.to_vec()).await?.iter().map(|log| log.head).sum(),
@@ -94,12 +95,12 @@ impl Load {
     }
 }
 
-/// Appends at one pace and nothing else, to run beside something. Who sends yields to that (nice 19), as it would be on other
-/// machines; the store does not.
+/// Appends at one pace, in parallel to another measurement. The sender has low priority (nice 19), because it would run
+/// on other machines; the store has not.
 async fn steady(url: &str, dir: &Path, each: Duration, pace: u64) -> Outcome<()> {
     let store = Store::open(StoreOptions::new(url, dir)).await?;
     store.count_messages().await?;
-    // Where that is refused the senders only take more of what is measured.
+    // If that is refused, the senders only take more of the measured resources.
     let yields = || {
         let _refused = rustix::process::setpriority_process(None, 19);
     };
@@ -112,7 +113,7 @@ async fn steady(url: &str, dir: &Path, each: Duration, pace: u64) -> Outcome<()>
     say(&format!("{pace} appends/s: acknowledgement p50 {p50} µs, p99 {p99} µs"))
 }
 
-/// What the commits of a phase were like.
+/// Figures of a phase's commits.
 #[derive(Default)]
 struct Commits {
     took: Vec<u64>,
@@ -174,7 +175,7 @@ async fn measure_load(
     say(&format!("{name}: {there} acknowledged, all there"))
 }
 
-/// How fast the newest entries of the one log are read, a page after the other.
+/// Measures how fast the newest entries of the one log are read, page after page.
 async fn read_back(store: &Store, load: &Load) -> Outcome<()> {
     let Load::Logs(logs) = load else { return Ok(()) };
     let head = store.log_heads(logs.to_vec()).await?.pop().ok_or("no log")?;
@@ -243,7 +244,7 @@ fn message(number: u64) -> NewMessage {
     }
 }
 
-/// Every sender appends as fast as it is acknowledged; how many were, in how long.
+/// Every sender appends as fast as its appends are acknowledged; returns their number and the time.
 async fn flood(store: &Store, load: &Load, each: Duration) -> Outcome<(u64, Duration)> {
     let (acked, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let next = Arc::new(AtomicU64::new(0));
@@ -269,8 +270,9 @@ async fn flood(store: &Store, load: &Load, each: Duration) -> Outcome<(u64, Dura
     Ok((acked.load(Ordering::Relaxed), begun.elapsed()))
 }
 
-/// Appends when they are due, whatever happened to those before; microseconds from due to acknowledged. A thread sends them
-/// one by one: a timer of the runtime, which knows whole milliseconds, would be most of what is measured.
+/// Appends when they are due, whatever happened to earlier ones; returns microseconds from due to acknowledged. A
+/// thread sends them one by one: a runtime's timer has a resolution of a millisecond and would dominate the
+/// measurement.
 async fn paced(store: &Store, load: &Load, each: Duration, pace: u64) -> Outcome<Vec<u64>> {
     let (results, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
     let (store, load, runtime) = (store.clone(), load.clone(), tokio::runtime::Handle::current());

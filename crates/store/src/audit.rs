@@ -1,7 +1,7 @@
 //! Rows and checkpoints of the audit log. Each node has its own chain, dense from 1; rows arrive with their hashes.
 //!
-//! Rows and the signed head that names the last of them are one transaction: a chain that ends behind its newest
-//! checkpoint was written by another program.
+//! Rows and the signed head that names the last of them are one transaction: if a chain ends after its newest
+//! checkpoint, another program wrote those rows.
 
 use crate::Store;
 use crate::error::{Result, StoreError};
@@ -63,7 +63,7 @@ fn checkpoint(row: &Row, at: usize) -> Result<Checkpoint> {
     })
 }
 
-/// One statement, so that both halves are of one moment on either engine.
+/// One statement, so that both parts are from the same moment on either engine.
 fn end(sql: &mut dyn Sql, node: &str) -> Result<AuditEnd> {
     let row = sql.one(
         "SELECT (SELECT COALESCE(MAX(seq), 0) FROM audit WHERE node = $1), c.node, c.seq, c.hash, c.time, c.sig
@@ -85,7 +85,7 @@ fn put_checkpoint(sql: &mut dyn Sql, c: &Checkpoint) -> Result<u64> {
 }
 
 impl Store {
-    /// Where a node's chain ends: its newest row and its newest checkpoint, of one moment.
+    /// The end of a node's chain: its newest row and its newest checkpoint, from the same moment.
     ///
     /// # Errors
     /// Of the engine.
@@ -95,8 +95,8 @@ impl Store {
     }
 
     /// Appends rows to the chain of `head.node` together with the signed head that names the last of them, if the chain
-    /// still ends at `place`. The checkpoint at `supersedes`, if any, goes. False: another writer was faster and nothing
-    /// was appended; read the end again and chain to that.
+    /// still ends at `place`. The checkpoint at `supersedes`, if any, is removed. Returns false if another writer was
+    /// faster and nothing was appended; then read the end again and chain to that.
     ///
     /// # Errors
     /// Of the engine.
@@ -130,7 +130,7 @@ impl Store {
         }
     }
 
-    /// Rows of one chain, or of all by node, after a number, rising.
+    /// Rows of one chain, or of all ordered by node, after a number, ascending.
     ///
     /// # Errors
     /// Of the engine.
@@ -212,7 +212,7 @@ impl Store {
     }
 
     /// Removes a chain's rows up to a number, and the checkpoints before it; the newest row and the newest checkpoint
-    /// always stay, for the next are chained to them. How many rows went.
+    /// always stay, because the next are chained to them. Returns the number of rows removed.
     ///
     /// # Errors
     /// Of the engine.

@@ -1,8 +1,7 @@
-//! Copies of a store that can be carried away, and the way back.
+//! Backup and restore of a store.
 //!
-//! Both are safe beside a running server in the one sense each needs: a backup is one consistent state, taken without
-//! stopping anybody; a restore never touches a store that is there. Whatever is written appears whole, under its name, or
-//! not at all.
+//! Both are safe in parallel to a running server: a backup is one consistent state, taken without stopping the server;
+//! a restore never touches an existing store. Files appear complete under their name, or not at all.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,23 +13,24 @@ use crate::options::{StoreOptions, Target};
 use crate::postgres::{dump, schema};
 use crate::sqlite::{self, Access};
 
-/// What was copied.
+/// The result of a backup or restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupReport {
-    /// The file that was written, or the one that was read for a restore.
+    /// The file that was written by a backup, or read for a restore.
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
     /// `sqlite` or `postgres`.
     pub engine: &'static str,
-    /// Migration the data is at.
+    /// Migration version of the data.
     pub version: i64,
 }
 
-/// Copies the store into a new file: SQLite as a SQLite file, PostgreSQL as a dump of our tables in one snapshot.
+/// Copies the store into a new file: SQLite as a SQLite file, PostgreSQL as a dump of the store's tables in one
+/// snapshot.
 ///
 /// # Errors
-/// `Misconfigured` when the file is there already or there is no store; of the engine.
+/// `Misconfigured` when the file exists already or there is no store; of the engine.
 pub async fn backup(options: &StoreOptions, to: &Path) -> Result<BackupReport> {
     let to = to.to_owned();
     absent(&to, "the backup")?;
@@ -40,10 +40,11 @@ pub async fn backup(options: &StoreOptions, to: &Path) -> Result<BackupReport> {
     }
 }
 
-/// Puts a backup where there is no store: SQLite into a new file, PostgreSQL into a database without our tables.
+/// Restores a backup where no store exists: SQLite into a new file, PostgreSQL into a database without the store's
+/// tables.
 ///
 /// # Errors
-/// `Misconfigured` when there is a store already or the file is no backup for this engine; `TooNew`; `Corrupt`.
+/// `Misconfigured` when a store exists already or the file is not a backup for this engine; `TooNew`; `Corrupt`.
 pub async fn restore(options: &StoreOptions, from: &Path) -> Result<BackupReport> {
     let from = from.to_owned();
     match options.target()? {
@@ -78,7 +79,7 @@ async fn restore_postgres(url: &str, from: PathBuf) -> Result<BackupReport> {
 }
 
 fn restore_sqlite(path: &Path, from: &Path) -> Result<BackupReport> {
-    // A log without its file would be replayed into the restored one.
+    // A write-ahead log without its file would be replayed into the restored one.
     for suffix in ["", "-wal", "-shm", "-journal"] {
         absent(&beside(path, suffix), "the store")?;
     }
@@ -118,7 +119,7 @@ fn absent(path: &Path, what: &str) -> Result<()> {
     )))
 }
 
-/// Writes a file under another name beside it, then gives it its own; its size in bytes.
+/// Writes a file under a temporary name beside it, then renames it; returns its size in bytes.
 fn whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<u64> {
     let partial = partial(path);
     let written = write(&partial);
@@ -129,7 +130,7 @@ fn partial(path: &Path) -> PathBuf {
     beside(path, &format!(".{}.partial", std::process::id()))
 }
 
-/// Gives a file that was written its name, unless that was taken meanwhile, and removes the other name.
+/// Gives a written file its final name, unless that was taken meanwhile, and removes the temporary name.
 fn place(partial: &Path, path: &Path, written: Result<()>) -> Result<u64> {
     let failed =
         |error: io::Error| StoreError::Unavailable(format!("{} cannot be written: {error}", path.display()));
@@ -142,7 +143,7 @@ fn place(partial: &Path, path: &Path, written: Result<()>) -> Result<u64> {
         Ok(bytes)
     });
     for suffix in ["", "-journal", "-wal", "-shm"] {
-        // Absent unless something failed; a left-over partial file harms nobody.
+        // Absent unless a step failed; a left-over temporary file does no harm.
         drop(fs::remove_file(beside(partial, suffix)));
     }
     placed

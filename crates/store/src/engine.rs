@@ -1,9 +1,9 @@
-//! What an engine does for the models, and the unit of work they hand to it.
+//! The interface of an engine for the models, and the units of work they pass to it.
 //!
 //! A unit is a closure over [`Sql`], run on a thread that may block. The engine decides what a transaction is: SQLite's
-//! writer puts many units into one, each behind a savepoint; PostgreSQL gives each its own. What must hold on both: the
-//! caller hears of success only after the commit that holds the unit, and a unit that fails leaves nothing and undoes
-//! nobody else's.
+//! writer puts many units into one, each in a savepoint; PostgreSQL gives each its own. Invariants of both: the caller
+//! learns of success only after the commit that holds the unit, and a failed unit changes nothing and does not undo
+//! other units.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,33 +20,33 @@ use crate::sql::Sql;
 
 /// Called after each commit with its duration and the number of writes in it.
 pub type OnCommit = Arc<dyn Fn(Duration, usize) + Send + Sync>;
-/// Called once with the reason when the store has failed for good; the process has to end.
+/// Called once with the reason when the store has failed permanently; the process has to end.
 pub type OnFatal = Arc<dyn Fn(&StoreError) + Send + Sync>;
 
-/// Whether the store serves, for `/health` and the gauge `store_up`.
+/// Whether the store works, for `/health` and the gauge `store_up`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreStatus {
-    /// It did at the last attempt.
+    /// Whether the last attempt succeeded.
     pub up: bool,
     /// `sqlite` or `postgres`.
     pub engine: &'static str,
-    /// Why not.
+    /// The reason if it failed.
     pub detail: Option<String>,
 }
 
-/// A unit of work on its way through an engine.
+/// A unit of work, queued in an engine.
 pub(crate) trait Unit: Send {
-    /// Does the work; called again when the engine had to undo it for no fault of its own. True: keep it.
+    /// Runs the work; called again when the engine had to undo it for another reason. Returns true to keep the result.
     fn run(&mut self, sql: &mut dyn Sql) -> bool;
-    /// Answers the caller: with what the work answered if its commit succeeded.
+    /// Returns the result to the caller: that of the work if its commit succeeded.
     fn done(self: Box<Self>, commit: Result<()>);
-    /// What the last run failed with.
+    /// The error of the last run.
     fn error(&self) -> Option<&StoreError>;
-    /// Entries, messages or other writes of callers in it, for [`OnCommit`].
+    /// The number of entries, messages or other writes of callers in it, for [`OnCommit`].
     fn count(&self) -> usize {
         1
     }
-    /// Whether this error means that it lost against another transaction, and may be run again.
+    /// Whether this error means that the unit lost against another transaction, and may be run again.
     fn loses_with(&self, _error: &StoreError) -> bool {
         false
     }
@@ -76,7 +76,7 @@ where
     F: Fn(&mut dyn Sql) -> Result<T> + Send + 'static,
 {
     fn run(&mut self, sql: &mut dyn Sql) -> bool {
-        // A fault of a model is its caller's trouble; the engine's threads and connections outlive it.
+        // A panic in a model fails its caller only; the engine's threads and connections survive it.
         let ran = catch_unwind(AssertUnwindSafe(|| (self.work)(sql)));
         let result =
             ran.unwrap_or_else(|_| Err(StoreError::Unavailable("a fault within the store".to_owned())));
@@ -93,7 +93,7 @@ where
             (Some(Ok(value)), Ok(())) => Ok(value),
             (None, Ok(())) => Err(StoreError::Unavailable("the unit was not run".to_owned())),
         };
-        // A caller that has gone away does not undo what is committed.
+        // If the caller was dropped, the commit stays.
         drop(self.reply.send(answer));
     }
 
@@ -102,23 +102,23 @@ where
     }
 }
 
-/// An engine that is open.
+/// An open engine.
 pub(crate) trait Engine: Send + Sync {
     /// Runs a unit that only reads.
     fn read(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()>;
     /// Runs a unit that writes, and commits it.
     fn write(&self, unit: Box<dyn Unit>) -> BoxFuture<'_, ()>;
-    /// Appends an entry in the next batch, in the order of the calls for each log; replies to it when that is refused.
+    /// Appends an entry in the next batch, in the order of the calls for each log; replies if it is refused.
     fn append(&self, append: Append);
-    /// What appends are answered through.
+    /// The shared state through which appends are completed.
     fn logs(&self) -> &LogsShared;
-    /// Commits what waits and closes the files or connections.
+    /// Commits queued units and closes the files or connections.
     fn close(&self) -> BoxFuture<'_, ()>;
-    /// Whether it serves.
+    /// Whether it works.
     fn status(&self) -> StoreStatus;
 }
 
-/// What an engine's parts share about its health.
+/// The health shared by an engine's parts.
 pub(crate) struct Health {
     engine: &'static str,
     dead: AtomicBool,
@@ -131,7 +131,7 @@ impl Health {
         Self { engine, dead: AtomicBool::new(false), trouble: Mutex::new(None), on_fatal }
     }
 
-    /// Notes an error of the engine: a fatal one ends everything, another shows until the next success.
+    /// Records an error of the engine: a fatal one ends everything, another is reported until the next success.
     pub(crate) fn note(&self, error: &StoreError) {
         let away = matches!(error, StoreError::Unavailable(_) | StoreError::Unknown(_));
         if !error.is_fatal() && !away || self.is_dead() {
@@ -139,14 +139,14 @@ impl Health {
         }
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
         if error.is_fatal() && !self.dead.swap(true, Ordering::SeqCst) {
-            tracing::error!(engine = self.engine, %error, "the store failed for good");
+            tracing::error!(engine = self.engine, %error, "the store failed permanently");
             if let Some(tell) = &self.on_fatal {
                 tell(error);
             }
         }
     }
 
-    /// Notes that the engine works.
+    /// Records that the engine works.
     pub(crate) fn well(&self) {
         if !self.is_dead() {
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -157,7 +157,7 @@ impl Health {
         self.dead.load(Ordering::SeqCst)
     }
 
-    /// The fatal error, once there is one.
+    /// Returns the fatal error, once there is one.
     pub(crate) fn alive(&self) -> Result<()> {
         if !self.is_dead() {
             return Ok(());

@@ -1,8 +1,8 @@
-//! What can go wrong, as one enum for the whole crate.
+//! The errors of the whole crate.
 //!
-//! Callers branch on the variant; the texts are for logs and never for clients, since they may name files, hosts and
-//! constraints. Both engines map their errors here (`sqlite::errors`, `postgres::errors`), so that a story tested on one
-//! reads the same on the other.
+//! Callers branch on the variant; the texts are for logs and never for clients, because they may name files, hosts and
+//! constraints. Both engines map their errors here (`sqlite::errors`, `postgres::errors`), so that a story tested on
+//! one behaves the same on the other.
 
 /// An error of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,20 +10,20 @@ pub enum StoreError {
     /// A unique value is taken; names the field: `username`, `public_key`, `name`, `n`, `seq`, `id`, `key`.
     #[error("{0} is taken")]
     Conflict(&'static str),
-    /// The store cannot do it now (lost, disk full, timed out); a later try may succeed. HTTP 503 `unavailable`.
+    /// The store cannot do it now (lost, disk full, timed out); a retry may succeed. HTTP 503 `unavailable`.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// Only of appends to logs: the answer to the commit was lost, so nobody knows whether the entry is in the log. Other
-    /// writes return `Unavailable` then.
-    #[error("nobody knows whether it was stored: {0}")]
+    /// Only of appends to logs: the response to the commit was lost, so it is unknown whether the entry is in the log.
+    /// Other writes return `Unavailable` then.
+    #[error("it is unknown whether it was stored: {0}")]
     Unknown(String),
-    /// There is no such log (any more). Nothing was written.
+    /// The log does not exist (any more). Nothing was written.
     #[error("there is no such log")]
     NoLog,
-    /// The values given cannot be stored (U+0000 in a text, a reference to a row that is not there). Nothing was written.
+    /// The values cannot be stored (U+0000 in a text, a reference to a missing row). Nothing was written.
     #[error("cannot be stored: {0}")]
     Invalid(&'static str),
-    /// The database has not all migrations, and the caller asked for none to be made.
+    /// Migrations are pending, and the caller did not allow to apply them.
     #[error("the database is at version {found}, this program needs {needed}: run `fanfare migrate up`")]
     NeedsMigration {
         /// Version of the database.
@@ -41,27 +41,28 @@ pub enum StoreError {
         /// Newest version this program knows.
         known: i64,
     },
-    /// The configuration cannot work; the text names the key.
+    /// The configuration is invalid; the text names the key.
     #[error("{0}")]
     Misconfigured(String),
     /// The database is damaged. Fail-stop.
     #[error("the database is corrupt: {0}")]
     Corrupt(String),
-    /// A write may be lost although the engine was told to keep it (fsync failed). Fail-stop: the process has to end
-    /// and recover from the log; trying again would report lost data as kept.
-    #[error("the store failed for good: {0}")]
+    /// A write may be lost although the engine was configured to keep it (fsync failed). Fail-stop: the process has to
+    /// end and recover from the log; a retry would report lost data as kept.
+    #[error("the store failed permanently: {0}")]
     Fatal(String),
 }
 
 impl StoreError {
-    /// After this error nothing the store says can be relied on: the process has to end.
+    /// Whether the store can no longer be trusted after this error: the process has to end.
     pub const fn is_fatal(&self) -> bool {
         matches!(self, Self::Corrupt(_) | Self::Fatal(_))
     }
 
-    /// The error for a row that this program cannot have written. Not `Corrupt`: one strange row must not end the server.
+    /// The error for a row that this program cannot have written. Not `Corrupt`: one unexpected row must not end the
+    /// server.
     pub(crate) fn unreadable(what: &str) -> Self {
-        Self::Unavailable(format!("the database holds what cannot be read: {what}"))
+        Self::Unavailable(format!("the database holds an unreadable value: {what}"))
     }
 
     /// The error for a violated unique constraint, from the engine's text that names it (`users.username`,
@@ -83,5 +84,5 @@ impl StoreError {
     }
 }
 
-/// What the store answers.
+/// The result of the store's methods.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -6,7 +6,8 @@ use crate::logins::{end_of_user, holds};
 use crate::model::{DeviceKeys, KeyLogEntry, KeysPut, Proven};
 use crate::sql::{Sql, values};
 
-/// Changes of keys that a user may make within [`WINDOW_MS`] (`accounts-and-messages.md` "Keys"). The first key is no change.
+/// Changes of keys that a user may make within [`WINDOW_MS`] (`accounts-and-messages.md` "Keys"). The first key does
+/// not count.
 const MAX_CHANGES: u32 = 10;
 /// An hour.
 const WINDOW_MS: i64 = 3_600_000;
@@ -25,7 +26,7 @@ fn again_at(sql: &mut dyn Sql, user_id: &str, now: i64) -> Result<Option<i64>> {
     Ok(row.maybe_int(1)?.map(|oldest| oldest.saturating_add(WINDOW_MS)))
 }
 
-/// Puts keys and their log entry into the unit. The log is dense: an entry that is not the next is a conflict.
+/// Adds keys and their log entry to the unit. The log is dense: an entry that is not the next is a conflict.
 pub(crate) fn put(sql: &mut dyn Sql, user_id: &str, keys: &DeviceKeys, entry: &KeyLogEntry) -> Result<()> {
     let taken = sql.one(
         "SELECT 1 FROM user_keys WHERE (ik = $1 OR ek = $2) AND NOT (user_id = $3 AND device_id = $4)",
@@ -91,7 +92,7 @@ impl Store {
         .await
     }
 
-    /// The newest entries of a user's key log below the entry `before`, in rising order of `n`; at most `limit`.
+    /// The newest entries of a user's key log below the entry `before`, in ascending order of `n`; at most `limit`.
     ///
     /// # Errors
     /// Of the engine.
@@ -123,8 +124,8 @@ impl Store {
         .await
     }
 
-    /// Puts or replaces a device's keys, with the next entry of the user's log. `replaces`: with another identity key, which
-    /// ends all logins of the user but the one of `proven`.
+    /// Adds or replaces a device's keys, with the next entry of the user's log. `replaces`: the identity key changes,
+    /// which ends all logins of the user except the one of `proven`.
     ///
     /// # Errors
     /// `Conflict("n")` when the entry is not the next one, `Conflict("public_key")` when a key belongs to another device.

@@ -1,16 +1,17 @@
 //! Fanfare's durable store, on SQLite (embedded, the default) or PostgreSQL (cluster).
 //!
-//! [`Store`] is the one type others use: cheap to clone, async, without SQL. Its methods are in one file per family
+//! [`Store`] is the type for other crates: cheap to clone, async, without SQL. Its methods are in one file per family
 //! (`users`, `keys`, `logins`, `kept`, `audit`, `records`, `logs`, `messages`), each written once as units of work over
-//! `sql::Sql`; the engines run them. A write is answered after its commit, and what a commit survives is [`Durability`].
+//! `sql::Sql`; the engines run them. A write returns after its commit; [`Durability`] says which failures a commit
+//! survives.
 //!
 //! ```text
 //! Store::create_user … ─ unit of work ─→ Engine ─┬ sqlite: one writer thread, many units per commit; a few readers
 //! Store::append      … ─ batch of them ─→        └ postgres: pool of connections; a lane for each part of the logs
 //! ```
 //!
-//! What must hold: an acknowledged write is there after a crash; a unit that fails leaves nothing and undoes nobody
-//! else's; after a failed fsync nothing is acknowledged any more ([`StoreOptions::on_fatal`]).
+//! Invariants: an acknowledged write survives a crash; a failed unit changes nothing and does not undo other units;
+//! after a failed fsync nothing is acknowledged any more ([`StoreOptions::on_fatal`]).
 
 mod audit;
 pub mod backup;
@@ -63,11 +64,11 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store and brings its tables up to date (a SQLite file that has tables already is copied first).
+    /// Opens the store and migrates its tables (an existing SQLite file is copied first).
     ///
     /// # Errors
-    /// `Misconfigured` when the address cannot work, `Unavailable` when the engine does not answer (PostgreSQL: after
-    /// tries of less than a minute), `TooNew`, `Corrupt`.
+    /// `Misconfigured` when the address is invalid, `Unavailable` when the engine does not respond (PostgreSQL: after
+    /// retries of less than a minute), `TooNew`, `Corrupt`.
     pub async fn open(options: StoreOptions) -> Result<Self> {
         let engine: Arc<dyn Engine> = match options.target()? {
             Target::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path, &options).await?),
@@ -76,12 +77,12 @@ impl Store {
         Ok(Self { engine, mailboxes: Arc::default() })
     }
 
-    /// Commits what waits, checkpoints, and closes; what comes later is `Unavailable`.
+    /// Commits queued writes, checkpoints, and closes; later calls return `Unavailable`.
     pub async fn close(&self) {
         self.engine.close().await;
     }
 
-    /// Whether the store serves.
+    /// Whether the store works.
     pub fn status(&self) -> StoreStatus {
         self.engine.status()
     }
@@ -101,7 +102,7 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Runs a unit that writes; answers after its commit.
+    /// Runs a unit that writes; returns after its commit.
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,

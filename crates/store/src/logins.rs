@@ -1,11 +1,12 @@
 //! Logins (`auth_sessions`) and their refresh tokens.
 //!
 //! A login is live while it is neither ended nor expired and its user neither disabled nor deleted. Refresh tokens are
-//! kept as hashes, used ones too: using one again ends the login.
+//! kept as hashes, also after their use: using one again ends the login.
 //!
-//! Password, key and lock of a user decide who may log in. Whatever changes one of them, and whatever relies on one, first
-//! takes the lock of the user's row ([`holds`]) and ends or makes logins in the same transaction. So a login whose proof is
-//! out of date is never stored after the change, and one stored before it is ended by it.
+//! Password, key and lock of a user decide whether a login is allowed. Each change of one of them, and each login that
+//! relies on one, first takes the lock of the user's row ([`holds`]) and ends or creates logins in the same
+//! transaction. So a login with an outdated proof is never stored after the change, and one stored before it is ended
+//! by it.
 
 use crate::Store;
 use crate::error::Result;
@@ -16,7 +17,7 @@ use crate::model::{
 use crate::sql::{Row, Sql, values};
 use crate::users::read_user;
 
-/// Why a login ended whose used refresh token came again.
+/// Reason of a login's end when its used refresh token was presented again.
 const REUSED: &str = "refresh_reused";
 
 fn read_session(row: &Row) -> Result<AuthSession> {
@@ -57,8 +58,8 @@ fn read_ended(rows: &[Row]) -> Result<Vec<EndedSession>> {
         .collect()
 }
 
-/// Whether what a change relies on holds. The user's row stays locked until the unit ends: an update that changes nothing
-/// is the one lock that both engines know.
+/// Whether the conditions of a change hold. The user's row stays locked until the unit ends: an update without effect
+/// is the one lock that both engines have.
 pub(crate) fn holds(sql: &mut dyn Sql, user_id: &str, proven: &Proven) -> Result<bool> {
     let locked = sql.execute(
         "UPDATE users SET disabled = disabled WHERE id = $1 AND disabled = 0 AND deleted_at IS NULL
@@ -71,7 +72,7 @@ pub(crate) fn holds(sql: &mut dyn Sql, user_id: &str, proven: &Proven) -> Result
     Ok(sql.one(live, values![session, user_id, clock()])?.is_some())
 }
 
-/// Whether a user may log in with what was checked; a hash that is to be replaced is. The user's row stays locked.
+/// Whether a user may log in with this proof; replaces the hash if requested. The user's row stays locked.
 fn admits(sql: &mut dyn Sql, user_id: &str, proof: &LoginProof) -> Result<bool> {
     match proof {
         LoginProof::Password { stored, replacement } => {
@@ -90,7 +91,7 @@ fn admits(sql: &mut dyn Sql, user_id: &str, proof: &LoginProof) -> Result<bool> 
     }
 }
 
-/// Ends all logins of a user but one.
+/// Ends all logins of a user except one.
 pub(crate) fn end_of_user(
     sql: &mut dyn Sql,
     user_id: &str,
@@ -140,7 +141,7 @@ fn rotate(sql: &mut dyn Sql, old: &[u8; 32], new: &[u8; 32], now: i64, expires_a
 }
 
 impl Store {
-    /// Stores a login and its first refresh token, if what was checked still holds; false if it does not.
+    /// Stores a login and its first refresh token, if the proof still holds; returns false if it does not.
     ///
     /// # Errors
     /// Of the engine.
@@ -191,7 +192,7 @@ impl Store {
         .await
     }
 
-    /// Ends logins; answers those that had not ended before.
+    /// Ends logins; returns those that had not ended before.
     ///
     /// # Errors
     /// Of the engine.
@@ -224,7 +225,7 @@ impl Store {
         .await
     }
 
-    /// Logins that ended at this time or later, oldest first, whoever ended them.
+    /// Logins that ended at this time or later, oldest first, for any reason.
     ///
     /// # Errors
     /// Of the engine.
@@ -239,12 +240,12 @@ impl Store {
         .await
     }
 
-    /// Notes when logins were last seen (id, milliseconds since 1970); never turns a time back.
+    /// Records when logins were last seen (id, milliseconds since 1970); never sets an earlier time.
     ///
     /// # Errors
     /// Of the engine.
     pub async fn touch_auth_sessions(&self, mut seen: Vec<(String, i64)>) -> Result<()> {
-        // One order for all writers, so that two of them never wait for each other in a ring.
+        // All writers use one order, so that they never deadlock.
         seen.sort();
         self.write(move |sql| {
             for (id, at) in &seen {
@@ -258,7 +259,7 @@ impl Store {
         .await
     }
 
-    /// Uses a refresh token up and keeps the next one. A used one that comes again ends its login.
+    /// Uses up a refresh token and stores the next one. A used one that is presented again ends its login.
     ///
     /// # Errors
     /// Of the engine.
@@ -272,7 +273,7 @@ impl Store {
         self.write(move |sql| rotate(sql, &old_hash, &new_hash, now, expires_at)).await
     }
 
-    /// The user whose refresh token this is, used or not.
+    /// The user of this refresh token, used or not.
     ///
     /// # Errors
     /// Of the engine.

@@ -1,7 +1,7 @@
-//! Direct messages: entries of their recipient's mailbox, with a row beside each for what is asked of a message.
+//! Direct messages: entries of their recipient's mailbox, with a row beside each for queries of a message.
 //!
-//! The mailbox is a log of [`Space::Inbox`], the entry's payload is the envelope. Both are written in one batch, so a message
-//! has a row exactly if it has an entry. The id is unique over all mailboxes.
+//! The mailbox is a log of [`Space::Inbox`], the entry's payload is the envelope. Both are written in one batch, so a
+//! message has a row exactly if it has an entry. The id is unique across all mailboxes.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use crate::error::{Result, StoreError};
 use crate::model::{Appended, LogId, Message, NewMessage, Receipt, Space};
 use crate::sql::{Bulk, Column, Run, values};
 
-/// Mailboxes whose numbers are remembered.
+/// Mailboxes whose numbers are cached.
 const REMEMBERED: usize = 16_384;
 
 const FIND: Bulk = Bulk {
@@ -30,7 +30,7 @@ const INSERT: Bulk = Bulk {
                                 $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[])",
 };
 
-/// Finds kept messages by the ids of new ones: id, entry, time and node of the entry, envelope.
+/// Finds stored messages by the ids of new ones: id, entry, time and node of the entry, envelope.
 pub(crate) fn find<'a>(messages: impl Iterator<Item = &'a NewMessage>) -> Run<'a> {
     let ids = messages.map(|message| Some(message.id.as_str())).collect();
     Run { bulk: &FIND, columns: vec![Column::Texts(ids)] }
@@ -59,7 +59,7 @@ pub(crate) fn insert<'a>(rows: impl Iterator<Item = (LogId, u64, &'a NewMessage)
     Run { bulk: &INSERT, columns }
 }
 
-/// Numbers of mailboxes, so that an append need not ask for them.
+/// A cache of the numbers of mailboxes, so that an append need not query them.
 #[derive(Default)]
 pub(crate) struct Mailboxes {
     known: Mutex<HashMap<String, LogId>>,
@@ -84,8 +84,8 @@ impl Mailboxes {
 }
 
 impl Store {
-    /// Appends a direct message to its recipient's mailbox, which is made if there is none; returns after the commit. The
-    /// same id with the same envelope is the same message.
+    /// Appends a direct message to its recipient's mailbox, which is created if it does not exist; returns after the
+    /// commit. The same id with the same envelope is the same message.
     ///
     /// # Errors
     /// As [`Self::append`]; `Invalid` when a text holds U+0000.
@@ -98,7 +98,7 @@ impl Store {
                 Ok(Receipt { seq, repeated: false, .. }) => return Ok(Appended::New { seq }),
                 Ok(Receipt { seq, .. }) => return Ok(Appended::Duplicate { seq }),
                 Err(StoreError::Conflict(_)) => return Ok(Appended::IdConflict),
-                // The mailbox was dropped after its number was remembered.
+                // The mailbox was dropped after its number was cached.
                 Err(StoreError::NoLog) if !retried => self.mailboxes.forget(&m.to_user),
                 Err(error) => return Err(error),
             }
@@ -152,7 +152,7 @@ impl Store {
         .await
     }
 
-    /// The number of direct messages that are kept.
+    /// The number of stored direct messages.
     ///
     /// # Errors
     /// Of the engine.

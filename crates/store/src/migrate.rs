@@ -1,9 +1,9 @@
-//! The tables, made and changed by numbered steps that only go up.
+//! The tables, created and changed by numbered migrations that only go up.
 //!
 //! Each step is one text for both engines; the words in braces become each engine's own. The table `schema_migrations`
-//! says which steps a database has, with a checksum of the text: a step that was changed after it was applied is refused,
-//! and so is a database that a newer program migrated. All pending steps are one transaction. A SQLite file that has
-//! tables already is copied to `NAME.before-vN.bak` first.
+//! records which steps a database has, with a checksum of the text: a step that was changed after it was applied is
+//! refused, and so is a database that a newer program migrated. All pending steps are one transaction. An existing
+//! SQLite file is copied to `NAME.before-vN.bak` first.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,7 +24,7 @@ pub(crate) struct Migration {
     text: &'static str,
 }
 
-/// All steps, in order. A step that was ever released is never changed: what it got wrong the next one puts right.
+/// All steps, in order. A released step is never changed: the next one corrects it.
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "base", text: include_str!("migrations/0001_base.sql") },
     Migration { version: 2, name: "messages", text: include_str!("migrations/0002_messages.sql") },
@@ -37,7 +37,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
 ];
 
-/// The table of steps, in the words of the texts.
+/// The table of steps, with the placeholders of the texts.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY,
     name {TEXT} NOT NULL,
@@ -48,15 +48,15 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
 /// An engine's words.
 #[derive(Clone, Copy)]
 pub(crate) enum Words {
-    /// Strict tables: SQLite then keeps the types it was told.
+    /// Strict tables: SQLite then enforces the column types.
     Sqlite,
-    /// Texts sort by bytes, as on SQLite.
+    /// Texts sort by bytes, as in SQLite.
     Postgres,
 }
 
 impl Words {
     pub(crate) fn speak(self, text: &str) -> String {
-        // Entries lie in the order of their key, so that a log is read and trimmed in one piece.
+        // Entries are stored in the order of their key, so that a log is read and trimmed in one piece.
         let words = match self {
             Self::Sqlite => [
                 "TEXT",
@@ -108,25 +108,25 @@ pub(crate) fn table(words: Words) -> String {
     words.speak(TABLE)
 }
 
-/// A step and when a database got it.
+/// A step and when it was applied to a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationState {
     /// From 1.
     pub version: i64,
-    /// What it is about.
+    /// Its name.
     pub name: String,
     /// Milliseconds since 1970; none while it is pending.
     pub applied_at: Option<i64>,
 }
 
-/// A step as a database remembers it.
+/// A step as recorded in a database.
 pub(crate) struct Applied {
     pub(crate) version: i64,
     pub(crate) checksum: Vec<u8>,
     pub(crate) at: i64,
 }
 
-/// Compares what a database has with what this program knows.
+/// Compares the steps of a database with those of this program.
 pub(crate) fn compare(applied: &[Applied]) -> Result<Vec<MigrationState>> {
     let known = MIGRATIONS.last().map_or(0, |last| last.version);
     let found = applied.iter().map(|step| step.version).max().unwrap_or(0);
@@ -158,10 +158,10 @@ pub(crate) fn clock() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// All steps and which of them the database has. Makes nothing, not even the file.
+/// All steps and whether the database has them. Creates nothing, not even the file.
 ///
 /// # Errors
-/// `TooNew`, `Misconfigured` (a step was changed, the address cannot work), `Unavailable`.
+/// `TooNew`, `Misconfigured` (a step was changed, the address is invalid), `Unavailable`.
 pub async fn status(options: &StoreOptions) -> Result<Vec<MigrationState>> {
     match options.target()? {
         Target::Sqlite(path) => blocking(options, move |options| sqlite_status(&path, options)).await,
@@ -169,7 +169,7 @@ pub async fn status(options: &StoreOptions) -> Result<Vec<MigrationState>> {
     }
 }
 
-/// Applies what is pending; answers those steps, with `dry_run` those it would apply.
+/// Applies the pending steps; returns them, or with `dry_run` those it would apply.
 ///
 /// # Errors
 /// As [`status`]; a step that fails leaves the database as it was.
@@ -196,7 +196,7 @@ pub async fn up(options: &StoreOptions, dry_run: bool) -> Result<Vec<MigrationSt
     Ok(steps)
 }
 
-/// Runs work on files away from the threads that serve.
+/// Runs file work on a blocking thread.
 pub(crate) async fn blocking<T: Send + 'static>(
     options: &StoreOptions,
     work: impl FnOnce(&StoreOptions) -> Result<T> + Send + 'static,
@@ -213,7 +213,7 @@ fn sqlite_status(path: &Path, options: &StoreOptions) -> Result<Vec<MigrationSta
     compare(&sqlite_applied(&connection)?)
 }
 
-/// What a SQLite file has; refuses one with tables that are not ours.
+/// The steps of a SQLite file; refuses one with foreign tables.
 pub(crate) fn sqlite_applied(connection: &Connection) -> Result<Vec<Applied>> {
     let tables = "SELECT COUNT(*), COALESCE(SUM(name = 'schema_migrations'), 0) FROM sqlite_schema WHERE type = 'table'
                   AND name NOT LIKE 'sqlite~_%' ESCAPE '~'";
@@ -236,7 +236,7 @@ pub(crate) fn sqlite_applied(connection: &Connection) -> Result<Vec<Applied>> {
     rows.collect::<rusqlite::Result<_>>().map_err(from_sqlite)
 }
 
-/// Brings a SQLite file up to date, after a copy if it has tables.
+/// Migrates a SQLite file, after a copy if it has tables.
 pub(crate) fn sqlite_up(connection: &mut Connection, path: &Path) -> Result<()> {
     let states = compare(&sqlite_applied(connection)?)?;
     let Some(last) = pending(&states).last() else { return Ok(()) };
@@ -245,7 +245,7 @@ pub(crate) fn sqlite_up(connection: &mut Connection, path: &Path) -> Result<()> 
     }
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(from_sqlite)?;
-    // Another process may have been faster between the look and the lock.
+    // Another process may have been faster between the check and the lock.
     let states = compare(&sqlite_applied(&transaction)?)?;
     transaction.execute_batch(&table(Words::Sqlite)).map_err(from_sqlite)?;
     for step in pending(&states) {
@@ -261,7 +261,7 @@ pub(crate) fn sqlite_up(connection: &mut Connection, path: &Path) -> Result<()> 
     transaction.commit().map_err(from_sqlite)
 }
 
-/// Copies the file to `NAME.before-vN.bak`, whole or not at all.
+/// Copies the file to `NAME.before-vN.bak`, complete or not at all.
 fn keep_before(connection: &Connection, path: &Path, version: i64) -> Result<PathBuf> {
     let with = |suffix: String| {
         let mut name = path.as_os_str().to_owned();
@@ -281,7 +281,7 @@ fn keep_before(connection: &Connection, path: &Path, version: i64) -> Result<Pat
     Ok(kept)
 }
 
-/// Whether a SQLite file is one of ours, for a look before it is restored.
+/// Checks that a SQLite file is a store before it is restored, and returns its version.
 pub(crate) fn sqlite_version(connection: &Connection) -> Result<i64> {
     let applied = sqlite_applied(connection)?;
     compare(&applied)?;

@@ -1,4 +1,4 @@
-//! Which store, and how carefully it keeps what it acknowledged.
+//! The options of a store, and how durable an acknowledged write is.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use crate::engine::{OnCommit, OnFatal};
 use crate::error::{Result, StoreError};
 
-/// What an acknowledged write survives (`store.durability`).
+/// The failures that an acknowledged write survives (`store.durability`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// Loss of power: each commit waits for the disk.
     #[default]
     PowerSafe,
-    /// The end of the process, however sudden; not the machine's.
+    /// A crash of the process, but not of the machine.
     ProcessSafe,
-    /// Nothing is promised.
+    /// None.
     Memory,
 }
 
 impl Durability {
-    /// SQLite's `synchronous`, by name and as it reads back.
+    /// SQLite's `synchronous`, by name and by the value it reads back as.
     pub(crate) const fn synchronous(self) -> (&'static str, i64) {
         match self {
             Self::PowerSafe => ("FULL", 2),
@@ -29,26 +29,26 @@ impl Durability {
     }
 }
 
-/// How to open a store.
+/// The options to open a store.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// `sqlite:PATH`, `sqlite://PATH` or `postgres://…`; `{data_dir}` stands for the folder.
+    /// `sqlite:PATH`, `sqlite://PATH` or `postgres://…`; `{data_dir}` stands for the server's folder.
     pub url: String,
-    /// What an acknowledged write survives. On PostgreSQL `PowerSafe` asks for `synchronous_commit=on`, the others for
-    /// `off`; the server's own `fsync` setting is its owner's.
+    /// The failures that an acknowledged write survives. On PostgreSQL `PowerSafe` sets `synchronous_commit=on`, the
+    /// others `off`; the server's own `fsync` setting is unchanged.
     pub durability: Durability,
-    /// The server's folder.
+    /// The server's data folder.
     pub data_dir: PathBuf,
     /// Connections for reads (SQLite) or for everything but appends (PostgreSQL); at least one.
     pub pool: usize,
-    /// Told of each commit.
+    /// Called after each commit.
     pub on_commit: Option<OnCommit>,
-    /// Told once when the store has failed for good.
+    /// Called once when the store has failed permanently.
     pub on_fatal: Option<OnFatal>,
 }
 
 impl StoreOptions {
-    /// A store at this address, power-safe, with four connections.
+    /// Options for this address, power-safe, with four connections.
     pub fn new(url: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
         Self {
             url: url.into(),
@@ -81,7 +81,7 @@ impl StoreOptions {
 
 impl fmt::Debug for StoreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The address may hold a password.
+        // Not derived: the address may hold a password.
         f.debug_struct("StoreOptions")
             .field("durability", &self.durability)
             .field("data_dir", &self.data_dir)
@@ -90,7 +90,7 @@ impl fmt::Debug for StoreOptions {
     }
 }
 
-/// Where the data is.
+/// The location of the data.
 pub(crate) enum Target {
     Sqlite(PathBuf),
     Postgres(String),

@@ -1,4 +1,4 @@
-//! What is written in bulk and rarely read: metrics snapshots and connection records.
+//! Data that is written in bulk and rarely read: metrics snapshots and connection records.
 
 use crate::Store;
 use crate::error::Result;
@@ -6,7 +6,7 @@ use crate::model::{ConnectionRow, MetricQuery, MetricRow};
 use crate::sql::values;
 
 impl Store {
-    /// Keeps a snapshot of a node's metrics (name with labels, value). One that is there already is replaced.
+    /// Stores a snapshot of a node's metrics (name with labels, value). An existing one is replaced.
     ///
     /// # Errors
     /// Of the engine.
@@ -25,7 +25,8 @@ impl Store {
         .await
     }
 
-    /// Kept metrics, newest first: of one name (with its labels, or all series of a bare name) or of all, since a time.
+    /// Stored metrics, newest first: of one name (with its labels, or all series of a bare name) or of all, since a
+    /// time.
     ///
     /// # Errors
     /// Of the engine.
@@ -59,7 +60,7 @@ impl Store {
         .await
     }
 
-    /// Removes snapshots from before a time; how many rows went.
+    /// Removes snapshots older than a time; returns the number of rows.
     ///
     /// # Errors
     /// Of the engine.
@@ -67,7 +68,7 @@ impl Store {
         self.write(move |sql| sql.execute("DELETE FROM metrics WHERE at < $1", values![before])).await
     }
 
-    /// Keeps closed connections of authenticated users.
+    /// Stores connection records of authenticated users.
     ///
     /// # Errors
     /// Of the engine.
@@ -96,7 +97,7 @@ impl Store {
         .await
     }
 
-    /// A user's closed connections, newest first.
+    /// A user's connection records, newest first.
     ///
     /// # Errors
     /// Of the engine.

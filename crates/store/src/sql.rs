@@ -1,8 +1,9 @@
-//! The SQL that both engines speak: values, rows, and statements run one after another within one unit of work.
+//! The SQL interface common to both engines: values, rows, and statements run one after another within one unit of
+//! work.
 //!
-//! The models (`users`, `logins`, …) are written once over [`Sql`]. Statements use `$1…` in the order of first use, which
-//! both engines number alike, and only types of [`Value`]. The text must be `'static`: it is the key of the caches of
-//! prepared statements.
+//! The models (`users`, `logins`, …) are written once over [`Sql`]. Statements use `$1…` in the order of first use,
+//! which both engines number alike, and only types of [`Value`]. The text must be `'static`: it is the key of the
+//! caches of prepared statements.
 
 use crate::error::{Result, StoreError};
 
@@ -16,7 +17,7 @@ pub(crate) enum Value {
     Bytes(Vec<u8>),
 }
 
-/// What can be a parameter.
+/// A type usable as a parameter.
 pub(crate) trait Parameter {
     fn value(&self) -> Value;
 }
@@ -87,14 +88,14 @@ macro_rules! values {
 }
 pub(crate) use values;
 
-/// Refuses what PostgreSQL's texts cannot hold, on both engines, so that a store can move from one to the other.
+/// Rejects texts that PostgreSQL cannot store, on both engines, so that a store can move from one to the other.
 pub(crate) fn storable(values: &[Value]) -> Result<()> {
-    let bad = values.iter().any(|value| matches!(value, Value::Text(text) if text.contains('\0')));
-    if bad { Err(StoreError::Invalid("a text holds U+0000")) } else { Ok(()) }
+    let holds_nul = values.iter().any(|value| matches!(value, Value::Text(text) if text.contains('\0')));
+    if holds_nul { Err(StoreError::Invalid("a text holds U+0000")) } else { Ok(()) }
 }
 
-/// A row of an answer; columns are read by their place in the statement. A column of another type than the model says
-/// (somebody else wrote to the database) fails the unit, not the store.
+/// A row of a result; columns are read by their position in the statement. A column of an unexpected type (written by
+/// another program) fails the unit, not the store.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row(pub(crate) Vec<Value>);
 
@@ -200,7 +201,7 @@ pub(crate) enum Column<'a> {
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) bulk: &'static Bulk,
-    /// All of one length.
+    /// All of the same length.
     pub(crate) columns: Vec<Column<'a>>,
 }
 
@@ -216,14 +217,14 @@ impl Run<'_> {
     }
 }
 
-/// A connection within a unit of work. An error ends the unit: the engine undoes what it did.
+/// A connection within a unit of work. An error ends the unit: the engine undoes its changes.
 pub(crate) trait Sql {
-    /// Runs a statement that answers rows.
+    /// Runs a statement that returns rows.
     fn query(&mut self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>>;
-    /// Runs a statement; how many rows it changed.
+    /// Runs a statement; returns the number of changed rows.
     fn execute(&mut self, sql: &'static str, values: &[Value]) -> Result<u64>;
 
-    /// Runs statements for many rows of parameters, one after another; the rows that each returns. On PostgreSQL all are
+    /// Runs statements for many rows of parameters, one after another; returns the rows of each. On PostgreSQL all are
     /// sent at once. One without parameters is not run.
     fn bulk(&mut self, runs: &[Run<'_>]) -> Result<Vec<Vec<Row>>>;
 

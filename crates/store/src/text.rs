@@ -1,8 +1,9 @@
-//! Texts of clients as both engines can store them: PostgreSQL's texts cannot hold U+0000, which a topic may be called.
+//! Clients' texts in a form that both engines can store: PostgreSQL's texts cannot hold U+0000, which a topic name may
+//! contain.
 
 use std::borrow::Cow;
 
-/// The text without U+0000, which becomes U+0001 and `0`; U+0001 is doubled.
+/// Escapes a text: U+0000 becomes U+0001 and `0`; U+0001 is doubled.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(['\0', '\u{1}']) {
         return Cow::Borrowed(text);
@@ -10,7 +11,7 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.replace('\u{1}', "\u{1}\u{1}").replace('\0', "\u{1}0"))
 }
 
-/// The way back.
+/// Reverses [`escaped`].
 pub(crate) fn unescaped(stored: String) -> String {
     if !stored.contains('\u{1}') {
         return stored;
@@ -29,7 +30,7 @@ mod tests {
     use super::{escaped, unescaped};
 
     #[test]
-    fn every_text_comes_back() {
+    fn every_text_round_trips() {
         for text in ["", "plain", "\0", "\u{1}", "\u{1}0", "a\0\u{1}\u{1}0b", "\0\0\u{1}"] {
             assert!(!escaped(text).contains('\0'));
             assert_eq!(unescaped(escaped(text).into_owned()), text);

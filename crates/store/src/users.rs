@@ -1,4 +1,4 @@
-//! Users: made, found, changed, and deleted to a tombstone that keeps the name.
+//! Users: created, looked up, changed, and deleted to a tombstone that keeps the name.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::model::{ChangedUser, EndedSession, NewUser, ProfileChange, Proven, Ro
 use crate::sql::{Row, Sql, values};
 use crate::{Store, keys};
 
-/// Columns of [`read_user`], in its order; `$at` is where they begin.
+/// Reads the columns of a user, in this order, from column `at` on.
 pub(crate) fn read_user(row: &Row, at: usize) -> Result<User> {
     Ok(User {
         id: row.text(at)?,
@@ -44,7 +44,7 @@ fn insert(sql: &mut dyn Sql, new: &NewUser, issuer: Option<&str>) -> Result<Opti
 }
 
 impl Store {
-    /// Makes a user, with first keys if given, and answers it.
+    /// Creates a user, with first keys if given, and returns it.
     ///
     /// # Errors
     /// `Conflict("username")` when the name is taken, also by a deleted user; `Conflict("public_key")` when a key belongs
@@ -86,7 +86,7 @@ impl Store {
         self.read(move |sql| by_name(sql, &name)).await
     }
 
-    /// The issuer's user `issuer:claim`, made at first sight.
+    /// The issuer's user `issuer:claim`, created at the first login.
     ///
     /// # Errors
     /// `Conflict("username")` when the user was deleted; `Misconfigured` when the name has no issuer before its colon.
@@ -114,7 +114,7 @@ impl Store {
         .await
     }
 
-    /// Changes a user's profile; false when what the change relies on does not hold.
+    /// Changes a user's profile; returns false when the conditions of the change do not hold.
     ///
     /// # Errors
     /// Of the engine.
@@ -143,8 +143,8 @@ impl Store {
         .await
     }
 
-    /// Changes a user's password to a new hash and ends all logins but the one of `proven`, which are returned; `None` when
-    /// what the change relies on does not hold.
+    /// Changes a user's password to a new hash and ends all logins except the one of `proven`; returns the ended
+    /// logins, or `None` when the conditions of the change do not hold.
     ///
     /// # Errors
     /// Of the engine.
@@ -166,10 +166,10 @@ impl Store {
         .await
     }
 
-    /// Gives a user a role; false when there is no such user.
+    /// Sets a user's role; returns false when the user does not exist.
     ///
     /// # Errors
-    /// `Conflict("last_admin")` when this would leave no administrator who is not disabled; of the engine.
+    /// `Conflict("last_admin")` when no enabled administrator would be left; of the engine.
     pub async fn set_role(&self, id: &str, role: Role, now: i64) -> Result<bool> {
         let id = id.to_owned();
         self.write(move |sql| {
@@ -185,8 +185,8 @@ impl Store {
         .await
     }
 
-    /// Locks a user out, which ends all logins, or lets them in again; the logins that ended, `None` when there is no such
-    /// user.
+    /// Locks a user out, which ends all logins, or unlocks the user; returns the ended logins, or `None` when the user
+    /// does not exist.
     ///
     /// # Errors
     /// As [`Store::set_role`].
@@ -214,7 +214,7 @@ impl Store {
         .await
     }
 
-    /// Users whose role or lock was changed at this time or later, whoever changed it.
+    /// Users whose role or lock was changed at this time or later.
     ///
     /// # Errors
     /// Of the engine.
@@ -238,8 +238,8 @@ impl Store {
         .await
     }
 
-    /// Deletes a user: the name stays taken; password, keys, address, display name and all logins go. The logins that ended;
-    /// `None` when what the deletion relies on does not hold.
+    /// Deletes a user: the name stays taken; password, keys, address, display name and all logins are removed. Returns
+    /// the ended logins, or `None` when the conditions of the deletion do not hold.
     ///
     /// # Errors
     /// As [`Store::set_role`].
@@ -261,7 +261,7 @@ impl Store {
         .await
     }
 
-    /// Users by name, after the name given.
+    /// Users ordered by name, after the given name.
     ///
     /// # Errors
     /// Of the engine.
@@ -278,7 +278,7 @@ impl Store {
         .await
     }
 
-    /// How many users there are.
+    /// The number of users.
     ///
     /// # Errors
     /// Of the engine.
@@ -300,8 +300,8 @@ fn by_name(sql: &mut dyn Sql, name: &str) -> Result<Option<User>> {
     row.map(|row| read_user(&row, 0)).transpose()
 }
 
-/// Refuses a change of an administrator that would leave no other who is not disabled. Changes of administrators run one after
-/// another: each first writes the same row.
+/// Rejects a change of an administrator that would leave no other enabled one. Changes of administrators are
+/// serialised: each first writes the same row.
 fn leave_an_admin(sql: &mut dyn Sql, id: &str) -> Result<()> {
     sql.execute(
         "INSERT INTO settings (name, value) VALUES ('admins', '') ON CONFLICT (name) DO UPDATE SET value = ''",

@@ -1,5 +1,5 @@
-//! A process that is killed loses nothing it acknowledged: it runs as a child, prints each acknowledgement, and is ended
-//! with SIGKILL in the middle. The twin acknowledges before the commit and must be caught.
+//! A killed process loses no acknowledged write: it runs as a child, prints each acknowledgement, and is ended with
+//! SIGKILL in the middle. The negative test acknowledges before the commit and must be detected.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -14,14 +14,14 @@ use fanfare_store::{Appended, Store, StoreError, StoreOptions};
 
 stories!(what_was_acknowledged_survives_the_process, acknowledging_before_the_commit_is_caught);
 
-/// Acknowledgements after which the child is killed, at least.
+/// Minimum acknowledgements before the child is killed.
 const ENOUGH: usize = 1500;
-/// Exit status of a child whose store failed for good.
+/// Exit status of a child whose store failed permanently.
 const FATAL: i32 = 3;
 const URL: &str = "FANFARE_CRASH_URL";
 const SABOTAGE: &str = "FANFARE_CRASH_SABOTAGE";
 
-/// The child: the test binary calls itself with the address in its environment. Without one there is nothing to do.
+/// The child: the test binary runs itself with the address in its environment. Without one it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Ok(url) = std::env::var(URL) else { return };
@@ -58,14 +58,14 @@ async fn child() {
     for sender in senders {
         sender.await.unwrap();
     }
-    // Only a store that failed for good lets all senders end.
+    // All senders end only if the store failed permanently.
     assert!(!store.status().up);
     assert!(matches!(store.count_messages().await, Err(StoreError::Fatal(_))));
     store.close().await;
     std::process::exit(FATAL);
 }
 
-/// Runs the child until it has acknowledged enough, kills it, and answers all it acknowledged.
+/// Runs the child until it has acknowledged enough, kills it, and returns everything it acknowledged.
 fn killed(stage: &Stage, sabotage: bool) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture"]).env(URL, &stage.options.url);
@@ -75,7 +75,7 @@ fn killed(stage: &Stage, sabotage: bool) -> Vec<String> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut acknowledged = Vec::new();
     for line in BufReader::new(child.stdout.take().unwrap()).split(b'\n') {
-        // The last line may be cut off; an acknowledgement nobody could read was none.
+        // The last line may be cut off; an incomplete acknowledgement does not count.
         if let Some((_, id)) = String::from_utf8(line.unwrap()).unwrap().split_once("acknowledged ") {
             acknowledged.push(id.to_owned());
         }
@@ -116,7 +116,7 @@ async fn acknowledging_before_the_commit_is_caught(stage: Stage) {
     assert!(missing(&stage, &acknowledged).await > 0, "the check above would not see lost rows");
 }
 
-/// The kernel is made to answer the writer's syncs with an error, from the fortieth on.
+/// The kernel fails the writer's syncs, from the fortieth on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_sync_ends_all_writing() {
     common::on_sqlite(|stage| async move {
@@ -136,8 +136,8 @@ async fn a_failed_sync_ends_all_writing() {
         if err.contains("ptrace") {
             return fanfare_testkit::left_out("strace may not trace here: failed syncs were not tried");
         }
-        assert_eq!(child.status.code(), Some(FATAL), "every sender hears that it is over: {err}");
-        assert_eq!(err.matches("fatal: ").count(), 1, "told once: {err}");
+        assert_eq!(child.status.code(), Some(FATAL), "every sender gets the error: {err}");
+        assert_eq!(err.matches("fatal: ").count(), 1, "reported once: {err}");
         let acknowledged: Vec<String> = out
             .lines()
             .filter_map(|line| line.split_once("acknowledged "))

@@ -1,4 +1,4 @@
-//! What PostgreSQL's operators do to connections: failovers, restarts, changed tables, poolers, servers without TLS.
+//! Operations that affect PostgreSQL connections: failovers, restarts, changed tables, poolers, servers without TLS.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -16,7 +16,7 @@ fn options(stage: &Stage, url: &str, query: &str) -> StoreOptions {
     StoreOptions { url: format!("{url}{mark}{query}"), ..stage.options.clone() }
 }
 
-/// Sets whether new sessions of a database take writes; those that are there are ended or left as they are.
+/// Sets whether new sessions of a database accept writes; existing ones are ended or left.
 async fn read_only(stage: &Stage, on: bool, end: bool) {
     let name = postgres::name_of(&stage.options.url);
     let client = stage.postgres_client().await;
@@ -33,7 +33,7 @@ async fn read_only(stage: &Stage, on: bool, end: bool) {
     }
 }
 
-/// Reads at once on as many connections as a pool has.
+/// Reads concurrently on as many connections as a pool has.
 async fn read_on_all(store: &Store) -> usize {
     let reads = (0..16).map(|n| {
         let store = store.clone();
@@ -49,14 +49,14 @@ async fn read_on_all(store: &Store) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_a_failover_left_read_only_are_given_up() {
     on_postgres(|stage| async move {
-        // Told to take any server, so that sessions of a read-only one get into the pool.
+        // Configured to accept any server, so that sessions of a read-only one get into the pool.
         let store =
             Store::open(options(&stage, &stage.options.url, "target_session_attrs=any")).await.unwrap();
         store.append_message(message("before")).await.unwrap();
         read_only(&stage, true, true).await;
         while read_on_all(&store).await < 16 {}
         assert!(matches!(store.append_message(message("refused")).await, Err(StoreError::Unavailable(_))));
-        // The failover is over; the pooled sessions stay read-only for ever.
+        // The failover is over; the pooled sessions stay read-only.
         read_only(&stage, false, false).await;
         for n in 0..20 {
             assert_eq!(store.set_setting_once(&format!("k{n}"), "v").await.unwrap(), "v");
@@ -69,7 +69,7 @@ async fn connections_that_a_failover_left_read_only_are_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_takes_no_writes_is_not_connected_to() {
+async fn a_server_that_accepts_no_writes_is_not_connected_to() {
     on_postgres(|stage| async move {
         let store = stage.open().await;
         read_only(&stage, true, true).await;
@@ -82,7 +82,7 @@ async fn a_server_that_takes_no_writes_is_not_connected_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_that_were_ended_and_plans_that_are_stale_cost_no_caller_anything() {
+async fn sessions_that_were_ended_and_plans_that_are_stale_fail_no_caller() {
     on_postgres(|stage| async move {
         let store = stage.open().await;
         for round in 0..3 {
@@ -107,16 +107,16 @@ async fn sessions_that_were_ended_and_plans_that_are_stale_cost_no_caller_anythi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_that_shares_connections_is_refused_and_keeps_none_of_our_settings() {
+async fn a_pooler_that_shares_connections_is_refused_and_keeps_none_of_the_settings() {
     on_postgres(|stage| async move {
         for mode in ["transaction", "statement"] {
             let Some(pooler) = postgres::pooler(&stage.options.url, mode) else { return };
             let begun = Instant::now();
             let refused =
                 Store::open(StoreOptions { url: pooler.url.clone(), ..stage.options.clone() }).await;
-            let Err(StoreError::Misconfigured(said)) = refused else { panic!("{mode}: {refused:?}") };
-            assert!(said.starts_with("store.url: ") && said.contains("pool_mode=session"), "{said}");
-            assert!(begun.elapsed() < Duration::from_secs(10) && said.lines().count() == 1, "{said}");
+            let Err(StoreError::Misconfigured(error)) = refused else { panic!("{mode}: {refused:?}") };
+            assert!(error.starts_with("store.url: ") && error.contains("pool_mode=session"), "{error}");
+            assert!(begun.elapsed() < Duration::from_secs(10) && error.lines().count() == 1, "{error}");
             let settings = postgres::run(&pooler.url, "SHOW statement_timeout");
             assert_eq!(settings, ["0"], "another client of the pooler gets a setting of ours");
         }
@@ -145,7 +145,7 @@ async fn a_server_without_the_tls_that_was_asked_for_is_refused_at_once() {
     let stage = common::sqlite_stage();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    // Answers every SSLRequest with N, as a PostgreSQL without TLS.
+    // Responds to every SSLRequest with N, as a PostgreSQL without TLS.
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -164,9 +164,9 @@ async fn a_server_without_the_tls_that_was_asked_for_is_refused_at_once() {
         format!("postgres://u:SECRET@127.0.0.1:{port}/d?sslrootcert={}&sslmode=require", root.display());
     let begun = Instant::now();
     let refused = Store::open(StoreOptions { url, ..stage.options.clone() }).await;
-    let Err(StoreError::Misconfigured(said)) = refused else { panic!("{refused:?}") };
+    let Err(StoreError::Misconfigured(error)) = refused else { panic!("{refused:?}") };
     for part in ["store.url: sslmode=require", "127.0.0.1", "does not support TLS"] {
-        assert!(said.contains(part), "{said}");
+        assert!(error.contains(part), "{error}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(5) && !said.contains("SECRET"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(5) && !error.contains("SECRET"), "{error}");
 }

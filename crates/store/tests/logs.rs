@@ -1,4 +1,4 @@
-//! Event logs, told once and run on both engines: numbers, order, idempotency, pages, what goes and what stays.
+//! Event logs, on both engines: numbers, order, idempotency, pages, trimming.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -47,7 +47,7 @@ fn keyed(payload: &str, scope: &str, key: &str) -> NewEntry {
     NewEntry { idempotency: Some((scope.to_owned(), key.to_owned())), ..NewEntry::new(payload) }
 }
 
-/// Appends at once, in this order.
+/// Appends concurrently, in this order.
 async fn pour(store: &Store, log: LogId, entries: impl IntoIterator<Item = NewEntry>) -> Vec<Receipt> {
     let waiting: Vec<_> = entries.into_iter().map(|entry| store.append(log, entry)).collect();
     let mut receipts = Vec::new();
@@ -93,7 +93,7 @@ async fn entries_are_numbered_and_read_back(stage: Stage) {
     let bytes = 3 * 96 + 3 + "sensor".len() + 4 + "app:Ann 1".len() + 100_000;
     assert_eq!(page.head, LogHead { head: 3, bytes: bytes as u64, ..log.clone() });
     assert_eq!(store.log(Space::Topic, "a\0b\u{1}").await.unwrap().as_ref(), Some(&page.head));
-    assert_eq!(store.append(log.id, rich).await.unwrap().seq, 4, "the same epoch goes on");
+    assert_eq!(store.append(log.id, rich).await.unwrap().seq, 4, "the same epoch continues");
 }
 
 async fn pages_are_bounded_and_tell_gaps(stage: Stage) {
@@ -122,7 +122,7 @@ async fn pages_are_bounded_and_tell_gaps(stage: Stage) {
     assert_eq!(store.read_log(LogId(999), 0, 1, 1).await.unwrap(), None);
 }
 
-/// What the sink was shown, by log.
+/// The entries that the sink received, by log.
 type Shown = Arc<Mutex<HashMap<LogId, Vec<(u64, Vec<u8>, u128)>>>>;
 
 fn watch(store: &Store) -> Shown {
@@ -160,7 +160,7 @@ async fn callers_get_their_order_and_the_sink_gets_it_first(stage: Stage) {
                     assert!(receipt.seq > last, "numbered in the order of the calls");
                     last = receipt.seq;
                     let shown = shown.lock().unwrap();
-                    assert!(shown[&log].last().unwrap().0 >= last, "the sink comes before the reply");
+                    assert!(shown[&log].last().unwrap().0 >= last, "the sink is called before the reply");
                 }
             }
         })
@@ -193,22 +193,22 @@ async fn a_key_is_kept_once_as_long_as_its_entry(stage: Stage) {
         keyed("again", "ann", "k"),
         keyed("\0", "a\0", "\u{1}\0"),
     ];
-    let told = |receipts: &[Receipt]| receipts.iter().map(|r| (r.seq, r.repeated)).collect::<Vec<_>>();
+    let numbers = |receipts: &[Receipt]| receipts.iter().map(|r| (r.seq, r.repeated)).collect::<Vec<_>>();
     let receipts = pour(&store, log, batch.clone()).await;
     let new = [(1, false), (1, true), (2, false), (3, false), (4, false), (1, true), (5, false)];
-    assert_eq!(told(&receipts), new);
+    assert_eq!(numbers(&receipts), new);
     assert_eq!((receipts[1].id, receipts[1].epoch), (receipts[0].id, receipts[0].epoch));
     store.close().await;
     let store = stage.open().await;
     let again = pour(&store, log, batch.clone()).await;
     let repeated = [(1, true), (1, true), (6, false), (3, true), (4, true), (1, true), (5, true)];
-    assert_eq!(told(&again), repeated);
+    assert_eq!(numbers(&again), repeated);
     assert_eq!(again[0].id, receipts[0].id);
-    assert_eq!(told(&pour(&store, other, [keyed("other log", "ann", "k")]).await), [(1, false)]);
+    assert_eq!(numbers(&pour(&store, other, [keyed("other log", "ann", "k")]).await), [(1, false)]);
     assert_eq!(shown.lock().unwrap()[&log].len(), 5, "a repeat is not shown");
     store.trim_log(log, LogRetention { size: 4, ..Default::default() }, 0).await.unwrap();
     assert_eq!(
-        told(&pour(&store, log, batch[..4].to_vec()).await),
+        numbers(&pour(&store, log, batch[..4].to_vec()).await),
         [(7, false), (7, true), (8, false), (3, true)]
     );
 }
@@ -268,7 +268,7 @@ async fn a_key_of_two_nodes_is_one_entry(stage: Stage) {
 async fn a_message_of_two_nodes_is_one_message(stage: Stage) {
     let nodes = [stage.open().await, stage.open().await];
     for round in 0..10 {
-        // To two mailboxes, which two lanes may fill at once: no lock of theirs is in common.
+        // To two mailboxes, which two lanes may fill concurrently: they share no lock.
         let tasks: Vec<_> = (0..16)
             .map(|n| {
                 let (store, id) = (nodes[n % 2].clone(), format!("m{round}"));
@@ -315,7 +315,7 @@ async fn a_dropped_log_is_gone_and_its_name_is_free(stage: Stage) {
     assert_eq!(store.clear_dropped_logs().await.unwrap(), 1200, "after a restart too");
     assert_eq!(store.clear_dropped_logs().await.unwrap(), 0);
     assert_eq!((head(&store, next.id).await.head, head(&store, other.id).await.head), (1, 3));
-    // A mailbox whose number is remembered.
+    // A mailbox whose number is cached.
     store.append_message(message("m1")).await.unwrap();
     let inbox = store.log(Space::Inbox, "bob").await.unwrap().unwrap();
     assert!(store.drop_log(inbox.id).await.unwrap());
@@ -338,7 +338,7 @@ async fn a_log_that_is_gone_harms_no_other(stage: Stage) {
             answer => assert_eq!((n % 3, answer), (0, Err(StoreError::NoLog))),
         }
     }
-    assert!(kept == 200 && store.status().up, "what a caller asks for is not the store's trouble");
+    assert!(kept == 200 && store.status().up, "a caller's request does not affect the store's health");
 }
 
 async fn logs_are_listed_by_name(stage: Stage) {
@@ -416,7 +416,7 @@ async fn trims_do_not_stop_appends(stage: Stage) {
                             .map(|e| e.seq)
                             .eq(first.seq..first.seq + page.entries.len() as u64)
                     );
-                    assert!(page.follows(after) || page.head.first > after + 1, "a gap is told");
+                    assert!(page.follows(after) || page.head.first > after + 1, "a gap is reported");
                 }
                 after = page.entries.last().map_or(after, |e| e.seq);
             }
@@ -450,7 +450,7 @@ async fn a_closed_store_commits_what_waits(stage: Stage) {
     assert_eq!(head(&store, log).await.head, 5000);
 }
 
-/// Ten million entries in a soak run: the heads of all logs are there within two seconds of a start.
+/// Ten million entries in a soak run: the heads of all logs are available within two seconds of a start.
 async fn a_start_reads_no_entries(stage: Stage) {
     let (logs, each) = soak::pick((100, 500), (1000, 10_000));
     stage.open().await.close().await;

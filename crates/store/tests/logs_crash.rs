@@ -1,6 +1,7 @@
-//! A process that is killed loses no acknowledged entry, numbers none twice and leaves no hole: it appends as a child, prints
-//! each acknowledgement, and gets SIGKILL after a number of them that the seed says. The twins acknowledge too early, forget a
-//! key and lose an entry; each has to be found. The same for a PostgreSQL that is killed under a living store.
+//! A killed process loses no acknowledged entry, numbers none twice and leaves no gap: it appends as a child, prints
+//! each acknowledgement, and gets SIGKILL after a number of them drawn from the seed. The negative tests acknowledge
+//! too early, forget a key and lose an entry; each has to be detected. The same for a PostgreSQL that is killed under a
+//! running store.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -21,10 +22,10 @@ stories!(acknowledged_entries_survive_the_process, what_is_lost_or_twice_is_foun
 
 const URL: &str = "FANFARE_LOGS_CRASH_URL";
 const SABOTAGE: &str = "FANFARE_LOGS_CRASH_SABOTAGE";
-/// Logs that the child appends to: not all of one lane.
+/// Logs that the child appends to, in several lanes.
 const LOGS: usize = 4;
 const SENDERS: usize = 64;
-/// Appends each sender has under way.
+/// Appends each sender has in flight.
 const IN_FLIGHT: usize = 16;
 
 /// The names of the logs.
@@ -32,7 +33,7 @@ fn names() -> impl Iterator<Item = String> {
     (0..LOGS).map(|n| format!("log{n}"))
 }
 
-/// The child: the test binary calls itself with the address in its environment. Without one there is nothing to do.
+/// The child: the test binary runs itself with the address in its environment. Without one it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Ok(url) = std::env::var(URL) else { return };
@@ -72,10 +73,10 @@ async fn child() {
     }
 }
 
-/// What a child acknowledged: log, payload, number (0: unknown), epoch.
+/// An acknowledgement of a child: log, payload, number (0: unknown), epoch.
 type Acknowledged = Vec<(String, String, u64, String)>;
 
-/// Runs the child until it has acknowledged so much, kills it, and returns all it acknowledged.
+/// Runs the child until it has acknowledged `enough`, kills it, and returns everything it acknowledged.
 fn killed(url: &str, enough: usize, sabotage: &str) -> Acknowledged {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture"]).env(URL, url).env(SABOTAGE, sabotage);
@@ -85,7 +86,7 @@ fn killed(url: &str, enough: usize, sabotage: &str) -> Acknowledged {
         let line = String::from_utf8(line.unwrap()).unwrap();
         let Some((_, line)) = line.split_once("acknowledged ") else { continue };
         let parts: Vec<_> = line.split(' ').collect();
-        // The last line may be cut off; an acknowledgement nobody could read was none.
+        // The last line may be cut off; an incomplete acknowledgement does not count.
         if let [log, seq, payload, epoch] = parts[..]
             && epoch.len() == 16
         {
@@ -100,7 +101,7 @@ fn killed(url: &str, enough: usize, sabotage: &str) -> Acknowledged {
     acknowledged
 }
 
-/// Everything that is wrong with the logs, given all that was ever acknowledged.
+/// All faults of the logs, given every acknowledgement so far.
 async fn faults(store: &Store, acknowledged: &Acknowledged) -> Vec<String> {
     let mut faults = Vec::new();
     let mut stored: HashMap<String, Vec<(String, u64, String)>> = HashMap::new();
@@ -184,7 +185,7 @@ async fn what_is_lost_or_twice_is_found(stage: Stage) {
     );
 }
 
-/// Appends by many until told to stop; each is sent again, with its key, until it is acknowledged.
+/// Many senders append until `stop`; each append is sent again, with its key, until it is acknowledged.
 async fn append_through(store: &Store, stop: &Arc<AtomicBool>, refused: &Arc<AtomicU64>) -> Acknowledged {
     let mut logs = BTreeMap::new();
     for name in names() {
@@ -236,7 +237,7 @@ async fn a_killed_postgres_loses_no_acknowledged_entry() {
     for _ in 0..soak::pick(2, 20) {
         tokio::time::sleep(Duration::from_millis(700)).await;
         tokio::task::block_in_place(|| server.kill());
-        // Refused at once, not held until the server is back.
+        // Refused at once, not held until the server is available again.
         let before = refused.load(Ordering::Relaxed);
         while refused.load(Ordering::Relaxed) < before + 64 {
             tokio::time::sleep(Duration::from_millis(5)).await;

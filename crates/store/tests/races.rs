@@ -1,4 +1,5 @@
-//! Many callers at once, through two stores on one database (two nodes, or a command beside the server): exactly one wins.
+//! Concurrent callers, through two stores on one database (two nodes, or a command beside the server): exactly one
+//! wins.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -27,7 +28,7 @@ stories!(
 const CALLERS: usize = 32;
 const LATER: i64 = 4_000_000_000_000;
 
-/// Lets all callers go at once, half of them on each store.
+/// Runs all calls concurrently, half of them on each store.
 async fn race<T, F>(stage: &Stage, call: impl Fn(Store, usize) -> F) -> (Store, Vec<T>)
 where
     T: Send + 'static,
@@ -96,13 +97,14 @@ fn login(id: &str, user_id: &str) -> NewAuthSession {
     }
 }
 
-/// A password that was found to fit the hash of [`new_user`].
+/// The proof of a password that matched the hash of [`new_user`].
 fn by_password() -> LoginProof {
     LoginProof::Password { stored: new_user("x").password.unwrap(), replacement: None }
 }
 
-/// Logins by password and by key go beside a change of password, of key, and a lock; whatever the order, none is live
-/// afterwards. (With an insert that does not look at the user's row, on PostgreSQL with one that does not lock it, some are.)
+/// Logins by password and by key run concurrently with a change of password, of key, and a lock; in any order, none is
+/// live afterwards. (With an insert that does not check the user's row, on PostgreSQL with one that does not lock it,
+/// some are.)
 async fn no_login_survives_the_change_it_raced_with(stage: Stage) {
     for round in 0..6 {
         let name = format!("alice{round}");
@@ -166,7 +168,7 @@ async fn one_value_of_a_setting_is_kept(stage: Stage) {
         )
         .await;
     let stored = store.setting("server_id").await.unwrap().unwrap();
-    assert!(kept.iter().all(|kept| *kept == stored), "everybody hears of the one that is kept");
+    assert!(kept.iter().all(|kept| *kept == stored), "every caller gets the one that is kept");
 }
 
 async fn an_audit_chain_has_no_gap_and_no_double(stage: Stage) {

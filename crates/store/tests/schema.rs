@@ -1,6 +1,6 @@
-//! Every model against the live catalogue of both engines: tables, columns, types, what may be null, keys and references.
+//! Every model against the live catalogue of both engines: tables, columns, types, nullability, keys and references.
 //!
-//! The expectation is written here by hand, from the models; neither the migrations nor the statements are its source.
+//! The expectation is written out here, from the models; neither the migrations nor the statements are its source.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 stories!(the_tables_are_what_the_models_say, statements_fit_every_column);
 
-/// `name type[?]`: `?` may be null. Types in the words of the models.
+/// `name type[?]`: `?` is nullable. Types in the terms of the models.
 const TABLES: &[(&str, &[&str], &str)] = &[
     ("settings", &["name text", "value text"], "name"),
     ("origins", &["origin text", "first_seen int"], "origin"),
@@ -175,7 +175,7 @@ const TABLES: &[(&str, &[&str], &str)] = &[
     ),
     ("schema_migrations", &["version int", "name text", "checksum bytes", "applied_at int"], "version"),
 ];
-/// Unique beside the primary key.
+/// Unique constraints besides the primary key.
 const UNIQUE: &[&str] = &[
     "users username",
     "user_keys ik",
@@ -204,7 +204,7 @@ const INDEXES: &[&str] = &[
     "users changed_at",
 ];
 
-/// What a database says of itself, in one form for both engines.
+/// A database's catalogue, in one form for both engines.
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Catalogue {
     columns: BTreeMap<String, Vec<String>>,
@@ -263,7 +263,7 @@ fn sqlite(file: &std::path::Path) -> Catalogue {
     let listed =
         "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite%'";
     for (table, strict) in rows(&db, listed, |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))) {
-        assert!(strict, "{table} keeps the types it was told");
+        assert!(strict, "{table} enforces its column types");
         let info =
             format!("SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table}') ORDER BY cid");
         let columns = rows(&db, &info, |row| {

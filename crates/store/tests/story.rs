@@ -1,6 +1,6 @@
-//! What the store promises, told once and run on both engines.
+//! The store's guarantees, on both engines.
 //!
-//! Longer than most: one story is one function, told in the order of the tables.
+//! Longer than most: one story is one function, in the order of the tables.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -56,17 +56,17 @@ fn login(id: &str, user_id: &str, refresh: Option<[u8; 32]>) -> NewAuthSession {
     }
 }
 
-/// Opens a login that was checked against the password of [`new_user`].
+/// Stores a login whose proof is the password of [`new_user`].
 async fn open(store: &Store, login: NewAuthSession) {
     assert!(store.open_auth_session(login, by("$argon2id$x")).await.unwrap());
 }
 
-/// A password whose hash is the one given.
+/// The proof of a password with the given hash.
 fn by(stored: &str) -> LoginProof {
     LoginProof::Password { stored: stored.to_owned(), replacement: None }
 }
 
-/// A change that relies on a login.
+/// A change whose condition is a login.
 fn with(session: &str) -> Proven {
     Proven { session_id: Some(session.to_owned()), password: None }
 }
@@ -283,7 +283,7 @@ async fn a_login_is_stored_only_if_its_proof_still_holds(stage: Stage) {
     };
     let by_key = |byte: u8| LoginProof::Key { device_id: "main".to_owned(), ik: [byte; 32] };
     assert!(attempt("a", by("$argon2id$x")).await && attempt("b", by_key(1)).await, "the twin");
-    // The parameters of the hash are out of date: it is replaced with the login, never after a change of the password.
+    // The parameters of the hash are outdated: it is replaced with the login, never after a change of the password.
     let replace = |stored: &str, new: &str| LoginProof::Password {
         stored: stored.to_owned(),
         replacement: Some(new.to_owned()),
@@ -332,12 +332,12 @@ async fn a_change_is_made_only_if_its_proof_still_holds(stage: Stage) {
     let found = store.user(&alice.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&alice), "nothing was changed");
     assert!(store.auth_session("a").await.unwrap().is_some());
-    let good = Proven { session_id: Some("a".to_owned()), password: alice.password.clone() };
-    assert!(store.change_profile(&alice.id, good.clone(), email()).await.unwrap(), "the twin");
-    assert_eq!(store.delete_user(&alice.id, good, 7).await.unwrap().map(|ended| ended.len()), Some(1));
+    let valid = Proven { session_id: Some("a".to_owned()), password: alice.password.clone() };
+    assert!(store.change_profile(&alice.id, valid.clone(), email()).await.unwrap(), "the twin");
+    assert_eq!(store.delete_user(&alice.id, valid, 7).await.unwrap().map(|ended| ended.len()), Some(1));
 }
 
-/// A user who is an administrator from the start.
+/// Creates a user who is an administrator from the start.
 async fn another_admin(store: &Store, name: &str) -> fanfare_store::User {
     store.create_user(NewUser { role: Role::Admin, ..new_user(name) }).await.unwrap()
 }
@@ -355,7 +355,7 @@ async fn the_last_admin_stays(stage: Stage) {
     assert!(is_refused(delete(&root.id).await));
     let kept = store.user(&root.id).await.unwrap().unwrap();
     assert_eq!((kept.role, kept.disabled), (Role::Admin, false));
-    // One who is disabled is no administrator who stays.
+    // A disabled administrator does not count.
     let second = another_admin(&store, "second").await;
     lock(&second.id).await.unwrap();
     assert!(is_refused(demote(&root.id).await));
@@ -397,7 +397,7 @@ async fn locked_out_users_have_no_logins(stage: Stage) {
     assert_eq!(store.auth_session("a").await.unwrap(), None);
     assert_eq!(store.auth_sessions(&alice.id).await.unwrap(), []);
     store.set_disabled(&alice.id, false, 9).await.unwrap().unwrap();
-    assert_eq!(store.auth_session("a").await.unwrap(), None, "it ended; it does not come back");
+    assert_eq!(store.auth_session("a").await.unwrap(), None, "it ended and stays ended");
     open(&store, login("b", &alice.id, None)).await;
     let ended = store.delete_user(&alice.id, Proven::default(), 10).await.unwrap().unwrap();
     assert_eq!(ended.len(), 1);
@@ -445,7 +445,7 @@ async fn small_things_are_kept_across_restarts(stage: Stage) {
     for (origin, at) in [("https://b.example", 1), ("https://a.example", 2), ("https://b.example", 3)] {
         store.add_origin(origin, at).await.unwrap();
     }
-    // A topic may be called what no text of PostgreSQL can hold.
+    // A topic name may contain what PostgreSQL's texts cannot.
     const ODD: &str = "\u{1}a\0b\u{1}0";
     let topic = |name: &str, size: Option<u64>| KeptTopic {
         name: name.to_owned(),
@@ -534,7 +534,7 @@ async fn audit_rows_follow_their_head(stage: Stage) {
     assert!(!append(place(0), &two, None).await.unwrap(), "the head has moved");
     assert!(!append(place(1), &[audit("n1", 2, "x")], None).await.unwrap());
     assert!(append(place(0), &[audit("n2", 1, "start")], None).await.unwrap());
-    // A row that is there already among new ones: none of them is kept, nor their head.
+    // An existing row among new ones: none of them is stored, nor their head.
     let overlap = [audit("n1", 3, "x"), audit("n1", 2, "x")];
     assert!(!append(place(2), &overlap, Some(2)).await.unwrap());
     let whole = AuditEnd { last: 2, sealed: Some(sealed("n1", 2)) };
@@ -637,7 +637,7 @@ async fn messages_are_kept_once(stage: Stage) {
     let kept = store.message("m1").await.unwrap().unwrap();
     assert_eq!((kept.seq, kept.message), (seq, message("m1")));
     assert_eq!(store.message("m2").await.unwrap(), None);
-    // The same message from many senders at once: kept once, and everybody hears of the same row.
+    // The same message from many senders at once: stored once, and every sender gets the same row.
     let senders: Vec<_> = (0..40)
         .map(|_| {
             let store = store.clone();
@@ -661,13 +661,13 @@ async fn messages_are_kept_once(stage: Stage) {
 
 async fn what_cannot_be_stored_harms_nobody_else(stage: Stage) {
     let store = stage.open().await;
-    let bad = fanfare_store::NewMessage { content: "a\0b".to_owned(), ..message("bad") };
+    let invalid = fanfare_store::NewMessage { content: "a\0b".to_owned(), ..message("invalid") };
     let tasks: Vec<_> = (0..200)
         .map(|n| {
-            let (store, bad) = (store.clone(), bad.clone());
+            let (store, invalid) = (store.clone(), invalid.clone());
             tokio::spawn(async move {
                 match n % 4 {
-                    0 => store.append_message(bad).await.map(drop),
+                    0 => store.append_message(invalid).await.map(drop),
                     1 => store.append_message(message(&format!("m{n}"))).await.map(drop),
                     2 => store.create_user(new_user("same")).await.map(drop),
                     _ => store.create_user(new_user(&format!("u{n}"))).await.map(drop),
@@ -686,7 +686,7 @@ async fn what_cannot_be_stored_harms_nobody_else(stage: Stage) {
     assert_eq!(counts, [0, 50, 1, 50]);
     assert_eq!((store.count_messages().await.unwrap(), store.count_users().await.unwrap()), (50, 51));
     assert!(matches!(store.set_setting_once("x", "\0").await, Err(StoreError::Invalid(_))));
-    assert!(store.status().up, "bad input is not the store's trouble");
+    assert!(store.status().up, "invalid input does not affect the store's health");
 }
 
 async fn the_sweep_takes_only_what_is_over(stage: Stage) {

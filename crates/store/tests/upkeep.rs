@@ -1,4 +1,4 @@
-//! Migrations, backups, restores, and starts that cannot work.
+//! Migrations, backups, restores, and invalid configurations.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -24,8 +24,8 @@ stories!(
     topics_from_before_they_could_be_durable_stay_as_configured,
 );
 
-/// The table of direct messages as migration 2 made it, in place of what migration 4 made of it, with messages to two
-/// users that arrived in turns; some numbers are missing, and some times are those of no clock.
+/// Restores the table of direct messages of migration 2, in place of migration 4's, with messages to two users that
+/// arrived alternately; some numbers are missing, and some times are implausible.
 async fn before_logs(stage: &Stage) {
     stage.open().await.close().await;
     let (text, position) = match stage.postgres {
@@ -64,7 +64,7 @@ const OLD: [(i64, &str, &str, i64); 7] = [
     (201, "g", "carol", 5),
 ];
 
-/// The messages of [`OLD`] in the logs of their mailboxes, in the old order.
+/// Checks that the messages of [`OLD`] are in the logs of their mailboxes, in the old order.
 async fn are_logs(store: &Store) {
     for (user, ids) in [("bob", ["a", "c", "d", "f"].as_slice()), ("carol", &["b", "e", "g"])] {
         let head = store.log(Space::Inbox, user).await.unwrap().unwrap();
@@ -89,7 +89,7 @@ async fn are_logs(store: &Store) {
         assert_eq!(store.append_message(repeated).await.unwrap(), Appended::Duplicate { seq: 2 });
     }
     let next = store.append_message(message("next")).await.unwrap();
-    assert_eq!(next, Appended::New { seq: 5 }, "numbering goes on");
+    assert_eq!(next, Appended::New { seq: 5 }, "numbering continues");
     let bob = store.log(Space::Inbox, "bob").await.unwrap().unwrap();
     let entries = store.read_log(bob.id, 3, 9, usize::MAX).await.unwrap().unwrap().entries;
     assert!(entries[0].id < entries[1].id);
@@ -130,7 +130,7 @@ async fn topics_from_before_they_could_be_durable_stay_as_configured(stage: Stag
     assert_eq!(store.kept_topics().await.unwrap(), [durable]);
 }
 
-/// As an older program wrote it: the tables of now would not be in it.
+/// A backup as an older program wrote it, without the newer tables.
 async fn a_backup_from_before_logs_is_restored(stage: Stage) {
     before_logs(&stage).await;
     let file = stage.dir.path().join("old");
@@ -242,7 +242,7 @@ async fn a_backup_beside_a_writer_is_restored_elsewhere(stage: Stage) {
     };
     assert_eq!(entries(&restored).await, entries(&store).await);
     assert_eq!(restored.append(log.id, NewEntry::new("next")).await.unwrap().seq, 4);
-    assert_ne!(restored.open_log(Space::Topic, "u").await.unwrap().0.id, log.id, "numbering goes on");
+    assert_ne!(restored.open_log(Space::Topic, "u").await.unwrap().0.id, log.id, "numbering continues");
     let kept = restored.count_messages().await.unwrap();
     assert!(kept >= 50, "{kept}");
     for n in 0..kept {
@@ -252,7 +252,7 @@ async fn a_backup_beside_a_writer_is_restored_elsewhere(stage: Stage) {
         );
     }
     restored.append_message(message("next")).await.unwrap();
-    assert_eq!(restored.count_messages().await.unwrap(), kept + 1, "numbering goes on");
+    assert_eq!(restored.count_messages().await.unwrap(), kept + 1, "numbering continues");
     store.close().await;
     writer.await.unwrap();
     let left: Vec<_> = std::fs::read_dir(stage.dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
@@ -275,7 +275,7 @@ async fn what_is_no_backup_is_refused(stage: Stage) {
     refused("empty").await;
     std::fs::write(&file, "not a store at all, only a text\n".repeat(500)).unwrap();
     refused("a text").await;
-    // A dump or a file that was cut off.
+    // A truncated dump or file.
     let source = stage.other().await;
     let store = source.open().await;
     for n in 0..50 {
@@ -320,7 +320,7 @@ async fn a_sqlite_file_is_copied_before_it_is_migrated() {
         let store = stage.open().await;
         store.create_user(new_user("alice")).await.unwrap();
         store.close().await;
-        // As a program that knew only the first step left it.
+        // As a program that had only the first step left it.
         run(
             &stage,
             "DROP TABLE messages; DROP TABLE log_entries; DROP TABLE logs; DROP INDEX users_changed; ALTER TABLE users DROP COLUMN changed_at;
@@ -342,7 +342,7 @@ async fn a_sqlite_file_is_copied_before_it_is_migrated() {
 }
 
 #[tokio::test]
-async fn files_of_others_are_left_alone() {
+async fn foreign_files_are_left_unchanged() {
     on_sqlite(|stage| async move {
         run(&stage, "CREATE TABLE theirs (a)").await;
         let error = Store::open(stage.options.clone()).await.unwrap_err();
@@ -358,7 +358,7 @@ async fn files_of_others_are_left_alone() {
 }
 
 #[tokio::test]
-async fn addresses_that_cannot_work_name_their_key() {
+async fn invalid_addresses_name_their_key() {
     let dir = tempfile::TempDir::new().unwrap();
     for url in
         ["", "mysql://x", "sqlite:", "sqlite::memory:", "postgres://h:x/d", "postgres://h/d?sslmode=maybe"]
@@ -374,7 +374,7 @@ async fn addresses_that_cannot_work_name_their_key() {
 }
 
 #[tokio::test]
-async fn a_postgres_that_is_not_there_is_named_in_time() {
+async fn an_unreachable_postgres_is_reported_in_time() {
     let dir = tempfile::TempDir::new().unwrap();
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

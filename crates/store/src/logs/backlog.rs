@@ -7,16 +7,16 @@ use super::Append;
 use crate::closed;
 use crate::error::StoreError;
 
-/// Entries that may wait: two for each connection of a full node, and no more than a second or two of work.
+/// Maximum entries that wait: two for each connection of a full node, and no more than a second or two of work.
 const ENTRIES: usize = 65_536;
-/// Bytes that may wait.
+/// Maximum bytes that wait.
 const BYTES: usize = 64 << 20;
 /// Entries in one batch.
 const BATCH_ENTRIES: usize = 1024;
 /// Bytes in one batch.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A bounded queue that never waits: what does not fit is refused at once.
+/// A bounded queue that never blocks: an append that does not fit is refused at once.
 #[derive(Default)]
 pub(crate) struct Backlog {
     waiting: Mutex<Waiting>,
@@ -34,7 +34,7 @@ impl Backlog {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues an append, or refuses it. True: nothing waited before, so whoever takes batches has to be woken.
+    /// Queues an append, or refuses it. Returns true if the queue was empty, so that the batch worker has to be woken.
     pub(crate) fn push(&self, append: Append) -> bool {
         let mut waiting = self.lock();
         let weight = append.weight();
@@ -53,7 +53,7 @@ impl Backlog {
         waiting.appends.len() == 1
     }
 
-    /// Takes a batch: what waits, up to the bounds of one commit.
+    /// Takes a batch of queued appends, up to the bounds of one commit.
     pub(crate) fn take(&self) -> Vec<Append> {
         let mut waiting = self.lock();
         let (mut count, mut bytes) = (0, 0);
@@ -76,12 +76,12 @@ impl Backlog {
         self.lock().closed
     }
 
-    /// Refuses every append from now on; what waits may still be taken.
+    /// Refuses every append from now on; queued ones may still be taken.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
     }
 
-    /// Closes, and refuses what waits: nobody takes batches any more.
+    /// Closes, and refuses the queued appends: no worker takes batches any more.
     pub(crate) fn abandon(&self) {
         self.close();
         loop {

@@ -1,4 +1,4 @@
-//! Appends as one unit of work: two round trips and a commit, however many they are.
+//! Appends as one unit of work: two round trips and a commit for any number of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ use crate::model::{Committed, LogEntry, LogId, Receipt};
 use crate::sql::{Bulk, Column, Row, Run, Sql};
 use crate::text::unescaped;
 
-/// The heads, locked in the order of their ids, so that batches of several nodes never wait for each other in a circle.
+/// The heads, locked in the order of their ids, so that batches of several nodes never deadlock.
 const HEADS: Bulk = Bulk {
     one: "SELECT id, epoch, head, clock FROM logs WHERE id = $1 AND space <> 'dropped'",
     many: "SELECT id, epoch, head, clock FROM logs WHERE id = ANY($1::bigint[]) AND space <> 'dropped'
@@ -42,7 +42,7 @@ const MOVE: Bulk = Bulk {
            WHERE logs.id = moved.id",
 };
 
-/// A batch on its way through an engine.
+/// A batch of appends as a unit of an engine.
 pub(crate) struct AppendBatch {
     appends: Vec<Append>,
     shared: Arc<LogsShared>,
@@ -62,7 +62,8 @@ impl AppendBatch {
     }
 }
 
-/// Locks the heads, then reads what the appends may repeat: whatever was committed before the locks were ours.
+/// Locks the heads, then reads the entries that the appends may repeat: all that were committed before the locks were
+/// taken.
 fn known(sql: &mut dyn Sql, appends: &[Append]) -> Result<Known> {
     let logs: BTreeSet<LogId> = appends.iter().map(|append| append.log).collect();
     let keyed = || appends.iter().filter_map(|append| Some((append.log, append.key.as_ref()?)));
@@ -101,7 +102,7 @@ fn first(row: &Row, at: usize) -> Result<First> {
     Ok(First { seq: seq(row.int(at)?)?, id })
 }
 
-/// Inserts the new entries and moves the heads.
+/// Inserts the new entries and advances the heads.
 fn store(sql: &mut dyn Sql, appends: &[Append], plan: &Plan) -> Result<()> {
     let mut new: Vec<(&Append, &Receipt)> = plan.entries(appends).collect();
     if new.is_empty() {
@@ -199,7 +200,7 @@ impl Unit for AppendBatch {
     }
 
     fn loses_with(&self, error: &StoreError) -> bool {
-        // Two nodes kept a message of one id at once; the one that is run again finds the other's.
+        // Two nodes stored a message of one id at the same time; the one that is run again finds the other's.
         matches!(error, StoreError::Conflict(_))
     }
 }

@@ -1,4 +1,4 @@
-//! Logs without their entries: made, found and listed.
+//! Logs without their entries: creation, lookup and listing.
 
 use fanfare_core::model::Epoch;
 
@@ -29,7 +29,7 @@ fn read_head(row: &Row) -> Result<LogHead> {
     })
 }
 
-/// The heads of those logs that are there.
+/// The heads of those logs that exist.
 pub(super) fn by_id(sql: &mut dyn Sql, ids: &[LogId]) -> Result<Vec<LogHead>> {
     let asked = Column::Ints(ids.iter().map(|id| Some(id.0)).collect());
     let found = sql.bulk(&[Run { bulk: &BY_ID, columns: vec![asked] }])?;
@@ -45,7 +45,7 @@ fn by_name(sql: &mut dyn Sql, space: Space, name: &str) -> Result<Option<LogHead
 }
 
 impl Store {
-    /// The log of this name, made if there is none; true: it was made.
+    /// The log of this name, created if it does not exist; returns true if it was created.
     ///
     /// # Errors
     /// Of the engine.
@@ -61,7 +61,7 @@ impl Store {
                 values![space.as_str(), &name, random().cast_signed(), clock()],
             )?;
             let head = by_name(sql, space, &name)?;
-            // Another node may have made it first, and even dropped it since.
+            // Another node may have created it first, and even dropped it since.
             let gone = || StoreError::Unavailable("the log was dropped while it was opened".to_owned());
             Ok((head.ok_or_else(gone)?, made == 1))
         })
@@ -77,7 +77,7 @@ impl Store {
         self.read(move |sql| by_name(sql, space, &name)).await
     }
 
-    /// The heads of these logs, as far as they are there; for the audit of several nodes' logs.
+    /// The heads of these logs, if they exist; for the audit of several nodes' logs.
     ///
     /// # Errors
     /// Of the engine.
@@ -85,7 +85,7 @@ impl Store {
         self.read(move |sql| by_id(sql, &ids)).await
     }
 
-    /// A page of the logs of a space, by name, those above `after`. It reads heads only, however many entries there are.
+    /// A page of the logs of a space, ordered by name, after `after`. It reads heads only, for any number of entries.
     ///
     /// # Errors
     /// Of the engine.

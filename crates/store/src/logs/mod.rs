@@ -1,15 +1,15 @@
-//! Event logs: the one discipline for everything whose order the store gives (durable topics, mailboxes; later chat
-//! channels and sketches).
+//! Event logs: the one implementation for all data ordered by the store (durable topics, mailboxes; later chat channels
+//! and sketches).
 //!
 //! ```text
 //! Store::append_with ─→ Backlog ─→ AppendBatch, one unit of work ─→ commit ─→ sink ─→ replies
 //!                       (bounded)   lock heads, number, insert
 //! ```
 //!
-//! What must hold: numbers are dense per log and in the order of the commits; a reply comes after the commit and after the
-//! sink; the sink gets each log's entries in the order of their numbers; an entry with an idempotency key is kept once. The
-//! entries of one caller for one log are numbered in the order of its calls. Dropped logs are renamed first, so that no append
-//! finds them, and removed in slices after that.
+//! Invariants: numbers are dense per log and in the order of the commits; a reply is sent after the commit and after
+//! the sink; the sink receives each log's entries in the order of their numbers; an entry with an idempotency key is
+//! kept once. The entries of one caller for one log are numbered in the order of its calls. Dropped logs are renamed
+//! first, so that no append finds them, and removed in slices after that.
 
 mod backlog;
 mod batch;
@@ -35,22 +35,22 @@ pub(crate) use backlog::Backlog;
 pub(crate) use batch::AppendBatch;
 
 /// Called after each commit that appended, before the callers get their replies, with the logs in the order of their
-/// numbers. Runs where the store commits: it must not wait.
+/// numbers. Runs on the committing thread: it must not block.
 pub type OnAppend = Arc<dyn Fn(Vec<Committed>) + Send + Sync>;
 
-/// Called once with what became of an append. Runs where the store commits: it must not wait.
+/// Called once with the result of an append. Runs on the committing thread: it must not block.
 pub(crate) type Reply = Box<dyn FnOnce(Result<Receipt>) + Send>;
 
 /// SHA-256 of an idempotency key with its scope.
 pub(crate) type Key = [u8; 32];
 
-/// An entry on its way into a log.
+/// An entry to be appended to a log.
 pub(crate) struct Append {
     log: LogId,
     /// Texts are [`escaped`].
     entry: NewEntry,
     key: Option<Key>,
-    /// Stored beside the entry; kept once per id.
+    /// Stored with the entry; kept once per id.
     message: Option<Box<NewMessage>>,
     reply: Reply,
 }
@@ -66,7 +66,7 @@ impl Append {
         Self { log, entry, key, message: None, reply }
     }
 
-    /// Which log.
+    /// The log's id.
     pub(crate) const fn log(&self) -> LogId {
         self.log
     }
@@ -77,7 +77,7 @@ impl Append {
         OVERHEAD + self.entry.payload.len() + length(&self.entry.client_id) + length(&self.entry.user)
     }
 
-    /// Bytes it takes in the backlog and in a batch.
+    /// Bytes it counts in the backlog and in a batch.
     fn weight(&self) -> usize {
         self.bytes() + self.message.as_ref().map_or(0, |message| message.weight())
     }
@@ -87,7 +87,7 @@ impl Append {
     }
 }
 
-/// The scope's length goes first, so that no two pairs are one text.
+/// The scope's length goes first, so that no two pairs have the same text.
 fn hash(scope: &str, key: &str) -> Key {
     let mut hash = Sha256::new();
     hash.update((scope.len() as u64).to_be_bytes());
@@ -99,11 +99,11 @@ fn hash(scope: &str, key: &str) -> Key {
 /// A random number for an epoch or a node.
 fn random() -> u64 {
     let (high, low) = uuid::Uuid::now_v7().as_u64_pair();
-    // The time and the marks of a UUID are not random; the low part's other bits are.
+    // The time and the version bits of a UUID are not random; the low part's other bits are.
     high ^ low.rotate_left(24)
 }
 
-/// What an open store's batches share.
+/// The state shared by an open store's batches.
 pub(crate) struct LogsShared {
     sink: OnceLock<OnAppend>,
     ids: IdClock,
@@ -115,15 +115,15 @@ impl LogsShared {
     }
 }
 
-/// Gives ids that are unique and rise, within each log whatever the clocks of its writers say.
+/// Generates ids that are unique and rise, within each log independently of its writers' clocks.
 struct IdClock {
     last: AtomicU64,
-    /// Tells open stores apart.
+    /// Distinguishes open stores.
     node: u64,
 }
 
 impl IdClock {
-    /// An id above every one given before and above `floor`, the time of the log's newest id.
+    /// An id above every earlier one and above `floor`, the time of the log's newest id.
     fn next(&self, now_ms: u64, floor: u64) -> EventId {
         let least = (now_ms << 20).max(floor + 1);
         let step = |last: u64| Some(least.max(last + 1));
@@ -132,7 +132,7 @@ impl IdClock {
     }
 }
 
-/// Numbers of a log as the tables have them, and back. A negative one cannot have been written here.
+/// Conversion of a log's numbers to the column type and back. A negative one cannot have been written by this program.
 fn seq(stored: i64) -> Result<u64> {
     u64::try_from(stored).map_err(|_| StoreError::unreadable("a number of a log is negative"))
 }
@@ -142,35 +142,35 @@ fn stored(seq: u64) -> i64 {
 }
 
 impl Store {
-    /// Registers the sink of all commits that append; only the first one counts. What was committed before is not shown.
+    /// Registers the sink of all commits that append; only the first one counts. Earlier commits are not passed to it.
     pub fn on_append(&self, sink: OnAppend) -> bool {
         self.engine().logs().sink.set(sink).is_ok()
     }
 
-    /// Appends an entry. It is queued at once, so calls of one thread are numbered in their order, and the future needs no
-    /// polling for the entry to be appended.
+    /// Appends an entry. It is queued at once, so calls of one thread are numbered in their order, and the future needs
+    /// no polling for the entry to be appended.
     ///
     /// # Errors
-    /// `NoLog`; `Unavailable` (too many appends wait, the disk is full, the database is away): it was not appended;
-    /// `Unknown`, `Fatal`: nobody knows.
+    /// `NoLog`; `Unavailable` (too many appends wait, the disk is full, the database is unreachable): it was not
+    /// appended; `Unknown`, `Fatal`: it is unknown.
     pub fn append(
         &self,
         log: LogId,
         entry: NewEntry,
     ) -> impl Future<Output = Result<Receipt>> + Send + 'static {
         let (reply, answer) = oneshot::channel();
-        // A caller that has gone away does not undo what is committed.
+        // If the caller was dropped, the commit stays.
         self.append_with(log, entry, Box::new(|receipt| drop(reply.send(receipt))));
         async { answer.await.unwrap_or_else(|_| Err(closed())) }
     }
 
-    /// As [`Self::append`], with a call instead of a future: on the thread that commits, or at once when the entry is
-    /// refused. It must not wait.
+    /// As [`Self::append`], with a callback instead of a future: on the committing thread, or at once when the entry is
+    /// refused. It must not block.
     pub fn append_with(&self, log: LogId, entry: NewEntry, reply: Box<dyn FnOnce(Result<Receipt>) + Send>) {
         self.engine().append(Append::new(log, entry, reply));
     }
 
-    /// Appends an entry with a message beside it.
+    /// Appends an entry with a message stored beside it.
     pub(crate) async fn append_beside(&self, log: LogId, message: NewMessage) -> Result<Receipt> {
         let (reply, answer) = oneshot::channel();
         let mut entry = NewEntry::new(message.envelope.as_bytes());

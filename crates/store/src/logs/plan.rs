@@ -1,7 +1,8 @@
-//! Numbers for a batch: which appends are entries, which are repeats, which are refused. Pure, so that it can be tested apart.
+//! Numbering of a batch: which appends are entries, which are repeats, which are refused. Pure, so that it is testable
+//! without a store.
 //!
-//! The caller holds the locks of all heads, and `known` was read after they were taken: nothing that is decided here can be
-//! overtaken before the commit.
+//! The caller holds the locks of all heads, and `known` was read after they were taken: no decision here can become
+//! outdated before the commit.
 
 use std::collections::HashMap;
 
@@ -29,14 +30,14 @@ pub(super) struct First {
     pub(super) id: EventId,
 }
 
-/// A message that is kept.
+/// A stored message.
 pub(super) struct Twin {
     pub(super) first: First,
-    /// The whole envelope; none when its entry is gone.
+    /// The whole envelope; none when its entry was removed.
     pub(super) envelope: Option<Vec<u8>>,
 }
 
-/// What the store holds of the batch's logs, keys and messages.
+/// The stored state of the batch's logs, keys and messages.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) heads: HashMap<LogId, Head>,
@@ -44,7 +45,7 @@ pub(super) struct Known {
     pub(super) messages: HashMap<String, Twin>,
 }
 
-/// What becomes of a batch.
+/// The plan of a batch.
 pub(super) struct Plan {
     /// For each append.
     pub(super) answers: Vec<Result<Receipt>>,

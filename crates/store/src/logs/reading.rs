@@ -27,7 +27,7 @@ fn read_entry(mut row: Row) -> Result<LogEntry> {
     })
 }
 
-/// Entries from a place on, until one is over the bound; the first one is always taken.
+/// Entries from a position on, until the bound is exceeded; the first one is always taken.
 fn entries(
     sql: &mut dyn Sql,
     statement: &'static str,
@@ -69,8 +69,9 @@ fn rows_next(found: usize, bytes: usize, max_bytes: usize) -> u32 {
 }
 
 impl Store {
-    /// Entries with numbers above `after`, oldest first: at most `limit`, and at most `max_bytes` of payloads with 96 bytes
-    /// for each, but at least one. `None`: there is no such log. [`LogPage::follows`] says whether any are missing between.
+    /// Entries with numbers above `after`, oldest first: at most `limit`, and at most `max_bytes` of payloads with 96
+    /// bytes for each, but at least one. `None` if the log does not exist. [`LogPage::follows`] says whether any are
+    /// missing between.
     ///
     /// # Errors
     /// Of the engine.

@@ -6,23 +6,23 @@ use fanfare_core::model::Role;
 
 use crate::error::{Result, StoreError};
 
-/// The role of a stored word.
+/// The role for a stored word.
 pub(crate) fn stored_role(word: &str) -> Result<Role> {
     Role::parse(word).ok_or_else(|| StoreError::unreadable(&format!("users.role is `{word}`")))
 }
 
-/// A user who is not deleted.
+/// A user that is not deleted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// UUIDv7, as text.
     pub id: String,
     /// Lower case; of an issuer's user `issuer:claim`.
     pub username: String,
-    /// What the user may do.
+    /// The user's role.
     pub role: Role,
     /// PHC string of the password's hash; none for accounts with keys only and for issuers' users.
     pub password: Option<String>,
-    /// Shown instead of the name.
+    /// Shown instead of the username.
     pub display_name: Option<String>,
     /// Never verified.
     pub email: Option<String>,
@@ -49,14 +49,14 @@ impl fmt::Debug for User {
     }
 }
 
-/// A user to be made; its id is made by the store.
+/// A user to be created; the store generates its id.
 #[derive(Clone)]
 pub struct NewUser {
     /// Lower case, already checked.
     pub username: String,
     /// PHC string.
     pub password: Option<String>,
-    /// What the user may do.
+    /// The user's role.
     pub role: Role,
     /// First keys with the first entry (`n` = 1) of the key log.
     pub keys: Option<(DeviceKeys, KeyLogEntry)>,
@@ -76,22 +76,22 @@ impl fmt::Debug for NewUser {
     }
 }
 
-/// A change of a user's profile; `None` leaves a field as it is, `Some(None)` empties it.
+/// A change of a user's profile; `None` leaves a field unchanged, `Some(None)` clears it.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileChange {
     /// New display name.
     pub display_name: Option<Option<String>>,
-    /// New address.
+    /// New email address.
     pub email: Option<Option<String>>,
 }
 
-/// What a user's change of the own account relies on: checked again in the transaction that makes it. The user must always be
-/// neither locked out nor deleted.
+/// The conditions of a user's change of the own account: checked again in the transaction of the change. The user must
+/// also be neither locked out nor deleted.
 #[derive(Clone, Default)]
 pub struct Proven {
     /// This login of the user must be live; none for an issuer's user.
     pub session_id: Option<String>,
-    /// This must be the stored hash: the password that was given fits it.
+    /// This must be the stored hash: the given password matched it.
     pub password: Option<String>,
 }
 
@@ -107,7 +107,7 @@ impl fmt::Debug for Proven {
 pub enum KeysPut {
     /// The keys are stored; these logins have ended.
     Done(Vec<super::EndedSession>),
-    /// What the change relies on no longer holds. Nothing was changed.
+    /// The conditions of the change no longer hold. Nothing was changed.
     Unproven,
     /// The user has made as many changes within an hour as are allowed. Nothing was changed.
     TooOften {
@@ -119,13 +119,13 @@ pub enum KeysPut {
 /// A user whose role or lock was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedUser {
-    /// Which.
+    /// The user's id.
     pub id: String,
-    /// The role now.
+    /// The new role.
     pub role: Role,
     /// Locked out or deleted.
     pub disabled: bool,
-    /// When, milliseconds since 1970.
+    /// Time of the change, milliseconds since 1970.
     pub changed_at: i64,
 }
 
@@ -151,7 +151,7 @@ pub struct KeyLogEntry {
     pub n: i64,
     /// `add`, `rotate`, `replace` or `rebind`.
     pub action: String,
-    /// Whose keys.
+    /// The device of the keys.
     pub device_id: String,
     /// Ed25519 identity key.
     pub ik: [u8; 32],
@@ -159,7 +159,7 @@ pub struct KeyLogEntry {
     pub ek: [u8; 32],
     /// The identity key's signature over both.
     pub binding: Option<[u8; 64]>,
-    /// Hash of the entry before; zeros for the first.
+    /// Hash of the previous entry; zeros for the first.
     pub prev_hash: [u8; 32],
     /// The former identity key's signature over this entry.
     pub rotation: Option<[u8; 64]>,

@@ -1,4 +1,4 @@
-//! Logins and what becomes of them.
+//! Logins and the results of operations on them.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use super::User;
 pub struct AuthSession {
     /// The token's `sid`.
     pub id: String,
-    /// Whose.
+    /// The user's id.
     pub user_id: String,
     /// Milliseconds since 1970.
     pub created_at: i64,
     /// Milliseconds since 1970.
     pub last_seen: i64,
-    /// Milliseconds since 1970; from then on it is not live.
+    /// Expiry, milliseconds since 1970.
     pub expires_at: i64,
     /// Address of the login.
     pub ip: Option<String>,
@@ -25,12 +25,12 @@ pub struct AuthSession {
     pub method: String,
 }
 
-/// A login to be kept.
+/// A login to be stored.
 #[derive(Clone)]
 pub struct NewAuthSession {
     /// The token's `sid`.
     pub id: String,
-    /// Whose.
+    /// The user's id.
     pub user_id: String,
     /// Milliseconds since 1970.
     pub created_at: i64,
@@ -42,21 +42,21 @@ pub struct NewAuthSession {
     pub user_agent: Option<String>,
     /// `password`, `key` or `issuer`.
     pub method: String,
-    /// SHA-256 of the first refresh token, and when that ends.
+    /// SHA-256 of the first refresh token, and its expiry.
     pub refresh: Option<([u8; 32], i64)>,
 }
 
-/// What was checked when a user logged in. The login is stored only if it still holds in the same transaction.
+/// The proof checked at a login. The login is stored only if it still holds in the same transaction.
 #[derive(Clone)]
 pub enum LoginProof {
     /// A password.
     Password {
-        /// The hash it fits: it must be the stored one.
+        /// The hash that the password matched: it must still be the stored one.
         stored: String,
-        /// The hash to store in its place, of the same password.
+        /// The hash to store instead, of the same password.
         replacement: Option<String>,
     },
-    /// A signature by this identity key: it must be the device's.
+    /// A signature by this identity key: it must still be the device's.
     Key {
         /// The device.
         device_id: String,
@@ -74,21 +74,21 @@ impl fmt::Debug for LoginProof {
     }
 }
 
-/// Which logins end.
+/// The logins to end.
 #[derive(Debug, Clone, Copy)]
 pub enum EndSessions<'a> {
-    /// This one, if it belongs to the user given.
+    /// One login, if it belongs to the given user.
     One {
         /// The login.
         id: &'a str,
-        /// Only when it is this user's.
+        /// Only if it is this user's.
         user_id: Option<&'a str>,
     },
-    /// All of a user.
+    /// All logins of a user.
     OfUser {
-        /// Whose.
+        /// The user's id.
         user_id: &'a str,
-        /// But this one.
+        /// Except this login.
         except: Option<&'a str>,
     },
 }
@@ -98,28 +98,25 @@ pub enum EndSessions<'a> {
 pub struct EndedSession {
     /// The login.
     pub id: String,
-    /// Whose it was.
+    /// The user's id.
     pub user_id: String,
     /// Milliseconds since 1970.
     pub ended_at: i64,
 }
 
-/// What became of a refresh token.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per refresh, read at once; a box would only be in the way"
-)]
+/// The result of using a refresh token.
+#[expect(clippy::large_enum_variant, reason = "one per refresh, read at once; a box would be overhead")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refreshed {
-    /// It is used now, the new one is kept.
+    /// It was valid and is used up now; the new one is stored.
     Rotated(AuthSession, User),
-    /// It was used before: theft. The login has been ended.
+    /// It was used before, a sign of theft. The login has been ended.
     Reused {
         /// The login.
         session_id: String,
-        /// Whose it was.
+        /// The user's id.
         user_id: String,
     },
-    /// Never seen, expired, or of a login that is not live.
+    /// Unknown, expired, or of a login that is not live.
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! What is stored, as the rest of the program sees it.
+//! The stored types, as the rest of the program uses them.
 //!
 //! Ids are text, times are milliseconds since 1970, hashes and keys are byte arrays of their length. Secrets (password
 //! hashes, token hashes) are redacted in `Debug`.

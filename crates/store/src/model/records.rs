@@ -1,4 +1,4 @@
-//! What the server keeps of itself and of what happened.
+//! Records about the server itself and about past events.
 
 use std::fmt;
 
@@ -24,12 +24,12 @@ impl fmt::Debug for ApiKeyRow {
     }
 }
 
-/// A topic that was created explicitly. Numbers are stored in an `i64` with the same bits.
+/// A topic created explicitly. Numbers are stored in an `i64` with the same bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptTopic {
     /// The topic.
     pub name: String,
-    /// `disconnect` or `drop_oldest`; none: as configured.
+    /// `disconnect` or `drop_oldest`; none: the configured default.
     pub backpressure: Option<String>,
     /// Whether its log is in the store; none: as configured.
     pub durable: Option<bool>,
@@ -43,56 +43,56 @@ pub struct KeptTopic {
     pub created_at: i64,
 }
 
-/// A row of the audit log, complete with its place in the node's chain.
+/// A row of the audit log, complete with its position in the node's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
-    /// Whose chain.
+    /// The node that wrote the chain.
     pub node: String,
     /// From 1, dense per node.
     pub seq: i64,
     /// RFC 3339 with milliseconds, UTC.
     pub ts: String,
-    /// What happened.
+    /// The event's name.
     pub event: String,
-    /// How it ended.
+    /// The outcome.
     pub outcome: String,
-    /// How much it matters.
+    /// The severity.
     pub severity: String,
-    /// Who did it.
+    /// The user who acted.
     pub user_id: Option<String>,
-    /// In which session.
+    /// The session code.
     pub session: Option<String>,
-    /// From where.
+    /// The client's address.
     pub ip: Option<String>,
-    /// With what.
+    /// The client's `User-Agent`.
     pub user_agent: Option<String>,
-    /// In which request.
+    /// The request's id.
     pub request_id: Option<String>,
-    /// On which page.
+    /// The page's origin.
     pub origin: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
     /// A JSON object.
     pub detail: String,
-    /// Of this row and the hash before.
+    /// Hash over this row and the previous hash.
     pub hash: [u8; 32],
 }
 
-/// Which rows of the audit log.
+/// A filter of audit log rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Only this event.
     pub event: Option<String>,
-    /// Only this user's.
+    /// Only of this user.
     pub user_id: Option<String>,
-    /// Only with `ts` from this on (RFC 3339, milliseconds, UTC).
+    /// Only with `ts` from this time on (RFC 3339, milliseconds, UTC).
     pub since: Option<String>,
 }
 
 /// A signed head of a node's audit chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Whose chain.
+    /// The node that wrote the chain.
     pub node: String,
     /// The row it signs.
     pub seq: i64,
@@ -100,11 +100,11 @@ pub struct Checkpoint {
     pub hash: [u8; 32],
     /// RFC 3339 with milliseconds, UTC.
     pub time: String,
-    /// Ed25519.
+    /// Ed25519 signature.
     pub sig: [u8; 64],
 }
 
-/// Where a node's chain ends.
+/// The end of a node's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEnd {
     /// The newest row's number; 0 of an empty chain.
@@ -120,7 +120,7 @@ impl AuditEnd {
     }
 }
 
-/// What an append expects to find at the end of a chain.
+/// The expected end of a chain, checked by an append.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AuditPlace {
     /// The newest row's number; 0 of an empty chain.
@@ -129,12 +129,12 @@ pub struct AuditPlace {
     pub sealed: Option<i64>,
 }
 
-/// A value of a metric at a time.
+/// A value of a metric at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricRow {
     /// Milliseconds since 1970.
     pub at: i64,
-    /// Of which node.
+    /// The node's id.
     pub node: String,
     /// Name with labels.
     pub name: String,
@@ -142,34 +142,34 @@ pub struct MetricRow {
     pub value: f64,
 }
 
-/// Which kept metrics: the newest first, then by node and name.
+/// A query of stored metrics: the newest first, then by node and name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricQuery {
     /// A metric's name, with labels for one series or without for all of them.
     pub name: Option<String>,
     /// Only from this time on, milliseconds since 1970.
     pub since: Option<i64>,
-    /// Only what comes after this place.
+    /// Only rows after this position.
     pub before: Option<MetricPlace>,
-    /// Rows at most.
+    /// Maximum rows.
     pub limit: u32,
 }
 
-/// The place of a row in that order.
+/// The position of a row in that order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricPlace {
     /// Milliseconds since 1970.
     pub at: i64,
-    /// Of which node.
+    /// The node's id.
     pub node: String,
     /// Name with labels.
     pub name: String,
 }
 
-/// A connection of an authenticated user, written when it has closed (table `sessions`).
+/// A connection record: a connection of an authenticated user, written when it has closed (table `sessions`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionRow {
-    /// Whose.
+    /// The user's id.
     pub user_id: String,
     /// Code of its session.
     pub session_code: String,
@@ -177,9 +177,9 @@ pub struct ConnectionRow {
     pub connected_at: i64,
     /// Milliseconds since 1970.
     pub disconnected_at: i64,
-    /// From the server to the client.
+    /// Messages from the server to the client.
     pub messages_sent: i64,
-    /// From the client to the server.
+    /// Messages from the client to the server.
     pub messages_received: i64,
     /// The client's address.
     pub ip_address: Option<String>,

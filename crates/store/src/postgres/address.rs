@@ -1,9 +1,9 @@
 //! The address of a PostgreSQL: its parameters, and TLS.
 //!
-//! `sslmode` decides about TLS as its owner wrote it: absent, `disable`, `allow` or `prefer` mean none, `require`,
-//! `verify-ca` and `verify-full` mean TLS with the server's certificate and name checked, against `sslrootcert` if given,
-//! else against the system's roots. There is no mode that encrypts without checking: it would only look safe. Every other
-//! parameter is the client library's; one that it does not have is an error that names it.
+//! `sslmode` decides about TLS as it is written: absent, `disable`, `allow` or `prefer` mean none, `require`,
+//! `verify-ca` and `verify-full` mean TLS with the server's certificate and name checked, against `sslrootcert` if
+//! given, else against the system's roots. There is no mode that encrypts without checking, because it would only
+//! appear safe. Every other parameter belongs to the client library; an unknown one is an error that names it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ const PASSED: [&str; 18] = [
     "user",
 ];
 
-/// An address taken apart.
+/// A parsed address.
 pub(crate) struct Address {
     pub(super) config: Config,
     pub(super) tls: Option<MakeRustlsConnect>,
@@ -67,14 +67,14 @@ impl Address {
                 _ => kept.push(passed(&name, pair)?),
             }
         }
-        // The library's own text may quote the address, and with it a password.
+        // The library's own error may quote the address, and with it a password.
         let mut config: Config = format!("{rest}?{}", kept.join("&")).parse().map_err(|_| {
             wrong("not an address of PostgreSQL (postgres://USER:PASSWORD@HOST:PORT/DATABASE)")
         })?;
         let tls = match mode.as_str() {
             "disable" | "allow" | "prefer" => None,
             "require" | "verify-ca" | "verify-full" => Some(tls(roots.as_deref()).map_err(wrong)?),
-            other => return Err(wrong(format!("sslmode={other} is none of disable, require, verify-full"))),
+            other => return Err(wrong(format!("sslmode={other} must be disable, require or verify-full"))),
         };
         config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
         defaults(&mut config, &kept);
@@ -83,7 +83,7 @@ impl Address {
     }
 }
 
-/// What an address does not say itself.
+/// Sets defaults that the address does not specify.
 fn defaults(config: &mut Config, kept: &[&str]) {
     let says = |name: &str| kept.iter().any(|pair| pair.split('=').next() == Some(name));
     if !says("application_name") {
@@ -95,7 +95,7 @@ fn defaults(config: &mut Config, kept: &[&str]) {
     if !says("tcp_user_timeout") {
         config.tcp_user_timeout(2 * ATTEMPT);
     }
-    // A server that takes no writes (a standby, the old primary after a failover) is no server for us.
+    // A read-only server (a standby, the old primary after a failover) is skipped.
     if !says("target_session_attrs") {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
@@ -115,7 +115,7 @@ fn parameter(pair: &str) -> Result<(String, String)> {
     Ok((decoded(name)?, decoded(value)?))
 }
 
-/// A pair that the client library takes; the error names the parameter and never its value.
+/// Accepts a parameter of the client library; the error names the parameter and never its value.
 fn passed<'a>(name: &str, pair: &'a str) -> Result<&'a str> {
     if !PASSED.contains(&name) {
         let known = PASSED.join(", ");
@@ -124,17 +124,17 @@ fn passed<'a>(name: &str, pair: &'a str) -> Result<&'a str> {
     }
     match format!("postgres://localhost/?{pair}").parse::<Config>() {
         Ok(_) => Ok(pair),
-        Err(_) => Err(wrong(format!("the parameter {name} has a value that cannot be used"))),
+        Err(_) => Err(wrong(format!("the parameter {name} has an invalid value"))),
     }
 }
 
-/// A name for a message: one that is short and plain, or it could be anything.
+/// A name for a message: only a short, plain one is shown, because it could be anything.
 fn shown_name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     name.chars().take(40).map(|c| if plain(c) { c } else { '?' }).collect()
 }
 
-/// Percent-decodes a text (RFC 3986, section 2.1); `None` for what is not encoded so.
+/// Percent-decodes a text (RFC 3986, section 2.1); `None` if the encoding is invalid.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
@@ -223,12 +223,12 @@ mod tests {
         let roots = folder.path().join("my roots.pem");
         let url = |path: &str| format!("postgres://h/d?sslmode=require&sslrootcert={path}");
         let encoded = roots.display().to_string().replace(' ', "%20");
-        let said = refused(&url(&encoded));
-        assert!(said.contains(&roots.display().to_string()) && said.contains("cannot be read"), "{said}");
+        let error = refused(&url(&encoded));
+        assert!(error.contains(&roots.display().to_string()) && error.contains("cannot be read"), "{error}");
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_no_value_is_told() {
+    fn errors_name_the_parameter_and_reveal_no_value() {
         for (query, says) in [
             ("sslcert=SECRET", "there is no parameter sslcert; known are sslmode,"),
             ("pool_size=SECRET", "pool_size"),
@@ -242,9 +242,9 @@ mod tests {
             ("user=SECRET%ff", "user"),
             ("sslmode=no", "sslmode=no is none of"),
         ] {
-            let said = refused(&format!("postgres://SECRET:SECRET@h/d?{query}"));
-            assert!(said.starts_with("store.url: ") && said.contains(says), "{query}: {said}");
-            assert!(!said.contains("SECRET") && said.lines().count() == 1, "{said}");
+            let error = refused(&format!("postgres://SECRET:SECRET@h/d?{query}"));
+            assert!(error.starts_with("store.url: ") && error.contains(says), "{query}: {error}");
+            assert!(!error.contains("SECRET") && error.lines().count() == 1, "{error}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Reaching PostgreSQL: the pool, the first connection, how long to try, and when a connection is given up.
+//! Connecting to PostgreSQL: the pool, the first connection, how long to retry, and when a connection is discarded.
 //!
-//! A start asks before it sets anything: a server without the TLS that `sslmode` asks for and a pooler that shares
-//! connections between transactions are refused at once, for trying again cures neither. What a pooled connection keeps
-//! (settings, prepared statements) is the session's, so a session must be ours alone.
+//! A start checks before it sets anything: a server without the TLS that `sslmode` requires and a pooler that shares
+//! connections between transactions are rejected at once, because retries help with neither. The state of a pooled
+//! connection (settings, prepared statements) belongs to the session, so a session must not be shared.
 
 use std::time::{Duration, Instant};
 
@@ -14,22 +14,22 @@ use super::errors::{from_postgres, is_refused_tls};
 use crate::error::{Result, StoreError};
 use crate::options::Durability;
 
-/// How long a start waits for a server that does not answer.
+/// How long a start waits for an unreachable server.
 const START: Duration = Duration::from_secs(30);
 /// How long a caller waits for a free connection.
 const WAIT: Duration = Duration::from_secs(5);
 /// Longest pause between attempts.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Transactions of two connections that are compared to find a pooler.
+/// Transactions of two connections that are compared to detect a pooler.
 const ROUNDS: usize = 4;
 /// Oldest server: 13, as older ones get no fixes any more.
 const OLDEST: i32 = 130_000;
-/// A statement that runs longer is a fault: nothing here takes seconds. A stuck lock must not hold a connection.
+/// A statement that runs longer is a bug: none here takes seconds. A stuck lock must not hold a connection.
 const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
                        SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning";
 
 impl Address {
-    /// A pool of connections that each keep what `durability` asks for.
+    /// A pool of connections with the settings that `durability` needs.
     pub(crate) fn pool(&self, size: usize, durability: Durability) -> Result<Pool> {
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match &self.tls {
@@ -53,7 +53,7 @@ impl Address {
     }
 }
 
-/// What makes a commit wait for the disk; a server that waits for more (a standby) is left to.
+/// The setting by which a commit waits for the disk; a stricter setting of the server (waiting for a standby) is kept.
 const fn synchronous(durability: Durability) -> &'static str {
     match durability {
         Durability::PowerSafe => {
@@ -75,20 +75,20 @@ pub(crate) async fn take(pool: &Pool) -> Result<Object> {
     })
 }
 
-/// Gives up a connection and the idle ones of its pool: what happened to it (a failover, a migration, a restart of the
-/// server) has happened to them.
+/// Discards a connection and the idle ones of its pool: the cause (a failover, a migration, a restart of the server)
+/// applies to them too.
 pub(crate) fn discard(pool: &Pool, client: Object) {
     drop(Object::take(client));
     pool.retain(|_, _| false);
 }
 
-/// Whether the server takes writes. A pooled connection that does not is given up, and a new one is asked.
+/// Checks that the server accepts writes. A pooled connection that does not is discarded, and a new one is checked.
 pub(crate) async fn look(pool: &Pool) -> Result<()> {
     for _ in 0..2 {
         let client = take(pool).await?;
-        let said = client.simple_query("SHOW transaction_read_only").await;
-        match said.map_err(|error| from_postgres(&error)) {
-            Ok(said) if first_value(&said) != Some("on") => return Ok(()),
+        let reply = client.simple_query("SHOW transaction_read_only").await;
+        match reply.map_err(|error| from_postgres(&error)) {
+            Ok(reply) if first_value(&reply) != Some("on") => return Ok(()),
             Ok(_) => discard(pool, client),
             Err(error) => {
                 discard(pool, client);
@@ -96,10 +96,10 @@ pub(crate) async fn look(pool: &Pool) -> Result<()> {
             }
         }
     }
-    Err(StoreError::Unavailable("PostgreSQL takes no writes".to_owned()))
+    Err(StoreError::Unavailable("PostgreSQL accepts no writes".to_owned()))
 }
 
-/// The first connection: tries until [`START`] is over, but not what trying again cannot cure.
+/// The first connection: retries until [`START`] is over, except for errors that retries cannot fix.
 pub(crate) async fn first(address: &Address, pool: &Pool) -> Result<Object> {
     let (begun, mut pause) = (Instant::now(), Duration::from_millis(100));
     let shown = &address.shown;
@@ -118,19 +118,18 @@ pub(crate) async fn first(address: &Address, pool: &Pool) -> Result<Object> {
                 "store.url: PostgreSQL at {shown} cannot be reached ({error})"
             )));
         }
-        tracing::warn!(server = shown, error, "PostgreSQL cannot be reached; trying again");
+        tracing::warn!(server = shown, error, "PostgreSQL cannot be reached; retrying");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE);
     }
 }
 
 impl Address {
-    /// Refuses, before anything is set, a server that has not the TLS asked for and a pooler whose connections are not
-    /// sessions of our own.
+    /// Rejects, before anything is set, a server without the required TLS and a pooler that shares sessions.
     async fn must_be_ours(&self) -> Result<()> {
         let asked = async {
             let one = self.connect().await?;
-            // No room for a second connection says nothing about a pooler.
+            // If there is no room for a second connection, a pooler can neither be detected nor excluded.
             let Ok(two) = self.connect().await else { return Ok(false) };
             are_shared(&one, &two).await
         };
@@ -148,11 +147,11 @@ impl Address {
                 super::errors::describe(&error)
             ))),
             Ok(Err(error)) => Err(from_postgres(&error)),
-            Err(_) => Err(StoreError::Unavailable("no answer in time".to_owned())),
+            Err(_) => Err(StoreError::Unavailable("no response in time".to_owned())),
         }
     }
 
-    /// A connection without settings of ours; it ends with the client.
+    /// A connection without settings; it ends with the client.
     async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
         Ok(match &self.tls {
             Some(tls) => {
@@ -182,20 +181,20 @@ async fn are_shared(one: &Client, two: &Client) -> Result<bool, tokio_postgres::
     Ok(false)
 }
 
-/// The server's process behind a connection. Asked without a prepared statement, which not every pooler knows.
+/// The server's process behind a connection. Queried without a prepared statement, which not every pooler supports.
 async fn process(client: &Client) -> Result<String, tokio_postgres::Error> {
-    let said = client.simple_query("SELECT pg_backend_pid()").await?;
-    Ok(first_value(&said).unwrap_or_default().to_owned())
+    let reply = client.simple_query("SELECT pg_backend_pid()").await?;
+    Ok(first_value(&reply).unwrap_or_default().to_owned())
 }
 
-fn first_value(said: &[SimpleQueryMessage]) -> Option<&str> {
-    said.iter().find_map(|message| match message {
+fn first_value(reply: &[SimpleQueryMessage]) -> Option<&str> {
+    reply.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     })
 }
 
-/// Refuses a server that is too old or cannot hold all texts; says when it was told not to be careful.
+/// Rejects a server that is too old or cannot store all texts; warns if it is configured not to be durable.
 async fn suitable(client: Object) -> Result<Object> {
     let asked = "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'),
                         current_setting('fsync')";

@@ -1,4 +1,4 @@
-//! A portable copy of our tables: lines of JSON, one array per row, taken in one snapshot.
+//! A portable copy of the store's tables: lines of JSON, one array per row, taken in one snapshot.
 //!
 //! ```text
 //! {"fanfare_dump":1,"version":2,"created_at":…}
@@ -7,8 +7,9 @@
 //! {"end":true,"rows":123}
 //! ```
 //!
-//! It holds no SQL, so reading one cannot run anything. A dump without its last line is refused: it was cut off. A restore
-//! is one transaction in a database without our tables: migrate up to the dump's version, insert, migrate on.
+//! It holds no SQL, so reading one cannot execute anything. A dump without its last line was cut off and is rejected. A
+//! restore is one transaction in a database without the store's tables: migrate up to the dump's version, insert,
+//! migrate on.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -29,7 +30,7 @@ const FORMAT: i64 = 1;
 const PAGE: u32 = 1000;
 /// Longest line that is read, bytes: a row with a message of the largest size, escaped.
 const LINE: usize = 64 << 20;
-/// All tables, those that others refer to first.
+/// All tables, referenced ones first.
 pub(crate) const TABLES: &[&str] = &[
     "settings",
     "origins",
@@ -50,7 +51,7 @@ pub(crate) const TABLES: &[&str] = &[
     "messages",
 ];
 
-/// Writes the dump; the version of its tables.
+/// Writes the dump; returns the version of its tables.
 pub(crate) async fn write(client: &Object, to: &Path) -> Result<i64> {
     let failed = |error: tokio_postgres::Error| from_postgres(&error);
     let file = create(to).map_err(|error| unwritable(to, &error))?;
@@ -109,7 +110,7 @@ fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Int(value) => json!(value),
-        // Not every real is a number of JSON.
+        // Not every real is a valid JSON number.
         Value::Real(value) => json!({"real": value.to_bits().to_string()}),
         Value::Text(value) => json!(value),
         Value::Bytes(value) => json!({"hex": hex(value)}),
@@ -163,7 +164,7 @@ impl Lines {
     }
 }
 
-/// Reads a dump into a database without our tables; the version of the dump's tables.
+/// Reads a dump into a database without the store's tables; returns the version of the dump's tables.
 pub(crate) async fn read(client: &Object, from: &Path) -> Result<i64> {
     let file = File::open(from)
         .map_err(|error| StoreError::Misconfigured(format!("{} cannot be read: {error}", from.display())))?;
@@ -217,7 +218,7 @@ async fn read_tables(client: &Object, lines: &mut Lines, version: i64) -> Result
             }
         }
     }
-    // The rows brought their numbers along: those that number themselves go on above them.
+    // The rows were inserted with their numbers: the sequences of identity columns continue above them.
     let numbered = "SELECT table_name::text, column_name::text FROM information_schema.columns
                     WHERE table_schema = ANY (current_schemas(false)) AND is_identity = 'YES'";
     for row in client.query(numbered, &[]).await.map_err(failed)? {
@@ -231,7 +232,7 @@ async fn read_tables(client: &Object, lines: &mut Lines, version: i64) -> Result
     schema::apply(client, i64::MAX).await
 }
 
-/// The statement that inserts into a table of the dump; none for names that are not ours to write.
+/// The statement that inserts into a table of the dump; none for unknown names.
 fn table(head: &Json) -> Option<(String, usize)> {
     let table = head["table"].as_str().filter(|table| TABLES.contains(table))?;
     let columns: Vec<&str> = head["columns"].as_array()?.iter().map(Json::as_str).collect::<Option<_>>()?;

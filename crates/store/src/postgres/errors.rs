@@ -1,13 +1,13 @@
-//! PostgreSQL's errors as the store's.
+//! Mapping of PostgreSQL's errors to the store's.
 //!
-//! None is fatal here: after a failed fsync the PostgreSQL server ends and recovers by itself, so what it acknowledges
-//! later is what it has.
+//! None is fatal here: after a failed fsync the PostgreSQL server ends and recovers by itself, so an acknowledgement
+//! that it sends later is correct.
 
 use tokio_postgres::error::SqlState;
 
 use crate::error::StoreError;
 
-/// What an error of the client library means for the caller.
+/// The store's error for an error of the client library.
 pub(crate) fn from_postgres(error: &tokio_postgres::Error) -> StoreError {
     let Some(db) = error.as_db_error() else { return StoreError::Unavailable(describe(error)) };
     let text = || format!("{} ({})", db.message(), db.code().code());
@@ -27,9 +27,9 @@ pub(crate) fn from_postgres(error: &tokio_postgres::Error) -> StoreError {
     }
 }
 
-/// The connection is of no use any more although the server answers: it takes no writes after a failover (25006), its
-/// plans are older than the tables (0A000), its prepared statements are gone (26000), or the server is ending or starting
-/// (57P01, 57P02, 57P03). Nothing was done; a new connection may do better.
+/// Whether the connection is unusable although the server responds: it accepts no writes after a failover (25006), its
+/// plans are older than the tables (0A000), its prepared statements are gone (26000), or the server is ending or
+/// starting (57P01, 57P02, 57P03). Nothing was executed; a new connection may succeed.
 pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {
     const STALE: [SqlState; 6] = [
         SqlState::READ_ONLY_SQL_TRANSACTION,
@@ -42,7 +42,7 @@ pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| STALE.contains(code))
 }
 
-/// TLS was asked for and the server has none, or a certificate that is not believed. A handshake that broke off is neither.
+/// Whether TLS was required and the server has none, or an untrusted certificate. An interrupted handshake is neither.
 pub(crate) fn is_refused_tls(error: &tokio_postgres::Error) -> bool {
     if !error.to_string().starts_with("error performing TLS handshake") {
         return false;
@@ -57,7 +57,7 @@ pub(crate) fn is_refused_tls(error: &tokio_postgres::Error) -> bool {
     true
 }
 
-/// The error with its causes; the library's own text leaves them out.
+/// The error with its causes, which the library's own text omits.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -68,7 +68,7 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// The transaction lost against another and may simply be run again.
+/// Whether the transaction lost against another and may be run again.
 pub(crate) fn is_transient(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
         [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)

@@ -1,7 +1,7 @@
-//! Batches of appends, which clock themselves: a lane commits one batch while the next one gathers.
+//! Batches of appends with group commit: a lane commits one batch while it gathers the next.
 //!
-//! Each log belongs to one lane, by its number. So its batches are committed, and shown to the sink, one after another, and two
-//! lanes never wait for the same head.
+//! Each log belongs to one lane, by its number. So its batches are committed, and passed to the sink, one after
+//! another, and two lanes never wait for the same head.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use super::session::Kind;
 use super::{Runner, vital};
 use crate::logs::{Append, AppendBatch, Backlog, LogsShared};
 
-/// Batches under way at once: one inserts while the other waits for the disk.
+/// Concurrent batches: one inserts while the other waits for the disk.
 const LANES: usize = 2;
 
 /// Appends of some logs.
@@ -33,7 +33,7 @@ impl Lanes {
     /// Connections that the lanes need.
     pub(super) const CONNECTIONS: usize = LANES;
 
-    /// Starts the lanes; the runner's pool is theirs alone and has a connection for each.
+    /// Starts the lanes; the runner's pool is used by them only and has a connection for each.
     pub(super) fn start(runner: &Runner, logs: &Arc<LogsShared>) -> Self {
         let lanes: [Arc<Lane>; LANES] = Default::default();
         let start = |lane: &Arc<Lane>| {
@@ -54,7 +54,7 @@ impl Lanes {
         }
     }
 
-    /// Refuses appends from now on; the lanes end when they have committed what waits.
+    /// Refuses appends from now on; the lanes end when they have committed the queued ones.
     fn end(&self) {
         for lane in &self.lanes {
             lane.backlog.close();
@@ -62,7 +62,7 @@ impl Lanes {
         }
     }
 
-    /// Commits what waits and ends the lanes.
+    /// Commits the queued appends and ends the lanes.
     pub(super) async fn close(&self) {
         self.end();
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -82,7 +82,7 @@ impl Drop for Lanes {
 impl Lane {
     async fn run(&self, runner: &Runner, logs: &Arc<LogsShared>) {
         loop {
-            // Before the look at the backlog: an append after the last one of a closed backlog is refused.
+            // Before the check of the backlog: an append after the last one of a closed backlog is refused.
             let last = self.backlog.is_closed();
             let appends = self.backlog.take();
             if !appends.is_empty() {

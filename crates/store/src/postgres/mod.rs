@@ -1,8 +1,9 @@
 //! PostgreSQL: a pool of connections for units of work, and another for batches of appends.
 //!
-//! PostgreSQL has its own group commit, so each unit is its own transaction; only appends are gathered here (`lanes`). A server that is lost shows in the status and is asked again, with growing pauses and for ever; meanwhile
-//! callers get `Unavailable`. A connection that a failover, a migration or a restart has left behind is given up with the
-//! idle ones of its pool, and the unit of work is run again on a new one.
+//! PostgreSQL has its own group commit, so each unit is its own transaction; only appends are gathered here (`lanes`).
+//! A lost server is reported in the status and retried indefinitely, with growing pauses; meanwhile callers get
+//! `Unavailable`. A connection made stale by a failover, a migration or a restart is discarded with the idle ones of
+//! its pool, and the unit of work is run again on a new one.
 
 mod address;
 mod connect;
@@ -35,9 +36,9 @@ pub(crate) use address::Address;
 pub(crate) use connect::first;
 pub(crate) use errors::from_postgres;
 
-/// How often a server that works is looked at, and the longest pause between tries for one that is lost.
+/// How often a working server is checked, and the longest pause between retries for a lost one.
 const LOOK: Duration = Duration::from_secs(5);
-/// The first pause for a server that is lost.
+/// The first pause for a lost server.
 const SOON: Duration = Duration::from_millis(100);
 
 /// An open database.
@@ -75,7 +76,7 @@ struct Runner {
 }
 
 impl Runner {
-    /// Runs a unit on a blocking thread, where it may wait for each of its statements, and answers it.
+    /// Runs a unit on a blocking thread, where it may wait for each of its statements, and returns its result.
     async fn run(&self, mut unit: Box<dyn Unit>, kind: Kind) {
         if let Err(error) = self.health.alive() {
             return unit.done(Err(error));
@@ -96,12 +97,12 @@ impl Runner {
             }
             unit.done(result);
         });
-        // A unit that panics drops its answer's sender, which the caller sees as a closed store.
+        // A panicking unit drops its result's sender, which the caller sees as a closed store.
         drop(task.await);
     }
 }
 
-/// Runs a task that the engine depends on: a panic in it is the end of the store.
+/// Runs a task that the engine depends on: a panic in it fails the store permanently.
 async fn vital(name: &'static str, health: Arc<Health>, task: impl Future<Output = ()>) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
         health.note(&StoreError::Fatal(format!("{name} panicked")));
@@ -146,7 +147,8 @@ impl Drop for Postgres {
     }
 }
 
-/// Looks at the server now and then, and often while it is lost, so that its return is seen without a caller's failure.
+/// Checks the server now and then, and often while it is lost, so that its return is detected without a caller's
+/// failure.
 async fn watch(pool: Pool, health: Arc<Health>) {
     let mut pause = LOOK;
     loop {

@@ -1,4 +1,4 @@
-//! Migrations on PostgreSQL: under one lock, so that nodes that start together do not meet.
+//! Migrations on PostgreSQL: under one lock, so that nodes that start together do not collide.
 
 use deadpool_postgres::Object;
 
@@ -10,16 +10,16 @@ use crate::options::Durability;
 /// Number of the advisory lock: "fanfare" in ASCII.
 const LOCK: i64 = 0x0066_616e_6661_7265;
 
-/// A connection for one of the commands beside the server.
+/// A connection for one of the commands that run beside the server.
 pub(crate) async fn connect(url: &str) -> Result<Object> {
     let address = Address::parse(url)?;
     let pool = address.pool(1, Durability::PowerSafe)?;
     first(&address, &pool).await
 }
 
-/// What the database has.
+/// The migrations of the database.
 pub(crate) async fn status(client: &Object) -> Result<Vec<MigrationState>> {
-    // Asked of the table, not by `to_regclass`: that answers from a cache which a wait for the lock leaves as it was.
+    // Read from the table, not by `to_regclass`, which uses a cache that a wait for the lock does not refresh.
     let there = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                  WHERE c.relname = 'schema_migrations' AND n.nspname = ANY (current_schemas(false)))";
     let row = client.query_one(there, &[]).await.map_err(|error| from_postgres(&error))?;
@@ -33,7 +33,7 @@ pub(crate) async fn status(client: &Object) -> Result<Vec<MigrationState>> {
     migrate::compare(&rows.iter().map(read).collect::<Vec<_>>())
 }
 
-/// Brings the database up to date.
+/// Migrates the database to this program's version.
 pub(crate) async fn up(client: &mut Object) -> Result<()> {
     if migrate::pending(&status(client).await?).next().is_none() {
         return Ok(());
@@ -43,13 +43,13 @@ pub(crate) async fn up(client: &mut Object) -> Result<()> {
     finish(client, done).await
 }
 
-/// Begins a transaction that keeps other migrators out.
+/// Starts a transaction that locks out other migrations.
 pub(crate) async fn lock(client: &Object) -> Result<()> {
     let begun = client.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})")).await;
     begun.map_err(|error| from_postgres(&error))
 }
 
-/// Commits if all went well, else undoes all.
+/// Commits on success, else rolls back.
 pub(crate) async fn finish<T>(client: &Object, done: Result<T>) -> Result<T> {
     match done {
         Ok(value) => {
@@ -57,14 +57,14 @@ pub(crate) async fn finish<T>(client: &Object, done: Result<T>) -> Result<T> {
             Ok(value)
         }
         Err(error) => {
-            // A connection that cannot roll back is gone, and its transaction with it.
+            // A connection that cannot roll back is closed, and its transaction with it.
             drop(client.batch_execute("ROLLBACK").await);
             Err(error)
         }
     }
 }
 
-/// Applies what is pending up to a version, within the caller's transaction.
+/// Applies the pending steps up to a version, within the caller's transaction.
 pub(crate) async fn apply(client: &Object, up_to: i64) -> Result<()> {
     let failed = |error: tokio_postgres::Error| from_postgres(&error);
     let states = status(client).await?;

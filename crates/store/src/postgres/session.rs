@@ -1,9 +1,9 @@
 //! A unit of work on a connection of PostgreSQL.
 //!
-//! Units are plain closures; they run on tokio's blocking threads and wait there for each answer. A unit that writes has
-//! its own transaction, begun together with its first statement (one round trip less). It is run again when it lost
-//! against another transaction, or when its connection was gone or stale before the commit was sent. When the answer to a
-//! commit is lost nobody knows whether it happened: that is `Unknown`.
+//! Units are plain closures; they run on tokio's blocking threads and wait there for each response. A unit that writes
+//! has its own transaction, started together with its first statement (one round trip less). It is run again when it
+//! lost against another transaction, or when its connection was closed or stale before the commit was sent. If the
+//! response to a commit is lost, its outcome is unknown: that is `Unknown`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use crate::engine::Unit;
 use crate::error::{Result, StoreError};
 use crate::sql::{Column, Row, Run, Sql, Value, storable};
 
-/// How often a unit is run in all.
+/// Maximum runs of a unit.
 const ATTEMPTS: u32 = 5;
-/// How long one statement may take; the server's own limit comes first unless the server is gone.
+/// How long one statement may take; the server's own limit is shorter and applies unless the server is lost.
 const STATEMENT: Duration = Duration::from_secs(35);
 
 /// Whether a unit writes.
@@ -32,7 +32,7 @@ pub(crate) enum Kind {
     Write,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 enum Attempt {
     Done(Result<()>),
     Again(StoreError),
@@ -63,7 +63,7 @@ fn attempt(handle: Handle, pool: &Pool, client: Object, unit: &mut dyn Unit, kin
 }
 
 struct Session<'a> {
-    /// None once the connection cannot be used again.
+    /// None once the connection is unusable.
     client: Option<Object>,
     pool: &'a Pool,
     handle: Handle,
@@ -74,7 +74,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs `ask` with the connection and waits for its answer. A connection that is lost or silent is given up.
+    /// Runs `ask` with the connection and waits for its result. A lost or silent connection is discarded.
     fn wait<T>(&mut self, ask: impl AsyncFnOnce(&Object) -> Result<T, tokio_postgres::Error>) -> Result<T> {
         let client = self.client.take().ok_or_else(lost)?;
         let answer = self.handle.block_on(async { tokio::time::timeout(STATEMENT, ask(&client)).await });
@@ -86,7 +86,7 @@ impl Session<'_> {
             Ok(Err(error)) => error,
             Err(_) => {
                 drop(Object::take(client));
-                return Err(StoreError::Unavailable("PostgreSQL gave no answer in time".to_owned()));
+                return Err(StoreError::Unavailable("PostgreSQL did not respond in time".to_owned()));
             }
         };
         let known = from_postgres(&error);
@@ -121,7 +121,7 @@ impl Session<'_> {
     fn undo(&mut self) {
         if self.begun && self.client.is_some() {
             let again = self.again.take();
-            // A connection that cannot even roll back has been given up, and its transaction with it.
+            // A connection that cannot even roll back has been discarded, and its transaction with it.
             drop(self.wait(async |client| client.batch_execute("ROLLBACK").await));
             self.again = again;
         }
@@ -132,7 +132,7 @@ fn lost() -> StoreError {
     StoreError::Unavailable("the connection to PostgreSQL is lost".to_owned())
 }
 
-/// Sends BEGIN, if asked for, and the statement without waiting in between.
+/// Sends BEGIN, if requested, and the statement without waiting in between.
 async fn begun<T>(
     client: &Object,
     begins: bool,

@@ -1,4 +1,4 @@
-//! Values on PostgreSQL's wire.
+//! Values in PostgreSQL's wire format.
 
 use std::error::Error;
 
@@ -12,7 +12,7 @@ impl ToSql for Value {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Self::Null => Ok(IsNull::Yes),
-            // Beside a small literal PostgreSQL takes a parameter for a small integer.
+            // Compared with a small literal, PostgreSQL types a parameter as a small integer.
             Self::Int(value) if *ty == Type::INT4 => i32::try_from(*value)?.to_sql(ty, out),
             Self::Int(value) => value.to_sql(ty, out),
             Self::Real(value) => value.to_sql(ty, out),
@@ -50,7 +50,7 @@ impl<'a> FromSql<'a> for Value {
     }
 }
 
-/// A row in the models' words.
+/// Converts a row to the models' types.
 pub(crate) fn read_row(row: &tokio_postgres::Row) -> Result<Row> {
     let value = |at| row.try_get::<_, Value>(at).map_err(|error| StoreError::unreadable(&error.to_string()));
     (0..row.len()).map(value).collect::<Result<_>>().map(Row)

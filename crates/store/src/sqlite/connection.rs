@@ -1,4 +1,4 @@
-//! Opening a SQLite file with the settings everything here relies on, each read back.
+//! Opening a SQLite file with the required settings, each verified by reading it back.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -13,25 +13,25 @@ use crate::error::{Result, StoreError};
 use crate::options::Durability;
 use crate::sql::{Column, Row, Run, Sql, Value, storable};
 
-/// Libraries before 3.51.3 can corrupt a WAL file when a checkpoint meets a commit.
+/// Libraries before 3.51.3 can corrupt a WAL file when a checkpoint coincides with a commit.
 const OLDEST: i32 = 3_051_003;
 /// How long a connection waits for another process's lock (the CLI beside a server).
 const BUSY: Duration = Duration::from_secs(5);
-/// Prepared statements each connection keeps: more than the crate has.
+/// Prepared statements cached by each connection: more than the crate has.
 const STATEMENTS: usize = 128;
 /// Page cache of a connection, KiB.
 const CACHE_KIB: i64 = 8192;
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Makes the file if there is none.
+    /// Creates the file if it does not exist.
     Write,
     /// Refuses to write.
     Read,
 }
 
-/// Opens the file, made with mode 600, in WAL mode.
+/// Opens the file, created with mode 600, in WAL mode.
 pub(crate) fn connect(path: &Path, durability: Durability, access: Access) -> Result<Connection> {
     if rusqlite::version_number() < OLDEST {
         let found = rusqlite::version();
@@ -49,7 +49,7 @@ pub(crate) fn connect(path: &Path, durability: Durability, access: Access) -> Re
     Ok(connection)
 }
 
-/// Opens a backup to read it, and changes not a byte of it: a copy that was looked at is still the copy that was made.
+/// Opens a backup for reading without changing a byte of it.
 pub(crate) fn open_backup(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(from_sqlite)?;
@@ -58,7 +58,7 @@ pub(crate) fn open_backup(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Makes the file and its folder before SQLite does, so that it is never readable by others.
+/// Creates the file and its folder before SQLite does, so that it is never readable by others.
 fn make(path: &Path) -> Result<()> {
     let wrong = |error: std::io::Error| {
         StoreError::Misconfigured(format!("store.url: {} cannot be opened: {error}", path.display()))
@@ -108,8 +108,8 @@ fn configure(connection: &Connection, durability: Durability, access: Access) ->
     Ok(())
 }
 
-/// Turns write-ahead logging on. Of several that open a new file at once all but one are told that it is busy, without
-/// SQLite waiting [`BUSY`] as it does elsewhere: they could wait for each other.
+/// Enables write-ahead logging. Of several connections that open a new file at once all but one get a busy error,
+/// without SQLite waiting [`BUSY`] as it does elsewhere, because they could wait for each other.
 fn write_ahead(connection: &Connection) -> Result<()> {
     let deadline = Instant::now() + BUSY;
     loop {
@@ -125,18 +125,18 @@ fn write_ahead(connection: &Connection) -> Result<()> {
     }
 }
 
-/// Copies the whole database into a new file while others read and write it.
+/// Copies the whole database into a new file during reads and writes.
 pub(crate) fn backup_to(connection: &Connection, to: &Path) -> Result<()> {
     make(to)?;
     let mut copy = Connection::open(to).map_err(from_sqlite)?;
     let backup = rusqlite::backup::Backup::new(connection, &mut copy).map_err(from_sqlite)?;
-    // All pages in one step: within one read transaction, so a busy writer cannot make it begin again and again.
+    // All pages in one step: within one read transaction, so a busy writer cannot make it restart again and again.
     let step = backup.step(-1).map_err(from_sqlite)?;
     if step != rusqlite::backup::StepResult::Done {
         return Err(StoreError::Unavailable(format!("the copy of the database stopped: {step:?}")));
     }
     drop(backup);
-    // A copy of a WAL database says so in its header; a single file is what one can carry away.
+    // The header of a copied WAL database marks it as one; a portable copy is a single file.
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(from_sqlite)?;
     check(&copy)?;
     copy.close().map_err(|(_, error)| from_sqlite(error))?;
@@ -176,7 +176,7 @@ fn read_value(value: ValueRef<'_>) -> Result<Value> {
     })
 }
 
-/// Appends the rows of a statement that runs.
+/// Appends the rows of a running statement.
 fn read_rows(mut rows: rusqlite::Rows<'_>, columns: usize, found: &mut Vec<Row>) -> Result<()> {
     while let Some(row) = rows.next().map_err(from_sqlite)? {
         let values = (0..columns).map(|at| read_value(row.get_ref(at).map_err(from_sqlite)?));
@@ -185,7 +185,7 @@ fn read_rows(mut rows: rusqlite::Rows<'_>, columns: usize, found: &mut Vec<Row>)
     Ok(())
 }
 
-/// Runs a statement once for each row of parameters. It is looked up once, and values are bound where they are.
+/// Runs a statement once for each row of parameters. It is looked up once, and values are bound without copies.
 fn each(connection: &Connection, run: &Run<'_>, found: &mut Vec<Row>) -> Result<()> {
     let mut statement = connection.prepare_cached(run.bulk.one).map_err(from_sqlite)?;
     let columns = statement.column_count();

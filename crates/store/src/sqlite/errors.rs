@@ -1,12 +1,12 @@
-//! SQLite's errors as the store's.
+//! Mapping of SQLite's errors to the store's.
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
 use crate::error::StoreError;
 
-/// What an error of SQLite means for the caller. An input/output error is fatal whatever it was about: after a failed
-/// fsync the kernel may have dropped the pages, so that a second try would succeed without them.
+/// The store's error for an error of SQLite. An input/output error is always fatal: after a failed fsync the kernel may
+/// have dropped the pages, so that a retry would succeed without them.
 pub(crate) fn from_sqlite(error: rusqlite::Error) -> StoreError {
     let text = error.to_string();
     let rusqlite::Error::SqliteFailure(failure, detail) = error else {

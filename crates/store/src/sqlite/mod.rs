@@ -1,8 +1,8 @@
 //! SQLite: one file, one writer thread, a few readers.
 //!
-//! Writes go through a bounded queue to the writer's thread (`writer`), which puts all that waits into one commit. Reads
-//! run on tokio's blocking threads with connections of a small pool (`readers`); WAL lets them go on beside a commit,
-//! and a read that begins after an acknowledgement sees what was acknowledged.
+//! Writes go through a bounded queue to the writer's thread (`writer`), which puts all queued units into one commit.
+//! Reads run on tokio's blocking threads with connections of a small pool (`readers`); WAL allows them during a commit,
+//! and a read that starts after an acknowledgement sees the acknowledged write.
 
 mod connection;
 mod errors;
@@ -32,7 +32,7 @@ pub(crate) use errors::from_sqlite;
 use readers::Readers;
 use writer::{Appends, Task, Writer};
 
-/// Units that may wait for the writer. Some batches' worth: more would only be latency.
+/// Maximum units that wait for the writer. A few batches: more would only add latency.
 const QUEUE: usize = 8192;
 /// How long a caller waits for room in the queue before the store counts as unavailable.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -108,7 +108,7 @@ impl Engine for Sqlite {
 
     fn append(&self, append: Append) {
         if self.backlog.push(append) {
-            // A full queue needs no waking: the writer looks at the backlog after each commit.
+            // A full queue needs no wake-up: the writer checks the backlog after each commit.
             drop(self.tasks.try_send(Task::Wake));
         }
     }
@@ -121,7 +121,7 @@ impl Engine for Sqlite {
         async move {
             let (done, closed) = tokio::sync::oneshot::channel();
             if self.tasks.send(Task::Close(done)).await.is_ok() {
-                // The writer drops the sender when it cannot answer; closed either way.
+                // The writer drops the sender when it cannot reply; the store is closed either way.
                 drop(closed.await);
             }
             self.readers.close();

@@ -1,4 +1,4 @@
-//! Connections that only read, lent to tokio's blocking threads one unit at a time.
+//! Read-only connections, lent to tokio's blocking threads one unit at a time.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +36,7 @@ impl Readers {
             let begun = connection.execute_batch("BEGIN").map_err(super::from_sqlite);
             if begun.is_ok() {
                 unit.run(&mut connection);
-                // Nothing was written; a failed end of a read leaves nothing behind that the next BEGIN would not tell.
+                // Nothing was written; the next BEGIN reports any state that a failed end of a read left.
                 drop(connection.execute_batch("ROLLBACK"));
             }
             free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -46,11 +46,11 @@ impl Readers {
             }
             unit.done(begun);
         });
-        // A unit that panics drops its answer's sender, which the caller sees as a closed store.
+        // A panicking unit drops its result's sender, which the caller sees as a closed store.
         drop(task.await);
     }
 
-    /// Closes what is free; what is lent closes when it comes back.
+    /// Closes free connections; lent ones close when they are returned.
     pub(crate) fn close(&self) {
         self.permits.close();
         self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();

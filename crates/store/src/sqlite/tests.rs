@@ -1,4 +1,4 @@
-//! What only SQLite can be made to do: run out of room, and grow a log.
+//! Conditions specific to SQLite: a full disk and a growing log.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ fn message(number: usize, bytes: usize) -> NewMessage {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_writes_and_goes_on_reading() {
+async fn a_full_disk_refuses_writes_and_allows_reads() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir).await;
     store.write(|sql| sql.query("PRAGMA max_page_count = 100", &[]).map(drop)).await.unwrap();
@@ -67,7 +67,7 @@ async fn the_log_is_checkpointed_when_the_writer_is_idle() {
     for number in 0..100 {
         store.append_message(message(number, 100_000)).await.unwrap();
     }
-    // 10 MB went through the log. All but what may stay in it comes to the file itself, with nobody writing any more.
+    // 10 MB went through the log. All but the part that may stay in it is moved to the file without further writes.
     let deadline = Instant::now() + Duration::from_secs(20);
     let bytes = || std::fs::metadata(dir.path().join("store.db")).unwrap().len();
     while bytes() < 5_000_000 {

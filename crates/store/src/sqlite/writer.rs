@@ -1,11 +1,12 @@
-//! The writer: one thread, one connection, group commit that clocks itself.
+//! The writer: one thread, one connection, group commit without a timer.
 //!
-//! While a commit runs, units gather in the queue and appends in the backlog; the next commit takes both, up to [`BATCH_UNITS`]
-//! and one batch of appends, which is a unit as well. There is no timer: an idle store commits a lone unit at once, a busy one
-//! commits as much as fits. Each unit has its savepoint, so one that fails undoes nothing of the others. Answers go out after
-//! COMMIT, in the order of the units.
+//! While a commit runs, units gather in the queue and appends in the backlog; the next commit takes both, up to
+//! [`BATCH_UNITS`] and one batch of appends, which is a unit as well. There is no timer: an idle store commits a lone
+//! unit at once, a busy one commits as much as fits. Each unit has its savepoint, so a failed one does not undo the
+//! others. Results are returned after COMMIT, in the order of the units.
 //!
-//! Only this thread checkpoints: when its queue is empty and the log is over [`WAL_SOFT`], or by force at [`WAL_HARD`].
+//! Only this thread checkpoints: when its queue is empty and the log is over [`WAL_SOFT`], or in any case at
+//! [`WAL_HARD`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,27 +25,27 @@ use crate::logs::{AppendBatch, Backlog, LogsShared};
 const BATCH_UNITS: usize = 1024;
 /// Log size from which an idle writer checkpoints, bytes.
 const WAL_SOFT: i64 = 4 << 20;
-/// Log size at which the writer checkpoints however busy it is, bytes.
+/// Log size at which even a busy writer checkpoints, bytes.
 const WAL_HARD: i64 = 64 << 20;
 
-/// What the writer is asked for.
+/// A task for the writer.
 pub(crate) enum Task {
-    /// To commit this.
+    /// Commit this unit.
     Unit(Box<dyn Unit>),
-    /// To look at the backlog.
+    /// Check the backlog.
     Wake,
-    /// To commit what is before this, checkpoint, and end.
+    /// Commit the earlier units, checkpoint, and end.
     Close(oneshot::Sender<()>),
 }
 
-/// Where the writer gets appends.
+/// The source of appends.
 pub(crate) struct Appends {
     pub(crate) backlog: Arc<Backlog>,
     pub(crate) logs: Arc<LogsShared>,
 }
 
 impl Appends {
-    /// The next batch of them, if any wait.
+    /// The next batch of queued appends, if there are any.
     fn next(&self) -> Option<Box<dyn Unit>> {
         let appends = self.backlog.take();
         if appends.is_empty() { None } else { Some(Box::new(AppendBatch::new(appends, &self.logs))) }
@@ -58,7 +59,7 @@ pub(crate) struct Writer {
     on_commit: Option<OnCommit>,
     health: Arc<Health>,
     page: i64,
-    /// Pages in the log, as the last commit said.
+    /// Pages in the log after the last commit.
     log: Arc<AtomicI64>,
 }
 
@@ -72,7 +73,7 @@ impl Writer {
         let page = connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(from_sqlite)?;
         let log = Arc::new(AtomicI64::new(0));
         let pages = Arc::clone(&log);
-        // The hook takes the place of SQLite's own checkpoints, which would run within a commit.
+        // The hook replaces SQLite's own checkpoints, which would run within a commit.
         connection
             .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count| {
                 pages.store(i64::from(count), Ordering::Relaxed);
@@ -82,7 +83,7 @@ impl Writer {
         Ok(Self { connection, appends, on_commit, health, page, log })
     }
 
-    /// Until it is told to close or nobody can ask any more.
+    /// Runs until a close task arrives or all senders are dropped.
     pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Task>) {
         let mut batch = Vec::with_capacity(BATCH_UNITS);
         let mut end = None;
@@ -112,7 +113,7 @@ impl Writer {
         drop(end);
     }
 
-    /// Runs the units in one transaction and answers them after its commit.
+    /// Runs the units in one transaction and returns their results after its commit.
     fn commit(&mut self, batch: &mut Vec<Box<dyn Unit>>) {
         if batch.is_empty() {
             return;
@@ -120,7 +121,7 @@ impl Writer {
         let begun = Instant::now();
         let count = batch.iter().map(|unit| unit.count()).sum();
         let result = self.transaction(batch);
-        // A disk that is full may fail single units of a batch whose commit, without them, succeeds.
+        // A full disk may fail single units of a batch whose commit succeeds without them.
         let trouble =
             batch.iter().find_map(|unit| unit.error().filter(|e| matches!(e, StoreError::Unavailable(_))));
         match (&result, trouble) {
@@ -142,7 +143,7 @@ impl Writer {
         self.step("BEGIN IMMEDIATE")?;
         for unit in batch {
             if let Err(error) = self.unit(unit.as_mut()) {
-                // Whatever state the transaction is in, it must not commit; it may have undone itself.
+                // The transaction must not commit in any state; it may already have rolled itself back.
                 drop(self.connection.execute_batch("ROLLBACK"));
                 return Err(error);
             }
@@ -150,12 +151,12 @@ impl Writer {
         self.step("COMMIT").inspect_err(|_| drop(self.connection.execute_batch("ROLLBACK")))
     }
 
-    /// Runs one unit. An error here is the whole transaction's; a unit's own failure is only its own.
+    /// Runs one unit. The error returned here is the whole transaction's; a unit's own failure is not returned.
     fn unit(&mut self, unit: &mut dyn Unit) -> Result<()> {
         self.step("SAVEPOINT unit")?;
         let kept = unit.run(&mut self.connection);
         if !kept && let Some(error) = unit.error() {
-            // SQLite undoes the whole transaction by itself when the disk is full or broken.
+            // SQLite rolls back the whole transaction by itself when the disk is full or broken.
             if error.is_fatal() || self.connection.is_autocommit() {
                 return Err(error.clone());
             }
@@ -201,7 +202,7 @@ impl Writer {
     }
 }
 
-/// Takes what waits, in order, until the batch is full; the task that ends the writer, if it came.
+/// Takes queued units, in order, until the batch is full; returns the task that ends the writer, if it arrived.
 fn gather(
     first: Option<Task>,
     queue: &mut mpsc::Receiver<Task>,

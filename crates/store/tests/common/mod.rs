@@ -1,4 +1,4 @@
-//! Two engines for one story: a fresh SQLite file, and a fresh database of PostgreSQL (see `fanfare_testkit::postgres`).
+//! Two engines for one story: a new SQLite file, and a new database of PostgreSQL (see `fanfare_testkit::postgres`).
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
@@ -10,12 +10,12 @@ use fanfare_store::{DeviceKeys, KeyLogEntry, MetricQuery, NewMessage, NewUser, R
 use fanfare_testkit::{postgres, soak};
 use tempfile::TempDir;
 
-/// No story may take longer.
+/// Time limit of a story.
 fn limit() -> Duration {
     soak::pick(Duration::from_secs(120), Duration::from_secs(1800))
 }
 
-/// Where a story runs.
+/// The store that a story runs on.
 pub struct Stage {
     pub options: StoreOptions,
     pub dir: TempDir,
