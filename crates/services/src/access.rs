@@ -1,9 +1,9 @@
-//! Who may use a topic: one check for every way in (`configuration.md` "Who may use a topic").
+//! Topic permissions: one check for all entry points (`configuration.md` "Who may use a topic").
 
 use fanfare_core::model::{Caller, ErrorCode, Granted, Refusal, Role, Scope, TopicGrant};
 use fanfare_core::topics::rules::{Right, Rule, TopicRules};
 
-/// One of the three rights, by what it is asked for.
+/// One of the three rights, by the requested operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     Subscribe,
@@ -11,30 +11,30 @@ enum Act {
     History,
 }
 
-/// The rules in force.
+/// The permission rules in force.
 #[derive(Clone, Debug)]
 pub struct Access {
     rules: TopicRules,
-    /// Making, deleting and listing topics is for the app's backend only.
+    /// Whether creating, deleting and listing topics is reserved to the app's backend.
     restricted: bool,
 }
 
 impl Access {
-    /// Rules, and whether making, deleting and listing topics is restricted.
+    /// Creates the check from rules, and whether creating, deleting and listing topics is restricted.
     pub fn new(rules: TopicRules, restricted: bool) -> Self {
         Self { rules, restricted }
     }
 
-    /// The rule of a topic's making: how it is kept and sent.
+    /// The rule by which a topic is created: how it is kept and sent.
     pub fn options(&self, topic: &str) -> &Rule {
         self.rules.find_for_topic(topic)
     }
 
-    /// Whether a caller may subscribe. Answers when the right ends, if a token opened it.
+    /// Whether a caller may subscribe. Returns when the right expires, if a token granted it.
     ///
     /// # Errors
-    /// `UNAUTHORIZED` to the anonymous where logging in could help, `INVALID_TOKEN` for a token that opens nothing here, else
-    /// `FORBIDDEN`.
+    /// `UNAUTHORIZED` for anonymous callers where logging in could help, `INVALID_TOKEN` for a token that grants
+    /// nothing here, else `FORBIDDEN`.
     pub fn subscribe(
         &self,
         topic: &str,
@@ -52,7 +52,7 @@ impl Access {
         self.judge(Act::Publish, topic, caller, token).map(drop)
     }
 
-    /// Whether a caller may read what was published before.
+    /// Whether a caller may read earlier events.
     ///
     /// # Errors
     /// As [`Access::subscribe`].
@@ -60,10 +60,10 @@ impl Access {
         self.judge(Act::History, topic, caller, token).map(drop)
     }
 
-    /// Whether a caller may make, delete and list topics.
+    /// Whether a caller may create, delete and list topics.
     ///
     /// # Errors
-    /// `UNAUTHORIZED` to the anonymous, else `FORBIDDEN`.
+    /// `UNAUTHORIZED` for anonymous callers, else `FORBIDDEN`.
     pub fn manage(&self, caller: &Caller) -> Result<(), Refusal> {
         if self.restricted { caller.scope(Scope::Topics) } else { Ok(()) }
     }
@@ -73,8 +73,8 @@ impl Access {
         self.manage(caller).is_ok()
     }
 
-    /// Whether a caller may look at a topic whose name it has: who may use it in some way, or may list all. In production
-    /// only the latter: there, names are not to be guessed.
+    /// Whether a caller may look at a topic by name: callers that may use it in some way, or may list all. In
+    /// production only the latter, so that names cannot be guessed.
     ///
     /// # Errors
     /// As [`Access::subscribe`].
@@ -134,7 +134,7 @@ fn denied(caller: &Caller, what: &str, hint: &str) -> Refusal {
     }
 }
 
-/// Whether a verified token opens this, for its bearer: when it ends.
+/// Whether a verified token grants this to its bearer; returns when it expires.
 fn opened(grant: &TopicGrant, act: Act, topic: &str, caller: &Caller) -> Result<u64, Refusal> {
     let invalid = |why: &'static str| Err(Refusal::new(ErrorCode::InvalidToken, why).field("token"));
     let bearer = match caller {

@@ -1,7 +1,7 @@
-//! Administration: who may do it, and the acts on users (`http-api.md` "Admin", `fanfare admin`).
+//! Administration: permissions, and operations on users (`http-api.md` "Admin", `fanfare admin`).
 //!
-//! The rules live here, whoever asks: a route, a method or a command beside the server. An administrator who is not disabled stays:
-//! the store refuses what would leave none.
+//! The rules are here for all callers: a route, a method or a command beside the server. At least one enabled
+//! administrator must remain: the store rejects a change that would leave none.
 
 use crate::audit::{Audit, AuditEvent, Outcome};
 use crate::clock::unix_ms;
@@ -10,19 +10,19 @@ use fanfare_core::model::{Actor, ErrorCode, Refusal, Role};
 use fanfare_store::{ChangedUser, EndedSession, Store, StoreError, User};
 use std::sync::Arc;
 
-/// Users read from the store at a time where not all of them are shown.
+/// Users read from the store at a time if not all of them are shown.
 const SCAN: u32 = 500;
-/// Users looked at for one page of a search; `next` continues behind them.
+/// Maximum users examined for one page of a search; `next` continues after them.
 const MAX_SCANNED: usize = 10_000;
 
-/// Why an act on a user was not carried out.
+/// Why an operation on a user failed.
 #[derive(Debug)]
 pub enum AdminError {
-    /// There is no such user.
+    /// The user does not exist.
     NoSuchUser,
-    /// Nobody else is an administrator who is not disabled.
+    /// No other enabled administrator would be left.
     LastAdmin,
-    /// The store.
+    /// The store failed.
     Store(StoreError),
 }
 
@@ -40,7 +40,7 @@ impl AdminError {
     pub const LAST_ADMIN: &'static str =
         "this is the last administrator who is not disabled; make another one first";
 
-    /// The word for the audit log.
+    /// The reason's code in the audit log.
     fn reason(&self) -> &'static str {
         match self {
             Self::NoSuchUser => "not_found",
@@ -50,7 +50,7 @@ impl AdminError {
     }
 }
 
-/// Gives a user a role, beside a running server or in it.
+/// Sets a user's role, in a running server or beside it.
 ///
 /// # Errors
 /// See [`AdminError`].
@@ -63,13 +63,13 @@ pub async fn set_role(store: &Store, name: &str, role: Role) -> Result<User, Adm
     Ok(user)
 }
 
-/// A user by name. Our own names are lower case; an issuer's claim is as the issuer wrote it.
+/// A user by name. Local names are lower case; an issuer's claim keeps its case.
 async fn find(store: &Store, name: &str) -> Result<User, AdminError> {
     let name = if name.contains(':') { name.to_owned() } else { name.to_ascii_lowercase() };
     store.user_by_name(&name).await?.ok_or(AdminError::NoSuchUser)
 }
 
-/// Administration within a running server.
+/// The administration service of a running server.
 #[derive(Debug)]
 pub struct AdminService {
     store: Store,
@@ -77,7 +77,7 @@ pub struct AdminService {
     sessions: Arc<SessionService>,
 }
 
-/// An administrator who was let in: what is done is written down in the name of this one.
+/// An authorised administrator, in whose name operations are recorded.
 #[derive(Clone, Copy, Debug)]
 pub struct Administrator<'a> {
     service: &'a AdminService,
@@ -85,15 +85,15 @@ pub struct Administrator<'a> {
 }
 
 impl AdminService {
-    /// Over the store; users who are locked out lose their sessions.
+    /// Creates the service over the store; users who are locked out lose their sessions.
     pub fn new(store: Store, audit: Audit, sessions: Arc<SessionService>) -> Self {
         Self { store, audit, sessions }
     }
 
-    /// Lets an administrator in, a user or an API key.
+    /// Authorises an administrator, a user or an API key.
     ///
     /// # Errors
-    /// `UNAUTHORIZED` to the anonymous, else `FORBIDDEN`, which is an `authz_fail` of the audit log.
+    /// `UNAUTHORIZED` for anonymous callers, else `FORBIDDEN`, which is an `authz_fail` of the audit log.
     pub fn enter<'a>(&'a self, actor: Actor<'a>) -> Result<Administrator<'a>, Refusal> {
         let admitted = actor.caller.admin();
         admitted.map_err(|refusal| self.audit.denied(&actor, "not_admin", refusal))?;
@@ -102,12 +102,12 @@ impl AdminService {
 }
 
 impl Administrator<'_> {
-    /// Writes down what was done.
+    /// Records an operation.
     pub fn did(&self, action: &'static str, with: impl FnOnce(AuditEvent) -> AuditEvent) {
         self.service.audit.record(with(self.event(action, Outcome::Success)));
     }
 
-    /// Writes down what was tried and could not be done.
+    /// Records a failed operation.
     pub fn failed(
         &self,
         action: &'static str,
@@ -124,7 +124,7 @@ impl Administrator<'_> {
             .detail("action", action)
     }
 
-    /// Users in the order of their names whose name holds `wanted`, at most `limit` of them, and the name to continue behind, if
+    /// Users ordered by name whose name contains `wanted`, at most `limit` of them, and the name to continue after, if
     /// there may be more.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl Administrator<'_> {
         }
     }
 
-    /// Locks a user out, which ends every login and closes the sockets, or lets the user in again.
+    /// Locks a user out, which ends every login and closes the sockets, or unlocks the user.
     ///
     /// # Errors
     /// See [`AdminError`].
@@ -201,7 +201,7 @@ impl From<AdminError> for Refusal {
                 Self::new(ErrorCode::InvalidField, why).field("query")
             }
             AdminError::Store(error) => {
-                tracing::warn!(%error, "the store cannot answer an administrator");
+                tracing::warn!(%error, "the store failed for an administrator's request");
                 Self::new(ErrorCode::Unavailable, "the store cannot be reached now; try again later")
             }
         }

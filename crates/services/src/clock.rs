@@ -7,22 +7,22 @@ pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
-/// The time since a node started, which token buckets count in.
+/// The time since a node started, in which token buckets count.
 #[derive(Clone, Copy, Debug)]
 pub struct Uptime(Instant);
 
 impl Uptime {
-    /// From now on.
+    /// Starts now.
     pub fn begin() -> Self {
         Self(Instant::now())
     }
 
-    /// When it began.
+    /// When it started.
     pub fn started(&self) -> Instant {
         self.0
     }
 
-    /// How long ago that is.
+    /// The time since then.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }

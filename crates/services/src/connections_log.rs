@@ -1,7 +1,7 @@
-//! The table `sessions`: a row for every connection of a user, written when it has closed (seed 003).
+//! Connection records (table `sessions`): a row for every connection of a user, written when it has closed (seed 003).
 //!
-//! Shards hand rows over and never wait. One task gathers what came within a moment and writes it at once. The table is
-//! a record for people and not an acknowledged write: with the queue full, or a store that stays away for long, rows are
+//! Shards pass rows on and never block. One task gathers rows for a moment and writes them together. The table is
+//! informational and not an acknowledged write: if the queue is full, or the store is unavailable for long, rows are
 //! counted (`fanfare_connection_rows_lost_total`) and left out.
 
 use crate::fatal;
@@ -11,16 +11,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Rows that may wait: a full server whose clients all leave at once, and more.
+/// Maximum rows that wait: a full server whose clients all disconnect at once, and more.
 const QUEUE: usize = 65_536;
 /// Rows of one transaction.
 const BATCH: usize = 1024;
 /// How long rows gather before they are written.
 const GATHER: Duration = Duration::from_millis(200);
-/// Tries to write a batch, and the pause between them.
+/// Attempts to write a batch, and the pause between them.
 const TRIES: (usize, Duration) = (5, Duration::from_millis(500));
 
-/// The writer's end of the queue; cheap to clone.
+/// The sending end of the queue; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ConnectionsLog {
     orders: mpsc::Sender<Order>,
@@ -42,23 +42,23 @@ impl ConnectionsLog {
         Self { orders, lost }
     }
 
-    /// Notes a connection that has closed. Never waits.
+    /// Records a connection that has closed. Never blocks.
     pub fn closed(&self, row: ConnectionRow) {
         if self.orders.try_send(Order::Row(Box::new(row))).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Rows that were left out.
+    /// The number of rows left out.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until every row handed over before is written, or given up.
+    /// Waits until every earlier row is written, or given up.
     pub async fn flush(&self) {
-        let (tell, told) = oneshot::channel();
-        if self.orders.send(Order::Flush(tell)).await.is_ok() {
-            let _ended = told.await;
+        let (done, written) = oneshot::channel();
+        if self.orders.send(Order::Flush(done)).await.is_ok() {
+            let _ended = written.await;
         }
     }
 }
@@ -79,12 +79,12 @@ async fn write(store: Store, mut inbox: mpsc::Receiver<Order>, lost: Arc<AtomicU
         for order in orders.drain(..) {
             match order {
                 Order::Row(row) => rows.push(*row),
-                Order::Flush(tell) => waiting.push(tell),
+                Order::Flush(done) => waiting.push(done),
             }
         }
         put(&store, rows, &lost).await;
-        waiting.into_iter().for_each(|tell| {
-            let _gone = tell.send(());
+        waiting.into_iter().for_each(|done| {
+            let _gone = done.send(());
         });
     }
 }

@@ -1,8 +1,8 @@
-//! Tokens inside commands: verified before the command is carried out, and looked up when it is.
+//! Tokens inside commands: verified before the command is executed, and looked up during its execution.
 //!
-//! Verifying may wait (for the store, for an issuer's keys) and commands on a shard do not: a frame whose decoded command has a token
-//! is set aside, its tokens are verified on the runtime, and then it runs as any other with the outcomes at hand. Text is never
-//! searched for tokens: text that is no command has none.
+//! Verifying may wait (for the store, for an issuer's keys), commands on a shard may not: a frame whose decoded command
+//! has a token is set aside, its tokens are verified on the runtime, and then it runs like any other with the results
+//! at hand. Text is never searched for tokens: text that is not a command has none.
 
 use crate::identity::Identity;
 use fanfare_core::model::{ErrorCode, Grants, Principal, Refusal, TokenUse};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// The tokens of a frame.
 pub type Wanted = Vec<(TokenUse, String)>;
 
-/// The outcomes for the tokens of a frame.
+/// The verification results for the tokens of a frame.
 #[derive(Debug, Default)]
 pub struct Verified {
     logins: Vec<(String, Result<Arc<Principal>, Refusal>)>,
@@ -20,7 +20,7 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Whether the outcome of a token is known.
+    /// Whether the result for a token is known.
     pub fn knows(&self, token_use: TokenUse, token: &str) -> bool {
         match token_use {
             TokenUse::Login => self.logins.iter().any(|(known, _)| known == token),
@@ -31,7 +31,7 @@ impl Verified {
     /// The user that a token logs in.
     ///
     /// # Errors
-    /// Why it does not.
+    /// Why the token is rejected.
     pub fn login(&self, token: &str) -> Result<Arc<Principal>, Refusal> {
         let found = self.logins.iter().find(|(known, _)| known == token).map(|(_, outcome)| outcome.clone());
         let refusal = found

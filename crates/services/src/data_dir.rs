@@ -1,4 +1,4 @@
-//! The folder of everything the server keeps: made, locked, and the small files in it.
+//! The server's data folder: creation, locking, and the small files in it.
 
 use fanfare_config::ConfigError;
 use rustix::fs::{FlockOperation, flock};
@@ -7,10 +7,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A file that is there while a restore is at work.
+/// A file that exists while a restore is running.
 pub const HALF_RESTORED: &str = "restore.incomplete";
 
-/// The folder, locked for as long as this lives.
+/// The data folder, locked for the lifetime of this value.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -22,17 +22,17 @@ fn wrong(what: String) -> ConfigError {
 }
 
 impl DataDir {
-    /// Makes the folder if need be and locks it.
+    /// Creates the folder if it does not exist and locks it.
     ///
     /// # Errors
-    /// One line that names `data_dir`: it cannot be made or written, or another server uses it.
+    /// One line that names `data_dir`: it cannot be created or written, or another server uses it.
     pub fn open(path: &Path) -> Result<Self, ConfigError> {
-        // Private where it is new: password hashes and ciphertexts are in it.
+        // A new folder is private: it will hold password hashes and ciphertexts.
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(|e| wrong(format!("{} cannot be made: {e}", path.display())))?;
+            .map_err(|e| wrong(format!("{} cannot be created: {e}", path.display())))?;
         let file = path.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
         let lock = lock.map_err(|e| wrong(format!("{} cannot be written: {e}", file.display())))?;
@@ -45,7 +45,7 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Refuses a folder in which a restore was cut short.
+    /// Rejects a folder in which a restore was interrupted.
     ///
     /// # Errors
     /// One line that names `data_dir`.
@@ -70,12 +70,12 @@ impl DataDir {
             .map_err(|e| wrong(format!("{} cannot be written: {e}", file.display())))
     }
 
-    /// Takes `address` away at the end.
+    /// Removes `address` when the server stops.
     pub fn remove_address(&self) {
         let _gone = std::fs::remove_file(self.path.join("address"));
     }
 
-    /// A 32-byte key of the server's own, drawn at the first start and readable by its user alone.
+    /// A 32-byte key of the server, generated at the first start and readable by its user alone.
     ///
     /// # Errors
     /// One line that names `data_dir`.
@@ -84,8 +84,8 @@ impl DataDir {
     }
 }
 
-/// A 32-byte key of a data folder, drawn if there is none. Works beside a running server: of two who draw it, both get
-/// the first one's.
+/// A 32-byte key of a data folder, generated if there is none. Safe beside a running server: if two processes generate
+/// it, both get the first one's.
 ///
 /// # Errors
 /// One line that names `data_dir`.
@@ -98,7 +98,7 @@ pub fn key_in(data_dir: &Path, name: &str) -> Result<[u8; 32], ConfigError> {
     let failed = |e: std::io::Error| wrong(format!("{} cannot be used: {e}", file.display()));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
     let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|e| wrong(format!("the system gives no random bytes: {e}")))?;
+    getrandom::fill(&mut key).map_err(|e| wrong(format!("the system returns no random bytes: {e}")))?;
     let new = folder.join(format!("{name}.{}.new", std::process::id()));
     write_private(&new, &key).map_err(failed)?;
     let linked = std::fs::hard_link(&new, &file);
@@ -109,7 +109,7 @@ pub fn key_in(data_dir: &Path, name: &str) -> Result<[u8; 32], ConfigError> {
     }
 }
 
-/// A 32-byte key of a data folder, if it is there.
+/// A 32-byte key of a data folder, if it exists.
 ///
 /// # Errors
 /// One line that names `data_dir`.
@@ -149,7 +149,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_key_is_drawn_once_and_private() {
+    fn a_key_is_generated_once_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new");
         let data = DataDir::open(&path).unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_server_is_told_the_key() {
+    fn a_second_server_gets_an_error_that_names_the_key() {
         let dir = tempfile::tempdir().unwrap();
         let first = DataDir::open(dir.path()).unwrap();
         assert!(DataDir::open(dir.path()).unwrap_err().to_string().contains("data_dir"));

@@ -1,8 +1,8 @@
-//! The end of a process that cannot go on, and the supervision that finds out.
+//! The exit of a process that cannot continue, and the supervision of its vital tasks.
 //!
-//! A node whose shard, accept loop or writer has died answers some clients and hangs others. So every thread and task that runs
-//! as long as the node is either contained per connection or request, or *vital*: its end is the end of the process, with status
-//! [`FAILED`], and a supervisor starts a whole node again.
+//! A node whose shard, accept loop or writer has died would serve some clients and block others. So every thread and
+//! task that runs as long as the node is either contained per connection or request, or *vital*: its end is the end of
+//! the process, with status [`FAILED`], and a supervisor restarts the whole node.
 
 use futures_util::FutureExt;
 use std::convert::Infallible;
@@ -10,15 +10,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// The status of a process that failed inside (`EX_SOFTWARE`).
+/// The exit status of a process that failed internally (`EX_SOFTWARE`).
 pub const FAILED: u8 = 70;
-/// How long exit handlers of libraries and a standard error that nobody reads may delay the end.
+/// How long exit handlers of libraries and a blocked standard error may delay the exit.
 const EXIT_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is done before an exit: the log is flushed.
+/// The hook before an exit: it flushes the log.
 static BEFORE_EXIT: OnceLock<fn()> = OnceLock::new();
 
-/// Sets what is done before an exit. Only the first call counts.
+/// Sets the hook before an exit. Only the first call counts.
 pub fn before_exit(flush: fn()) {
     let _first = BEFORE_EXIT.set(flush);
 }
@@ -28,7 +28,7 @@ pub fn fail() -> ! {
     exit(FAILED)
 }
 
-/// Ends the process now, without stopping in order. Where that does not succeed in time, the process is aborted.
+/// Ends the process now, without an orderly stop. If that does not succeed in time, the process is aborted.
 pub fn exit(status: u8) -> ! {
     let watchdog = std::thread::Builder::new().name("fanfare-exit".into());
     let _watched = watchdog.spawn(|| {
@@ -41,7 +41,7 @@ pub fn exit(status: u8) -> ! {
     std::process::exit(i32::from(status))
 }
 
-/// Runs a vital thread's work. A panic, which its hook has logged, ends the process.
+/// Runs a vital thread's work. A panic, which the panic hook has logged, ends the process.
 pub fn vital_thread(name: &str, run: impl FnOnce()) {
     if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
         tracing::error!(

@@ -1,4 +1,5 @@
-//! How many messages and server commands a user and an address may send (`limits.messages_per_second_per_user` and its like).
+//! Rate limits of messages and server commands per user and address (`limits.messages_per_second_per_user` and its
+//! like).
 
 use crate::clock::Uptime;
 use crate::identity::{Bucket, UserState, Users};
@@ -8,7 +9,7 @@ use fanfare_core::model::{Actor, Caller, ErrorCode, Refusal};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The buckets that span the connections of a user and of an address. A connection's own bucket is beside it.
+/// The buckets shared by the connections of a user and of an address. A connection's own bucket is separate.
 #[derive(Debug)]
 pub struct MessageRates {
     users: Arc<Users>,
@@ -18,7 +19,7 @@ pub struct MessageRates {
 }
 
 impl MessageRates {
-    /// Full buckets.
+    /// Creates full buckets.
     pub fn new(
         users: Arc<Users>,
         addresses: AddressBuckets,

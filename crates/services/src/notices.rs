@@ -5,9 +5,9 @@ use crate::ports::Sockets;
 use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_core::ports::Info;
 
-/// Characters of a message at most.
+/// Maximum characters of a message.
 pub const MAX_CHARS: usize = 2000;
-/// The severities.
+/// The allowed severities.
 const SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
 
 /// A notice.
@@ -20,7 +20,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// A notice of this text; `info` unless a severity is given.
+    /// Creates a notice of this text; `info` unless a severity is given.
     ///
     /// # Errors
     /// `INVALID_FIELD` that names `message` or `severity`.

@@ -1,4 +1,4 @@
-//! Token buckets: how many units a second a connection, an address or a user may use.
+//! Token buckets: the number of units a second that a connection, an address or a user may use.
 
 use fanfare_core::model::network;
 use parking_lot::Mutex;
@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 
-/// So many units a second, so many at once: a generic cell rate (GCRA) bucket of one number, the time in nanoseconds at
-/// which it is full again. Times count from any fixed start.
+/// A rate with a burst: a generic cell rate (GCRA) bucket of one number, the time in nanoseconds at which it is full
+/// again. Times count from any fixed start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     cost_ns: u64,
@@ -42,11 +42,11 @@ impl Rate {
     /// Takes `units` out of a bucket.
     ///
     /// # Errors
-    /// Milliseconds (at least 1) until they would be there; nothing was taken.
+    /// Milliseconds (at least 1) until they would be available; nothing was taken.
     pub fn take(self, full_at: &mut u64, units: u64, now_ns: u64) -> Result<(), u64> {
         let next = (*full_at).max(now_ns).saturating_add(self.cost_ns.saturating_mul(units));
         let over = (next - now_ns).saturating_sub(self.depth_ns);
-        // A bucket that is full always gives once, or units larger than its depth would never pass.
+        // A full bucket always allows one request, or units larger than its depth would never pass.
         if over > 0 && *full_at > now_ns {
             return Err(over.div_ceil(1_000_000));
         }
@@ -55,18 +55,18 @@ impl Rate {
     }
 }
 
-/// Buckets by key, bounded: full buckets are forgotten first.
+/// Buckets by key, bounded: full buckets are removed first.
 #[derive(Debug)]
 pub struct Buckets<K> {
     rate: Option<Rate>,
     full_at: Mutex<HashMap<K, u64>>,
 }
 
-/// Keys with a bucket that is not full, at most.
+/// Maximum keys with a bucket that is not full.
 const MAX_KEYS: usize = 100_000;
 
 impl<K: Eq + Hash> Buckets<K> {
-    /// No bucket yet; without a rate nothing is ever refused.
+    /// Creates it without buckets; without a rate nothing is ever refused.
     pub fn new(rate: Option<Rate>) -> Self {
         Self { rate, full_at: Mutex::default() }
     }
@@ -74,7 +74,7 @@ impl<K: Eq + Hash> Buckets<K> {
     /// Takes one unit of a key.
     ///
     /// # Errors
-    /// Milliseconds until it would be there.
+    /// Milliseconds until it would be available.
     pub fn take(&self, key: K, now_ns: u64) -> Result<(), u64> {
         let Some(rate) = self.rate else { return Ok(()) };
         let mut all = self.full_at.lock();
@@ -90,7 +90,7 @@ impl<K: Eq + Hash> Buckets<K> {
 pub struct AddressBuckets(Buckets<IpAddr>);
 
 impl AddressBuckets {
-    /// No bucket yet; without a rate nothing is ever refused.
+    /// Creates it without buckets; without a rate nothing is ever refused.
     pub fn new(rate: Option<Rate>) -> Self {
         Self(Buckets::new(rate))
     }
@@ -98,7 +98,7 @@ impl AddressBuckets {
     /// Takes one unit of an address.
     ///
     /// # Errors
-    /// Milliseconds until it would be there.
+    /// Milliseconds until it would be available.
     pub fn take(&self, address: IpAddr, now_ns: u64) -> Result<(), u64> {
         self.0.take(network(address), now_ns)
     }

@@ -1,7 +1,8 @@
-//! Idempotency of creation: a repeat gets the first outcome, with another content a conflict (`http-api.md`).
+//! Idempotency of creation: a repeat gets the first outcome, with other content a conflict (`http-api.md`).
 //!
-//! Keys are scoped to their sender; those of the anonymous to the address. They are kept for a day, at most
-//! [`MAX_KEYS`] of them; the oldest go. They end with what they made: a repeat never tells of something that was deleted.
+//! Keys are scoped to their sender; those of anonymous clients to the address. They are kept for a day, at most
+//! [`MAX_KEYS`] of them; the oldest are removed first. They end with the created object: a repeat never reports
+//! something that was deleted.
 
 use fanfare_core::model::{ErrorCode, Refusal};
 use parking_lot::Mutex;
@@ -11,12 +12,12 @@ use tokio::sync::watch;
 const MAX_KEYS: usize = 10_000;
 const TTL_MS: u64 = 24 * 3600 * 1000;
 
-/// A key that a creation came with.
+/// An idempotency key of a creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepeatKey {
     /// The key with its scope: two senders never share one.
     pub key: String,
-    /// A hash of the content: the same key with another content is a conflict.
+    /// A hash of the content: the same key with other content is a conflict.
     pub content: u64,
 }
 
@@ -30,7 +31,7 @@ pub struct Repeats<T> {
 struct Kept<T> {
     first: HashMap<String, (u64, T)>,
     order: VecDeque<(u64, String)>,
-    /// Creations that wait, with what tells of their end.
+    /// Creations in progress, each with a sender that signals its end.
     under_way: HashMap<String, watch::Sender<()>>,
 }
 
@@ -42,11 +43,11 @@ impl<T> Default for Repeats<T> {
 }
 
 impl<T: Clone> Repeats<T> {
-    /// The outcome of a creation: the first time of `create`, which must not wait; then what it was. Refusals are not kept, so a
-    /// corrected request can use its key again.
+    /// Runs `create`, which must not block, the first time; returns the first outcome for repeats. Refusals are not
+    /// kept, so a corrected request can use its key again.
     ///
     /// # Errors
-    /// What `create` refuses; `CONFLICT` for a key that came with another content.
+    /// Any refusal of `create`; `CONFLICT` for a key that was used with other content.
     pub fn once<E: From<Refusal>>(
         &self,
         key: Option<RepeatKey>,
@@ -63,7 +64,7 @@ impl<T: Clone> Repeats<T> {
         Ok(outcome)
     }
 
-    /// The same where `create` waits. A repeat that comes while the first is under way waits for it.
+    /// The same with an async `create`. A repeat that arrives while the first is in progress waits for it.
     ///
     /// # Errors
     /// As [`Repeats::once`].
@@ -88,7 +89,7 @@ impl<T: Clone> Repeats<T> {
                     }
                 }
             };
-            // The sender is dropped when the first has ended, in whatever way.
+            // The sender is dropped when the first has ended in any way.
             let _dropped = ended.changed().await;
         }
         let under_way = UnderWay { repeats: self, key };
@@ -97,7 +98,7 @@ impl<T: Clone> Repeats<T> {
         Ok(outcome)
     }
 
-    /// Forgets the keys that made something which is gone now.
+    /// Drops the keys whose created objects no longer exist.
     pub fn forget(&self, gone: impl Fn(&T) -> bool) {
         let Kept { first, order, .. } = &mut *self.kept.lock();
         first.retain(|_, (_, outcome)| !gone(outcome));
@@ -105,7 +106,7 @@ impl<T: Clone> Repeats<T> {
     }
 }
 
-/// A creation that is under way; also one whose client goes meanwhile ends.
+/// A creation in progress; it also ends when its client disconnects.
 struct UnderWay<'a, T> {
     repeats: &'a Repeats<T>,
     key: String,
@@ -118,7 +119,7 @@ impl<T> Drop for UnderWay<'_, T> {
 }
 
 impl<T: Clone> Kept<T> {
-    /// What came of this key before.
+    /// The earlier outcome of this key.
     fn outcome(&mut self, key: &str, content: u64, now_ms: u64) -> Result<Option<T>, Refusal> {
         self.sweep(now_ms);
         match self.first.get(key) {
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_is_answered_alike_and_another_content_conflicts() {
+    fn a_repeat_gets_the_same_outcome_and_other_content_conflicts() {
         let repeats = Repeats::default();
         let created = || Ok::<_, Refusal>("1");
         let never = created_twice;
@@ -171,7 +172,7 @@ mod tests {
         repeats.forget(|outcome: &&str| *outcome == "2");
         assert!(repeats.once(key(2), TTL_MS, never).is_ok());
         repeats.forget(|outcome| *outcome == "1");
-        assert!(repeats.once(key(3), TTL_MS, created).is_ok(), "the key ended with what it made");
+        assert!(repeats.once(key(3), TTL_MS, created).is_ok(), "the key ended with the created object");
     }
 
     #[tokio::test]
@@ -192,7 +193,7 @@ mod tests {
         let first = first.unwrap();
         assert_eq!(Ok(first), second);
         assert_eq!(refused(third), ErrorCode::Conflict);
-        // One that waited for a creation that went away takes its place.
+        // One that waited for a dropped creation takes its place.
         let gone = repeats.once_awaited(named("gone", 1), 0, std::future::pending::<Result<&str, Refusal>>());
         let next = repeats.once_awaited(named("gone", 1), 0, created());
         let gone = tokio::time::timeout(std::time::Duration::from_millis(20), gone);

@@ -1,8 +1,9 @@
 //! Sessions and the logins behind them: resuming, ending, sending (`protocol.md` 6, `http-api.md` "Sessions").
 //!
-//! A *session* is a socket's, with a code and data; a *login* is a user's, a row of `auth_sessions` or a token of an issuer. A
-//! login that ends ends the sessions and sockets that were opened with it. A connection may be on its way to its shard at that
-//! moment, so logins that ended and users that changed are remembered for a while and looked up when a connection is seated.
+//! A *session* is a socket's, with a code and data; a *login* is a user's, a row of `auth_sessions` or a token of an
+//! issuer. A login that ends ends the sessions and sockets that were opened with it. A connection may be on its way to
+//! its shard at that moment, so ended logins and changed users are kept for a while and checked when a connection
+//! arrives there.
 
 pub mod snapshot;
 
@@ -18,10 +19,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// How long an ended login or a changed user is remembered for connections on their way, in milliseconds.
+/// How long an ended login or a changed user is kept for connections on their way, in milliseconds.
 const REMEMBERED_MS: u64 = 60_000;
 
-/// See the module's head.
+/// The session service; see the module's head.
 pub struct SessionService {
     table: Box<dyn SessionPort>,
     guard: ResumeGuard,
@@ -30,27 +31,27 @@ pub struct SessionService {
     audit: Audit,
     sockets: Arc<dyn Sockets>,
     refused: Arc<dyn Refused>,
-    /// The user that each session belongs to, for when it is resumed without a credential.
+    /// The user of each session, for a resume without a credential.
     by_session: Mutex<HashMap<SessionCode, Arc<Principal>>>,
-    /// Logins and issuers' tokens that ended, and when.
+    /// Ended logins and issuers' tokens, and when they ended.
     ended: Mutex<HashMap<String, u64>>,
-    /// Users whose role or lock changed, as they are now, and when that was noticed.
+    /// Users whose role or lock changed, in their new state, and when that was noticed.
     changed: Mutex<HashMap<String, (ChangedUser, u64)>>,
 }
 
-/// What a session service works with.
+/// The dependencies of a session service.
 pub struct SessionParts {
-    /// The sessions.
+    /// The session table.
     pub table: Box<dyn SessionPort>,
-    /// Users who are connected.
+    /// The connected users.
     pub users: Arc<Users>,
-    /// Credentials.
+    /// The identity service.
     pub identity: Arc<Identity>,
     /// The audit log.
     pub audit: Audit,
     /// The node's connections.
     pub sockets: Arc<dyn Sockets>,
-    /// Counts refusals.
+    /// The counter of refusals.
     pub refused: Arc<dyn Refused>,
 }
 
@@ -61,7 +62,7 @@ impl std::fmt::Debug for SessionService {
 }
 
 impl SessionService {
-    /// Over these parts.
+    /// Creates the service from its dependencies.
     pub fn new(parts: SessionParts) -> Self {
         let SessionParts { table, users, identity, audit, sockets, refused } = parts;
         let guard = ResumeGuard::default();
@@ -69,12 +70,13 @@ impl SessionService {
         Self { table, guard, users, identity, audit, sockets, refused, by_session, ended, changed }
     }
 
-    /// The sessions.
+    /// The session table.
     pub fn table(&self) -> &dyn SessionPort {
         &*self.table
     }
 
-    /// Resumes a session for a client at `address`. Guesses are slowed; every reason to refuse answers alike.
+    /// Resumes a session for a client at `address`. Guesses are rate-limited; every reason to refuse returns the same
+    /// error.
     ///
     /// # Errors
     /// `UNAUTHORIZED`, or `RATE_LIMITED` after too many guesses for a token that does not unseal.
@@ -87,7 +89,7 @@ impl SessionService {
         now_ms: u64,
     ) -> Result<Resumed, Refusal> {
         self.table.resume(Resume { code, token, user }, now_ms).map_err(|refused| {
-            // A token of ours is tried first: neighbours behind one address must not lock each other out.
+            // A token of this server is tried first: clients behind one address must not lock each other out.
             if !refused.unsealed
                 && let Err(wait) = self.guard.check(address, now_ms)
             {
@@ -106,19 +108,19 @@ impl SessionService {
         })
     }
 
-    /// Notes the user that a session belongs to.
+    /// Records the user of a session.
     pub fn remember(&self, code: SessionCode, principal: &Arc<Principal>) {
         self.by_session.lock().insert(code, principal.clone());
     }
 
-    /// The user that a session belonged to when it was last used.
+    /// The user of a session when it was last used.
     pub fn remembered(&self, code: SessionCode) -> Option<Arc<Principal>> {
         self.by_session.lock().get(&code).cloned()
     }
 
     // --- ends of logins ---------------------------------------------------------------------------------------------
 
-    /// Ends the connections and sessions of logins that have ended.
+    /// Ends the connections and sessions of ended logins.
     pub fn end_logins(&self, ended: &[EndedSession]) {
         for login in ended {
             self.ended.lock().insert(login.id.clone(), unix_ms());
@@ -126,7 +128,7 @@ impl SessionService {
         }
     }
 
-    /// Ends all connections and sessions of a user, whatever proved them.
+    /// Ends all connections and sessions of a user, for any credential.
     pub fn end_user(&self, user_id: &str) {
         self.end_matching(user_id, None);
     }
@@ -146,10 +148,10 @@ impl SessionService {
         }
     }
 
-    /// Ends a token of an issuer and, as its users have no logins here, all connections and sessions of the user.
+    /// Ends a token of an issuer and, because its users have no logins here, all connections and sessions of the user.
     ///
     /// # Errors
-    /// `UNAVAILABLE` when the store cannot be asked.
+    /// `UNAVAILABLE` when the store cannot be queried.
     pub async fn end_token(&self, who: &Principal, issuer: &IssuerIdentity) -> Result<(), Refusal> {
         self.identity.end_token(&issuer.token, who.expires_at_ms).await?;
         self.ended.lock().insert(fanfare_e2ee::b64::encode(&issuer.token), unix_ms());
@@ -157,7 +159,7 @@ impl SessionService {
         Ok(())
     }
 
-    /// A user's role or lock was changed: open connections follow.
+    /// Applies a change of a user's role or lock to open connections.
     pub fn user_changed(&self, user: ChangedUser) {
         let (id, role, disabled) = (user.id.clone(), user.role, user.disabled);
         self.changed.lock().insert(id.clone(), (user, unix_ms()));
@@ -171,7 +173,7 @@ impl SessionService {
         }
     }
 
-    /// The principal with the role that the user has now, if that was changed a moment ago.
+    /// The principal with the user's present role, if that was changed recently.
     pub fn with_current_role(&self, principal: Arc<Principal>) -> Arc<Principal> {
         let changed = self.changed.lock();
         match changed.get(&*principal.user_id) {
@@ -182,7 +184,7 @@ impl SessionService {
         }
     }
 
-    /// Whether what a principal was proved by ended a moment ago: the login, the issuer's token, or the user.
+    /// Whether the credential of a principal ended recently: the login, the issuer's token, or the user.
     pub fn has_ended(&self, principal: &Principal) -> bool {
         let ended = self.ended.lock();
         let is_ended = match &principal.issuer {
@@ -193,8 +195,8 @@ impl SessionService {
         is_ended || self.changed.lock().get(&*principal.user_id).is_some_and(|(user, _)| user.disabled)
     }
 
-    /// Forgets up to `limit` expired sessions, logins of sessions that are gone, and users who have left. `now_ns` counts from
-    /// the node's start.
+    /// Drops up to `limit` expired sessions, logins of sessions that no longer exist, and users who have disconnected.
+    /// `now_ns` counts from the node's start.
     pub fn sweep(&self, now_ms: u64, now_ns: u64, limit: usize) {
         self.table.sweep(now_ms, limit);
         self.users.sweep(now_ms, now_ns);
@@ -208,12 +210,12 @@ impl SessionService {
     /// Whether an actor may send to sessions. A refusal is an `authz_fail` of the audit log.
     ///
     /// # Errors
-    /// `UNAUTHORIZED` to the anonymous, else `FORBIDDEN`.
+    /// `UNAUTHORIZED` for anonymous callers, else `FORBIDDEN`.
     pub fn may_send(&self, actor: &Actor<'_>) -> Result<(), Refusal> {
         actor.caller.scope(Scope::Sessions).map_err(|refusal| self.audit.denied(actor, "no_scope", refusal))
     }
 
-    /// Sends JSON to the connection of a session: whether it has one.
+    /// Sends JSON to the connection of a session; returns whether it has one.
     ///
     /// # Errors
     /// `NOT_FOUND` when there is no session of this code, and as [`SessionService::may_send`].
@@ -239,7 +241,7 @@ impl SessionService {
     }
 }
 
-/// The refusal of every resume that fails, whatever the reason.
+/// The refusal of every failed resume, for any reason.
 pub fn not_resumed() -> Refusal {
     let why =
         "this session cannot be resumed with this token; connect without session and resume for a new one";

@@ -1,4 +1,5 @@
-//! Keys of an app's own backend, made by command and known to the running server at once, because it asks the store.
+//! API keys of an app's own backend, created by a command and valid in the running server at once, because it queries
+//! the store.
 
 use fanfare_auth::api_key;
 use fanfare_config::Config;
@@ -8,30 +9,30 @@ use fanfare_store::{ApiKeyRow, Store, StoreError};
 /// Longest name of a key.
 const MAX_NAME: usize = 64;
 
-/// Why a key cannot be made or deleted.
+/// Why a key cannot be created or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyTrouble {
-    /// The name's form.
+    /// The name is malformed.
     #[error("NAME: 1 to {MAX_NAME} characters of a-z, A-Z, 0-9, `_`, `.` and `-`")]
     Name,
     /// The name is taken.
     #[error("NAME: there is an API key named `{0}` already; delete it first or choose another name")]
     Taken(String),
-    /// Made by configuration.
-    #[error("NAME: `{0}` stands in auth.api_keys; take it out there")]
+    /// The key is defined in the configuration.
+    #[error("NAME: `{0}` is defined in auth.api_keys; remove it there")]
     Configured(String),
-    /// There is none.
+    /// There is no key of this name.
     #[error("NAME: there is no API key named `{0}`")]
     Unknown(String),
-    /// No scope.
+    /// No scope was given.
     #[error("--scope: name at least one of publish, topics, sessions, admin")]
     Scope,
-    /// The store.
+    /// The store failed.
     #[error("store.url: {0}")]
     Store(#[from] StoreError),
 }
 
-/// Makes a key; its text is answered once and kept nowhere.
+/// Creates a key; its text is returned once and not stored.
 ///
 /// # Errors
 /// See [`KeyTrouble`].
@@ -68,9 +69,9 @@ pub async fn make_api_key(
     }
 }
 
-/// All keys: name, scopes, when made in milliseconds since 1970 (`None`: by configuration).
+/// All keys: name, scopes, creation time in milliseconds since 1970 (`None`: from the configuration).
 ///
-/// # Errors
+/// Of the store.
 /// The store.
 pub async fn list_api_keys(
     config: &Config,
@@ -85,7 +86,7 @@ pub async fn list_api_keys(
     Ok(configured.chain(stored).collect())
 }
 
-/// Deletes a key; whoever has it is refused from then on.
+/// Deletes a key, which is invalid from then on.
 ///
 /// # Errors
 /// See [`KeyTrouble`].

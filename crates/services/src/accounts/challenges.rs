@@ -1,7 +1,7 @@
-//! Challenges that wait for an answer, for clients that send none back (seed 003's body has only name and signature).
+//! Open challenges, for clients that do not send them back (seed 003's body has only name and signature).
 //!
-//! Kept by (name, client network), so that nobody else can evict a user's own; the oldest of [`MAX_OPEN`] goes. Whether a
-//! challenge is genuine and unused is decided elsewhere: this is memory, not proof.
+//! Kept by (name, client network), so that no other client can evict a user's own; the oldest of [`MAX_OPEN`] is
+//! removed. Whether a challenge is genuine and unused is checked elsewhere: this is a cache, not a proof.
 
 use fanfare_core::model::network;
 use parking_lot::Mutex;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 /// Open challenges of one name from one network.
 const MAX_OPEN: usize = 3;
-/// Names and networks with open challenges; beyond them nothing more is remembered until some expire.
+/// Maximum names and networks with open challenges; beyond that no further ones are kept until some expire.
 const MAX_NAMES: usize = 50_000;
 
 type Waiting = VecDeque<(u64, String)>;
@@ -19,7 +19,7 @@ type Waiting = VecDeque<(u64, String)>;
 pub(super) struct OpenChallenges(Mutex<HashMap<(String, IpAddr), Waiting>>);
 
 impl OpenChallenges {
-    /// Remembers a challenge until `expires_ms`.
+    /// Keeps a challenge until `expires_ms`.
     pub(super) fn add(&self, name: &str, address: IpAddr, text: &str, expires_ms: u64, now_ms: u64) {
         let mut all = self.0.lock();
         if all.len() >= MAX_NAMES {
@@ -36,7 +36,7 @@ impl OpenChallenges {
         waiting.push_back((expires_ms, text.to_owned()));
     }
 
-    /// Takes those of a name and network, the newest first.
+    /// Removes and returns those of a name and network, newest first.
     pub(super) fn take(&self, name: &str, address: IpAddr) -> Vec<String> {
         let taken = self.0.lock().remove(&(name.to_owned(), network(address)));
         taken.into_iter().flatten().rev().map(|(_, text)| text).collect()
@@ -58,7 +58,7 @@ mod tests {
         open.add("ann", at(far), "far", 100, 0);
         open.add("bob", at(here), "bob", 100, 0);
         assert_eq!(open.take("ann", at(near)), ["4", "3", "2"], "a /64 is one client");
-        assert!(open.take("ann", at(here)).is_empty(), "taken is gone");
+        assert!(open.take("ann", at(here)).is_empty(), "taken ones are removed");
         assert_eq!(open.take("ann", at(far)), ["far"]);
     }
 

@@ -1,4 +1,4 @@
-//! Why something about an account was refused.
+//! Errors of operations on accounts.
 
 use crate::admin::AdminError;
 use fanfare_auth::password::Busy;
@@ -11,27 +11,27 @@ use std::borrow::Cow;
 pub enum AccountError {
     /// A field breaks a rule.
     Field(&'static str, Cow<'static, str>),
-    /// A public key that proves nothing: of small order, or not the only writing of its point.
+    /// A public key that proves nothing: of small order, or with a non-canonical encoding.
     WeakKey(&'static str),
-    /// A signature that the field's key did not make over what it must cover.
+    /// A signature that the field's key did not make over the required text.
     BadSignature(&'static str),
-    /// Name, password, signature, challenge or refresh token are not good. Says no more on purpose.
+    /// Name, password, signature, challenge or refresh token are invalid. Does not say which on purpose.
     Credentials,
-    /// Known, but may not.
+    /// The caller is known, but lacks the right.
     Forbidden(&'static str),
-    /// The password that is to confirm a change is wrong, or missing where the login alone is no proof.
+    /// The password that confirms a change is wrong, or missing where the login alone is no proof.
     Unproven(&'static str),
-    /// What was proved held when it was checked and not when the change was to be stored.
+    /// The proof held when it was checked but not when the change was to be stored.
     Outdated,
-    /// There is no such thing, or not for the caller.
+    /// The object does not exist, or not for the caller.
     NotFound(&'static str),
-    /// Contradicts what is there.
+    /// Contradicts the present state.
     Conflict(Cow<'static, str>),
-    /// Too often; good again after so many milliseconds.
+    /// Too many attempts; the next is allowed after the number of milliseconds given.
     TooOften(&'static str, u64),
-    /// Every hasher works and the queue is full.
+    /// All hashers are busy and the queue is full.
     Busy,
-    /// The store.
+    /// The store failed.
     Store(StoreError),
 }
 

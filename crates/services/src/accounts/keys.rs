@@ -1,12 +1,13 @@
-//! Public keys: given at registration or later, changed, shown with their log.
+//! Public keys: set at registration or later, changed, published with their log.
 //!
-//! A user has one device in this version. Its identity key (Ed25519) signs, its encryption key (X25519) is encrypted to; a
-//! binding is the identity key's signature over both, under this server's id and the user's name. Every change is an entry
-//! of the user's log, chained by hashes. A new identity key signed by the one before is a rotation; one that is not is loud:
-//! clients warn.
+//! A user has one device in this version. Its identity key (Ed25519) signs, its encryption key (X25519) is encrypted
+//! to; a binding is the identity key's signature over both, under this server's id and the user's name. Every change is
+//! an entry of the user's log, chained by hashes. A new identity key signed by the previous one is a rotation; for any
+//! other one, clients warn.
 //!
-//! Keys log in, so a stolen access token must not be enough to set them: a first key, or another identity key that the one
-//! before did not sign, needs the password or a new login ([`super::proof`]). Another identity key ends all other logins.
+//! Logins by key are possible, so a stolen access token must not suffice to set keys: a first key, or another identity
+//! key that the previous one did not sign, needs the password or a recent login ([`super::proof`]). Another identity
+//! key ends all other logins.
 
 use super::{AccountError, Accounts};
 use crate::audit::Severity;
@@ -16,15 +17,15 @@ use fanfare_core::model::Principal;
 use fanfare_e2ee::{EncryptionKey, IdentityKey, KeyError, NO_PREVIOUS};
 use fanfare_store::{DeviceKeys, EndedSession, KeyLogEntry, KeysPut, User};
 
-/// The device of whoever names none.
+/// The default device.
 const MAIN: &str = "main";
-/// Entries of a log that are shown at once (`accounts-and-messages.md`).
+/// Maximum entries of a log in one response (`accounts-and-messages.md`).
 const LOG_PAGE: u32 = 50;
 
-/// Keys as somebody gave them, decoded.
+/// Keys from a request, decoded.
 #[derive(Debug)]
 pub struct NewKeys {
-    /// `[a-z0-9-]{1,64}`; `main`, or the one there is, unless given.
+    /// `[a-z0-9-]{1,64}`; by default the existing device or `main`.
     pub device_id: Option<String>,
     /// Ed25519.
     pub ik: [u8; 32],
@@ -32,55 +33,55 @@ pub struct NewKeys {
     pub ek: [u8; 32],
     /// The identity key's signature over both.
     pub key_binding: Option<[u8; 64]>,
-    /// The identity key before's signature over the log's new entry.
+    /// The previous identity key's signature over the log's new entry.
     pub rotation: Option<[u8; 64]>,
 }
 
 impl NewKeys {
-    /// Whether these are the keys there are.
+    /// Whether these keys equal the stored ones.
     fn are(&self, before: &DeviceKeys) -> bool {
         let device = self.device_id.as_ref().is_none_or(|id| *id == before.device_id);
         device && self.ik == before.ik && self.ek == before.ek && self.key_binding == before.key_binding
     }
 }
 
-/// What everybody may know of a user's keys.
+/// The public part of a user's keys.
 #[derive(Debug)]
 pub struct Directory {
-    /// Whose.
+    /// The username.
     pub username: String,
     /// The devices in use.
     pub devices: Vec<DeviceKeys>,
-    /// The newest changes, or those before an entry, in their order.
+    /// The newest changes, or those before an entry, in ascending order.
     pub log: Vec<KeyLogEntry>,
 }
 
-/// A change of keys that was made.
+/// The result of a change of keys.
 #[derive(Debug)]
 pub struct PutKeys {
-    /// What changed; `None`: these were the keys.
+    /// The change; `None` if the keys were the same.
     pub changed: Option<KeyChanged>,
-    /// Logins that ended for it.
+    /// Logins that the change ended.
     pub ended: Vec<EndedSession>,
-    /// The keys now.
+    /// The keys after the change.
     pub directory: Directory,
 }
 
-/// A change of keys, for those who have a message in common with the user (`accounts-and-messages.md`, `key_changed`).
+/// A change of keys, sent to users who share a message with the user (`accounts-and-messages.md`, `key_changed`).
 #[derive(Debug)]
 pub struct KeyChanged {
-    /// Whose.
+    /// The username.
     pub user: String,
-    /// The keys now.
+    /// The new keys.
     pub keys: DeviceKeys,
-    /// The entry of the log.
+    /// The number of the log entry.
     pub n: i64,
-    /// Whether the identity key before signed for it, or stayed: else it is loud.
+    /// Whether the previous identity key signed the change, or did not change. Otherwise clients warn.
     pub signed_by_previous: bool,
 }
 
 impl Accounts {
-    /// Checks the first keys of somebody: a device and the first entry of the log.
+    /// Checks a new user's first keys: a device and the first entry of the log.
     pub(super) fn first_keys(
         &self,
         username: &str,
@@ -124,10 +125,10 @@ impl Accounts {
         Ok(DeviceKeys { device_id, ik: keys.ik, ek: keys.ek, key_binding: keys.key_binding, created_at: now })
     }
 
-    /// Gives the caller keys, or other ones. `current` is the password, if it was given.
+    /// Sets or changes the caller's keys. `current` is the password, if it was given.
     ///
     /// # Errors
-    /// A key that is weak or another's, a signature that does not hold, no proof, a change meanwhile, too many changes.
+    /// A weak key or another user's, an invalid signature, no proof, a concurrent change, too many changes.
     pub async fn put_keys(
         &self,
         who: &Principal,
@@ -172,7 +173,7 @@ impl Accounts {
         Ok(PutKeys { changed: Some(changed), ended, directory })
     }
 
-    /// Writes a change into the audit log.
+    /// Records a change in the audit log.
     fn note_change(
         &self,
         who: &Principal,
@@ -192,7 +193,7 @@ impl Accounts {
         KeyChanged { user: who.username.to_string(), keys, n: entry.n, signed_by_previous }
     }
 
-    /// Keys in the place of others.
+    /// Replaces the keys.
     fn next_keys(
         &self,
         username: &str,
@@ -254,7 +255,7 @@ impl Accounts {
         )
     }
 
-    /// What the entry after this one holds of it.
+    /// The hash of an entry, which the next entry contains.
     fn hash(&self, username: &str, entry: &KeyLogEntry) -> [u8; 32] {
         fanfare_e2ee::key_log_hash(&self.log_text(username, entry), entry.rotation.as_ref())
     }

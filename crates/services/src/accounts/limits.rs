@@ -1,5 +1,5 @@
-//! How often an address may log in, register and ask for tickets (`limits.login_per_minute` and its like), and how often a
-//! user may refresh a login and change the account.
+//! Rate limits of login, registration and tickets by address (`limits.login_per_minute` and its like), and of refreshes
+//! and account changes by user.
 
 use super::{AccountError, Accounts};
 use crate::rates::{AddressBuckets, Buckets, Rate};
@@ -7,7 +7,7 @@ use fanfare_config as config;
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// A door with a limit of its own.
+/// A rate-limited route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// Every `POST /auth/login`, refused or not.
@@ -34,7 +34,7 @@ const REFRESHES_PER_MINUTE: u32 = 60;
 /// Changes of the profile and of the password together, of one user a minute: each is a row of the audit log.
 const CHANGES_PER_MINUTE: u32 = 30;
 
-/// What a user does to the own account, with a limit of its own.
+/// An operation of users on their own account, with its own rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserGate {
     /// `POST /auth/refresh`.
@@ -53,7 +53,7 @@ impl UserGate {
     }
 }
 
-/// The buckets of all gates, by address or user; a full minute's worth may come at once.
+/// The buckets of all limits, by address or user; a full minute's worth may come at once.
 #[derive(Debug)]
 pub struct Limits {
     started: Instant,
@@ -65,7 +65,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Full buckets.
+    /// Creates full buckets.
     pub fn new(limits: &config::Limits) -> Self {
         let buckets = |per_minute| AddressBuckets::new(Rate::per_minute(per_minute));
         Self {
@@ -78,10 +78,10 @@ impl Limits {
         }
     }
 
-    /// Goes through a gate.
+    /// Takes one request from a gate's bucket.
     ///
     /// # Errors
-    /// Milliseconds until the address may again.
+    /// Milliseconds until the address may try again.
     pub fn pass(&self, gate: Gate, address: IpAddr) -> Result<(), u64> {
         let buckets = match gate {
             Gate::Login => &self.login,
@@ -99,14 +99,14 @@ impl Limits {
         buckets.take(user_id.to_owned(), self.now_ns())
     }
 
-    /// From 1 s on: a bucket that was never used is full at 0.
+    /// Starts at 1 s: a bucket that was never used is full at 0.
     fn now_ns(&self) -> u64 {
         self.started.elapsed().as_nanos() as u64 + 1_000_000_000
     }
 }
 
 impl Accounts {
-    /// Takes one out of a user's bucket.
+    /// Takes one request from a user's bucket.
     ///
     /// # Errors
     /// `TooOften`.

@@ -1,8 +1,8 @@
-//! Logging in: by password, or by signing a challenge.
+//! Login: by password, or by signing a challenge.
 //!
-//! What is told and how long it takes is the same for unknown, disabled and keyless users and for wrong proofs: a password
-//! is verified against a constant hash, a signature against a constant key. A challenge is burnt in the store before the
-//! signature is looked at: one attempt each, also across restarts.
+//! The error and its timing are the same for unknown, disabled and keyless users and for wrong proofs: a password is
+//! verified against a constant hash, a signature against a constant key. A challenge is burnt in the store before the
+//! signature is checked: one attempt each, also across restarts.
 
 use super::sessions::Granted;
 use super::{AccountError, Accounts};
@@ -14,7 +14,7 @@ use fanfare_core::model::Origin;
 use fanfare_e2ee::IdentityKey;
 use fanfare_store::LoginProof;
 
-/// The answer to a challenge.
+/// The response to a challenge.
 #[derive(Debug)]
 pub struct Proof {
     /// The text that was signed; without it the open ones of this name and network are tried.
@@ -23,19 +23,19 @@ pub struct Proof {
     pub signature: [u8; 64],
 }
 
-/// How often a password is checked in one login. It is checked again when the stored hash changed before the login was stored:
-/// by another login that replaced a hash of old parameters, or by a change of the password.
+/// How often a password is checked in one login. It is checked again when the stored hash changed before the login was
+/// stored: by another login that replaced a hash of old parameters, or by a change of the password.
 const ATTEMPTS: usize = 3;
 
-/// The key that stands for unknown users: the base point of Ed25519 (RFC 8032 5.1). Who signs for it gains nothing, for
-/// without an account nothing is granted; verifying costs what it costs with any key.
+/// The key used for unknown users: the base point of Ed25519 (RFC 8032 5.1). A valid signature for it gains nothing,
+/// because without an account nothing is granted; verifying takes as long as with any key.
 const NOBODY: [u8; 32] = {
     let mut key = [0x66; 32];
     key[0] = 0x58;
     key
 };
 
-/// The canonical name of somebody who logs in. Reserved names are unknown ones here.
+/// The canonical name of a user who logs in. Reserved names count as unknown.
 fn name_of(given: &str) -> Result<String, AccountError> {
     match username::parse(given) {
         Ok(name) => Ok(name),
@@ -51,7 +51,7 @@ impl Accounts {
     /// Logs in with a password.
     ///
     /// # Errors
-    /// `Credentials` for whatever is not right; too many failures; no hasher free.
+    /// `Credentials` for every invalid input; too many failures; no hasher free.
     pub async fn login(
         &self,
         username: &str,
@@ -81,10 +81,10 @@ impl Accounts {
         Err(AccountError::Busy)
     }
 
-    /// A challenge for any well-formed name, whether somebody has it or not.
+    /// Creates a challenge for any well-formed name, whether the account exists or not.
     ///
     /// # Errors
-    /// The name is not well formed.
+    /// The name is malformed.
     pub fn challenge(&self, username: &str, from: &Origin) -> Result<Challenge, AccountError> {
         let name = name_of(username)?;
         let now = unix_ms();
@@ -96,7 +96,7 @@ impl Accounts {
     /// Logs in with a signed challenge.
     ///
     /// # Errors
-    /// As [`Accounts::login`]; a challenge that is none at all is a field at fault.
+    /// As [`Accounts::login`]; a text that is not a challenge is an invalid field.
     pub async fn prove(&self, username: &str, proof: Proof, from: &Origin) -> Result<Granted, AccountError> {
         let name = name_of(username)?;
         let now = unix_ms();
@@ -106,7 +106,7 @@ impl Accounts {
         {
             return Err(AccountError::field(
                 "challenge",
-                "challenge is the text that POST /auth/login answered",
+                "challenge is the text that POST /auth/login returned",
             ));
         }
         self.let_try(&name, from)?;
@@ -121,7 +121,7 @@ impl Accounts {
         let mut proven = false;
         for text in tried {
             let Some(key) = &key else { break };
-            // Every one that was tried is burnt, also behind one that fits.
+            // Every one that was tried is burnt, also those after a matching one.
             proven |= self.burn(&text, &name, now).await?
                 && fanfare_e2ee::verify(key, text.as_bytes(), &proof.signature);
         }
@@ -138,14 +138,14 @@ impl Accounts {
         }
     }
 
-    /// Whether a challenge is ours, this name's, in time, and was not used before. From here on it is used.
+    /// Whether a challenge is from this server, for this name, not expired and unused. It is used from here on.
     async fn burn(&self, text: &str, name: &str, now: u64) -> Result<bool, AccountError> {
         let Ok(nonce) = self.0.challenges.check(text, name, now) else { return Ok(false) };
         let keep_until = now + 2 * fanfare_auth::challenge::LIFETIME_S * 1000;
         Ok(self.0.store.use_once("challenge", &nonce, now as i64, keep_until as i64).await?)
     }
 
-    /// Whether this name may be tried from here now; known and unknown names alike.
+    /// Whether a login for this name may be tried from here now; known and unknown names alike.
     pub(super) fn let_try(&self, name: &str, from: &Origin) -> Result<(), AccountError> {
         self.0.guard.check(name, from.ip, unix_ms()).map_err(|ms| {
             self.0.outcomes.count("delayed");
@@ -180,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_may_have_are_unknown_ones() {
+    fn reserved_names_are_unknown() {
         assert_eq!(name_of("ADMIN").unwrap(), "admin");
         assert_eq!(name_of("Alice").unwrap(), "alice");
-        for bad in ["", "ab", ".abc", "a b c", "shop:zoe", "ä-ä-ä", &"a".repeat(33)] {
-            assert!(name_of(bad).is_err(), "{bad}");
+        for invalid in ["", "ab", ".abc", "a b c", "shop:zoe", "ä-ä-ä", &"a".repeat(33)] {
+            assert!(name_of(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Accounts: who there is, how they prove it, and what they were given for it. Nothing here knows HTTP or sockets.
+//! The account service: registration, login, profiles, keys, tickets. Nothing here depends on HTTP or sockets.
 //!
-//! A route reads a request into the types of these modules, calls one method of [`Accounts`] and writes what it answers.
-//! Every method that changes something writes its audit event itself and answers the logins it ended, so that whoever
-//! called ends their sockets ([`crate::sessions::SessionService::end_logins`]).
+//! A route reads a request into the types of these modules, calls one method of [`Accounts`] and writes the result.
+//! Every method that changes something records its audit event itself and returns the logins it ended, so that the
+//! caller ends their sockets ([`crate::sessions::SessionService::end_logins`]).
 //!
-//! What always holds: an unknown user costs what a known one does and is told the same; a challenge or ticket is burnt in
-//! the store before anything else is looked at; no secret is kept in clear or logged.
+//! Invariants: an unknown user costs the same work and gets the same error as a known one; a challenge or ticket is
+//! burnt in the store before anything else is checked; no secret is kept in clear or logged.
 //!
 //! Source: `accounts-and-messages.md`, `http-api.md` "Accounts" and "Directory", `security.md`.
 
@@ -42,12 +42,12 @@ use fanfare_store::{Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Argon2 computations at once, at most: each takes 19 MiB.
+/// Maximum concurrent Argon2 computations: each takes 19 MiB.
 const MAX_HASHERS: usize = 4;
-/// Passwords that may wait for one; beyond them the answer is 503.
+/// Maximum passwords that wait for one; beyond that the response is 503.
 const HASH_QUEUE: usize = 32;
 
-/// See the module's head. Cheap to clone.
+/// The account service. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts(Arc<Inner>);
 
@@ -77,11 +77,11 @@ impl std::fmt::Debug for Accounts {
 }
 
 impl Accounts {
-    /// Makes what is missing (keys in `{data_dir}/keys`, `server_id` in the store) and reads the rest. `origin` is the
-    /// public one; a store remembers all it ever served under, and tokens issued there stay good.
+    /// Creates missing data (keys in `{data_dir}/keys`, `server_id` in the store) and reads the rest. `origin` is the
+    /// public origin; the store keeps all earlier ones, and tokens issued under them stay valid.
     ///
     /// # Errors
-    /// One line that names the key: a key file cannot be used, or the store does not answer.
+    /// One line that names the configuration key: a key file is unusable, or the store does not respond.
     pub async fn open(
         config: &Config,
         store: &Store,
@@ -118,17 +118,17 @@ impl Accounts {
         })))
     }
 
-    /// The server's name in what users sign: the host of the first origin this store served under.
+    /// The server's name in texts that users sign: the host of the first origin this store was served under.
     pub fn server_id(&self) -> &str {
         &self.0.server_id
     }
 
-    /// Logins by their outcome.
+    /// Counts of logins by their outcome.
     pub fn outcomes(&self) -> Arc<Outcomes> {
         self.0.outcomes.clone()
     }
 
-    /// The rate limits of logging in, registering and asking for tickets.
+    /// The rate limits of login, registration and tickets.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }

@@ -1,4 +1,4 @@
-//! A user's own account: password, profile, deletion; and what others see of it.
+//! A user's own account: password, profile, deletion; and the profile that others see.
 
 use super::{AccountError, Accounts};
 use crate::audit::{AuditEvent, Outcome};
@@ -7,7 +7,7 @@ use fanfare_core::model::Origin;
 use fanfare_core::model::Principal;
 use fanfare_store::{EndedSession, ProfileChange, User};
 
-/// Longest name to show, in characters.
+/// Maximum length of a display name, in characters.
 const MAX_DISPLAY_NAME: usize = 64;
 /// Longest email address in bytes (RFC 5321 4.5.3.1.3, less the brackets).
 const MAX_EMAIL: usize = 254;
@@ -15,23 +15,23 @@ const MAX_EMAIL: usize = 254;
 /// A change of a profile (RFC 7396): outer `None` leaves a field, inner `None` removes it.
 #[derive(Debug, Default)]
 pub struct Patch {
-    /// The name to show.
+    /// The display name.
     pub display_name: Option<Option<String>>,
     /// Never verified in this version.
     pub email: Option<Option<String>>,
 }
 
-/// What is shown of a user.
+/// A user's profile for a response.
 #[derive(Debug)]
 pub struct Profile {
     /// The row.
     pub user: User,
-    /// Whether what is for the user alone may be shown.
+    /// Whether the fields for the user alone may be shown.
     pub whole: bool,
 }
 
 impl Accounts {
-    /// Changes the caller's password; ends their other logins.
+    /// Changes the caller's password; ends the user's other logins.
     ///
     /// # Errors
     /// A weak new password; `Unproven` for a wrong current one and for users without one.
@@ -52,8 +52,8 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Changes the caller's profile; what it is then. A changed address needs proof, as whoever has it may once be taken for
-    /// the account's owner.
+    /// Changes the caller's profile; returns the new one. A changed address needs proof, because its owner may later be
+    /// taken for the account's owner.
     ///
     /// # Errors
     /// A field that breaks a rule; `Unproven`.
@@ -86,7 +86,7 @@ impl Accounts {
         Ok(Profile { user: self.me(who).await?, whole: true })
     }
 
-    /// Deletes the caller: what they are called is never given again, what they wrote stays.
+    /// Deletes the caller's account: the name is never reused, messages stay.
     ///
     /// # Errors
     /// `Unproven`; the store.
@@ -103,7 +103,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// What `who` may see of a user.
+    /// The part of a user's profile that `who` may see.
     ///
     /// # Errors
     /// `NotFound`.
@@ -113,7 +113,7 @@ impl Accounts {
         Ok(Profile { user, whole })
     }
 
-    /// A user by name. Names of an issuer's users hold a `:` and keep their case.
+    /// A user by name. Names of an issuer's users contain a `:` and keep their case.
     pub(super) async fn find(&self, name: &str) -> Result<User, AccountError> {
         let name = if name.contains(':') { name.to_owned() } else { name.to_ascii_lowercase() };
         let found = if name.contains('\0') { None } else { self.0.store.user_by_name(&name).await? };
@@ -139,7 +139,7 @@ fn check_display_name(name: &str) -> Result<(), AccountError> {
     if wrong { Err(AccountError::field("display_name", why)) } else { Ok(()) }
 }
 
-/// Only what a mistyped address would show: it is never verified.
+/// Checks only for typing errors: the address is never verified.
 fn check_email(email: &str) -> Result<(), AccountError> {
     let halves = email.rsplit_once('@');
     let sound = halves.is_some_and(|(local, host)| !local.is_empty() && !host.is_empty());
@@ -155,15 +155,17 @@ mod tests {
 
     #[test]
     fn profiles_hold_what_can_be_shown() {
-        for good in ["Ann", "Ann É. 漢", &"a".repeat(64)] {
-            assert!(check_display_name(good).is_ok(), "{good}");
+        for valid in ["Ann", "Ann É. 漢", &"a".repeat(64)] {
+            assert!(check_display_name(valid).is_ok(), "{valid}");
         }
-        for bad in ["", "  ", "a\nb", "a\u{0}", "a\u{202e}b", &"a".repeat(65)] {
-            assert!(check_display_name(bad).is_err(), "{bad:?}");
+        for invalid in ["", "  ", "a\nb", "a\u{0}", "a\u{202e}b", &"a".repeat(65)] {
+            assert!(check_display_name(invalid).is_err(), "{invalid:?}");
         }
         assert!(check_email("ann@example.org").is_ok() && check_email("\"a@b\"@c").is_ok());
-        for bad in ["", "ann", "@", "a@", "@b", "a b@c", "a@b\r\nBcc: c", &format!("{}@b", "a".repeat(253))] {
-            assert!(check_email(bad).is_err(), "{bad:?}");
+        for invalid in
+            ["", "ann", "@", "a@", "@b", "a b@c", "a@b\r\nBcc: c", &format!("{}@b", "a".repeat(253))]
+        {
+            assert!(check_email(invalid).is_err(), "{invalid:?}");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! What a change of the own account must prove beyond its access token, which may be stolen
+//! Proofs that a change of the own account needs beyond its access token, which may be stolen
 //! (`accounts-and-messages.md` "Keys").
 //!
-//! Proof is the password as `current`, or a login of the last minute: a refresh makes no login, so a stolen token cannot get
-//! there. What was proved is handed on as [`Proven`] and checked again in the transaction that stores the change.
+//! Proof is the password as `current`, or a login of the last minute: a refresh creates no login, so a stolen token
+//! cannot produce one. The proof is passed on as [`Proven`] and checked again in the transaction that stores the
+//! change.
 
 use super::{AccountError, Accounts};
 use crate::clock::unix_ms;
@@ -16,8 +17,8 @@ const FRESH_MS: i64 = 60_000;
 const AHEAD_MS: i64 = 5_000;
 
 impl Accounts {
-    /// Checks what proves a change. A `current` that is given must be right, however new the login is; without one, a change
-    /// that `needs_proof` takes a new login.
+    /// Checks the proof of a change. A given `current` must be right, even after a recent login; without one, a change
+    /// that `needs_proof` accepts a recent login.
     ///
     /// # Errors
     /// `Unproven`, `TooOften` after failures.
@@ -40,16 +41,16 @@ impl Accounts {
         Ok(self.relies_on(who, password))
     }
 
-    /// What a change relies on: the caller's login and, if it was checked, the password's hash.
+    /// The conditions of a change: the caller's login and, if it was checked, the password's hash.
     pub(super) fn relies_on(&self, who: &Principal, password: Option<String>) -> Proven {
         let session_id = who.issuer.is_none().then(|| who.session_id.to_string());
         Proven { session_id, password }
     }
 
-    /// Checks the caller's password once more; the stored hash that it fits.
+    /// Checks the caller's password; returns the stored hash that it matched.
     ///
     /// # Errors
-    /// `Unproven` for a wrong one, and where there is none here; `TooOften` after failures.
+    /// `Unproven` for a wrong one, and if the user has none; `TooOften` after failures.
     pub(super) async fn confirm(
         &self,
         who: &Principal,
@@ -71,7 +72,7 @@ impl Accounts {
         Ok(stored)
     }
 
-    /// Whether the caller logged in within the last minute: here, or for an issuer's user, where the token is from.
+    /// Whether the caller logged in within the last minute: here, or for an issuer's user, at the issuer.
     async fn is_fresh(&self, who: &Principal) -> Result<bool, AccountError> {
         let at = match &who.issuer {
             Some(issuer) => {

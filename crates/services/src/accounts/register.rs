@@ -1,4 +1,4 @@
-//! New accounts: by password, by keys, or both.
+//! Registration: by password, by keys, or both.
 
 use super::keys::NewKeys;
 use super::{AccountError, Accounts};
@@ -9,23 +9,23 @@ use fanfare_auth::username::{self, NameError};
 use fanfare_core::model::Origin;
 use fanfare_store::{NewUser, Role};
 
-/// Characters of a password made here: no two that look alike. 32 of them, so that five random bits choose evenly.
+/// Characters of a generated password: no two that look alike. 32 of them, so that five random bits choose evenly.
 const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyzACDEFGH34";
-/// Of a password made here: 120 bits.
+/// Length of a generated password: 120 bits.
 const GENERATED: usize = 24;
 
-/// What somebody registers with.
+/// The data of a registration.
 #[derive(Debug)]
 pub struct Registration {
-    /// As given; `Alice` is `alice`.
+    /// As given; `Alice` becomes `alice`.
     pub username: String,
-    /// In clear, if it is to have one.
+    /// The password in clear, if any.
     pub password: Option<String>,
-    /// Its keys, if it is to have them.
+    /// The keys, if any.
     pub keys: Option<NewKeys>,
 }
 
-/// An account that was made.
+/// A created account.
 #[derive(Clone, Debug)]
 pub struct Registered {
     /// Its id.
@@ -37,22 +37,22 @@ pub struct Registered {
 }
 
 impl Accounts {
-    /// Makes an account; with a key, given with a hash of the body, a repeat gets the first outcome.
+    /// Creates an account; with a key, given with a hash of the body, a repeat gets the first outcome.
     ///
     /// # Errors
-    /// As [`Accounts::register`]; `Conflict` for a key that came with another body.
+    /// As [`Accounts::register`]; `Conflict` for a key that was used with another body.
     pub async fn register_once(
         &self,
         key: Option<(&str, u64)>,
         new: Registration,
         from: &Origin,
     ) -> Result<Registered, AccountError> {
-        // Anonymous: scoped to the address. Whoever can repeat the body word for word knows the password in it.
+        // Anonymous: scoped to the address. A client that can repeat the exact body knows the password in it.
         let key = key.map(|(key, content)| RepeatKey { key: format!("{} {key}", from.ip), content });
         self.0.registered.once_awaited(key, unix_ms(), self.register(new, from)).await
     }
 
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
     /// A field that breaks a rule, a name or key that is taken, no hasher free.
@@ -82,7 +82,7 @@ impl Accounts {
         Ok(Registered { id: user.id, username: user.username, device_id: device.map(|(id, _)| id) })
     }
 
-    /// Checks a password that somebody chose.
+    /// Checks a new password.
     pub(super) fn check_password(
         &self,
         field: &'static str,
@@ -93,10 +93,10 @@ impl Accounts {
     }
 }
 
-/// The canonical name of somebody new.
+/// The canonical name for a new user.
 ///
 /// # Errors
-/// Not of the form of names, or reserved.
+/// The name is malformed, or reserved.
 pub fn name_for_new(given: &str) -> Result<String, AccountError> {
     username::parse(given).map_err(|e| {
         let why = match e {
@@ -109,10 +109,10 @@ pub fn name_for_new(given: &str) -> Result<String, AccountError> {
     })
 }
 
-/// A password for somebody who chose none.
+/// Generates a password for a user who chose none.
 ///
 /// # Errors
-/// The system gives no random bytes.
+/// The system returns no random bytes.
 pub fn generated_password() -> Result<String, getrandom::Error> {
     let mut bytes = [0; GENERATED];
     getrandom::fill(&mut bytes)?;

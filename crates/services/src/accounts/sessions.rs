@@ -1,8 +1,8 @@
-//! Logins and their tokens: made, renewed, listed, ended.
+//! Logins and their tokens: created, renewed, listed, ended.
 //!
-//! A login by password lasts as long as its refresh token is renewed, [`REFRESH_DAYS`] days each time; one by key lasts as
-//! long as its access token, because signing another challenge costs nothing. An access token is good only while its
-//! login's row lives.
+//! A login by password lasts as long as its refresh token is renewed, [`REFRESH_DAYS`] days each time; one by key lasts
+//! as long as its access token, because signing another challenge costs nothing. An access token is valid only while
+//! its login is active.
 
 use super::{AccountError, Accounts, UserGate};
 use crate::audit::{AuditEvent, Outcome, Severity};
@@ -15,20 +15,20 @@ use fanfare_store::{
     AuthSession, EndSessions, EndedSession, LoginProof, NewAuthSession, Refreshed, StoreError, User,
 };
 
-/// How long a refresh token is good.
+/// Lifetime of a refresh token in days.
 const REFRESH_DAYS: i64 = 30;
 const DAY_MS: i64 = 24 * 3600 * 1000;
-/// Characters of a user agent that are kept.
+/// Maximum characters stored of a user agent.
 const MAX_AGENT: usize = 256;
 
-/// What a login got.
+/// The tokens of a login.
 #[derive(Debug)]
 pub struct Granted {
     /// JWT for `Authorization: Bearer`.
     pub access_token: String,
-    /// Seconds it is good.
+    /// Lifetime of the access token in seconds.
     pub expires_in: u64,
-    /// Renews it once; logins by password only.
+    /// The refresh token, valid once; for logins by password only.
     pub refresh_token: Option<String>,
     /// The user's id.
     pub user_id: String,
@@ -36,17 +36,17 @@ pub struct Granted {
     pub username: String,
 }
 
-/// A login as its user sees it.
+/// A login as shown to its user.
 #[derive(Debug)]
 pub struct SessionRow {
-    /// The row.
+    /// The login.
     pub session: AuthSession,
     /// Whether it is the caller's own.
     pub current: bool,
 }
 
 impl Accounts {
-    /// Opens a login and makes its tokens; `None` when what was checked no longer holds.
+    /// Stores a login and creates its tokens; `None` when the proof no longer holds.
     pub(super) async fn grant(
         &self,
         user: User,
@@ -116,10 +116,10 @@ impl Accounts {
         }
     }
 
-    /// Renews a login's tokens. A refresh token that was used before ends the login it belongs to: somebody else has it.
+    /// Renews a login's tokens. A refresh token that was used before ends its login, because another client has it.
     ///
     /// # Errors
-    /// `Credentials` with the logins that ended for it; `TooOften`, and the token is not used.
+    /// `Credentials` with the logins that were ended for it; `TooOften`, and then the token is not used.
     pub async fn refresh(
         &self,
         token: &str,
@@ -141,7 +141,7 @@ impl Accounts {
                 Ok(self.token_for(user, session.id, None, Some(text), ends, now))
             }
             Refreshed::Reused { session_id, user_id } => {
-                // Whoever holds an old token may send it again and again.
+                // A client with an old token may send it again and again.
                 self.0.audit.activity(&session_id, || {
                     let event =
                         AuditEvent::new("authn_token_reuse", Outcome::Denied).severity(Severity::Alert);
@@ -154,10 +154,10 @@ impl Accounts {
         }
     }
 
-    /// Whom an access token of ours speaks for: its claims are good and its login lives.
+    /// Resolves one of our access tokens to its user if the claims are valid and the login is active.
     ///
     /// # Errors
-    /// The store. `Ok(Err(_))`: the token is not good, or not any more.
+    /// Of the store. `Ok(Err(_))`: the token is invalid, or no longer valid.
     pub async fn principal_of(
         &self,
         token: &str,
@@ -180,11 +180,11 @@ impl Accounts {
         }))
     }
 
-    /// Ends the caller's own login. An issuer's user has none here: the token itself is ended
+    /// Ends the caller's own login. An issuer's user has no login here: the token itself is ended
     /// (`Identity::end_token`).
     ///
     /// # Errors
-    /// The store.
+    /// Of the store.
     pub async fn logout(&self, who: &Principal, from: &Origin) -> Result<Vec<EndedSession>, AccountError> {
         let which = EndSessions::One { id: &who.session_id, user_id: Some(&who.user_id) };
         let ended = self.0.store.end_auth_sessions(which, "logout", unix_ms() as i64).await?;
@@ -194,10 +194,10 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// The caller's live logins, the newest first.
+    /// The caller's active logins, newest first.
     ///
     /// # Errors
-    /// The store.
+    /// Of the store.
     pub async fn sessions(&self, who: &Principal) -> Result<Vec<SessionRow>, AccountError> {
         let all = self.0.store.auth_sessions(&who.user_id).await?;
         Ok(all
@@ -209,7 +209,7 @@ impl Accounts {
     /// Ends one of the caller's logins.
     ///
     /// # Errors
-    /// `NotFound` when it is not one of theirs, or has ended.
+    /// `NotFound` when it is not one of the caller's, or has ended.
     pub async fn end_session(
         &self,
         who: &Principal,
@@ -227,7 +227,7 @@ impl Accounts {
     }
 }
 
-/// 128 random bits: nobody guesses another's login, and no two tokens are alike.
+/// 128 random bits: another login's id cannot be guessed, and no two tokens are equal.
 fn random_id() -> Result<String, AccountError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| AccountError::Busy)?;
@@ -238,7 +238,7 @@ fn token_id() -> String {
     random_id().unwrap_or_else(|_| unix_ms().to_string())
 }
 
-/// A user agent as it may be stored and shown: no control characters, no marks that turn writing around.
+/// A user agent in a form that may be stored and shown: without control and direction characters.
 fn shown(agent: &std::sync::Arc<str>) -> String {
     let turns =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -1,8 +1,8 @@
-//! One-time tickets for sockets of pages: a browser cannot send a header with an upgrade.
+//! One-time tickets for sockets of web pages: a browser cannot send a header with an upgrade.
 //!
-//! A ticket carries, sealed, who it stands for and the one origin it is good for. Spending burns it in the store before
-//! anything else is decided; the login behind it must still live then, or the issuer's token it was fetched with
-//! (`Identity::ticket` checks that).
+//! A sealed ticket carries its user and the one origin it is valid for. Spending burns it in the store before anything
+//! else is checked; its login must still be active then, or the issuer's token it was fetched with (`Identity::ticket`
+//! checks that).
 
 use super::{AccountError, Accounts};
 use crate::audit::{AuditEvent, Outcome};
@@ -14,19 +14,19 @@ use fanfare_core::model::{IssuerIdentity, Principal};
 use fanfare_store::StoreError;
 use serde::{Deserialize, Serialize};
 
-/// How long a ticket is good (`protocol.md` 1).
+/// Lifetime of a ticket (`protocol.md` 1).
 const LIFE_MS: u64 = 30_000;
 
-/// Why a ticket opens nothing.
+/// Why a ticket is rejected.
 #[derive(Debug)]
 pub enum TicketRefused {
-    /// Not ours, expired, used, for another origin, or its login has ended: told alike.
+    /// Not from this server, expired, used, for another origin, or its login has ended: not distinguished.
     Invalid,
-    /// The store does not answer.
+    /// The store does not respond.
     Store(StoreError),
 }
 
-/// What a ticket seals. Short names: it travels in a URL.
+/// The sealed content of a ticket. Short names, because it is sent in a URL.
 #[derive(Debug, Serialize, Deserialize)]
 struct Subject {
     u: String,
@@ -39,14 +39,14 @@ struct Subject {
     i: Option<Issued>,
 }
 
-/// The issuer's name, its claim, and what the token is ended under.
+/// The issuer's name, its claim, and the hash under which the token can be ended.
 type Issued = (String, String, [u8; 32]);
 
 impl Accounts {
-    /// Makes a ticket; with a key, given with a hash of the request, a repeat gets the first one.
+    /// Creates a ticket; with a key, given with a hash of the request, a repeat gets the first one.
     ///
     /// # Errors
-    /// As [`Accounts::ticket`]; `Conflict` for a key that came with another request.
+    /// As [`Accounts::ticket`]; `Conflict` for a key that was used with another request.
     pub fn ticket_once(
         &self,
         key: Option<(&str, u64)>,
@@ -58,10 +58,11 @@ impl Accounts {
         self.0.tickets_made.once(key, unix_ms(), || self.ticket(who, origin, from))
     }
 
-    /// Makes a ticket for sockets from `origin`, or without one for sockets that have none; and when it expires.
+    /// Creates a ticket for sockets from `origin`, or without one for sockets that have none; returns it with its
+    /// expiry.
     ///
     /// # Errors
-    /// The identity is too long to travel in a URL.
+    /// The identity is too long for a URL.
     pub fn ticket(
         &self,
         who: &Principal,
@@ -84,7 +85,7 @@ impl Accounts {
         Ok((ticket, expires_at_ms))
     }
 
-    /// Spends a ticket: whom it stands for. It is used from here on, whatever is answered.
+    /// Spends a ticket and returns its user. It is used from here on, whatever the result.
     ///
     /// # Errors
     /// See [`TicketRefused`].
@@ -125,7 +126,7 @@ impl Accounts {
             issuer: subject.i.map(|(name, claim, token)| IssuerIdentity {
                 name: name.into(),
                 claim: claim.into(),
-                // A ticket opens sockets, and nothing there asks how old a token is.
+                // A ticket opens sockets only, where the age of a token is not checked.
                 issued_at_s: None,
                 token,
             }),

@@ -1,8 +1,8 @@
-//! How many events that cost their cause nothing are written: bounds per address and per user, and over all of them.
+//! Bounds on audit events that clients can cause at no cost: per address and per user, and over all of them.
 //!
-//! [`Allowance`] is a set of token buckets by key with one more for all keys together. A key is remembered only while its
-//! bucket is not full, so that the map is bounded by what the common bucket lets through. What is refused here is counted
-//! by [`LeftOut`] and becomes `audit_gap` rows.
+//! [`Allowance`] is a set of token buckets by key with one more for all keys together. A key is kept only while its
+//! bucket is not full, so that the map is bounded by the rate of the common bucket. Events refused here are counted by
+//! [`LeftOut`] and become `audit_gap` rows.
 
 use crate::rates::Rate;
 use parking_lot::Mutex;
@@ -10,18 +10,18 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Refusals of one address that are written, a minute and at once.
+/// Refusals of one address that are recorded, a minute and at once.
 pub(super) const REFUSALS_PER_MINUTE: u32 = 10;
-/// Refusals of all addresses together that are written, a second: 86 400 rows (about 30 MB) a day.
+/// Refusals of all addresses together that are recorded, a second: 86 400 rows (about 30 MB) a day.
 pub(super) const REFUSALS_PER_SECOND: u64 = 1;
-/// And at once.
+/// The burst of the same.
 pub(super) const REFUSALS_BURST: u64 = 600;
-/// Openings and closings of sockets, server commands and missing rights of one user that are written, a minute and at
+/// Openings and closings of sockets, server commands and missing rights of one user that are recorded, a minute and at
 /// once.
 pub(super) const ACTIVITY_PER_MINUTE: u32 = 120;
-/// Keys with a bucket that is not full; beyond it nothing of a new key is written.
+/// Maximum keys with a bucket that is not full; beyond it no event of a new key is recorded.
 const MAX_KEYS: usize = 100_000;
-/// Keys at which full buckets are first looked for.
+/// Number of keys from which full buckets are removed.
 const SWEEP_AT: usize = 4096;
 
 /// Buckets by key, and one for all keys.
@@ -40,13 +40,13 @@ struct State<K> {
 }
 
 impl<K: Eq + Hash> Allowance<K> {
-    /// Full buckets; a rate that is absent bounds nothing.
+    /// Creates full buckets; an absent rate is unlimited.
     pub(super) fn new(each: Option<Rate>, all: Option<Rate>) -> Self {
         let state = State { all_full_at: 0, full_at: HashMap::new(), sweep_at: SWEEP_AT };
         Self { each, all, state: Mutex::new(state) }
     }
 
-    /// Takes one unit out of the key's bucket and the common one, or out of neither: false.
+    /// Takes one unit out of the key's bucket and the common one; returns false and takes none if either is empty.
     pub(super) fn take(&self, key: K, now_ns: u64) -> bool {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -68,21 +68,21 @@ impl<K: Eq + Hash> Allowance<K> {
         true
     }
 
-    /// Keys that are remembered.
+    /// The number of keys kept.
     #[cfg(test)]
     pub(super) fn keys(&self) -> usize {
         self.state.lock().full_at.len()
     }
 }
 
-/// Why events are in no row of their own.
+/// Why events have no row of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// Refusals beyond the bounds of their address or of all addresses.
     Refusals,
-    /// What users did beyond the bound of one user.
+    /// Users' activity beyond the bound of one user.
     Activity,
-    /// The queue was full, or the store did not take them.
+    /// The queue was full, or the store rejected them.
     Overflow,
 }
 
@@ -99,7 +99,7 @@ impl Why {
     }
 }
 
-/// Counts events that are in no row of their own.
+/// Counts events that have no row of their own.
 #[derive(Debug, Default)]
 pub(super) struct LeftOut {
     /// By [`Why`], since the last `audit_gap` row.
@@ -119,7 +119,7 @@ impl LeftOut {
         Why::ALL.into_iter().map(count).filter(|(_, count)| *count > 0)
     }
 
-    /// All that were ever counted.
+    /// The total since the start.
     pub(super) fn ever(&self) -> u64 {
         self.ever.load(Ordering::Relaxed)
     }
@@ -132,7 +132,7 @@ mod tests {
     const MINUTE: u64 = 60_000_000_000;
 
     #[test]
-    fn a_key_and_all_keys_together_are_bounded_and_so_is_what_is_remembered() {
+    fn a_key_and_all_keys_together_are_bounded_and_so_is_the_map() {
         let all = Rate::new(REFUSALS_PER_SECOND, REFUSALS_BURST);
         let allowance = Allowance::new(Rate::per_minute(REFUSALS_PER_MINUTE), all);
         let now = 10 * MINUTE;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_common_bucket_the_map_is_bounded_all_the_same() {
+    fn without_a_common_bucket_the_map_is_bounded_as_well() {
         let allowance = Allowance::new(Rate::per_minute(ACTIVITY_PER_MINUTE), None);
         let taken = (0..MAX_KEYS + 500).filter(|key| allowance.take(*key, MINUTE)).count();
         assert_eq!((taken, allowance.keys()), (MAX_KEYS, MAX_KEYS));

@@ -1,14 +1,14 @@
-//! A node's chain at the end where rows are added: what it is built on, and what happens when that is not there.
+//! The end of a node's chain, where rows are appended: verification of its head and handling of tampering.
 //!
-//! Every append is one transaction of rows and their signed head, on condition that the chain still ends where it was last
-//! seen. The only head a chain is continued from is one that this key has signed: the one this process wrote last, a later
-//! one of another process with the same key (a command), or at the start the newest in the store. Rows behind it, rows
-//! missing before it, and a store whose newest head is older than the known one are tampering: an error line, a row
-//! `audit_tampered`, and the chain is continued from the known head, so that nothing is sealed that was not written with
-//! the key and [`super::verify`] finds the place.
+//! Every append is one transaction of rows and their signed head, on condition that the chain still ends where it was
+//! last seen. A chain is continued only from a head that this key has signed: the last one this process wrote, a later
+//! one of another process with the same key (a command), or at the start the newest in the store. Rows after it,
+//! missing rows before it, and a store whose newest head is older than the known one are tampering: an error line and a
+//! row `audit_tampered` are written, and the chain is continued from the known head, so that no row is sealed that was
+//! not written with the key and [`super::verify`] finds the place.
 //!
-//! A chain of a version before signed heads ends with rows that no checkpoint covers. They are taken over once, if they are
-//! linked to the last checkpoint: before this data folder ever remembered a head.
+//! A chain of a version before signed heads ends with rows that no checkpoint covers. They are taken over once, if they
+//! are linked to the last checkpoint: before this data folder first stored a head.
 
 use super::event::{AuditEvent, Outcome, Severity, Stamped};
 use super::mark::{Head, Mark};
@@ -20,29 +20,29 @@ use fanfare_store::{AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, Sto
 
 /// Rows read at a time.
 const PAGE: u32 = 1000;
-/// The event of a row that says what was found.
+/// The event of a row that reports tampering.
 pub(super) const TAMPERED: &str = "audit_tampered";
 
-/// See the module's head.
+/// The end of a chain; see the module's head.
 pub(super) struct Chain {
     pub(super) store: Store,
     pub(super) node: String,
     pub(super) sealer: Sealer,
     judge: Judge,
     mark: Mark,
-    /// What the next row is linked to; `None` before the store was first asked.
+    /// The row that the next one is linked to; `None` before the first query of the store.
     head: Option<Head>,
-    /// The signed head, where this process has it.
+    /// The signed head, if this process has it.
     signed: Option<Checkpoint>,
-    /// Where the chain ended when it was last looked at.
+    /// Where the chain ended when it was last read.
     place: AuditPlace,
-    /// This process's own last head, if the next one may take its place: it is not published.
+    /// This process's own last head, if the next one may replace it because it is not published.
     replaceable: Option<i64>,
-    /// The head of an append that failed: nobody knows whether it was committed.
+    /// The head of a failed append, whose commit is uncertain.
     in_doubt: Option<Head>,
-    /// The data folder remembers a head of this chain.
+    /// Whether the data folder has a head of this chain.
     is_marked: bool,
-    /// Findings that are in no row yet.
+    /// Findings that have no row yet.
     findings: Vec<Stamped>,
 }
 
@@ -64,12 +64,12 @@ impl Chain {
         }
     }
 
-    /// The number of the last row that this process knows of.
+    /// The number of the last row known to this process.
     pub(super) fn known(&self) -> i64 {
         self.head.map_or(0, |(seq, _)| seq)
     }
 
-    /// Appends events; tries again only when another process was faster.
+    /// Appends events; retries only when another process was faster.
     pub(super) async fn append(&mut self, events: &[Stamped]) -> Result<(), StoreError> {
         loop {
             let head = match self.head {
@@ -84,7 +84,8 @@ impl Chain {
                 self.in_doubt = Some(last);
             }
             if !appended? {
-                // It may have been this append, when the answer to it was lost: then its last row is the head now.
+                // The new end may be from this append, if the response to it was lost: then its last row is the head
+                // now.
                 let found = self.look().await?;
                 if found != last || self.in_doubt != Some(last) {
                     continue;
@@ -96,7 +97,7 @@ impl Chain {
             self.in_doubt = None;
             self.findings.clear();
             if !self.is_marked {
-                // From the first append on this folder holds no chain of a version before.
+                // From the first append on this folder holds no chain of a version before signed heads.
                 self.mark.write(&self.node, last);
                 self.is_marked = true;
             }
@@ -104,13 +105,13 @@ impl Chain {
         }
     }
 
-    /// Looks whether the chain still ends where it did, and writes down what is wrong.
+    /// Checks that the chain still ends where it did, and records tampering.
     pub(super) async fn check(&mut self) -> Result<(), StoreError> {
         self.look().await?;
         if self.findings.is_empty() { Ok(()) } else { self.append(&[]).await }
     }
 
-    /// The signed head, to be published: it stays in the store from here on, and the data folder remembers it.
+    /// The signed head to be published: it stays in the store from here on, and the data folder stores it.
     pub(super) fn publish(&mut self) -> Option<&Checkpoint> {
         let signed =
             self.signed.as_ref().filter(|signed| Some(signed.seq) == self.head.map(|head| head.0))?;
@@ -119,7 +120,7 @@ impl Chain {
         Some(signed)
     }
 
-    /// The rows of the findings and these events on top of a head. Their numbers are new even where foreign rows are.
+    /// The rows of the findings and these events on top of a head. Their numbers are new even where foreign rows exist.
     fn rows(&self, (seq, mut hash): Head, events: &[Stamped]) -> Result<Vec<AuditRow>, StoreError> {
         let mut seq = seq.max(self.place.last);
         let next = |event: &Stamped| {
@@ -134,9 +135,9 @@ impl Chain {
         self.findings.iter().chain(events).map(next).collect()
     }
 
-    /// Reads where the chain ends and finds the head to build on.
+    /// Reads the chain's end and finds the head to continue from.
     async fn look(&mut self) -> Result<Head, StoreError> {
-        // In this order: what is remembered is never newer than what is in the store.
+        // In this order: the stored mark is never newer than the store's head.
         let remembered = self.mark.read(&self.node);
         self.is_marked |= remembered.is_some();
         let known = self.head.or(remembered);
@@ -183,7 +184,7 @@ impl Chain {
         Ok(signed)
     }
 
-    /// Takes over the rows behind a checkpoint of a version before signed heads, if they are linked to it.
+    /// Takes over the rows after a checkpoint of a version before signed heads, if they are linked to it.
     async fn take_over(&mut self, from: Head, last: i64) -> Result<Head, StoreError> {
         let (mut seq, mut hash) = from;
         while seq < last {
@@ -213,16 +214,16 @@ impl Chain {
         );
         let event = AuditEvent::new(TAMPERED, Outcome::Failure).severity(Severity::Alert);
         let event = event.reason(what).detail("from", from).detail("to", to);
-        // The head before it stays, as the place where verify finds the break.
+        // The previous head stays, so that verify finds the break there.
         self.replaceable = None;
         self.findings.push(event.stamp(unix_ms()));
     }
 }
 
-/// Appends one event at once, beside a running server if there is one: what commands do.
+/// Appends one event at once, beside a running server if there is one; used by commands.
 ///
 /// # Errors
-/// When the store does not take it.
+/// If the store rejects it.
 pub async fn append_now(
     store: &Store,
     node: String,

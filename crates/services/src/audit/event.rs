@@ -1,4 +1,4 @@
-//! What an audit event says, and how text from outside is made harmless before it becomes part of a row.
+//! Audit events, and the escaping of outside text before it becomes part of a row.
 
 use fanfare_core::model::Origin;
 use fanfare_core::model::{Caller, Principal};
@@ -8,26 +8,26 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 
-/// Characters of a user agent, an origin, a reason or a text in `detail` that are kept.
+/// Maximum characters kept of a user agent, an origin, a reason or a text in `detail`.
 const MAX_CHARS: usize = 256;
-/// Values of an array in `detail` that are kept.
+/// Maximum values kept of an array in `detail`.
 const MAX_ITEMS: usize = 64;
-/// Levels of `detail` that are kept.
+/// Maximum levels kept of `detail`.
 const MAX_DEPTH: usize = 4;
 
-/// How it ended.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was done.
     Success,
-    /// It was tried and did not work.
+    /// It was tried and failed.
     Failure,
-    /// It was refused for want of a right.
+    /// It was refused because a right is missing.
     Denied,
 }
 
 impl Outcome {
-    /// The word in the row.
+    /// The value in the row.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -37,19 +37,19 @@ impl Outcome {
     }
 }
 
-/// Who should look at it.
+/// The severity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Nobody needs to.
+    /// Needs no attention.
     Info,
-    /// Somebody, when there are many.
+    /// Needs attention if there are many.
     Warning,
-    /// Somebody, now.
+    /// Needs attention at once.
     Alert,
 }
 
 impl Severity {
-    /// The word in the row.
+    /// The value in the row.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -59,7 +59,7 @@ impl Severity {
     }
 }
 
-/// Something that happened. Names follow OWASP's logging vocabulary; `docs/audit.md` lists them.
+/// An audit event. Names follow OWASP's logging vocabulary; `docs/audit.md` lists them.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
     event: &'static str,
@@ -76,7 +76,8 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// An event of this name; a success is `info`, anything else a `warning` unless [`AuditEvent::severity`] says more.
+    /// Creates an event of this name; a success is `info`, anything else a `warning` unless set by
+    /// [`AuditEvent::severity`].
     pub fn new(event: &'static str, outcome: Outcome) -> Self {
         let severity = if outcome == Outcome::Success { Severity::Info } else { Severity::Warning };
         Self {
@@ -94,56 +95,58 @@ impl AuditEvent {
         }
     }
 
-    /// A user's server command: its name and outcome, never its parameters. Those of nobody known would only fill the log.
+    /// A user's server command: its name and outcome, never its parameters. Commands of anonymous callers are not
+    /// recorded, because they could fill the log.
     pub fn server_command(command: &str, succeeded: bool, user: &Principal) -> Self {
         let outcome = if succeeded { Outcome::Success } else { Outcome::Failure };
         let event = Self::new("server_command", outcome).detail("command", command);
         event.user(&user.user_id).session(&user.session_id)
     }
 
-    /// Whom it concerns: the user's id.
+    /// Sets the id of the user concerned.
     #[must_use]
     pub fn user(mut self, id: &str) -> Self {
         self.user_id = Some(clean(id));
         self
     }
 
-    /// In which login session. Only the first 8 bytes of its SHA-256 are kept: the log must not be a list of sessions.
+    /// Sets the session or login. Only the first 8 bytes of its SHA-256 are kept: the log must not be a list of
+    /// sessions.
     #[must_use]
     pub fn session(mut self, id: &str) -> Self {
         self.session = Some(hex(&Sha256::digest(id.as_bytes())[..8]));
         self
     }
 
-    /// From which address.
+    /// Sets the client's address.
     #[must_use]
     pub fn ip(mut self, ip: IpAddr) -> Self {
         self.ip = Some(ip.to_string());
         self
     }
 
-    /// With which `User-Agent`.
+    /// Sets the client's `User-Agent`.
     #[must_use]
     pub fn agent(mut self, agent: &str) -> Self {
         self.user_agent = Some(clean(agent));
         self
     }
 
-    /// In which request: its `X-Request-Id`.
+    /// Sets the request's `X-Request-Id`.
     #[must_use]
     pub fn request(mut self, id: &str) -> Self {
         self.request_id = Some(clean(id));
         self
     }
 
-    /// From a page of which origin.
+    /// Sets the page's origin.
     #[must_use]
     pub fn origin(mut self, origin: &str) -> Self {
         self.origin = Some(clean(origin));
         self
     }
 
-    /// In a request of this client: its address, agent, request id and page.
+    /// Sets the client of a request: its address, agent, request id and page.
     #[must_use]
     pub fn by(self, client: &Origin) -> Self {
         let mut event = self.ip(client.ip);
@@ -159,7 +162,7 @@ impl AuditEvent {
         }
     }
 
-    /// On whose behalf.
+    /// Sets the caller.
     #[must_use]
     pub fn caller(self, caller: &Caller) -> Self {
         match caller {
@@ -169,21 +172,21 @@ impl AuditEvent {
         }
     }
 
-    /// Why, in a word: a code, not a sentence.
+    /// Sets the reason: a code, not a sentence.
     #[must_use]
     pub fn reason(mut self, reason: &str) -> Self {
         self.reason = Some(clean(reason));
         self
     }
 
-    /// Who should look at it.
+    /// Sets the severity.
     #[must_use]
     pub fn severity(mut self, severity: Severity) -> Self {
         self.severity = severity;
         self
     }
 
-    /// One more fact. Never a token, a password, a body or a query string.
+    /// Adds a fact. Never a token, a password, a body or a query string.
     #[must_use]
     pub fn detail(mut self, key: &'static str, value: impl Into<Value>) -> Self {
         self.detail.insert(key.to_owned(), clean_value(value.into(), MAX_DEPTH));
@@ -204,7 +207,7 @@ pub(super) struct Stamped {
 }
 
 impl Stamped {
-    /// The row of this event at a place in a chain; its hash is still to be set.
+    /// The row of this event at a position in a chain; its hash is still to be set.
     pub(super) fn row(&self, node: &str, seq: i64) -> AuditRow {
         let e = &self.event;
         AuditRow {
@@ -232,7 +235,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Text that cannot end a line, colour a terminal or turn the direction of what follows; cut at [`MAX_CHARS`].
+/// Text that cannot end a line, colour a terminal or change the writing direction; cut at [`MAX_CHARS`].
 fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(MAX_CHARS));
     for (at, c) in text.chars().enumerate() {
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_forge_a_line_or_turn_its_direction_is_escaped() {
+    fn characters_that_forge_a_line_or_change_its_direction_are_escaped() {
         let hostile = "a\r\n2026 admin_action\u{1b}[31m\u{9b}\u{202e}\u{2066}\u{2028}\u{feff}z";
         let event = AuditEvent::new("x", Outcome::Denied)
             .agent(hostile)

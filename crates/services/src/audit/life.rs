@@ -1,29 +1,29 @@
-//! The server's own life in the audit log: it started, it was stopped, or it had died before.
+//! The server's start and stop in the audit log, and crashes detected at the next start.
 //!
-//! The file `{data_dir}/running` is there from the start to a clean end. Found at a start, it means that the last life
-//! ended without one.
+//! The file `{data_dir}/running` exists from the start to a clean stop. If it exists at a start, the previous run
+//! crashed.
 
 use super::{Audit, AuditEvent, Outcome, Severity};
 use std::path::{Path, PathBuf};
 
-/// A running server; its end is told by [`Life::end`].
+/// A running server; [`Life::end`] records its stop.
 #[derive(Debug)]
 pub struct Life {
     file: PathBuf,
 }
 
 impl Life {
-    /// Tells the start, and before it the death of the life before, if it died.
+    /// Records the start, and before it a crash of the previous run.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// If the folder cannot be written.
     pub fn begin(data_dir: &Path, audit: &Audit) -> std::io::Result<Self> {
         let file = data_dir.join("running");
         match std::fs::read_to_string(&file) {
             Ok(left) => {
                 let died = AuditEvent::new("sys_crash", Outcome::Failure).severity(Severity::Alert);
                 audit.record(died.reason("no_clean_shutdown").detail("last_life", left.trim()));
-                tracing::warn!("the server's last life had no clean end");
+                tracing::warn!("the server's previous run did not stop cleanly");
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -35,7 +35,7 @@ impl Life {
         Ok(Self { file })
     }
 
-    /// Tells the end and waits until everything is written and sealed.
+    /// Records the stop and waits until everything is written and sealed.
     pub async fn end(self, audit: &Audit, reason: &str) {
         audit.record(AuditEvent::new("sys_shutdown", Outcome::Success).reason(reason));
         audit.close().await;

@@ -1,8 +1,8 @@
-//! The newest published head of this node's chain, in the file `{data_dir}/audit.head`: whoever writes to the database
-//! alone cannot take the chain back to an older head, because this file names the newer one.
+//! The newest published head of this node's chain, in the file `{data_dir}/audit.head`: an attacker who can only write
+//! to the database cannot roll the chain back to an older head, because this file names the newer one.
 //!
-//! One line of JSON: `{"node":…,"seq":…,"hash":…}`. A backup leaves it out and a restore removes it, for a restored store
-//! is older on purpose.
+//! One line of JSON: `{"node":…,"seq":…,"hash":…}`. A backup leaves it out and a restore removes it, because a restored
+//! store is older on purpose.
 
 use super::event::hex;
 use super::verify::unhex;
@@ -16,7 +16,7 @@ pub const FILE: &str = "audit.head";
 /// A row's number and hash; (0, zeros) before the first.
 pub(super) type Head = (i64, [u8; 32]);
 
-/// Where the newest head is remembered.
+/// The stored newest head.
 #[derive(Clone, Debug)]
 pub struct Mark {
     data_dir: Option<PathBuf>,
@@ -30,17 +30,17 @@ struct Line {
 }
 
 impl Mark {
-    /// In a data folder.
+    /// The mark of a data folder.
     pub fn of_folder(data_dir: &Path) -> Self {
         Self { data_dir: Some(data_dir.to_owned()) }
     }
 
-    /// Nowhere.
+    /// A mark that stores nothing.
     pub const fn none() -> Self {
         Self { data_dir: None }
     }
 
-    /// The head that is remembered of this node's chain.
+    /// The stored head of this node's chain.
     pub fn read(&self, node: &str) -> Option<Head> {
         let file = self.data_dir.as_ref()?.join(FILE);
         let text = std::fs::read_to_string(&file).ok()?;
@@ -48,7 +48,7 @@ impl Mark {
         let head = parsed.and_then(|line| Some((line.node == node, line.seq, unhex(&line.hash)?)));
         match head {
             Some((true, seq, hash)) => Some((seq, hash)),
-            // Of a chain of another name.
+            // It belongs to a chain of another name.
             Some((false, ..)) => None,
             None => {
                 tracing::error!(file = %file.display(), "the newest head of the audit chain cannot be read from this file");
@@ -57,7 +57,7 @@ impl Mark {
         }
     }
 
-    /// Remembers a head.
+    /// Stores a head.
     pub(super) fn write(&self, node: &str, (seq, hash): Head) {
         let Some(folder) = &self.data_dir else { return };
         let line = Line { node: node.to_owned(), seq, hash: hex(&hash) };
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_remembers_the_head_of_its_own_chain() {
+    fn a_folder_stores_the_head_of_its_own_chain() {
         let dir = tempfile::tempdir().unwrap();
         let mark = Mark::of_folder(dir.path());
         assert_eq!(mark.read("n"), None);

@@ -1,17 +1,17 @@
-//! The audit log: who did what to this server, in a chain nobody can change unseen.
+//! The audit log: security-relevant events of this server, in a chain that cannot be changed undetected.
 //!
-//! [`Audit::record`] puts an event into a bounded queue and never waits. One task of the process ([`writer`]) takes
-//! events in batches, numbers them densely, links each to the one before ([`row`]) and appends them, with the signed new
-//! head, in one transaction ([`chain`]). A command beside a running server appends through [`append_now`]; the writer
-//! finds its signed head and continues from there. Every minute, every thousand rows and at the end the head is put on the
-//! log too, so that a copy of it can leave the machine. [`verify`] judges all of it.
+//! [`Audit::record`] puts an event into a bounded queue and never blocks. One task of the process ([`writer`]) takes
+//! events in batches, numbers them densely, links each to the previous one ([`row`]) and appends them, with the signed
+//! new head, in one transaction ([`chain`]). A command beside a running server appends through [`append_now`]; the
+//! writer finds its signed head and continues from there. Every minute, every thousand rows and at the end the head is
+//! also logged, so that a copy of it can leave the machine. [`verify`] checks the whole chain.
 //!
-//! Events that cost their cause nothing ([`Audit::refused`], [`Audit::activity`]) are bounded ([`bounds`]) and have a
-//! queue of their own, so that they never take the place of others.
+//! Events that clients can cause at no cost ([`Audit::refused`], [`Audit::activity`]) are bounded ([`bounds`]) and have
+//! a queue of their own, so that they never displace others.
 //!
-//! What always holds: an event is in the chain, or counted in an `audit_gap` row that is. Nothing is signed that was not
-//! written with the key. No token, password, message body or query string gets here, and no text from outside reaches a
-//! row with control or direction characters in it.
+//! Invariants: an event is in the chain, or counted in an `audit_gap` row that is. No row is signed that was not
+//! written with the key. No token, password, message body or query string is recorded, and no text from outside reaches
+//! a row with control or direction characters in it.
 //!
 //! Source: `security.md` "Audit", research page "Security" section 6; formats in `docs/audit.md`.
 
@@ -43,25 +43,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
-/// Events that may wait for the writer: administration, logins, keys, the server's life.
+/// Maximum events that wait for the writer: administration, logins, keys, the server's start and stop.
 const QUEUE: usize = 8192;
-/// Refusals and users' activity that may wait for it.
+/// Maximum refusals and users' activity that wait for it.
 const BOUNDED_QUEUE: usize = 4096;
 
-/// Who writes, and how often the chain is sealed and pruned.
+/// The options of the audit log: signing, sealing and pruning.
 #[derive(Debug)]
 pub struct AuditOptions {
-    /// Names this node's chain.
+    /// The name of this node's chain.
     pub node: String,
-    /// Signs heads.
+    /// The key that signs heads.
     pub sealer: Sealer,
-    /// Remembers the newest head beside the keys.
+    /// The store of the newest head beside the keys.
     pub mark: Mark,
-    /// How often.
+    /// How often the chain is sealed and pruned.
     pub cadence: Cadence,
 }
 
-/// The writer's end of the queues; cheap to clone.
+/// The sending end of the queues; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Audit {
     orders: mpsc::Sender<Order>,
@@ -69,11 +69,11 @@ pub struct Audit {
     shared: Arc<Shared>,
 }
 
-/// What the handle and the writer share.
+/// The state shared by handle and writer.
 #[derive(Debug)]
 struct Shared {
     left_out: LeftOut,
-    /// The process is ending: a store that does not answer is not waited for any more.
+    /// Whether the process is ending: an unresponsive store is not waited for any more.
     closing: AtomicBool,
     started: Instant,
     /// By network address.
@@ -99,11 +99,11 @@ impl Shared {
     }
 }
 
-/// An order to the writer.
+/// A request to the writer.
 #[derive(Debug)]
 enum Order {
     Record(Box<Stamped>),
-    /// Answer when everything before this is in the store.
+    /// Reply when everything before this is in the store.
     Flush(oneshot::Sender<()>),
     /// As flush, then publish the head and end.
     Close(oneshot::Sender<()>),
@@ -120,8 +120,8 @@ impl Audit {
         Self { orders, bounded, shared }
     }
 
-    /// Records an event that is never left out for others: administration, logins, keys, the server's life. Never waits:
-    /// with the queue full the event is counted, and the count becomes an `audit_gap` row.
+    /// Records an event that is never displaced by others: administration, logins, keys, the server's start and stop.
+    /// Never blocks: if the queue is full the event is counted, and the count becomes an `audit_gap` row.
     pub fn record(&self, event: AuditEvent) {
         let order = Order::Record(Box::new(event.stamp(crate::clock::unix_ms())));
         if self.orders.try_send(order).is_err() {
@@ -129,20 +129,22 @@ impl Audit {
         }
     }
 
-    /// Records a refusal that costs its cause nothing: a few a minute of one address are written, the rest is counted.
+    /// Records a refusal that a client can cause at no cost: a few a minute of one address are recorded, the rest is
+    /// counted.
     pub fn refused(&self, address: IpAddr, event: impl FnOnce() -> AuditEvent) {
         let allowed = self.shared.refusals.take(network(address), self.shared.now_ns());
         self.bounded(allowed, Why::Refusals, event);
     }
 
-    /// Records what a user did that nothing else bounds: so much a minute of one user is written, the rest is counted.
+    /// Records a user's activity that has no other bound: a number a minute of one user is recorded, the rest is
+    /// counted.
     pub fn activity(&self, who: &str, event: impl FnOnce() -> AuditEvent) {
         let allowed = self.shared.activity.take(who.to_owned(), self.shared.now_ns());
         self.bounded(allowed, Why::Activity, event);
     }
 
-    /// Records that a known caller was refused what it may not do, and returns the refusal. The anonymous could fill the log with
-    /// refusals; the request's log line is enough there.
+    /// Records that a known caller was refused for a missing right, and returns the refusal. Anonymous callers could
+    /// fill the log with refusals; the request's log line suffices there.
     pub fn denied(&self, actor: &Actor<'_>, reason: &'static str, refusal: Refusal) -> Refusal {
         let who = match actor.caller {
             Caller::User(user) => &*user.user_id,
@@ -176,20 +178,21 @@ impl Audit {
         self.shared.left_out.ever()
     }
 
-    /// Waits until everything recorded before is in the store.
+    /// Waits until every event recorded before is in the store.
     pub async fn flush(&self) {
-        let (tell, told) = oneshot::channel();
-        if self.orders.send(Order::Flush(tell)).await.is_ok() {
-            let _ended = told.await;
+        let (done, written) = oneshot::channel();
+        if self.orders.send(Order::Flush(done)).await.is_ok() {
+            let _ended = written.await;
         }
     }
 
-    /// Writes what is queued, publishes the head and ends the writer. A store that does not answer is given a few seconds.
+    /// Writes the queued events, publishes the head and ends the writer. An unresponsive store is waited for a few
+    /// seconds.
     pub async fn close(&self) {
         self.shared.closing.store(true, Ordering::SeqCst);
-        let (tell, told) = oneshot::channel();
-        if self.orders.send(Order::Close(tell)).await.is_ok() {
-            let _ended = told.await;
+        let (done, written) = oneshot::channel();
+        if self.orders.send(Order::Close(done)).await.is_ok() {
+            let _ended = written.await;
         }
     }
 }

@@ -3,8 +3,8 @@
 //! `detail` of the row: `up_to` (the last row that was removed), `hash` (that row's), `before` and `at` (milliseconds since
 //! 1970: every row that was removed is older than `before`; the statement was made at `at`), and
 //! `sig = Ed25519(key, PAE("fanfare/v1/audit-pruned", node, up_to, hash, before, at))` with numbers as 8 bytes, big-endian.
-//! A statement is believed if this key signed it and `at - before` is the retention at least. One without a signature was
-//! made by a version before signatures; it is believed only if its own row is under a checkpoint of this key.
+//! A statement is trusted if this key signed it and `at - before` is at least the retention. One without a signature is
+//! from a version before signatures; it is trusted only if its own row is covered by a checkpoint of this key.
 
 use super::event::{AuditEvent, Outcome, hex};
 use super::mark::Head;
@@ -17,16 +17,16 @@ use std::time::Duration;
 
 /// The event of the row.
 pub(super) const PRUNED: &str = "audit_pruned";
-/// The label of what is signed.
+/// The label of the signed text.
 const LABEL: &[u8] = b"fanfare/v1/audit-pruned";
 
-/// What is signed.
+/// The signed text.
 fn text(node: &str, (up_to, hash): &Head, before: i64, at: i64) -> Vec<u8> {
     let number = i64::to_be_bytes;
     pae(&[LABEL, node.as_bytes(), &number(*up_to), hash, &number(before), &number(at)])
 }
 
-/// The event that says that everything up to `last` was removed, being older than `before`.
+/// The event that states that all rows up to `last` were removed, being older than `before`.
 pub(super) fn statement(sealer: &Sealer, node: &str, last: &Head, before: u64, at: u64) -> AuditEvent {
     let sig = sealer.sign(&text(node, last, before as i64, at as i64));
     AuditEvent::new(PRUNED, Outcome::Success)
@@ -37,7 +37,7 @@ pub(super) fn statement(sealer: &Sealer, node: &str, last: &Head, before: u64, a
         .detail("sig", b64::encode(&sig))
 }
 
-/// A statement that was read.
+/// A parsed statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Statement {
     /// The last row that was removed.
@@ -47,18 +47,18 @@ pub(super) struct Statement {
     pub(super) trust: Trust,
 }
 
-/// Why a statement is believed.
+/// Whether a statement is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// This key signed it, or no key was given to judge by.
+    /// Trusted: this key signed it, or no key was given to check with.
     Signed,
-    /// It has no signature: it is as good as the checkpoint above it.
+    /// It has no signature: it is trusted as far as the checkpoint that covers it.
     Unsigned,
-    /// It is not believed, and why.
+    /// Not trusted, with the reason.
     Refused(&'static str),
 }
 
-/// Reads an `audit_pruned` row; `None` when it names no row.
+/// Parses an `audit_pruned` row; `None` when it names no row.
 pub(super) fn read(row: &AuditRow, judge: Option<&Judge>, retention: Duration) -> Option<Statement> {
     let detail: serde_json::Value = serde_json::from_str(&row.detail).ok()?;
     let last = (detail.get("up_to")?.as_i64()?, unhex(detail.get("hash")?.as_str()?)?);

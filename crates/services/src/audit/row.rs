@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 /// The label of the chain.
 const LABEL: &[u8] = b"fanfare/v1/audit";
-/// What the first row is linked to.
+/// The hash that the first row is linked to.
 pub const GENESIS: [u8; 32] = [0; 32];
 
 /// The bytes a row is hashed as; see the module's head.
@@ -38,7 +38,7 @@ pub fn bytes(row: &AuditRow) -> Vec<u8> {
     pae(&pieces)
 }
 
-/// The hash that links a row to the one before.
+/// The hash that links a row to the previous one.
 pub fn link(before: &[u8; 32], row: &AuditRow) -> [u8; 32] {
     Sha256::digest(pae(&[LABEL, before, &bytes(row)])).into()
 }
@@ -91,7 +91,7 @@ pub(super) mod tests {
             |r| r.origin = None,
             |r| r.reason = None,
             |r| r.detail.push(' '),
-            // A text that moves over to its neighbour.
+            // A text that moves to a neighbouring column.
             |r| {
                 r.event = "admin_actionsuccess".into();
                 r.outcome = String::new();
@@ -104,9 +104,9 @@ pub(super) mod tests {
         for (at, change) in changes.iter().enumerate() {
             let mut other = row.clone();
             change(&mut other);
-            assert!(seen.insert(link(&GENESIS, &other)), "change {at} is not seen");
+            assert!(seen.insert(link(&GENESIS, &other)), "change {at} is not detected");
         }
-        assert!(seen.insert(link(&[1; 32], &row)), "the row before is not seen");
+        assert!(seen.insert(link(&[1; 32], &row)), "the row before is not detected");
     }
 
     #[test]

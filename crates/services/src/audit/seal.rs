@@ -1,11 +1,10 @@
 //! Checkpoints: the head of a chain, signed by a key that is used for nothing else.
 //!
-//! Whoever can write to the database can build a new chain, but not sign it. The text that is signed is
-//! `PAE("fanfare/v2/audit-checkpoint", node, seq (8 bytes, big-endian), h_seq, time)`. Versions before signed heads signed
-//! every minute only, under `fanfare/v1/audit-checkpoint`: rows may stand behind such a checkpoint, never behind one of
-//! the second kind. The key is
-//! `{data_dir}/keys/audit.key`, the 32-byte seed of an Ed25519 key, readable by the server's user alone; its public half
-//! stands on the log at every start and in `keys/audit.pub`, to be kept elsewhere.
+//! An attacker who can write to the database can build a new chain, but not sign it. The signed text is
+//! `PAE("fanfare/v2/audit-checkpoint", node, seq (8 bytes, big-endian), h_seq, time)`. Versions before signed heads
+//! signed every minute only, under `fanfare/v1/audit-checkpoint`: rows may follow such a checkpoint, but never one of
+//! the second kind. The key is `{data_dir}/keys/audit.key`, the 32-byte seed of an Ed25519 key, readable by the
+//! server's user alone; its public half is logged at every start and stored in `keys/audit.pub`, to be kept elsewhere.
 
 use super::event::hex;
 use crate::data_dir;
@@ -22,7 +21,7 @@ const OLD_LABEL: &[u8] = b"fanfare/v1/audit-checkpoint";
 const KEY_FILE: &str = "audit.key";
 /// Its public half in base64url, one line.
 const PUBLIC_FILE: &str = "audit.pub";
-/// Names this node's chain when `cluster.node_id` does not.
+/// The name of this node's chain if `cluster.node_id` is not set.
 const NODE_FILE: &str = "node.id";
 
 /// Signs checkpoints.
@@ -35,7 +34,7 @@ impl std::fmt::Debug for Sealer {
 }
 
 impl Sealer {
-    /// The key of a data folder, drawn if there is none.
+    /// The key of a data folder, generated if there is none.
     ///
     /// # Errors
     /// One line that names `data_dir`.
@@ -61,17 +60,17 @@ impl Sealer {
         Checkpoint { node: node.to_owned(), seq, hash, time, sig }
     }
 
-    /// Signs a text that begins with a label of its own.
+    /// Signs a text that begins with its own label.
     pub(super) fn sign(&self, text: &[u8]) -> [u8; 64] {
         self.0.sign(text).to_bytes()
     }
 
-    /// The public half, to judge by.
+    /// The public half, to verify with.
     pub(super) fn judge(&self) -> Judge {
         Judge(IdentityKey::new(*self.0.verifying_key().as_bytes()).ok())
     }
 
-    /// A checkpoint as versions before signed heads made it.
+    /// Creates a checkpoint as versions before signed heads did.
     #[cfg(test)]
     pub(super) fn seal_as_before(&self, node: &str, seq: i64, hash: [u8; 32], time: String) -> Checkpoint {
         let sig = self.sign(&text(OLD_LABEL, node, seq, &hash, &time));
@@ -82,18 +81,18 @@ impl Sealer {
 /// The kinds of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealed {
-    /// The head of an append: nothing of this key's chain stood behind it when it was signed.
+    /// The head of an append: no row of this key's chain followed it when it was signed.
     Head,
-    /// Of a version before signed heads: rows may stand behind it.
+    /// From a version before signed heads: rows may follow it.
     Checkpoint,
 }
 
-/// The public half, for whoever judges a chain.
+/// The public half, to verify a chain.
 #[derive(Clone, Debug)]
 pub struct Judge(Option<IdentityKey>);
 
 impl Judge {
-    /// The key of a data folder, if it has one. Makes nothing.
+    /// The key of a data folder, if it has one. Creates nothing.
     ///
     /// # Errors
     /// One line that names `data_dir`.
@@ -110,7 +109,7 @@ impl Judge {
         IdentityKey::new(bytes).ok().map(|key| Self(Some(key)))
     }
 
-    /// What kind of checkpoint this is, if this key signed it.
+    /// The kind of this checkpoint, if this key signed it.
     pub fn accepts(&self, c: &Checkpoint) -> Option<Sealed> {
         let signed = |label| self.signed(&text(label, &c.node, c.seq, &c.hash, &c.time), &c.sig);
         match () {
@@ -126,7 +125,7 @@ impl Judge {
     }
 }
 
-/// Names this node's chain: `cluster.node_id`, or else a name drawn once and kept beside the keys.
+/// The name of this node's chain: `cluster.node_id`, or else a name generated once and stored beside the keys.
 ///
 /// # Errors
 /// One line that names `data_dir`.
@@ -137,7 +136,7 @@ pub fn node_name(configured: Option<&str>, data_dir: &Path) -> Result<String, Co
     }
 }
 
-/// The same, making nothing; `None` when nothing was ever written from this folder.
+/// The same without creating it; `None` when nothing was ever written from this folder.
 ///
 /// # Errors
 /// One line that names `data_dir`.
@@ -160,15 +159,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seal_holds_for_its_key_and_its_words_only() {
+    fn a_seal_is_valid_for_its_key_and_its_text_only() {
         let sealer = Sealer::from_seed(&[7; 32]);
         let judge = Judge::parse(&sealer.public()).unwrap();
-        let good = sealer.seal("n", 5, [1; 32], "2026-11-21T11:21:00.000Z".into());
-        assert_eq!(judge.accepts(&good), Some(Sealed::Head));
+        let valid = sealer.seal("n", 5, [1; 32], "2026-11-21T11:21:00.000Z".into());
+        assert_eq!(judge.accepts(&valid), Some(Sealed::Head));
         let before = sealer.seal_as_before("n", 5, [1; 32], String::new());
         assert_eq!(judge.accepts(&before), Some(Sealed::Checkpoint));
         let other = Judge::parse(&Sealer::from_seed(&[8; 32]).public()).unwrap();
-        assert_eq!(other.accepts(&good), None);
+        assert_eq!(other.accepts(&valid), None);
         let changes: [fn(&mut Checkpoint); 5] = [
             |c| c.node.push('x'),
             |c| c.seq = 6,
@@ -177,9 +176,9 @@ mod tests {
             |c| c.sig[0] ^= 1,
         ];
         for change in changes {
-            let mut bad = good.clone();
-            change(&mut bad);
-            assert_eq!(judge.accepts(&bad), None, "{bad:?}");
+            let mut invalid = valid.clone();
+            change(&mut invalid);
+            assert_eq!(judge.accepts(&invalid), None, "{invalid:?}");
         }
     }
 

@@ -1,13 +1,12 @@
-//! Judges a chain: is every row the one that was written, is none missing, is none new?
+//! Verification of a chain: every row is the one that was written, none is missing, none is foreign.
 //!
-//! Rows are walked in order; each must have the number after the one before and the hash that [`super::row::link`]
-//! gives. A chain whose beginning was pruned starts after the row that a believed `audit_pruned` row names
-//! ([`super::pruning`]). Then every checkpoint is looked at: it must be signed by the key, name a row that is there, and
-//! name its hash; and no row may stand behind the newest signed head. What no check of a chain alone can see (a store that
-//! was taken back to an older head with all that came after it) is seen with an anchor: a checkpoint copied from the log,
-//! or the one that the data folder remembers ([`super::mark`]).
+//! Rows are read in order; each must have the next number and the hash that [`super::row::link`] gives. A chain whose
+//! beginning was pruned starts after the row that a trusted `audit_pruned` row names ([`super::pruning`]). Then every
+//! checkpoint is checked: it must be signed by the key, name an existing row, and contain its hash; and no row may
+//! follow the newest signed head. The chain alone cannot show that a store was rolled back to an older head; an anchor
+//! shows it: a checkpoint copied from the log, or the one stored in the data folder ([`super::mark`]).
 //!
-//! Nothing is written, so that it may be done beside a running server.
+//! Nothing is written, so that it can run beside a running server.
 
 use super::mark::Head;
 use super::pruning::{self, PRUNED, Trust};
@@ -21,15 +20,15 @@ use std::time::Duration;
 
 /// Rows read at a time.
 const PAGE: u32 = 1000;
-/// Looks at a chain that seems broken.
+/// Attempts on a chain that seems broken.
 const LOOKS: usize = 3;
 
-/// Where a chain is first broken.
+/// The first break of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// The first row that is not what was written, or is missing.
+    /// The first row that is not the written one, or is missing.
     pub seq: i64,
-    /// What is wrong.
+    /// The fault.
     pub why: String,
 }
 
@@ -37,10 +36,10 @@ fn broken(seq: i64, why: impl Into<String>) -> Broken {
     Broken { seq, why: why.into() }
 }
 
-/// What was found intact.
+/// The result for an intact chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Intact {
-    /// Rows looked at.
+    /// The number of rows read.
     pub rows: u64,
     /// The first row's number; 0 of an empty chain.
     pub first: i64,
@@ -48,13 +47,13 @@ pub struct Intact {
     pub last: i64,
     /// Checkpoints whose signature was verified.
     pub checkpoints: usize,
-    /// Rows up to here are under a verified checkpoint or anchor.
+    /// The last row covered by a verified checkpoint or anchor.
     pub sealed: i64,
-    /// The last row that was pruned on the word of a version that did not sign it; 0 when there is none.
+    /// The last row that was pruned by a version that did not sign it; 0 when there is none.
     pub unsigned_prune: i64,
 }
 
-/// A row's number and hash, known from outside of the store.
+/// A row's number and hash, known from outside the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
     /// The row's number.
@@ -63,7 +62,7 @@ pub struct Anchor {
     pub hash: [u8; 32],
 }
 
-/// `SEQ:HASH` with 64 hexadecimal digits, as the log's checkpoint lines have them.
+/// `SEQ:HASH` with 64 hexadecimal digits, as in the log's checkpoint lines.
 impl std::str::FromStr for Anchor {
     type Err = String;
 
@@ -96,14 +95,14 @@ pub fn anchors_in(log: &str, node: &str, judge: Option<&Judge>) -> Vec<Anchor> {
     log.lines().filter(|line| line.contains("audit checkpoint")).filter_map(of_line).collect()
 }
 
-/// What a chain is judged by.
+/// The data to verify a chain against.
 #[derive(Clone, Debug)]
 pub struct Against {
-    /// The key that signs its checkpoints; without it signatures are not looked at.
+    /// The key that signs its checkpoints; without it signatures are not verified.
     pub judge: Option<Judge>,
     /// Heads known from outside.
     pub anchors: Vec<Anchor>,
-    /// The head that the data folder remembers: at least that far the chain must go, and no row of it is unsigned.
+    /// The head stored in the data folder: the chain must reach at least that row, and no row of it may be unsigned.
     pub mark: Option<Anchor>,
     /// How long a row must have been kept before it may be pruned.
     pub retention: Duration,
@@ -115,7 +114,7 @@ impl Default for Against {
     }
 }
 
-/// Judges the chain of one node. The outer error is the store's.
+/// Verifies the chain of one node. The outer error is the store's.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -124,7 +123,7 @@ pub async fn verify(
     node: &str,
     against: &Against,
 ) -> Result<Result<Intact, Broken>, StoreError> {
-    // A server that prunes just now can take rows away between two looks: only what stays broken is.
+    // A server that is pruning may remove rows between two reads: only a lasting break counts.
     let mut found = walk(store, node, against).await?;
     for _ in 1..LOOKS {
         if found.is_err() {
@@ -135,7 +134,7 @@ pub async fn verify(
 }
 
 async fn walk(store: &Store, node: &str, against: &Against) -> Result<Result<Intact, Broken>, StoreError> {
-    // One look says where the chain ends; what a running server appends meanwhile is not judged.
+    // The end of the chain is read once; rows that a running server appends meanwhile are not verified.
     let end = store.audit_end(node).await?;
     let newest = end.sealed.as_ref().map_or(0, |c| c.seq);
     let mut checkpoints = store.checkpoints(node).await?;
@@ -158,7 +157,7 @@ async fn walk(store: &Store, node: &str, against: &Against) -> Result<Result<Int
     Ok(walk.end())
 }
 
-/// How thorough a walk is; less than everything only in the tests' twins.
+/// The checks of a walk; some are disabled only in negative tests.
 #[derive(Clone, Copy, Debug)]
 struct Rigour {
     hashes: bool,
@@ -175,16 +174,16 @@ pub(super) struct Walk<'a> {
     node: &'a str,
     rigour: Rigour,
     against: &'a Against,
-    /// Where the chain may begin: the number of the last row that is gone, its hash, and whether that was signed.
+    /// Possible beginnings of the chain: the number of the last pruned row, its hash, and whether that was signed.
     beginnings: BTreeMap<i64, ([u8; 32], bool)>,
     /// Checkpoints and anchors by the row they name.
     sealed: BTreeMap<i64, Vec<Seal<'a>>>,
     /// The newest checkpoint that the key signed.
     newest: Option<(i64, Sealed)>,
-    /// The last row there may be: nothing may stand behind the newest signed head; behind a checkpoint of a version before
-    /// signed heads it may, as long as the data folder remembers no head of its own.
+    /// The last row allowed: no row may follow the newest signed head; rows may follow a checkpoint of a version before
+    /// signed heads, as long as the data folder has no head of its own.
     end: Option<i64>,
-    /// The last row that was walked and is under a checkpoint.
+    /// The last verified row that is covered by a checkpoint.
     under_seal: Option<Head>,
     head: Option<Head>,
     intact: Intact,
@@ -206,7 +205,7 @@ impl<'a> Walk<'a> {
         let newest = checkpoints.iter().rev().find_map(signed);
         let forged = checkpoints.last().is_some_and(|c| Some(c.seq) != newest.map(|(seq, _)| seq));
         let end = match newest {
-            // The forged one is where the chain is broken.
+            // The chain is broken at the forged checkpoint.
             _ if forged || against.judge.is_none() => None,
             Some((seq, Sealed::Head)) => Some(seq),
             Some((seq, Sealed::Checkpoint)) => against.mark.map(|_| seq),
@@ -218,7 +217,7 @@ impl<'a> Walk<'a> {
             .filter_map(|row| pruning::read(row, against.judge.as_ref(), against.retention))
             .filter(|statement| is_believed(&statement.trust, statement.seq, newest))
         {
-            // A signed statement counts before one that is not.
+            // A signed statement takes precedence over an unsigned one.
             let is_signed = statement.trust == Trust::Signed;
             let entry = beginnings.entry(statement.last.0).or_insert((statement.last.1, is_signed));
             if is_signed {
@@ -247,7 +246,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The last row that was walked and is under a checkpoint.
+    /// The last verified row that is covered by a checkpoint.
     pub(super) fn under_seal(&self) -> Option<Head> {
         self.under_seal
     }
@@ -261,7 +260,7 @@ impl<'a> Walk<'a> {
             Some(head) => head,
         };
         if self.rigour.numbers && row.seq != before.0 + 1 {
-            // A number twice or too small is itself the row at fault; a hole begins at the first missing one.
+            // If a number repeats or is too small, that row is at fault; a gap begins at the first missing row.
             let (seq, why) = match row.seq > before.0 {
                 true => (before.0 + 1, format!("is missing; the next row is {}", row.seq)),
                 false => (row.seq, format!("follows row {}", before.0)),
@@ -285,8 +284,8 @@ impl<'a> Walk<'a> {
         seals.iter().try_for_each(|seal| self.seal(row.seq, seal, Some(&row.hash)))
     }
 
-    /// A row that is not linked to the one before. The server continues from the last head it signed, so a row linked to
-    /// that one shows that those between are foreign.
+    /// A row that is not linked to the previous one. The server continues from the last head it signed, so a row linked
+    /// to that one shows that those between are foreign.
     fn mislinked(&self, row: &AuditRow) -> Broken {
         let is_linked = |(seq, hash): &Head| seq + 1 < row.seq && link(hash, row) == row.hash;
         match self.under_seal.into_iter().chain([(0, GENESIS)]).find(is_linked) {
@@ -298,7 +297,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A row that says that others were pruned must be signed, or be under a checkpoint.
+    /// A row that states that others were pruned must be signed, or be covered by a checkpoint.
     fn statement(&self, row: &AuditRow) -> Result<(), Broken> {
         let judge = self.against.judge.as_ref();
         if !self.rigour.statements || row.event != PRUNED || judge.is_none() {
@@ -314,7 +313,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What the first row is linked to.
+    /// The hash that the first row is linked to.
     fn begin(&mut self, row: &AuditRow) -> Result<(i64, [u8; 32]), Broken> {
         self.intact.first = row.seq;
         if row.seq < 1 {
@@ -361,7 +360,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What is left when the rows are at their end: seals of rows that were pruned, and of rows that are missing.
+    /// The checks after the last row: seals of rows that were pruned, and of rows that are missing.
     fn end(mut self) -> Result<Intact, Broken> {
         let last = self.intact.last;
         for (seq, seals) in std::mem::take(&mut self.sealed) {
@@ -378,7 +377,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether a statement without a signature may be of a version before signatures: its own row is under a checkpoint.
+/// Whether an unsigned statement may be from a version before signatures: its own row is covered by a checkpoint.
 fn is_believed(trust: &Trust, seq: i64, newest: Option<(i64, Sealed)>) -> bool {
     match trust {
         Trust::Signed => true,

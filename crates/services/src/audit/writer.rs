@@ -1,7 +1,7 @@
-//! The one writer of a process: takes events in batches, appends them to the chain, publishes its head and prunes it.
+//! The writer, one per process: takes events in batches, appends them to the chain, publishes its head and prunes it.
 //!
-//! Events that must not be lost come first; those that are bounded wait for them. Another process (a command) may append to
-//! the same chain: see [`super::chain`].
+//! Events that must not be lost come first; bounded ones wait for them. Another process (a command) may append to the
+//! same chain: see [`super::chain`].
 
 use super::bounds::Why;
 use super::chain::Chain;
@@ -24,31 +24,31 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 const BATCH: usize = 512;
 /// Rows read at a time.
 const PAGE: u32 = 1000;
-/// Rows looked at in one go when old ones are pruned.
+/// Maximum rows examined in one pass when old ones are pruned.
 const PRUNE_AT_MOST: usize = 20_000;
 /// Pause after a failed append, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// How long a store is waited for when the process is ending.
+/// How long the store is waited for when the process is ending.
 const LAST_WAIT: Duration = Duration::from_secs(3);
-/// How long rows are kept (the research page, section 6). `verify` believes no statement that pruned earlier.
+/// How long rows are kept (the research page, section 6). `verify` trusts no statement that pruned earlier.
 pub(super) const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How often the head is published and old rows are pruned.
 #[derive(Clone, Copy, Debug)]
 pub struct Cadence {
-    /// Time between two published heads when there are new rows.
+    /// Interval between two published heads when there are new rows.
     pub checkpoint_every: Duration,
-    /// New rows that ask for a published head at once.
+    /// Number of new rows after which a head is published at once.
     pub checkpoint_rows: i64,
     /// How long rows are kept.
     pub retention: Duration,
-    /// Time between two looks for rows past it.
+    /// Interval between two searches for expired rows.
     pub prune_every: Duration,
-    /// Time between two rows that count the bounded events left out.
+    /// Interval between two rows that count the bounded events left out.
     pub gap_every: Duration,
 }
 
-/// Of the research page, section 6.
+/// The values of the research page, section 6.
 impl Default for Cadence {
     fn default() -> Self {
         Self {
@@ -71,7 +71,7 @@ pub(super) struct Writer {
     published: i64,
 }
 
-/// What the writer has to do next.
+/// The writer's next action.
 enum Next {
     Orders(usize),
     Bounded,
@@ -111,7 +111,7 @@ impl Writer {
                     let closed = self.obey(orders.drain(..)).await;
                     if closed.is_some() || taken == 0 {
                         self.publish().await;
-                        let _gone = closed.map(|tell| tell.send(()));
+                        let _gone = closed.map(|done| done.send(()));
                         return;
                     }
                 }
@@ -129,18 +129,18 @@ impl Writer {
         }
     }
 
-    /// Appends what was recorded; answers those that wait. Returns the sender to notify when the writer is to end.
+    /// Appends the recorded events and completes flushes. Returns the sender to notify when the writer is to end.
     async fn obey(&mut self, orders: impl Iterator<Item = Order>) -> Option<oneshot::Sender<()>> {
         let (mut events, mut waiting, mut closed) = (Vec::new(), Vec::new(), None);
         for order in orders {
             match order {
                 Order::Record(event) => events.push(*event),
-                Order::Flush(tell) => waiting.push(tell),
-                Order::Close(tell) => closed = Some(tell),
+                Order::Flush(done) => waiting.push(done),
+                Order::Close(done) => closed = Some(done),
             }
         }
         if closed.is_some() || !waiting.is_empty() {
-            // What was recorded before the flush: no more than the queue holds.
+            // The events recorded before the flush: no more than the queue holds.
             events.extend(
                 std::iter::from_fn(|| self.bounded.try_recv().ok()).take(super::BOUNDED_QUEUE).map(|e| *e),
             );
@@ -149,8 +149,8 @@ impl Writer {
             events.extend(self.gaps());
         }
         self.append(&events).await;
-        waiting.into_iter().for_each(|tell| {
-            let _gone = tell.send(());
+        waiting.into_iter().for_each(|done| {
+            let _gone = done.send(());
         });
         if self.chain.known() - self.published >= self.cadence.checkpoint_rows {
             self.publish().await;
@@ -164,8 +164,8 @@ impl Writer {
         left_out.map(|(why, count)| gap(why, count).stamp(unix_ms())).collect()
     }
 
-    /// Appends until the store has taken it. Only a store that is beyond use, or does not answer while the process
-    /// ends, makes it give up.
+    /// Appends until the store accepts it. Gives up only if the store failed permanently, or does not respond while the
+    /// process ends.
     async fn append(&mut self, events: &[Stamped]) {
         if events.is_empty() {
             return;
@@ -181,7 +181,7 @@ impl Writer {
                 give_up = Some(Instant::now() + LAST_WAIT);
             }
             if error.is_fatal() || give_up.is_some_and(|at| Instant::now() >= at) {
-                tracing::error!(%error, rows = events.len(), "audit events are lost: the store does not take them");
+                tracing::error!(%error, rows = events.len(), "audit events are lost: the store rejects them");
                 self.shared.left_out.add(Why::Overflow, events.len() as u64);
                 return;
             }
@@ -191,10 +191,10 @@ impl Writer {
         }
     }
 
-    /// Looks whether the chain is as it was left, and puts its head on the log when it has moved.
+    /// Checks the chain's end, and logs its head if it has advanced.
     async fn publish(&mut self) {
         if let Err(error) = self.chain.check().await {
-            tracing::warn!(%error, "the end of the audit chain cannot be looked at now");
+            tracing::warn!(%error, "the end of the audit chain cannot be read now");
         }
         if self.chain.known() <= self.published {
             return;
@@ -206,7 +206,7 @@ impl Writer {
         }
     }
 
-    /// Removes rows past their time, and says so in the chain first.
+    /// Removes expired rows, after recording that in the chain.
     async fn prune(&mut self) {
         if let Err(error) = self.try_prune().await {
             tracing::warn!(%error, "old audit rows cannot be pruned now");
@@ -230,11 +230,12 @@ impl Writer {
         let said = pruning::statement(&self.chain.sealer, &self.chain.node, &last, before, at).stamp(at);
         self.append(&[said]).await;
         let rows = self.chain.store.prune_audit(&self.chain.node, last.0).await?;
-        tracing::info!(node = %self.chain.node, up_to = last.0, rows, "audit rows past their time are gone");
+        tracing::info!(node = %self.chain.node, up_to = last.0, rows, "expired audit rows were removed");
         Ok(())
     }
 
-    /// The last row that is older than `before`, is under a checkpoint of this key, and has only such rows before it.
+    /// The last row that is older than `before`, is covered by a checkpoint of this key, and has only such rows before
+    /// it.
     async fn prunable(&self, before: &str) -> Result<Result<Option<Head>, Broken>, StoreError> {
         let (store, node) = (&self.chain.store, &self.chain.node);
         let against = Against {
@@ -265,7 +266,7 @@ impl Writer {
     }
 }
 
-/// A timer that is late rather than twice.
+/// A timer that skips missed ticks.
 fn every(first: Duration, period: Duration) -> Interval {
     let mut timer = tokio::time::interval_at(Instant::now() + first, period);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);

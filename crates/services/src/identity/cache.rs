@@ -1,11 +1,11 @@
-//! Answers of the store by credential, each for [`super::FRESH`] and bounded in number.
+//! A cache of store results by credential, each valid for [`super::FRESH`] and bounded in number.
 
 use super::FRESH;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Credentials remembered at most.
+/// Maximum credentials in the cache.
 const MAX: usize = 10_000;
 
 pub(super) struct Cache<T> {
@@ -44,7 +44,7 @@ mod tests {
     use super::Cache;
 
     #[test]
-    fn what_is_forgotten_is_asked_for_again() {
+    fn forgotten_entries_are_queried_again() {
         let cache = Cache::default();
         cache.put("a", 1);
         cache.put("b", 2);

@@ -1,8 +1,9 @@
-//! Who a credential stands for, and who is there.
+//! Identity: resolves credentials to users and API keys, and tracks connected users.
 //!
-//! A token, a ticket or an API key goes in, a [`Principal`] or an [`AppKey`] comes out, or a refusal that tells nothing. A good
-//! signature is never enough: each answer also saw a live row of the store at most [`FRESH`] ago, so that a logout, a ban or a
-//! new role acts within a second whoever made it, another process too. What this process ends itself is forgotten at once.
+//! A token, a ticket or an API key is resolved to a [`Principal`] or an [`AppKey`], or to a refusal that reveals
+//! nothing. A valid signature never suffices: for each result a live row of the store was also read at most [`FRESH`]
+//! ago, so that a logout, a ban or a new role takes effect within a second, also if another process made it. Logins
+//! that this process ends are dropped from the cache at once.
 
 mod cache;
 mod users;
@@ -25,12 +26,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long an answer of the store is taken for true.
+/// How long a result of the store is trusted.
 pub const FRESH: Duration = Duration::from_secs(1);
-/// Logins whose last use waits to be written, at most.
+/// Maximum logins whose last use waits to be written.
 const MAX_SEEN: usize = 100_000;
 
-/// See the module's head.
+/// The identity service; see the module's head.
 pub struct Identity {
     store: Store,
     accounts: Accounts,
@@ -48,17 +49,17 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// The kind of one-time key that stands for an issuer's token whose bearer has logged out.
+/// The kind of one-time key that marks an issuer's token whose bearer has logged out.
 const ENDED: &str = "issuer_token";
 
-/// What a token is known by: the hash of what is signed. Signatures of one text may be written in several ways.
+/// The identity of a token: the hash of its signed part. Signatures of one text may be encoded in several ways.
 fn mark(token: &str) -> [u8; 32] {
     let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
     Sha256::digest(signed.as_bytes()).into()
 }
 
 impl Identity {
-    /// Over the store and the accounts, with the issuers of the configuration.
+    /// Creates the service over the store and the accounts, with the issuers of the configuration.
     ///
     /// # Errors
     /// One line that names `auth.issuers`.
@@ -80,10 +81,10 @@ impl Identity {
         })
     }
 
-    /// Who an access token stands for, ours or an issuer's.
+    /// Resolves an access token, of this server or an issuer.
     ///
     /// # Errors
-    /// `UNAUTHORIZED` alike for every reason; `UNAVAILABLE` when the store or an issuer's keys cannot be asked.
+    /// `UNAUTHORIZED` for every reason alike; `UNAVAILABLE` when the store or an issuer's keys cannot be queried.
     pub async fn bearer(&self, token: &str) -> Result<Arc<Principal>, Refusal> {
         let now = unix_ms();
         if let Some(known) = self.principals.get(token).filter(|p| p.expires_at_ms > now) {
@@ -96,7 +97,10 @@ impl Identity {
             Arc::new(known.map_err(|error| match error {
                 TokenError::Expired => unauthorized("the token has expired: refresh it or log in again"),
                 TokenError::Invalid => {
-                    tracing::debug!(check = "iss", "a token names no issuer we know and is none of ours");
+                    tracing::debug!(
+                        check = "iss",
+                        "a token is neither from this server nor from a known issuer"
+                    );
                     unauthorized("the token is not valid here")
                 }
             })?)
@@ -117,7 +121,7 @@ impl Identity {
         self.refuse_ended(&identity, now).await?;
         let made = self.store.ensure_issuer_user(&login.username, now as i64).await;
         let user = made.map_err(|error| match error {
-            // Deleted here: the name is not given again.
+            // Deleted here: the name is not reused.
             StoreError::Conflict(_) => ended(),
             error => unavailable(&error),
         })?;
@@ -136,11 +140,11 @@ impl Identity {
         }))
     }
 
-    /// Ends a token of an issuer for good: it and the tickets fetched with it are refused until it would have ended by itself,
-    /// after a restart too.
+    /// Ends a token of an issuer permanently: it and the tickets fetched with it are refused until its own expiry, also
+    /// after a restart.
     ///
     /// # Errors
-    /// `UNAVAILABLE` when the store cannot be asked.
+    /// `UNAVAILABLE` when the store cannot be queried.
     pub async fn end_token(&self, token: &[u8; 32], expires_at_ms: u64) -> Result<(), Refusal> {
         let (now, ends) = (unix_ms() as i64, i64::try_from(expires_at_ms).unwrap_or(i64::MAX));
         self.store.use_once(ENDED, token, now, ends).await.map_err(|e| unavailable(&e))?;
@@ -153,7 +157,7 @@ impl Identity {
         if is_ended.map_err(|e| unavailable(&e))? { Err(ended()) } else { Ok(()) }
     }
 
-    /// Who a one-time ticket stands for; afterwards it is used.
+    /// Resolves a one-time ticket, which is used afterwards.
     ///
     /// # Errors
     /// As [`Identity::bearer`].
@@ -163,7 +167,7 @@ impl Identity {
         let principal = spent.map_err(|refused| match refused {
             TicketRefused::Store(error) => unavailable(&error),
             TicketRefused::Invalid => {
-                unauthorized("the ticket is not valid: it is good once, for 30 s, and for one origin")
+                unauthorized("the ticket is not valid: it is valid once, for 30 s, and for one origin")
             }
         })?;
         if let Some(issuer) = &principal.issuer {
@@ -172,10 +176,10 @@ impl Identity {
         Ok(Arc::new(principal))
     }
 
-    /// What an API key may do.
+    /// Resolves an API key.
     ///
     /// # Errors
-    /// `UNAUTHORIZED`, or `UNAVAILABLE` when the store cannot be asked.
+    /// `UNAUTHORIZED`, or `UNAVAILABLE` when the store cannot be queried.
     pub async fn api_key(&self, key: &str) -> Result<Arc<AppKey>, Refusal> {
         let hash = fanfare_auth::api_key::hash(key);
         if let Some(known) = self.configured.get(&hash) {
@@ -192,10 +196,10 @@ impl Identity {
         Ok(known)
     }
 
-    /// What a subscription token opens.
+    /// Resolves a subscription token to its grant.
     ///
     /// # Errors
-    /// `INVALID_TOKEN`, or `UNAVAILABLE` when the issuer's keys cannot be had.
+    /// `INVALID_TOKEN`, or `UNAVAILABLE` when the issuer's keys are not available.
     pub async fn subscription(&self, token: &str) -> Result<TopicGrant, Refusal> {
         let found = self.issuers.subscription(token, unix_ms() / 1000).await;
         let open = found.map_err(|error| match error {
@@ -216,7 +220,7 @@ impl Identity {
         })
     }
 
-    /// Whether a login that was good before still is: for a session that is resumed without a credential.
+    /// Whether an earlier login is still active: for a session that is resumed without a credential.
     ///
     /// # Errors
     /// `UNAUTHORIZED` when it has ended.
@@ -238,7 +242,7 @@ impl Identity {
         Ok(Arc::new(Principal { role: user.role, ..principal.clone() }))
     }
 
-    /// Forgets what is known of a login, or of all of a user's.
+    /// Drops a login, or all logins of a user, from the cache.
     pub fn forget(&self, is: impl Fn(&Principal) -> bool) {
         self.principals.retain(|principal| !is(principal));
     }
@@ -300,8 +304,8 @@ fn issuer_refusal(error: IssuerError) -> Refusal {
     }
 }
 
-/// The store in trouble, told to a client: the log says the rest.
+/// The refusal sent to a client when the store failed: the log has the details.
 pub fn unavailable(error: &StoreError) -> Refusal {
-    tracing::warn!(%error, "the store did not answer");
-    Refusal::new(ErrorCode::Unavailable, "the store does not answer at the moment").retry_after(1000)
+    tracing::warn!(%error, "the store did not respond");
+    Refusal::new(ErrorCode::Unavailable, "the store does not respond at the moment").retry_after(1000)
 }

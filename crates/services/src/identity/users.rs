@@ -1,7 +1,7 @@
-//! Users who are there: their connections, what they may do at a time, and whether they are online.
+//! Connected users: their connections, their rate limits, and whether they are online.
 //!
 //! A user comes online with the first connection and goes offline `presence.grace` after the last one closed, so that a
-//! reload is not seen. Buckets belong to the user and not to a connection: more sockets do not buy more messages.
+//! reload is not visible. Buckets belong to the user and not to a connection: more sockets do not allow more messages.
 
 use crate::rates::Rate;
 use fanfare_core::hub::ConnAddr;
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// All users who are online or were a moment ago, and those with a bucket that is not full.
+/// All users who are online or were a moment ago, and those whose buckets are not full.
 #[derive(Debug)]
 pub struct Users {
     known: Mutex<Known>,
@@ -23,11 +23,11 @@ pub struct Users {
 #[derive(Debug, Default)]
 struct Known {
     online: HashMap<Arc<str>, Arc<UserState>>,
-    /// Who is not online and has taken something out of a bucket without a socket, or before the last one closed.
+    /// Offline users whose rate-limit buckets are not full again yet.
     apart: HashMap<Arc<str>, Arc<UserState>>,
 }
 
-/// A user who is there, or was.
+/// The state of a user who is or was connected.
 #[derive(Debug)]
 pub struct UserState {
     inner: Mutex<Inner>,
@@ -35,7 +35,7 @@ pub struct UserState {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Connections, those on their way to a shard included.
+    /// Connections, including those on their way to a shard.
     count: usize,
     placed: Vec<(ConnAddr, Arc<str>)>,
     /// When the last connection closed.
@@ -63,7 +63,7 @@ pub enum Bucket {
     Command,
 }
 
-/// A user's connection; gives its place back when dropped.
+/// A user's connection; it is no longer counted when dropped.
 #[derive(Debug)]
 pub struct Login {
     caller: Caller,
@@ -72,25 +72,25 @@ pub struct Login {
     pub state: Arc<UserState>,
     users: Arc<Users>,
     addr: Option<ConnAddr>,
-    /// The client was told that its token ends.
+    /// Whether the client was notified that its token expires.
     pub warned: bool,
-    /// What the table `sessions` gets when the connection closes.
+    /// Data for the connection record, written when the connection closes.
     pub facts: Facts,
 }
 
-/// What is known of a connection that has a user.
+/// Data about a connection of a user.
 #[derive(Debug, Default)]
 pub struct Facts {
     /// When it was opened, or logged in, in milliseconds since 1970.
     pub connected_at_ms: u64,
     /// The client's `User-Agent`.
     pub user_agent: Option<Arc<str>>,
-    /// Texts that came from the client.
+    /// The number of texts received from the client.
     pub received: u64,
 }
 
 impl Users {
-    /// Nobody yet. A cap of 0 is none.
+    /// Creates an empty set. A cap of 0 is unlimited.
     pub fn new(
         grace_ms: u64,
         max_connections: usize,
@@ -100,7 +100,7 @@ impl Users {
         Arc::new(Self { known: Mutex::default(), grace_ms, max_connections, messages, commands })
     }
 
-    /// Counts a connection of a user in; `None` when there are as many as `limits.max_connections_per_user` allows.
+    /// Counts a new connection of a user; `None` when the user has reached `limits.max_connections_per_user`.
     pub fn enter(self: &Arc<Self>, principal: Arc<Principal>) -> Option<Box<Login>> {
         let mut known = self.known.lock();
         let Known { online, apart } = &mut *known;
@@ -119,7 +119,7 @@ impl Users {
         Some(Box::new(Login { caller, principal, state, users, addr: None, warned: false, facts }))
     }
 
-    /// Distinct users online, those within their grace included.
+    /// The number of distinct users online, including those within their grace.
     pub fn online(&self) -> u64 {
         self.known.lock().online.len() as u64
     }
@@ -132,7 +132,7 @@ impl Users {
         wanted.map(|(addr, _)| *addr).collect()
     }
 
-    /// Takes users offline whose grace is over, and forgets those whose buckets are full again.
+    /// Sets users offline whose grace is over, and drops those whose buckets are full again.
     pub fn sweep(&self, now_ms: u64, now_ns: u64) {
         let mut known = self.known.lock();
         let Known { online, apart } = &mut *known;
@@ -140,7 +140,7 @@ impl Users {
         apart.retain(|_, state| !state.inner.lock().is_full(now_ns));
     }
 
-    /// Takes one out of a user's bucket.
+    /// Takes one unit out of a user's bucket.
     ///
     /// # Errors
     /// Milliseconds until there is one.
@@ -186,13 +186,13 @@ impl UserState {
 }
 
 impl Login {
-    /// Notes where the connection is.
+    /// Records the address of the connection.
     pub fn place(&mut self, addr: ConnAddr) {
         self.addr = Some(addr);
         self.state.inner.lock().placed.push((addr, self.principal.session_id.clone()));
     }
 
-    /// The user, as the newest credential proves it.
+    /// The user, by the newest credential.
     pub fn principal(&self) -> &Arc<Principal> {
         &self.principal
     }
@@ -202,13 +202,13 @@ impl Login {
         &self.caller
     }
 
-    /// Changes what is known of the user: the role.
+    /// Updates the user's data: the role.
     pub fn set_principal(&mut self, principal: Arc<Principal>) {
         self.caller = Caller::User(principal.clone());
         self.principal = principal;
     }
 
-    /// A newer token of the same login.
+    /// Applies a newer token of the same login.
     pub fn refresh(&mut self, principal: Arc<Principal>) {
         self.set_principal(principal);
         self.warned = false;
@@ -217,7 +217,7 @@ impl Login {
 
 impl Drop for Login {
     fn drop(&mut self) {
-        // The lock of all comes first, as where connections enter, so that nobody enters a user who is being forgotten.
+        // The common lock is taken first, as for new connections, so that no connection enters a user being dropped.
         let known = self.users.known.lock();
         let mut inner = self.state.inner.lock();
         inner.count = inner.count.saturating_sub(1);

@@ -1,8 +1,8 @@
-//! Applies to open connections what was changed elsewhere, by a command beside this server or on another node: logins that
-//! ended, roles and locks of users.
+//! Applies to open connections the changes made elsewhere, by a command beside this server or on another node: ended
+//! logins, roles and locks of users.
 //!
-//! What this process does itself acts at once ([`SessionService::end_logins`], [`SessionService::user_changed`]); here the store
-//! is asked twice a second for the rest.
+//! Changes by this process take effect at once ([`SessionService::end_logins`], [`SessionService::user_changed`]); here
+//! the store is queried twice a second for the rest.
 
 use super::Identity;
 use crate::clock::unix_ms;
@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often the store is asked.
+/// Interval between two queries of the store.
 const EVERY: Duration = Duration::from_millis(500);
-/// How far back each look goes: clocks of nodes differ, and a commit can become visible late.
+/// How far back each query goes: clocks of nodes differ, and a commit can become visible late.
 const OVERLAP_MS: i64 = 10_000;
-/// How often the last use of logins is written, in looks.
+/// How often the last use of logins is written, in queries.
 const WRITE_SEEN: u64 = 20;
 
 /// Runs until the task is dropped.
@@ -30,7 +30,7 @@ pub async fn watch(store: Store, identity: Arc<Identity>, sessions: Arc<SessionS
     for look in 0_u64.. {
         every.tick().await;
         let now = unix_ms() as i64;
-        // A store that does not answer is told by its own health; the next look goes back to where this one began.
+        // An unresponsive store is reported by its own health; the next query goes back to where this one began.
         let found =
             (store.ended_since(since - OVERLAP_MS).await, store.changed_users(since - OVERLAP_MS).await);
         if let (Ok(ended), Ok(users)) = found {

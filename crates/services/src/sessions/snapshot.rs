@@ -1,9 +1,9 @@
-//! Sessions over a graceful restart: the file `{data_dir}/sessions.snapshot`.
+//! Sessions across a graceful restart: the file `{data_dir}/sessions.snapshot`.
 //!
-//! It is written while the server stops, when all sockets are closed, and taken away when the next start has opened it: what a crash leaves
-//! behind is never read. Format: [`MAGIC`]; each session behind its length in four bytes, little endian, in the order of last use
-//! ([`KeptSession::encode`], then its user's login if it has one); a length of 0; the SHA-256 of all before. A file that is not whole is
-//! one warning and no session.
+//! It is written while the server stops, when all sockets are closed, and removed when the next start has opened it: a
+//! file left by a crash is never read. Format: [`MAGIC`]; each session after its length in four bytes, little endian,
+//! in the order of last use ([`KeptSession::encode`], then its user's login if it has one); a length of 0; the SHA-256
+//! of everything before. An incomplete file causes one warning and restores no session.
 
 use super::SessionService;
 use fanfare_core::model::{IssuerIdentity, Principal, Role};
@@ -19,14 +19,14 @@ use std::sync::Arc;
 pub const FILE: &str = "sessions.snapshot";
 /// Begins the file; the last byte is the format's version.
 const MAGIC: &[u8; 8] = b"fanses\0\x01";
-/// Bytes of one session at most: its data and the rest, far above what `session.max_data_bytes` allows.
+/// Maximum bytes of one session: its data and the rest, far above what `session.max_data_bytes` allows.
 const MAX_RECORD_BYTES: usize = 256 * 1024 * 1024;
 
 impl SessionService {
-    /// Writes all sessions that have not expired into a folder, whole or not at all; answers how many.
+    /// Writes all sessions that have not expired into a folder, complete or not at all; returns their number.
     ///
     /// # Errors
-    /// Of the file system; what was written is taken away.
+    /// Of the file system; a partial file is removed.
     pub fn save(&self, folder: &Path, now_ms: u64) -> io::Result<usize> {
         let (new, file) = (folder.join(format!("{FILE}.new")), folder.join(FILE));
         let written = self.write(&new, now_ms);
@@ -71,11 +71,12 @@ impl SessionService {
         Ok(count)
     }
 
-    /// Reads the sessions that a stop has left in a folder, and takes the file away; answers how many go on. To be called before anything
-    /// uses sessions.
+    /// Reads the sessions of the last stop from a folder, and removes the file; returns the number of restored
+    /// sessions. Must be called before anything uses sessions.
     ///
     /// # Errors
-    /// Of the file system, or `InvalidData` when the file is damaged or of another version; no session was taken in then.
+    /// Of the file system, or `InvalidData` when the file is damaged or of another version; then no session was
+    /// restored.
     pub fn restore(&self, folder: &Path, now_ms: u64) -> io::Result<usize> {
         let path = folder.join(FILE);
         let mut file = match File::open(&path) {
@@ -83,9 +84,9 @@ impl SessionService {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(error),
         };
-        // Before it is read: sessions that end from now on must not come back with a crash.
+        // Before it is read: sessions that end from now on must not be restored after a crash.
         std::fs::remove_file(&path)?;
-        // Checked as a whole before anything of it is believed.
+        // Checked as a whole before any of it is used.
         read(&mut file, |_| Some(()))?;
         file.seek(SeekFrom::Start(0))?;
         let mut count = 0;
@@ -108,7 +109,7 @@ impl SessionService {
     }
 }
 
-/// Hands out each record of a file and judges its end.
+/// Passes each record of a file to `each` and checks its end.
 fn read(file: &mut File, mut each: impl FnMut(&[u8]) -> Option<()>) -> io::Result<()> {
     let mut from = Hashed { inner: BufReader::new(file), hash: Sha256::new() };
     let mut magic = [0; 8];
@@ -195,7 +196,7 @@ fn read_u64(from: &mut &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes))
 }
 
-/// Hashes what passes.
+/// Hashes the bytes passing through.
 struct Hashed<T> {
     inner: T,
     hash: Sha256,
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_whole_or_it_is_refused() {
+    fn an_incomplete_file_is_refused() {
         let bytes = whole(&[b"one", b"two and more"]);
         assert_eq!(records_of(&bytes).unwrap(), [b"one".to_vec(), b"two and more".to_vec()]);
         assert_eq!(records_of(&whole(&[])).unwrap(), Vec::<Vec<u8>>::new());
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_reads_back_as_it_was() {
+    fn a_login_round_trips() {
         let issuer =
             IssuerIdentity { name: "shop".into(), claim: "zoe".into(), issued_at_s: Some(5), token: [9; 32] };
         for issuer in [None, Some(issuer.clone()), Some(IssuerIdentity { issued_at_s: None, ..issuer })] {

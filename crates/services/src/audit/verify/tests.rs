@@ -1,4 +1,5 @@
-//! Every way of tampering against every walk: the full one names the first bad row, a walk that skips a check is caught.
+//! Every way of tampering against every walk: the full one names the first invalid row, a walk that skips a check is
+//! detected.
 
 use super::super::row::tests::sample;
 use super::super::seal::Sealer;
@@ -25,13 +26,13 @@ fn against() -> Against {
 /// A time that the tests' rows have, in milliseconds since 1970.
 const AT: u64 = 1_790_000_000_000;
 
-/// The row that a server with this key writes when it prunes up to a row; it keeps rows for so long.
+/// The row that a server with this key writes when it prunes up to a row; it keeps rows for `kept`.
 fn prune_row(sealer: &Sealer, seq: i64, last: Head, kept: Duration) -> AuditRow {
     let before = AT - kept.as_millis() as u64;
     pruning::statement(sealer, "n", &last, before, AT).stamp(AT).row("n", seq)
 }
 
-/// Puts a row at the end of a chain, linked as it should be, and not signed.
+/// Appends a row to a chain, linked correctly, but not signed.
 fn append(c: &mut Chain, mut row: AuditRow) {
     let last = c.rows.last().unwrap();
     row.seq = last.seq + 1;
@@ -39,14 +40,14 @@ fn append(c: &mut Chain, mut row: AuditRow) {
     c.rows.push(row);
 }
 
-/// Puts rows at the end that the server wrote: they are under its signed head.
+/// Appends rows that the server wrote: they are covered by its signed head.
 fn append_signed(c: &mut Chain, row: AuditRow) {
     append(c, row);
     let last = c.rows.last().unwrap();
     c.checkpoints.push(sealer().seal("n", last.seq, last.hash, "later".into()));
 }
 
-/// Links rows anew from `from` on, as somebody does who knows the format and has the database.
+/// Links rows again from `from` on, as an attacker does who knows the format and has the database.
 fn relink(rows: &mut [AuditRow], from: usize) {
     for at in from..rows.len() {
         let before = if at == 0 { GENESIS } else { rows[at - 1].hash };
@@ -74,7 +75,7 @@ fn judge(chain: &Chain, against: &Against, rigour: Rigour) -> Result<Intact, Bro
 
 type Tamper = (&'static str, i64, fn(&mut Chain));
 
-/// Ways to tamper, and the first row that is bad then.
+/// Ways to tamper, and the first invalid row of each.
 const TAMPERS: &[Tamper] = &[
     ("edit", 5, |c| c.rows[4].detail = "{}".into()),
     ("edit the last row", ROWS, |c| c.rows[19].user_id = None),
@@ -143,11 +144,11 @@ const TAMPERS: &[Tamper] = &[
         c.rows.push(row);
     }),
     ("take everything but the checkpoints", 1, |c| c.rows.clear()),
-    ("edit and link anew", 8, |c| {
+    ("edit and link again", 8, |c| {
         c.rows[4].event = "harmless".into();
         relink(&mut c.rows, 4);
     }),
-    ("edit, link anew, forge the checkpoints", 8, |c| {
+    ("edit, link again, forge the checkpoints", 8, |c| {
         c.rows[4].event = "harmless".into();
         relink(&mut c.rows, 4);
         let forger = Sealer::from_seed(&[9; 32]);
@@ -183,14 +184,14 @@ fn an_intact_chain_is_intact() {
 #[test]
 fn every_way_to_tamper_is_found_at_its_first_row() {
     for (name, seq, tamper) in TAMPERS {
-        let mut bad = chain();
-        tamper(&mut bad);
-        let found = judge(&bad, &against(), ALL).expect_err(name);
+        let mut invalid = chain();
+        tamper(&mut invalid);
+        let found = judge(&invalid, &against(), ALL).expect_err(name);
         assert_eq!(found.seq, *seq, "{name}: {found:?}");
     }
 }
 
-/// The twin of the test above: walks that skip a check must be caught by its list.
+/// The negative test of the one above: its list must detect walks that skip a check.
 #[test]
 fn a_walk_that_skips_a_check_is_caught() {
     let lax = [
@@ -202,9 +203,9 @@ fn a_walk_that_skips_a_check_is_caught() {
     ];
     for rigour in lax {
         let blind = |(_, seq, tamper): &&Tamper| {
-            let mut bad = chain();
-            tamper(&mut bad);
-            !matches!(judge(&bad, &against(), rigour), Err(found) if found.seq == *seq)
+            let mut invalid = chain();
+            tamper(&mut invalid);
+            !matches!(judge(&invalid, &against(), rigour), Err(found) if found.seq == *seq)
         };
         assert!(TAMPERS.iter().any(|t| blind(&t)), "{rigour:?}: nothing shows that a check is missing");
     }
@@ -215,18 +216,18 @@ fn a_pruned_chain_begins_where_its_signed_statement_says() {
     let mut c = chain();
     let last = (c.rows[9].seq, c.rows[9].hash);
     append_signed(&mut c, prune_row(&sealer(), 0, last, RETENTION));
-    // Written and not yet carried out, then carried out.
+    // Written and not yet executed, then executed.
     assert!(judge(&c, &against(), ALL).is_ok());
     c.rows.drain(..10);
     c.checkpoints.remove(0);
     let intact = judge(&c, &against(), ALL).unwrap();
     assert_eq!((intact.first, intact.last, intact.sealed, intact.unsigned_prune), (11, 21, 21, 0));
-    // One row more than it says.
+    // One row more than it states.
     c.rows.remove(0);
     assert_eq!(judge(&c, &against(), ALL).unwrap_err().seq, 1);
 }
 
-/// A chain of the version before: checkpoints now and then, rows behind them, a prune without a signature.
+/// A chain of the version before: checkpoints now and then, rows after them, a prune without a signature.
 fn chain_of_before() -> Chain {
     let mut c = chain();
     let seal = |row: &AuditRow| sealer().seal_as_before("n", row.seq, row.hash, format!("time {}", row.seq));
@@ -241,11 +242,11 @@ fn chain_of_before() -> Chain {
 }
 
 #[test]
-fn a_chain_of_the_version_before_still_verifies_and_says_what_cannot_be_judged() {
+fn a_chain_of_the_version_before_still_verifies_and_reports_what_cannot_be_verified() {
     let c = chain_of_before();
     let intact = judge(&c, &against(), ALL).unwrap();
     assert_eq!((intact.first, intact.last, intact.sealed, intact.unsigned_prune), (5, 22, 21, 4));
-    // Where this version has run, nothing may stand behind a checkpoint and no prune without a signature is new.
+    // Where this version has run, no row may follow a checkpoint and no new prune may lack a signature.
     let mark = Anchor { seq: 21, hash: c.rows[16].hash };
     let since = Against { mark: Some(mark), ..against() };
     assert_eq!(judge(&c, &since, ALL).unwrap_err().seq, 22);
@@ -291,12 +292,12 @@ fn a_chain_taken_back_to_an_older_head_is_found_by_the_mark_the_anchor_and_the_l
 }
 
 #[test]
-fn an_anchor_sees_what_the_store_alone_cannot_show() {
+fn an_anchor_shows_what_the_store_alone_cannot() {
     let c = chain();
     let last = Anchor { seq: 20, hash: c.rows[19].hash };
     let known = Against { anchors: vec![last], ..against() };
     assert_eq!(judge(&c, &known, ALL).unwrap().sealed, 20);
-    // Cut to an older head: only the anchor knows.
+    // Rolled back to an older head: only the anchor shows it.
     let mut cut = c.clone();
     cut.rows.truncate(16);
     cut.checkpoints.truncate(2);
@@ -304,17 +305,17 @@ fn an_anchor_sees_what_the_store_alone_cannot_show() {
     assert_eq!(judge(&cut, &known, ALL).unwrap_err().seq, 17);
     let text = format!("20:{}", hex64(&last.hash));
     assert_eq!(text.parse(), Ok(last));
-    for bad in ["", "20", "0:00", "x:y", &text[..text.len() - 1], &format!("-{text}")] {
-        assert!(bad.parse::<Anchor>().is_err(), "{bad}");
+    for invalid in ["", "20", "0:00", "x:y", &text[..text.len() - 1], &format!("-{text}")] {
+        assert!(invalid.parse::<Anchor>().is_err(), "{invalid}");
     }
 }
 
 #[test]
-fn without_a_key_the_links_are_still_judged() {
+fn without_a_key_the_links_are_still_verified() {
     let none = Against::default();
     let intact = judge(&chain(), &none, ALL).unwrap();
     assert_eq!((intact.rows, intact.checkpoints, intact.sealed), (20, 0, 0));
-    let mut bad = chain();
-    bad.rows[4].reason = None;
-    assert_eq!(judge(&bad, &none, ALL).unwrap_err().seq, 5);
+    let mut invalid = chain();
+    invalid.rows[4].reason = None;
+    assert_eq!(judge(&invalid, &none, ALL).unwrap_err().seq, 5);
 }

@@ -1,4 +1,4 @@
-//! The writer against a real store: what it wrote is judged by [`verify`].
+//! The writer against a real store: [`verify`] checks what it wrote.
 
 use super::super::seal::{Judge, Sealer};
 use super::super::verify::{Against, Intact, verify};
@@ -58,8 +58,8 @@ async fn judge(store: &Store) -> Intact {
     intact(verify(store, NODE, &against()).await)
 }
 
-/// The first bad row.
-async fn bad(store: &Store) -> i64 {
+/// The first invalid row.
+async fn first_invalid(store: &Store) -> i64 {
     verify(store, NODE, &against()).await.unwrap().expect_err("it is intact").seq
 }
 
@@ -69,7 +69,7 @@ async fn named(store: &Store, event: &str) -> Vec<fanfare_store::AuditRow> {
 }
 
 #[tokio::test]
-async fn what_is_recorded_is_chained_and_sealed_at_the_end() {
+async fn recorded_events_are_chained_and_sealed_at_the_end() {
     let (_dir, store) = store().await;
     let audit = start(&store, quiet());
     for n in 0..1500 {
@@ -82,7 +82,7 @@ async fn what_is_recorded_is_chained_and_sealed_at_the_end() {
     audit.record(event("last"));
     audit.close().await;
     assert_eq!(judge(&store).await.sealed, 1501);
-    // The next life goes on from there.
+    // The next run continues from there.
     let next = start(&store, quiet());
     next.record(event("x"));
     next.close().await;
@@ -119,10 +119,10 @@ async fn two_writers_of_one_chain_leave_no_gap() {
 }
 
 #[tokio::test]
-async fn what_finds_the_queue_full_becomes_a_gap_row() {
+async fn events_beyond_a_full_queue_become_a_gap_row() {
     let (_dir, store) = store().await;
     let audit = start(&store, quiet());
-    // Nothing is awaited, so the writer does not run.
+    // There is no await here, so the writer does not run.
     for _ in 0..QUEUE + 77 {
         audit.record(event("x"));
     }
@@ -136,7 +136,7 @@ async fn what_finds_the_queue_full_becomes_a_gap_row() {
 }
 
 #[tokio::test]
-async fn old_rows_go_and_the_chain_says_so() {
+async fn old_rows_are_removed_and_the_chain_records_it() {
     let (_dir, store) = store().await;
     let first = start(&store, quiet());
     for _ in 0..30 {
@@ -155,11 +155,11 @@ async fn old_rows_go_and_the_chain_says_so() {
     let found = intact(verify(&store, NODE, &lenient).await);
     assert!(found.first > 30 && found.last >= found.first, "{found:?}");
     assert_eq!(found.unsigned_prune, 0);
-    // The twin: by the retention that is promised nothing of this may be gone.
-    assert!(bad(&store).await > 0);
+    // The negative test: with the promised retention no row may be pruned here.
+    assert!(first_invalid(&store).await > 0);
 }
 
-/// Rows whose time was set back, as somebody does who wants the server to prune them.
+/// Rows whose time was set back, as an attacker does who wants the server to prune them.
 #[tokio::test]
 async fn rows_that_were_changed_are_not_pruned() {
     let (dir, store) = store().await;
@@ -176,10 +176,10 @@ async fn rows_that_were_changed_are_not_pruned() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     audit.close().await;
     assert_eq!(named(&store, PRUNED).await, []);
-    assert_eq!((bad(&store).await, store.audit_end(NODE).await.unwrap().last), (1, 31));
+    assert_eq!((first_invalid(&store).await, store.audit_end(NODE).await.unwrap().last), (1, 31));
 }
 
-/// Puts well-linked rows at the end of the chain without the key; the last of them says that the rest was pruned.
+/// Appends correctly linked rows to the chain without the key; the last of them states that the rest was pruned.
 async fn forge(store: &Store) -> (i64, i64) {
     let end = store.audit_end(NODE).await.unwrap();
     let sealed = end.sealed.clone().unwrap();
@@ -194,32 +194,32 @@ async fn forge(store: &Store) -> (i64, i64) {
         hash = row.hash;
         rows.push(row);
     }
-    // The head stays what it was: it is put where it is.
+    // The head is unchanged: it is written at its old position.
     assert!(store.append_audit(end.place(), rows, sealed, None).await.unwrap());
     (end.last + 1, end.last + 3)
 }
 
-/// What a server does with rows that it did not write: before its start and under its eyes.
+/// How a server handles rows that it did not write: before its start and while it runs.
 async fn foreign_rows_are_never_sealed(store: &Store, folder: &Path) {
     let (from, to) = forge(store).await;
-    assert_eq!(bad(store).await, from);
+    assert_eq!(first_invalid(store).await, from);
     let audit = begin(store, quiet(), Mark::of_folder(folder));
     audit.record(event("sys_startup"));
     audit.flush().await;
     let found = named(store, "audit_tampered").await;
     let said: serde_json::Value = serde_json::from_str(&found[0].detail).unwrap();
     assert_eq!((found.len(), &said), (1, &serde_json::json!({ "from": from, "to": to })));
-    assert_eq!(bad(store).await, from, "it is still found, and no head covers it");
+    assert_eq!(first_invalid(store).await, from, "it is still found, and no head covers it");
     let (second, _) = forge(store).await;
     audit.record(event("x"));
     audit.close().await;
     assert_eq!(named(store, "audit_tampered").await.len(), 2);
-    assert_eq!(bad(store).await, from);
+    assert_eq!(first_invalid(store).await, from);
     let sealed: Vec<_> = store.checkpoints(NODE).await.unwrap().iter().map(|c| c.seq).collect();
     assert!(!sealed.iter().any(|seq| (from..=to).contains(seq) || *seq == second), "{sealed:?}");
-    // Deleted as the forged row says: what is left is still no chain.
+    // Deleted as the forged row states: the rest is still not a valid chain.
     store.prune_audit(NODE, to - 1).await.unwrap();
-    assert_eq!(bad(store).await, 1);
+    assert_eq!(first_invalid(store).await, 1);
 }
 
 #[tokio::test]
@@ -258,8 +258,8 @@ async fn a_store_taken_back_to_an_older_head_is_not_continued_there() {
     audit.close().await;
     let found = named(&store, "audit_tampered").await;
     assert_eq!((found.len(), found[0].seq), (1, 11), "{found:?}");
-    assert_eq!(bad(&store).await, 3);
-    // Under the eyes of a running server it is found without the file.
+    assert_eq!(first_invalid(&store).await, 3);
+    // A running server detects it without the file.
     let audit = start(&store, quiet());
     audit.record(event("x"));
     audit.flush().await;
@@ -270,7 +270,7 @@ async fn a_store_taken_back_to_an_older_head_is_not_continued_there() {
     assert_eq!(named(&store, "audit_tampered").await.len(), 2);
 }
 
-/// A chain as the version before left it: a checkpoint under the old label, rows behind it.
+/// A chain as the version before left it: a checkpoint under the old label, rows after it.
 #[tokio::test]
 async fn a_chain_of_the_version_before_is_taken_over_once() {
     let (dir, store) = store().await;
@@ -293,19 +293,20 @@ async fn a_chain_of_the_version_before_is_taken_over_once() {
     audit.close().await;
     assert_eq!(judge(&store).await.sealed, 7);
     assert_eq!(named(&store, "audit_tampered").await, []);
-    // The same state once more is no chain of before: the folder remembers better.
+    // The same state once more is not accepted as a chain of before: the folder has a newer head.
     file.execute_batch("DELETE FROM audit_checkpoint WHERE seq > 4; DELETE FROM audit WHERE seq > 6")
         .unwrap();
     let audit = begin(&store, quiet(), mark);
     audit.record(event("sys_startup"));
     audit.close().await;
     assert_eq!(named(&store, "audit_tampered").await.len(), 1, "its head is gone");
-    assert_eq!(bad(&store).await, 7);
+    assert_eq!(first_invalid(&store).await, 7);
 }
 
-/// A first life that is cut short is remembered too: without its checkpoints the chain is no chain of before.
+/// A first run that is cut short is recorded too: without its checkpoints the chain is not accepted as a chain of
+/// before.
 #[tokio::test]
-async fn a_folder_remembers_the_first_head_at_once() {
+async fn a_folder_stores_the_first_head_at_once() {
     let (dir, store) = store().await;
     let mark = Mark::of_folder(dir.path());
     append_with(&store, NODE.to_owned(), sealer(), mark.clone(), event("command")).await.unwrap();
@@ -322,15 +323,15 @@ async fn a_folder_remembers_the_first_head_at_once() {
         "the head is gone, and row 2 is foreign without it"
     );
     // The row that the server wrote next is not linked to row 2.
-    assert_eq!(bad(&store).await, 3);
+    assert_eq!(first_invalid(&store).await, 3);
 }
 
 #[tokio::test]
-async fn a_flood_of_refusals_takes_nothing_from_administrators() {
+async fn a_flood_of_refusals_displaces_no_administration_event() {
     let (_dir, store) = store().await;
     let audit = start(&store, Cadence { gap_every: Duration::from_millis(50), ..quiet() });
     let refusal = || event("excess_rate_limit_exceeded").agent(&"x".repeat(300));
-    // Nothing is awaited, so the writer does not run: the queues are as full as they get.
+    // There is no await here, so the writer does not run: the queues are as full as possible.
     let one: IpAddr = [192, 0, 2, 1].into();
     (0..100_000).for_each(|_| audit.refused(one, refusal));
     (0..50_000_u32).for_each(|n| audit.refused(IpAddr::from(n.to_be_bytes()), refusal));
@@ -367,7 +368,7 @@ async fn a_flood_of_refusals_takes_nothing_from_administrators() {
 }
 
 #[tokio::test]
-async fn time_asks_for_a_checkpoint_only_when_there_are_new_rows() {
+async fn a_checkpoint_is_due_only_when_there_are_new_rows() {
     let (_dir, store) = store().await;
     let audit = start(&store, Cadence { checkpoint_every: Duration::from_millis(5), ..quiet() });
     audit.record(event("x"));
@@ -385,7 +386,7 @@ async fn time_asks_for_a_checkpoint_only_when_there_are_new_rows() {
     }
     audit.close().await;
     assert_eq!(store.checkpoints(NODE).await.unwrap().len(), 2);
-    // A head that was not published gives way to the next.
+    // A head that was not published is replaced by the next.
     let audit = start(&store, quiet());
     for _ in 0..3 {
         audit.record(event("x"));
