@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Why a connection is not let in.
+/// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
     /// `limits.max_connections`: 503.
@@ -29,7 +29,7 @@ pub struct Admission {
     by_address: Mutex<HashMap<IpAddr, u32>>,
 }
 
-/// A connection's place; gives it back when dropped.
+/// A connection's permit; the connection is no longer counted when this is dropped.
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
@@ -38,7 +38,7 @@ pub struct Permit {
 }
 
 impl Admission {
-    /// Nobody is in yet. A cap of 0 per address is none.
+    /// Creates it without connections. A cap of 0 per address is unlimited.
     pub fn new(max: usize, max_per_ip: usize, max_unauthenticated: usize) -> Arc<Self> {
         Arc::new(Self {
             max,
@@ -50,15 +50,15 @@ impl Admission {
         })
     }
 
-    /// Connections that are in.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Lets a connection in. `unauthenticated`: it has yet to log in where that is asked for.
+    /// Admits a connection. `unauthenticated`: it has yet to log in where that is required.
     ///
     /// # Errors
-    /// Which cap is reached; nothing was counted then.
+    /// The cap that is reached; nothing was counted then.
     pub fn enter(self: &Arc<Self>, address: IpAddr, unauthenticated: bool) -> Result<Permit, Full> {
         if self.open.fetch_add(1, Ordering::SeqCst) >= self.max {
             self.open.fetch_sub(1, Ordering::SeqCst);
@@ -76,7 +76,7 @@ impl Admission {
             let count = all.entry(network(permit.address)).or_default();
             *count += 1;
             if *count as usize > self.max_per_ip {
-                drop(all); // the permit takes it back
+                drop(all); // dropping the permit undoes the count
                 return Err(Full::Address);
             }
         }
@@ -90,7 +90,7 @@ impl Permit {
         self.address
     }
 
-    /// The connection has logged in: it no longer counts among those that have yet to.
+    /// The connection has logged in and no longer counts as unauthenticated.
     pub fn authenticated(&mut self) {
         if std::mem::take(&mut self.unauthenticated) {
             self.admission.unauthenticated.fetch_sub(1, Ordering::SeqCst);

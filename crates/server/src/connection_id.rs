@@ -1,8 +1,8 @@
-//! The ids of connections: a serial that begins with the time, and the node (`EventId`).
+//! The ids of connections: a serial that starts with the time, and the node (`EventId`).
 
 /// Digits of an id's text.
 const ID_DIGITS: usize = 20;
-/// Digits of an id's text that are its serial (`EventId`).
+/// Digits of the serial in an id's text (`EventId`).
 const SERIAL_DIGITS: usize = 13;
 
 /// The serial in the id of a connection, of this node or another.
@@ -11,13 +11,13 @@ pub(crate) fn serial_in(id: &str) -> Option<u64> {
     digits(id.get(..SERIAL_DIGITS)?)
 }
 
-/// The number in Crockford's base 32, lower case.
+/// Parses a number in Crockford's base 32, lower case.
 fn digits(text: &str) -> Option<u64> {
     let value = |c: u8| b"0123456789abcdefghjkmnpqrstvwxyz".iter().position(|digit| *digit == c);
     text.bytes().try_fold(0_u64, |sum, c| Some(sum << 5 | value(c)? as u64))
 }
 
-/// When a connection was opened, in milliseconds since 1970: `Node::next_serial` begins with it.
+/// When a connection was opened, in milliseconds since 1970: `Node::next_serial` starts with it.
 pub(crate) fn opened_at(serial: u64) -> u64 {
     serial >> 20
 }

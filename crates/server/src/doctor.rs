@@ -1,4 +1,4 @@
-//! `fanfare doctor`: looks for what keeps a server from working; with `--live`, asks a running one.
+//! `fanfare doctor`: checks for problems that keep a server from working; with `--live`, probes a running one.
 
 use crate::cli::DoctorArgs;
 use crate::storage;
@@ -9,17 +9,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-/// MiB that should be free where the server writes.
+/// Free space the server should have in its data folder, in MiB.
 const ROOM_MIB: u64 = 256;
-/// A probe's patience.
+/// Time limit of a probe.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A certificate is to be renewed before it has fewer days left.
+/// Days of validity below which a certificate should be renewed.
 const RENEW_DAYS: u64 = 14;
 
-/// Carries it out.
+/// Runs the command.
 ///
 /// # Errors
-/// What is wrong with the configuration.
+/// The error of the configuration.
 pub fn doctor(args: DoctorArgs) -> Result<ExitCode, ConfigError> {
     let config = Config::load(&args.settings.sources())?.config;
     if args.live {
@@ -65,25 +65,28 @@ pub fn doctor(args: DoctorArgs) -> Result<ExitCode, ConfigError> {
         true,
         format!(
             "a server {} on port {}",
-            if is_live(&config) { "answers" } else { "does not answer" },
+            if is_live(&config) { "responds" } else { "does not respond" },
             port(&config)
         ),
     );
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether there is room to write.
+/// Checks the free space for writes.
 fn disk(config: &Config, say: &mut impl FnMut(bool, String)) {
     match rustix::fs::statvfs(&config.data_dir) {
         Ok(found) => {
             let free = found.f_bavail.saturating_mul(found.f_frsize) >> 20;
-            say(free >= ROOM_MIB, format!("data_dir: {free} MiB are free (at least {ROOM_MIB} are wanted)"));
+            say(
+                free >= ROOM_MIB,
+                format!("data_dir: {free} MiB are free (at least {ROOM_MIB} are required)"),
+            );
         }
         Err(error) => say(false, format!("data_dir: the free space cannot be read: {error}")),
     }
 }
 
-/// Whether the store can be used, and whether the server still has the name that users sign with.
+/// Checks whether the store is usable, and whether the server still has the name that users sign with.
 fn store(config: &Config, say: &mut impl FnMut(bool, String)) {
     let looked = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -115,7 +118,7 @@ fn store(config: &Config, say: &mut impl FnMut(bool, String)) {
     }
 }
 
-/// The name the store keeps for this server; nothing when there is no store.
+/// The server's name in the store; `None` when there is no store.
 async fn look(config: &Config) -> Result<Option<Option<String>>, ConfigError> {
     let steps = fanfare_store::migrate::status(&storage::options(config)).await;
     let steps = steps.map_err(|e| storage::wrong(&e))?;
@@ -134,12 +137,12 @@ fn tempwrite(folder: &std::path::Path) -> std::io::Result<()> {
     std::fs::remove_file(file)
 }
 
-/// Where the server listens, by the configuration.
+/// The configured port of the server.
 fn port(config: &Config) -> u16 {
     if config.serves_tls() { config.tls.port } else { config.server.port }
 }
 
-/// Whether a server on the configured address answers `/livez`.
+/// Whether a server on the configured address responds to `/livez`.
 fn is_live(config: &Config) -> bool {
     let port = port(config);
     let scheme = if config.serves_tls() { "https://" } else { "http://" };

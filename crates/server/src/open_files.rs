@@ -1,7 +1,7 @@
 //! The limit of open files, and how it is divided among connections.
 //!
-//! A server that runs out of descriptors cannot even accept a probe, so what is promised to sockets, HTTP connections and probes together is
-//! never more than the files that may be open.
+//! A server without free descriptors cannot even accept a probe, so the maximum numbers of sockets, HTTP connections
+//! and probes together never exceed the limit of open files.
 
 use crate::listen::RESERVE;
 use fanfare_config::Config;
@@ -9,14 +9,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors of the server itself: store, listeners, shards, feeds.
 const OWN: usize = 64;
-/// HTTP connections at a time beyond those that became sockets, where files allow.
+/// Maximum HTTP connections besides those that became sockets, if the file limit allows.
 const HTTP: usize = 20_000;
-/// HTTP connections that sockets leave room for.
+/// Minimum HTTP connections that sockets leave room for.
 const HTTP_LEAST: usize = 256;
-/// HTTP connections at a time on `server.ops_listen`.
+/// Maximum HTTP connections on `server.ops_listen`.
 const OPS: usize = 256;
 
-/// Connections of each kind that may be open at a time.
+/// Maximum open connections of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     /// WebSockets: `limits.max_connections`, or fewer.

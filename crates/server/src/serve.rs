@@ -1,7 +1,8 @@
-//! `fanfare serve`: puts the parts together, runs until told to stop, and stops in order.
+//! `fanfare serve`: assembles the parts, runs until it is stopped, and stops in order.
 //!
-//! Stopping (`protocol.md` 5): HTTP answers probes only; requests in flight finish; feeds stop and commit; every shard stops taking commands,
-//! tells its clients and posts what it has; when all have posted, every shard flushes and closes everyone with 1001.
+//! Stopping (`protocol.md` 5): HTTP serves probes only; requests in progress finish; feeds stop and commit; every shard
+//! stops accepting commands, notifies its clients and posts its pending work; when all have posted, every shard flushes
+//! and closes all connections with 1001.
 
 use crate::cli::ServeArgs;
 use crate::http::{self, Listener};
@@ -33,14 +34,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-/// The status of a process that was told twice to stop.
+/// The exit status after a second stop signal.
 const IMPATIENT: u8 = 130;
-/// How long work that still runs on the runtime when everything has stopped may delay the end.
+/// How long work that still runs on the runtime after everything has stopped may delay the exit.
 const LAST_TASKS: Duration = Duration::from_secs(2);
 /// How often topics that follow a log are looked at while one of them misses events.
 const WATCH_EVERY: Duration = Duration::from_millis(5);
 
-/// Runs the server to its end.
+/// Runs the server until it is stopped.
 ///
 /// # Errors
 /// One line that names the key: nothing was started then.
@@ -113,7 +114,7 @@ async fn run(
     let (lost, rows) = (audit.clone(), node.services.connections_log.clone());
     node.metrics
         .watch_counter("fanfare_audit_lost", "Audit events that are only counted", move || lost.lost());
-    let help = "Log lines that standard output could not take";
+    let help = "Log lines that could not be written to standard output";
     node.metrics.watch_counter("fanfare_log_lines_lost", help, logs::lost);
     node.metrics.watch_counter(
         "fanfare_connection_rows_lost",
@@ -121,7 +122,7 @@ async fn run(
         move || rows.lost(),
     );
     let (evicting, dropping) = (places.clone(), places.clone());
-    let help = "HTTP connections closed while they waited, because another one needed their place";
+    let help = "HTTP connections closed while they waited because another one needed their place";
     node.metrics.watch_counter("fanfare_http_connections_evicted", help, move || evicting.evicted());
     let help = "HTTP connections for which there was no place, not even for probes";
     node.metrics.watch_counter("fanfare_http_connections_dropped", help, move || dropping.dropped());
@@ -153,7 +154,7 @@ async fn run(
     serving.spawn(endless("metric snapshots", snapshots(&node)?.run()));
     let life = Life::begin(&node.config.data_dir, &audit)
         .map_err(|e| ConfigError::key("data_dir", format!("it cannot be written: {e}")))?;
-    // Who reads the address may send a signal at once.
+    // A process that reads the address may send a signal at once.
     let stop_signals = stop_signals();
     announce(&node, data, redirect_from)?;
     stop_signals.await;
@@ -167,7 +168,7 @@ async fn run(
     Ok(code)
 }
 
-/// What stands behind the node: the store, accounts, credentials, the audit log.
+/// The node's dependencies: the store, accounts, credentials, the audit log.
 pub(crate) async fn start_foundations(
     config: &Config,
     data: &DataDir,
@@ -196,14 +197,14 @@ async fn ops_listener(at: &str) -> Result<tokio::net::TcpListener, ConfigError> 
     listen::listen(address).map_err(|e| wrong(e.to_string()))
 }
 
-/// Starts a thread per shard; each answers when it has ended.
+/// Starts a thread per shard; each reports its end.
 fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<oneshot::Receiver<()>>> {
     let mut ended = Vec::new();
     for (id, bell) in bells.into_iter().enumerate() {
         let driver = Driver::new(node.clone(), id as u8, bell)?;
         let (tell, told) = oneshot::channel::<()>();
         std::thread::Builder::new().name(format!("fanfare-shard-{id}")).spawn(move || {
-            // A panic in a connection's work is contained there; one beyond it leaves a shard in an unknown state.
+            // A panic in a connection's work is contained there; any other leaves a shard in an unknown state.
             fatal::vital_thread(&format!("shard {id}"), || driver.run());
             let _gone = tell.send(());
         })?;
@@ -212,32 +213,32 @@ fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<onesh
     Ok(ended)
 }
 
-/// Takes in the sessions that the last graceful stop has kept. None of them is worth a start that fails.
+/// Restores the sessions of the last graceful stop. A failure does not prevent the start.
 fn restore_sessions(node: &Node) {
     match node.services.sessions.restore(&node.config.data_dir, unix_ms()) {
         Ok(0) => {}
         Ok(sessions) => tracing::info!(sessions, "sessions continue"),
         Err(error) => {
-            tracing::warn!(%error, file = snapshot::FILE, "the kept sessions cannot be read; clients begin new ones");
+            tracing::warn!(%error, file = snapshot::FILE, "the saved sessions cannot be read; clients start new ones");
         }
     }
 }
 
-/// Keeps the sessions for the next start.
+/// Saves the sessions for the next start.
 fn save_sessions(node: &Node) {
     match node.services.sessions.save(&node.config.data_dir, unix_ms()) {
-        Ok(sessions) => tracing::info!(sessions, "sessions are kept for the next start"),
-        Err(error) => tracing::warn!(%error, file = snapshot::FILE, "the sessions cannot be kept"),
+        Ok(sessions) => tracing::info!(sessions, "sessions are saved for the next start"),
+        Err(error) => tracing::warn!(%error, file = snapshot::FILE, "the sessions cannot be saved"),
     }
 }
 
-/// Applies what other processes change on users and logins.
+/// Applies changes that other processes make to users and logins.
 fn login_watch(node: &Node) -> impl Future<Output = ()> + use<> {
     let Services { store, identity, sessions, .. } = &node.services;
     fanfare_services::identity::watch(store.clone(), identity.clone(), sessions.clone())
 }
 
-/// Keeps the metrics in the store from now on.
+/// Stores snapshots of the metrics from now on.
 fn snapshots(node: &Node) -> Result<Snapshots, ConfigError> {
     let config = &node.config;
     Ok(Snapshots {
@@ -248,7 +249,7 @@ fn snapshots(node: &Node) -> Result<Snapshots, ConfigError> {
     })
 }
 
-/// Prints the address and writes it down: from here on the server can be found.
+/// Prints the address and writes it to the data folder: from here on clients can find the server.
 fn announce(node: &Node, data: &DataDir, redirect_from: Option<SocketAddr>) -> Result<(), ConfigError> {
     let Some(bound) = node.bound() else { return Ok(()) };
     let scheme = if node.config.serves_tls() { "https" } else { "http" };
@@ -285,7 +286,7 @@ async fn follow(node: Arc<Node>) {
     }
 }
 
-/// Forgets what is past its time, once a second.
+/// Removes expired state, once a second.
 async fn sweep(node: Arc<Node>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -296,13 +297,13 @@ async fn sweep(node: Arc<Node>) {
             node.sweep();
         });
         if swept.await.is_err() {
-            // What it swept is in an unknown state, perhaps still locked by nobody.
+            // Its state is unknown, and a lock may still be held.
             return;
         }
     }
 }
 
-/// Takes SIGTERM and SIGINT from now on; the future ends with the first one, and the second ends the process.
+/// Handles SIGTERM and SIGINT from now on; the future ends with the first one, and the second ends the process.
 fn stop_signals() -> impl Future<Output = ()> {
     told_to_stop(signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
 }

@@ -1,9 +1,9 @@
-//! The store's life in this process: which one, opened how, and what its end means.
+//! The store in this process: its options, opening, and failure.
 //!
-//! A start that cannot have its store ends with status 2 and one line that names `store.url`, within a minute. While the
-//! server runs a store that is away shows as `degraded` in `/health` and as `fanfare_store_up` 0, and is tried again with
-//! every request; one that has failed for good (a failed fsync, a corrupt file) ends the process, because whatever it
-//! acknowledged next could be lost.
+//! A start without its store ends with status 2 and one line that names `store.url`, within a minute. While the server
+//! runs, an unavailable store is reported as `degraded` in `/health` and as `fanfare_store_up` 0, and is retried with
+//! every request; a permanent failure (a failed fsync, a corrupt file) ends the process, because later acknowledged
+//! writes could be lost.
 
 use crate::telemetry::histogram::{Histogram, LATENCY_NS};
 use crate::telemetry::metrics::Metrics;
@@ -16,10 +16,10 @@ use std::time::Duration;
 
 /// Upper bounds of the units in a commit.
 const BATCH_ROWS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
-/// Longest time a start waits for its store.
+/// Maximum time a start waits for its store.
 const START: Duration = Duration::from_secs(55);
 
-/// Commits, as metrics.
+/// Metrics of commits.
 #[derive(Debug)]
 pub struct Commits {
     /// Time of a commit in nanoseconds.
@@ -34,7 +34,7 @@ impl Default for Commits {
     }
 }
 
-/// Which store the configuration names.
+/// The options of the configured store.
 pub fn options(config: &Config) -> StoreOptions {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     StoreOptions {
@@ -48,7 +48,7 @@ pub fn options(config: &Config) -> StoreOptions {
     }
 }
 
-/// Opens the store for `fanfare serve`: counts its commits, and ends the process when it has failed for good.
+/// Opens the store for `fanfare serve`: measures its commits, and ends the process when it has failed permanently.
 ///
 /// # Errors
 /// One line that names `store.url`.
@@ -70,7 +70,7 @@ pub async fn open(config: &Config) -> Result<Store, ConfigError> {
     within(START, Store::open(StoreOptions { pool: 1, ..options(config) })).await
 }
 
-/// Opens the store for a command that only looks. Nothing is made or migrated.
+/// Opens the store for a command that only reads. Nothing is created or migrated.
 ///
 /// # Errors
 /// One line that names `store.url`.
@@ -80,20 +80,21 @@ pub async fn open_to_read(config: &Config) -> Result<Store, ConfigError> {
         return Err(ConfigError::key("store.url", "there is no store yet; a server makes it when it starts"));
     }
     if let Some(step) = steps.iter().find(|step| step.applied_at.is_none()) {
-        let why = format!("the store has not got migration {} yet; run: fanfare migrate up", step.version);
+        let why =
+            format!("migration {} is not applied to the store yet; run: fanfare migrate up", step.version);
         return Err(ConfigError::key("store.url", why));
     }
     open(config).await
 }
 
-/// Makes the data folder, private where it is new.
+/// Creates the data folder, private if it is new.
 ///
 /// # Errors
 /// One line that names `data_dir`.
 pub fn make_folder(config: &Config) -> Result<(), ConfigError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
     let failed = |e: std::io::Error| {
-        ConfigError::key("data_dir", format!("{} cannot be made: {e}", config.data_dir.display()))
+        ConfigError::key("data_dir", format!("{} cannot be created: {e}", config.data_dir.display()))
     };
     made.map_err(failed)
 }
@@ -104,7 +105,7 @@ async fn within<T>(
 ) -> Result<T, ConfigError> {
     match tokio::time::timeout(time, opening).await {
         Ok(opened) => opened.map_err(|error| wrong(&error)),
-        Err(_) => Err(ConfigError::key("store.url", format!("the store did not answer within {time:?}"))),
+        Err(_) => Err(ConfigError::key("store.url", format!("the store did not respond within {time:?}"))),
     }
 }
 
@@ -114,14 +115,15 @@ pub fn wrong(error: &StoreError) -> ConfigError {
     ConfigError::key("store.url", text.strip_prefix("store.url: ").unwrap_or(&text))
 }
 
-/// Puts the store's state and commits among the metrics.
+/// Registers the store's state and commits as metrics.
 pub fn watch(metrics: &Metrics, store: &Store, commits: Arc<Commits>) {
     let store = store.clone();
-    metrics.watch("fanfare_store_up", "Whether the store answers", move || u64::from(store.status().up));
+    metrics.watch("fanfare_store_up", "Whether the store responds", move || u64::from(store.status().up));
     metrics.watch_commits(commits);
 }
 
-/// What the process does when the store has failed for good. Nothing is finished in order: it could only be lost.
+/// Ends the process after a permanent failure of the store. Nothing is stopped in order: later writes could only be
+/// lost.
 fn end_at_once(error: &StoreError) {
     tracing::error!(%error, "store.url: nothing more is acknowledged; the process ends so that its supervisor restarts it");
     fatal::fail()

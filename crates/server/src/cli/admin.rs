@@ -1,6 +1,6 @@
 //! `fanfare admin`: accounts and API keys by command, beside a running server or without one.
 //!
-//! What a command makes goes to standard output alone on its line, so that scripts can take it; what is said about it goes to
+//! The result of a command is written to standard output alone on its line, so that scripts can read it; messages go to
 //! standard error. The server reads the store, so a new key works and a deleted one is refused at once.
 
 use super::Settings;
@@ -20,55 +20,55 @@ use std::io::Write as _;
 /// `fanfare admin`.
 #[derive(Args, Clone, Debug)]
 pub struct AdminArgs {
-    /// What to do.
+    /// The action.
     #[command(subcommand)]
     pub action: Action,
 }
 
-/// What can be administered.
+/// The administrative actions.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
-    /// Make an account; prints its password once.
+    /// Create an account; prints its password once.
     CreateUser {
         /// 3 to 32 characters of a-z, 0-9, `_`, `.` and `-`.
         name: String,
-        /// What it may do.
+        /// Its role.
         #[arg(long, value_enum, default_value_t = RoleWord::User)]
         role: RoleWord,
         /// The settings' flags.
         #[command(flatten)]
         settings: Settings,
     },
-    /// Make an account an admin's, or a user's again.
+    /// Make a user an administrator, or an administrator a user.
     SetRole {
-        /// Whose.
+        /// The user's name.
         name: String,
-        /// What it may do.
+        /// The new role.
         role: RoleWord,
         /// The settings' flags.
         #[command(flatten)]
         settings: Settings,
     },
-    /// Make a key for the app's own backend; prints it once.
+    /// Create an API key for the app's own backend; prints it once.
     CreateApiKey {
         /// Its name in logs and the audit trail.
         name: String,
-        /// What it may do; may be repeated.
+        /// Its scope; may be repeated.
         #[arg(long = "scope", value_enum, required = true)]
         scopes: Vec<ScopeWord>,
         /// The settings' flags.
         #[command(flatten)]
         settings: Settings,
     },
-    /// List the keys of the app's own backend: name, scopes, when made.
+    /// List the API keys of the app's own backend: name, scopes, creation time.
     ListApiKeys {
         /// The settings' flags.
         #[command(flatten)]
         settings: Settings,
     },
-    /// Delete a key; it is refused from then on.
+    /// Delete an API key, which is refused from then on.
     DeleteApiKey {
-        /// Which.
+        /// The key's name.
         name: String,
         /// The settings' flags.
         #[command(flatten)]
@@ -79,7 +79,7 @@ pub enum Action {
 /// A role on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RoleWord {
-    /// Everybody.
+    /// An ordinary user.
     User,
     /// May use the admin routes.
     Admin,
@@ -99,7 +99,7 @@ impl From<RoleWord> for Role {
 pub enum ScopeWord {
     /// Publish to topics.
     Publish,
-    /// Make, delete and list topics.
+    /// Create, delete and list topics.
     Topics,
     /// Send to sessions.
     Sessions,
@@ -118,7 +118,7 @@ impl From<ScopeWord> for Scope {
     }
 }
 
-/// What a command writes.
+/// The output of a command.
 #[derive(Debug, Default)]
 pub struct Output {
     /// For standard output.
@@ -130,7 +130,7 @@ pub struct Output {
 }
 
 impl AdminArgs {
-    /// Carries it out and says so.
+    /// Runs the command and prints its output.
     ///
     /// # Errors
     /// One line for standard error and status 2; nothing was changed then.
@@ -176,7 +176,7 @@ impl AdminArgs {
     }
 }
 
-/// Opens the store of the settings for one piece of work.
+/// Opens the configured store for one command.
 async fn with_store(
     settings: Settings,
     work: impl AsyncFnOnce(&Config, &Store) -> Result<Output, ConfigError>,
@@ -188,14 +188,14 @@ async fn with_store(
         && let Some(event) = output.event.take()
         && let Err(error) = note(&config, &store, event).await
     {
-        // It is done; a password or key that is not shown now never will be.
+        // The command has succeeded; a password or key that is not shown now cannot be shown later.
         output.note.push_str(&format!("this is not in the audit log: {error}\n"));
     }
     store.close().await;
     output
 }
 
-/// Writes what was done into the audit log, beside a running server if there is one.
+/// Records the action in the audit log, beside a running server if there is one.
 async fn note(config: &Config, store: &Store, event: AuditEvent) -> Result<(), ConfigError> {
     let node = audit::node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;
     let sealer = audit::Sealer::load_or_create(&config.data_dir)?;
@@ -209,7 +209,7 @@ fn done(action: &str) -> AuditEvent {
 
 async fn create_user(store: &Store, name: &str, role: RoleWord) -> Result<Output, ConfigError> {
     let username = accounts::name_for_new(name).map_err(|e| unfit(&e))?;
-    let no_random = |e| plain(format!("the system gives no random bytes: {e}"));
+    let no_random = |e| plain(format!("the system returns no random bytes: {e}"));
     let password = accounts::generated_password().map_err(no_random)?;
     let hash = Hasher::new(1, 1).hash(password.clone()).await;
     let hash = hash.map_err(|_| plain("the password cannot be hashed".to_owned()))?;

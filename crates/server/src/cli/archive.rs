@@ -1,4 +1,5 @@
-//! What a backup is: a folder that only its owner can read, with the store, the keys of the data folder and a manifest.
+//! The format of a backup: a folder that only its owner can read, with the store, the keys of the data folder and a
+//! manifest.
 //!
 //! ```text
 //! BACKUP/manifest.json   what is in it, with sizes and SHA-256
@@ -32,15 +33,15 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> ConfigError {
 }
 
 fn no_backup(folder: &Path, why: impl std::fmt::Display) -> ConfigError {
-    ConfigError::key("backup", format!("{} is no sound backup: {why}", folder.display()))
+    ConfigError::key("backup", format!("{} is not a valid backup: {why}", folder.display()))
 }
 
-/// Makes a folder only its owner can read; it must be new.
+/// Creates a folder that only its owner can read; it must not exist.
 pub(super) fn make_private(folder: &Path) -> Result<(), ConfigError> {
     std::fs::DirBuilder::new().mode(0o700).create(folder).map_err(|e| failed(folder, &e))
 }
 
-/// Copies the keys of one folder into another that does not exist yet. Half-written ones are left out.
+/// Copies the keys of one folder into another that does not exist yet. Incomplete ones are left out.
 pub(super) fn copy_keys(from: &Path, to: &Path) -> Result<(), ConfigError> {
     make_private(to)?;
     for name in names(from)? {
@@ -56,7 +57,7 @@ pub(super) fn copy_keys(from: &Path, to: &Path) -> Result<(), ConfigError> {
     sync(to)
 }
 
-/// The names of the plain files of a folder, in order; none if there is no folder.
+/// The names of the plain files of a folder, in order; none if the folder does not exist.
 fn names(folder: &Path) -> Result<Vec<String>, ConfigError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -73,7 +74,7 @@ fn names(folder: &Path) -> Result<Vec<String>, ConfigError> {
     Ok(names)
 }
 
-/// Makes a folder's names last.
+/// Syncs a folder, so that its entries survive a crash.
 pub(super) fn sync(folder: &Path) -> Result<(), ConfigError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| failed(folder, &e))
 }
@@ -84,7 +85,7 @@ fn files(folder: &Path) -> Result<Vec<String>, ConfigError> {
     Ok(std::iter::once(STORE.to_owned()).chain(keys.iter().map(|name| format!("{KEYS}/{name}"))).collect())
 }
 
-/// Writes the manifest of a backup that is otherwise complete.
+/// Writes the manifest of an otherwise complete backup.
 pub(super) fn write_manifest(folder: &Path, engine: &str, version: i64) -> Result<(), ConfigError> {
     let mut listed = Vec::new();
     for name in files(folder)? {
@@ -102,13 +103,13 @@ pub(super) fn write_manifest(folder: &Path, engine: &str, version: i64) -> Resul
     sync(folder)
 }
 
-/// Reads a backup's manifest and compares every file with it. The engine it is of.
+/// Reads a backup's manifest and compares every file with it. Returns the backup's engine.
 pub(super) fn check(folder: &Path) -> Result<String, ConfigError> {
     let path = folder.join(MANIFEST);
     let text = std::fs::read_to_string(&path).map_err(|e| no_backup(folder, format!("{MANIFEST}: {e}")))?;
     let manifest: Value = serde_json::from_str(&text).map_err(|e| no_backup(folder, e))?;
     if manifest["format"] != FORMAT {
-        return Err(no_backup(folder, "this version does not know its format"));
+        return Err(no_backup(folder, "its format is unknown to this version"));
     }
     let there = files(folder)?;
     let listed = manifest["files"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -140,14 +141,14 @@ fn digest(path: &Path) -> Result<(u64, String), ConfigError> {
     Ok((total, hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
 }
 
-/// The same path with something behind its name.
+/// The same path with a suffix on its name.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// Takes everybody else's rights to a file away.
+/// Removes all permissions of other users on a file.
 pub(super) fn make_readable_by_owner_only(path: &Path) -> Result<(), ConfigError> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|e| failed(path, &e))

@@ -1,4 +1,4 @@
-//! `fanfare audit`: judges and shows the audit log, beside a running server or without one. Nothing is written.
+//! `fanfare audit`: verifies and shows the audit log, beside a running server or without one. Nothing is written.
 
 use super::Settings;
 use crate::storage;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How often `--follow` looks for new rows.
+/// How often `--follow` queries for new rows.
 const LOOK: Duration = Duration::from_millis(250);
 /// Rows read at a time.
 const PAGE: u32 = 500;
@@ -23,15 +23,16 @@ const PAGE: u32 = 500;
 /// `fanfare audit`.
 #[derive(Args, Clone, Debug)]
 pub struct AuditArgs {
-    /// What to do with the audit log.
+    /// The action.
     #[command(subcommand)]
     pub action: Action,
 }
 
-/// What can be done with the audit log.
+/// The actions on the audit log.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
-    /// Say whether any row was changed, removed, added or moved; status 0: intact, 1: broken, with the first bad row.
+    /// Report whether any row was changed, removed, added or moved; status 0: intact, 1: broken, with the first invalid
+    /// row.
     Verify(VerifyArgs),
     /// Print the newest rows.
     Tail(TailArgs),
@@ -46,13 +47,14 @@ pub struct VerifyArgs {
     /// Only this node's chain; without it, all of them.
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
-    /// A checkpoint copied from the log (`seq` and `hash`) that the chain must still hold; for this node's chain, or --node.
+    /// A checkpoint copied from the log (`seq` and `hash`) that the chain must still contain; for this node's chain, or
+    /// --node.
     #[arg(long, value_name = "SEQ:HASH")]
     pub anchor: Vec<Anchor>,
-    /// A file with log output of the server: the chain must still hold every checkpoint in it that the key signed.
+    /// A file with log output of the server: the chain must still contain every checkpoint in it that the key signed.
     #[arg(long, value_name = "FILE")]
     pub log: Vec<PathBuf>,
-    /// The key that signs checkpoints, as keys/audit.pub has it, kept elsewhere; without it, the data folder's.
+    /// The key that signs checkpoints, as in keys/audit.pub, kept elsewhere; without it, the data folder's.
     #[arg(long, value_name = "KEY", value_parser = public_key)]
     pub public_key: Option<Judge>,
 }
@@ -63,10 +65,10 @@ pub struct TailArgs {
     /// The settings' flags.
     #[command(flatten)]
     pub settings: Settings,
-    /// How many rows.
+    /// The number of rows.
     #[arg(short = 'n', value_name = "ROWS", default_value_t = 20)]
     pub rows: u32,
-    /// Go on printing rows as they come.
+    /// Print further rows as they are written.
     #[arg(long)]
     pub follow: bool,
     /// Only this event.
@@ -83,10 +85,10 @@ fn public_key(text: &str) -> Result<Judge, String> {
 }
 
 impl AuditArgs {
-    /// Carries it out.
+    /// Runs the command.
     ///
     /// # Errors
-    /// What is wrong with the configuration or the store, for standard error and status 2.
+    /// The error of the configuration or the store, for standard error and status 2.
     pub async fn run(self) -> Result<ExitCode, ConfigError> {
         match self.action {
             Action::Verify(args) => judge(args).await,
@@ -114,7 +116,7 @@ async fn judge(args: VerifyArgs) -> Result<ExitCode, ConfigError> {
         Some(node) => vec![node.clone()],
         None => {
             let mut nodes = store.audit_nodes().await.map_err(|e| storage::wrong(&e))?;
-            // A chain whose rows are all gone is missing, not absent.
+            // A chain whose rows were all removed is missing, not absent.
             nodes.extend(own.clone().filter(|own| !nodes.contains(own)));
             nodes
         }
@@ -182,7 +184,7 @@ async fn tail(args: TailArgs) -> Result<ExitCode, ConfigError> {
 }
 
 async fn show(store: &Store, args: &TailArgs, filter: AuditFilter) -> Result<(), StoreError> {
-    // Where each chain was, before the rows are read: what comes in between is shown, not skipped.
+    // The end of each chain, before the rows are read: rows written in between are shown, not skipped.
     let mut shown: HashMap<String, i64> = HashMap::new();
     for node in store.audit_nodes().await? {
         let head = store.audit_end(&node).await?.last;
@@ -213,7 +215,7 @@ async fn show(store: &Store, args: &TailArgs, filter: AuditFilter) -> Result<(),
     }
 }
 
-/// Prints a row; false when nobody reads any more.
+/// Prints a row; returns false when standard output is closed.
 fn print(row: &AuditRow, as_json: bool) -> bool {
     let line = if as_json { json_line(row) } else { text_line(row) };
     writeln!(std::io::stdout().lock(), "{line}").is_ok()
@@ -241,7 +243,7 @@ fn text_line(row: &AuditRow) -> String {
     if let Some(agent) = &row.user_agent {
         line.push_str(&format!(" agent={}", Value::from(agent.as_str())));
     }
-    // A row somebody tampered with may hold anything; a terminal must not obey it.
+    // A tampered row may contain anything; a terminal must not interpret it.
     line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -17,23 +17,23 @@ pub struct BackupArgs {
     /// The settings' flags.
     #[command(flatten)]
     pub settings: Settings,
-    /// The folder to make; it must not exist.
+    /// The folder to create; it must not exist.
     #[arg(value_name = "BACKUP")]
     pub to: PathBuf,
 }
 
 impl BackupArgs {
-    /// Carries it out.
+    /// Runs the command.
     ///
     /// # Errors
-    /// What is wrong with the configuration, the store or the folder, for standard error and status 2.
+    /// The error of the configuration, the store or the folder, for standard error and status 2.
     pub async fn run(self) -> Result<ExitCode, ConfigError> {
         let config = Config::load(&self.settings.sources())?.config;
         if self.to.symlink_metadata().is_ok() {
-            let why = format!("{} is there already; a backup overwrites nothing", self.to.display());
+            let why = format!("{} exists already; a backup overwrites nothing", self.to.display());
             return Err(ConfigError::key("backup", why));
         }
-        // Taken under another name, so that a folder of this name is always whole.
+        // Written under a temporary name, so that a folder of this name is always complete.
         let partial = archive::beside(&self.to, &format!(".{}.partial", std::process::id()));
         archive::make_private(&partial)?;
         let taken = take(&config, &partial).await.and_then(|bytes| {
@@ -65,7 +65,7 @@ async fn take(config: &Config, folder: &Path) -> Result<u64, ConfigError> {
     Ok(report.bytes)
 }
 
-/// Notes it in the audit log of the store that was copied.
+/// Records the backup in the audit log of the copied store.
 async fn note(config: &Config) -> Result<(), ConfigError> {
     let store = storage::open_to_read(config).await?;
     let node = node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;

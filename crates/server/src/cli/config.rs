@@ -7,17 +7,17 @@ use fanfare_config::{Config, ConfigError, print, reference};
 /// `fanfare config`.
 #[derive(Args, Clone, Debug)]
 pub struct ConfigArgs {
-    /// What to do with the settings.
+    /// The action.
     #[command(subcommand)]
     pub action: Action,
 }
 
-/// What can be done with the settings.
+/// The actions on the settings.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
-    /// Read everything as `serve` would and say whether it would start.
+    /// Read everything as `serve` does and report whether it would start.
     Check(ServeArgs),
-    /// Print what is in force and where each value comes from; secrets are masked.
+    /// Print the settings in force and the source of each value; secrets are masked.
     Show(ServeArgs),
     /// Print a commented file with every default.
     Default(ServeArgs),
@@ -26,10 +26,10 @@ pub enum Action {
 }
 
 impl ConfigArgs {
-    /// Carries it out: the text for standard output. Nothing is written, no socket opened.
+    /// Runs the command and returns the text for standard output. Nothing is written, no socket opened.
     ///
     /// # Errors
-    /// What is wrong with the configuration, for standard error and status 2.
+    /// The error of the configuration, for standard error and status 2.
     pub fn run(self) -> Result<String, ConfigError> {
         match self.action {
             Action::Check(args) => {
@@ -42,7 +42,7 @@ impl ConfigArgs {
                 ))
             }
             Action::Show(args) => Ok(print::show(&Config::load(&args.sources())?)),
-            // Their output is the same whatever is set; the flags are taken because every command takes them.
+            // Their output does not depend on the settings; the flags are accepted because every command accepts them.
             Action::Default(_) => Ok(print::default_toml()),
             Action::Doc(_) => Ok(reference::markdown()),
         }

@@ -11,15 +11,16 @@ use std::process::ExitCode;
 /// `fanfare feeds`.
 #[derive(Args, Clone, Debug)]
 pub struct FeedsArgs {
-    /// What to do.
+    /// The action.
     #[command(subcommand)]
     pub command: FeedsCommand,
 }
 
-/// What can be done with feeds.
+/// The actions on feeds.
 #[derive(Clone, Debug, Subcommand)]
 pub enum FeedsCommand {
-    /// Show what a sample record would become under kafka.topics; status 1 if it would be a bad record or nothing takes it.
+    /// Show the result of a sample record under kafka.topics; status 1 if it would be a bad record or no mapping
+    /// matches.
     TestMapping(TestMappingArgs),
 }
 
@@ -38,16 +39,16 @@ pub struct TestMappingArgs {
     /// A header; may be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     pub header: Vec<String>,
-    /// The record's value; - reads it from standard input; left out: a tombstone.
+    /// The record's value; - reads it from standard input; without it: a tombstone.
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     pub value: Option<String>,
 }
 
 impl FeedsArgs {
-    /// Carries it out.
+    /// Runs the command.
     ///
     /// # Errors
-    /// What is wrong with the configuration.
+    /// The error of the configuration.
     pub fn run(self) -> Result<ExitCode, ConfigError> {
         let FeedsCommand::TestMapping(args) = self.command;
         let config = Config::load(&args.settings.clone().sources())?.config;
@@ -57,7 +58,7 @@ impl FeedsArgs {
             let _best_effort = writeln!(out, "{}", line(trial));
         }
         if trials.is_empty() {
-            let _best_effort = writeln!(out, "no mapping of kafka.topics takes the topic {:?}", args.topic);
+            let _best_effort = writeln!(out, "no mapping of kafka.topics matches the topic {:?}", args.topic);
         }
         let bad = |t: &MappingTrial| matches!(t.outcome, TrialOutcome::Bad { .. });
         let good = !trials.is_empty() && !trials.iter().any(bad);
@@ -89,7 +90,7 @@ impl TestMappingArgs {
     }
 }
 
-/// What becomes of the sample under one mapping.
+/// The result of the sample under one mapping.
 fn line(trial: &MappingTrial) -> String {
     let row = format!("kafka.topics[{}]:", trial.row);
     match &trial.outcome {
@@ -98,7 +99,7 @@ fn line(trial: &MappingTrial) -> String {
             format!("{row} channel {channel:?}, type {kind:?}{key}")
         }
         TrialOutcome::Tombstone { channel, kind, key } => {
-            format!("{row} tombstone: takes type {kind:?}, key {key:?} out of the snapshot of {channel:?}")
+            format!("{row} tombstone: removes type {kind:?}, key {key:?} from the snapshot of {channel:?}")
         }
         TrialOutcome::Ignored => format!("{row} tombstone: nothing to do"),
         TrialOutcome::Bad { reason, policy } => {

@@ -1,4 +1,4 @@
-//! `fanfare migrate`: what the store's tables are at, and bringing them up to date.
+//! `fanfare migrate`: shows the state of the store's tables and migrates them.
 
 use super::Settings;
 use crate::storage;
@@ -12,17 +12,17 @@ use std::process::ExitCode;
 /// `fanfare migrate`.
 #[derive(Args, Clone, Debug)]
 pub struct MigrateArgs {
-    /// What to do with the store's tables.
+    /// The action.
     #[command(subcommand)]
     pub action: Action,
 }
 
-/// What can be done with the store's tables.
+/// The actions on the store's tables.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
-    /// Print every step and when the store got it.
+    /// Print every step and when it was applied.
     Status(StatusArgs),
-    /// Apply what is pending; a SQLite file that has tables is copied first. `serve` does the same when it starts.
+    /// Apply the pending steps; an existing SQLite file is copied first. `serve` does the same when it starts.
     Up(UpArgs),
 }
 
@@ -40,16 +40,16 @@ pub struct UpArgs {
     /// The settings' flags.
     #[command(flatten)]
     pub settings: Settings,
-    /// Only say what would be applied.
+    /// Only print the steps that would be applied.
     #[arg(long)]
     pub dry_run: bool,
 }
 
 impl MigrateArgs {
-    /// Carries it out.
+    /// Runs the command.
     ///
     /// # Errors
-    /// What is wrong with the configuration or the store, for standard error and status 2.
+    /// The error of the configuration or the store, for standard error and status 2.
     pub async fn run(self) -> Result<ExitCode, ConfigError> {
         match self.action {
             Action::Status(args) => status(args).await,

@@ -1,6 +1,6 @@
-//! The command line: what can be called and with which flags. What the commands do stands elsewhere.
+//! The command line: the commands and their flags. The commands are implemented elsewhere.
 //!
-//! Bare `fanfare` is `fanfare serve`. Commands of other crates join as further variants of [`Command`] with their own
+//! Bare `fanfare` is `fanfare serve`. Commands of other crates are further variants of [`Command`] with their own
 //! argument types; every one of them takes [`Settings`]. An unknown command or flag is clap's usage error, status 2.
 //!
 //! Source: `configuration.md`, "Commands".
@@ -22,10 +22,10 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "fanfare", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// What to do; nothing means to serve.
+    /// The command; `serve` if none is given.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The flags of `serve`, without the word.
+    /// The flags of `serve`, for the bare call.
     #[command(flatten)]
     pub serve: ServeArgs,
 }
@@ -37,32 +37,32 @@ impl Cli {
     }
 }
 
-/// What the binary can do.
+/// The commands of the binary.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the server until it is told to stop.
+    /// Run the server until it is stopped.
     Serve(ServeArgs),
     /// Check, show or explain the configuration.
     Config(config::ConfigArgs),
-    /// Make accounts and API keys, beside a running server too.
+    /// Create accounts and API keys, also beside a running server.
     Admin(admin::AdminArgs),
-    /// Judge or show the audit log.
+    /// Verify or show the audit log.
     Audit(audit::AuditArgs),
-    /// Show or apply the steps that make the store's tables.
+    /// Show or apply the migrations of the store's tables.
     Migrate(migrate::MigrateArgs),
     /// Copy the store and the keys into a new folder; safe while the server runs.
     Backup(backup::BackupArgs),
-    /// Put a backup in place; the server must not run.
+    /// Restore a backup; the server must not run.
     Restore(restore::RestoreArgs),
     /// Try the mappings of Kafka topics on sample records.
     Feeds(feeds::FeedsArgs),
-    /// Look for what keeps a server from working; with --live, ask a running one.
+    /// Check for problems that keep a server from working; with --live, probe a running one.
     Doctor(DoctorArgs),
-    /// Make a certificate for this machine, signed by itself, for development.
+    /// Create a self-signed certificate for this machine, for development.
     DevCert(DevCertArgs),
     /// Publish a message to a topic of a running server.
     Pub(fanfare_client::commands::PubArgs),
-    /// Listen to topics of a running server.
+    /// Subscribe to topics of a running server.
     Sub(fanfare_client::commands::SubArgs),
     /// Measure a server: idle memory, fan-out, maximum rate, requests, and the bare kernel beside them.
     Bench(fanfare_client::commands::BenchArgs),
@@ -74,7 +74,7 @@ pub struct Settings {
     /// Configuration file; without it, fanfare.toml of the current folder if there is one.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Set one key, over the file and the environment; may be repeated.
+    /// Set one key, overriding the file and the environment; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -98,7 +98,7 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// Where the configuration comes from.
+    /// The sources of the configuration.
     pub fn sources(self) -> Sources {
         Sources { behind_proxy: self.insecure_behind_proxy, ..self.settings.sources() }
     }
@@ -110,7 +110,7 @@ pub struct DoctorArgs {
     /// The settings' flags.
     #[command(flatten)]
     pub settings: Settings,
-    /// Only ask the running server whether it is alive; status 0 or 1.
+    /// Only probe whether the running server is alive; status 0 or 1.
     #[arg(long)]
     pub live: bool,
 }
@@ -118,7 +118,7 @@ pub struct DoctorArgs {
 /// `fanfare dev-cert`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DevCertArgs {
-    /// The settings' flags; `data_dir` says where the files go.
+    /// The settings' flags; `data_dir` determines the folder of the files.
     #[command(flatten)]
     pub settings: Settings,
 }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_is_valid() {
         Cli::command().debug_assert();
     }
 

@@ -1,7 +1,7 @@
-//! `fanfare restore`: puts a backup in the place of a store and its keys.
+//! `fanfare restore`: replaces a store and its keys with a backup.
 //!
-//! Everything is checked before anything is touched, what was there is moved aside and never deleted, and a folder in
-//! which a restore was cut short is marked: no server starts on it until the restore was run again.
+//! Everything is checked before anything is changed, existing files are moved aside and never deleted, and a folder in
+//! which a restore was interrupted is marked: no server starts on it until the restore has been run again.
 
 use super::{Settings, archive};
 use crate::storage;
@@ -22,19 +22,19 @@ pub struct RestoreArgs {
     /// The settings' flags.
     #[command(flatten)]
     pub settings: Settings,
-    /// A folder that `fanfare backup` made.
+    /// A folder created by `fanfare backup`.
     #[arg(value_name = "BACKUP")]
     pub from: PathBuf,
-    /// Move a store and keys that are there aside.
+    /// Move an existing store and keys aside.
     #[arg(long)]
     pub force: bool,
 }
 
 impl RestoreArgs {
-    /// Carries it out.
+    /// Runs the command.
     ///
     /// # Errors
-    /// What is wrong with the configuration, the backup, the store or the folder, for standard error and status 2.
+    /// The error of the configuration, the backup, the store or the folder, for standard error and status 2.
     pub async fn run(self) -> Result<ExitCode, ConfigError> {
         let config = Config::load(&self.settings.sources())?.config;
         let engine = archive::check(&self.from)?;
@@ -63,13 +63,13 @@ impl RestoreArgs {
     }
 }
 
-/// What is put where.
+/// The paths of a restore.
 struct Plan {
     options: StoreOptions,
     data_dir: PathBuf,
-    /// The SQLite file; PostgreSQL judges for itself whether it is empty.
+    /// The SQLite file; PostgreSQL itself checks whether it is empty.
     file: Option<PathBuf>,
-    /// Behind the name of whatever is moved aside.
+    /// The suffix of files that are moved aside.
     aside: String,
 }
 
@@ -85,7 +85,7 @@ impl Plan {
         self.data_dir.join(archive::KEYS)
     }
 
-    /// What is there and would be overwritten.
+    /// The existing files that would be overwritten.
     fn there(&self) -> Vec<PathBuf> {
         let keys = Some(self.keys());
         self.file.iter().cloned().chain(keys).filter(|path| path.exists()).collect()
@@ -102,7 +102,7 @@ impl Plan {
         archive::sync(&self.data_dir)?;
         let moved = self.move_aside()?;
         if let Err(error) = backup::restore(&self.options, &from.join(archive::STORE)).await {
-            // Nothing new is in place yet: what was there goes back.
+            // No new file is in place yet: the old ones are moved back.
             for (was, is) in &moved {
                 std::fs::rename(is, was).map_err(|e| archive::failed(was, &e))?;
             }
@@ -111,14 +111,14 @@ impl Plan {
             return Err(storage::wrong(&error));
         }
         std::fs::rename(&new_keys, self.keys()).map_err(|e| archive::failed(&new_keys, &e))?;
-        // The last life's mark and the newest head of its audit chain are of another store.
+        // The mark of the last run and the newest head of its audit chain belong to another store.
         let _absent = std::fs::remove_file(self.data_dir.join("running"));
         let _absent = std::fs::remove_file(self.data_dir.join(AUDIT_HEAD));
         archive::sync(&self.data_dir)?;
         std::fs::remove_file(&mark).map_err(|e| archive::failed(&mark, &e))
     }
 
-    /// Renames the store's files and the keys; where each was and is.
+    /// Renames the store's files and the keys; returns the old and new path of each.
     fn move_aside(&self) -> Result<Vec<(PathBuf, PathBuf)>, ConfigError> {
         let store = self.file.iter().flat_map(|file| {
             ["", "-wal", "-shm", "-journal"].map(|suffix| {
@@ -137,7 +137,7 @@ impl Plan {
     }
 }
 
-/// Notes it in the audit log that was restored.
+/// Records the restore in the restored audit log.
 async fn note(config: &Config) -> Result<(), ConfigError> {
     let store = storage::open(config).await?;
     let node = node_name(config.cluster.node_id.as_deref(), &config.data_dir)?;

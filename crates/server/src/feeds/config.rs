@@ -1,4 +1,4 @@
-//! The settings `kafka.*` and `feeds.*` as the feeds take them.
+//! The settings `kafka.*` and `feeds.*`, converted to the feeds' configuration.
 
 use fanfare_config::{self as config, Config};
 use fanfare_feeds::{
@@ -9,7 +9,7 @@ use fanfare_feeds::{
 /// The demo market's seed: the same market at every start.
 const DEMO_SEED: u64 = 2;
 
-/// The feeds a configuration asks for. `node` names this node to Kafka.
+/// The feeds of a configuration. `node` is this node's name in Kafka.
 pub fn of_config(config: &Config, node: &str) -> FeedsConfig {
     FeedsConfig {
         source: source(config, node),

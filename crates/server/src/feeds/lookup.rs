@@ -1,10 +1,11 @@
-//! Looks into records for filters: a record is parsed at most once for all groups, and only if one of them asks.
+//! Reads values of records for filters: a record is parsed at most once for all groups, and only if one of them needs
+//! it.
 
 use fanfare_core::feeds::{FeedRecord, Lookup};
 use fanfare_dialects::feed::scalar;
 use serde_json::Value;
 
-/// What was parsed of a batch.
+/// The parsed records of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct JsonLookup(Vec<Option<Value>>);
 
@@ -13,7 +14,7 @@ impl Lookup for JsonLookup {
         if self.0.len() <= at {
             self.0.resize(at + 1, None);
         }
-        // What nests too deep for the parser has nothing that a pointer could name.
+        // A record that nests too deep for the parser has no value that a pointer could name.
         let parsed = self.0[at].get_or_insert_with(|| {
             let frame = serde_json::from_str::<Value>(&format!("{{{}}}", record.body));
             frame.ok().and_then(|mut frame| Some(frame.get_mut("data")?.take())).unwrap_or_default()
@@ -51,7 +52,7 @@ mod tests {
             let got = JsonLookup::default().is_one_of(3, &record(data), pointer, &[allowed.into()]);
             assert_eq!(got, want, "{data} {pointer}");
         }
-        // Deeper than the parser goes: nothing there can be named, and nothing overflows.
+        // Deeper than the parser goes: no value is found there, and nothing overflows.
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(!JsonLookup::default().is_one_of(0, &record(&deep), &"/0".repeat(100_000), &["1".into()]));
     }

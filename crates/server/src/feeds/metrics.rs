@@ -1,4 +1,4 @@
-//! The feeds among the metrics: read when they are scraped.
+//! The metrics of the feeds, read at each scrape.
 
 use crate::node::Node;
 use fanfare_feeds::{FeedsStatus, PartitionStatus};
@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
 use std::sync::Arc;
 
-/// Puts the feeds of a node among its metrics.
+/// Registers the feeds' metrics of a node.
 pub(super) fn watch(node: &Arc<Node>) {
     let weak = Arc::downgrade(node);
     let families = move |e: &mut DescriptorEncoder<'_>| {
@@ -32,15 +32,15 @@ fn encode(status: &FeedsStatus, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (topic, reason, count) in &status.dead_letters_total {
         ConstCounter::new(*count).encode(m.encode_family(&[("topic", &**topic), ("reason", *reason)])?)?;
     }
-    let help = "Partitions whose log began anew: the topic was made again, or cut";
+    let help = "Partitions whose log restarted: the topic was recreated, or truncated";
     by_topic(e, "fanfare_feed_logs_anew", help, &status.log_restarts_total)?;
     let help = "Stored positions that were not in their log any more";
     by_topic(e, "fanfare_feed_positions_expired", help, &status.expired_total)?;
-    counter(e, "fanfare_feed_restarts", "Times the Kafka client was made anew", status.restarts_total)?;
+    counter(e, "fanfare_feed_restarts", "Times the Kafka client was recreated", status.restarts_total)?;
     counter(e, "fanfare_feed_connection_errors", "Errors of connections to Kafka", status.errors_total)?;
     counter(e, "fanfare_feed_rebalances", "Changes of this node's partitions", status.rebalances_total)?;
     if let Some(up) = status.up {
-        let help = "Whether a Kafka broker answers; 1 for the demo source";
+        let help = "Whether a Kafka broker responds; 1 for the demo source";
         ConstGauge::new(i64::from(up)).encode(e.encode_descriptor(
             "fanfare_feed_up",
             help,

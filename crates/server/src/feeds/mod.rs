@@ -1,12 +1,12 @@
-//! The feeds of a node: from the source's sink to the hub's channels, and what a subscription needs of the source.
+//! The feeds of a node: from the source's sink to the hub's channels, and the source's part in a subscription.
 //!
 //! ```text
 //! fanfare-feeds: source ─ HubSink (frame bodies) ─ Topics::deliver ─ groups ─ shards
 //!                replay ─ replay::Pump (on the runtime) ─ HubPrelude, pulled by the shard
 //! ```
 //!
-//! What must always hold: a record's body is written in one place, so that live, replayed and snapshot deliveries of it are the
-//! same bytes; nothing here waits on a shard; feeds are stopped, and their positions committed, before clients are drained.
+//! Invariants: a record's body is written in one place, so that its live, replayed and snapshot deliveries are the same
+//! bytes; nothing here blocks on a shard; feeds are stopped, and their positions committed, before clients are drained.
 
 mod config;
 mod lookup;
@@ -29,7 +29,7 @@ use sink::{HubSink, Shaper};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long replays that are being opened may hold up the stop.
+/// How long replays that are being opened may delay the stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
 
 /// The feeds of a node: none before the start and after the stop.
@@ -55,7 +55,7 @@ impl NodeFeeds {
         self.running.read().clone()
     }
 
-    /// How a channel treats its subscribers.
+    /// The options of a channel's subscribers.
     ///
     /// # Errors
     /// `CHANNEL_NOT_FOUND`.
@@ -64,8 +64,8 @@ impl NodeFeeds {
         options_of(channel, running.and_then(|r| r.feeds.spec_of(channel)))
     }
 
-    /// The same for a client that comes back: a channel that no record was mapped to since the start is known to who has seen
-    /// records of a topic that can feed it.
+    /// As [`options`](Self::options) for a reconnecting client: a channel to which no record was mapped since the start
+    /// is resolved by the topics of the client's positions.
     ///
     /// # Errors
     /// `CHANNEL_NOT_FOUND`.
@@ -76,18 +76,18 @@ impl NodeFeeds {
         })
     }
 
-    /// The channels there are, and the types of each.
+    /// The existing channels, and the types of each.
     pub fn channels(&self) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
         let channels = self.running().map(|r| r.feeds.channels()).unwrap_or_default();
         channels.into_iter().map(|c| (c.name, c.spec.kinds)).collect()
     }
 
-    /// How they are.
+    /// The status of the feeds.
     pub fn status(&self) -> FeedsStatus {
         self.running().map(|r| r.feeds.status()).unwrap_or_default()
     }
 
-    /// Stops reading, lets what was read reach the subscribers, commits.
+    /// Stops reading, lets queued records reach the subscribers, and commits.
     pub async fn stop(&self) {
         let Some(Running { mut feeds, .. }) = self.running.write().take() else { return };
         let until = tokio::time::Instant::now() + STOP_PATIENCE;
@@ -95,8 +95,8 @@ impl NodeFeeds {
             match Arc::try_unwrap(feeds) {
                 Ok(feeds) => return feeds.stop().await,
                 Err(shared) if tokio::time::Instant::now() < until => feeds = shared,
-                // Dropping the last of it ends its threads; what is not committed comes again.
-                Err(_) => return tracing::warn!("a replay held up the end of the feeds"),
+                // Dropping the last reference ends its threads; uncommitted records are read again.
+                Err(_) => return tracing::warn!("a replay delayed the stop of the feeds"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -115,7 +115,7 @@ fn options_of(channel: &str, spec: Option<ChannelSpec>) -> Result<ChannelOptions
 /// Starts the feeds of a node.
 ///
 /// # Errors
-/// One line that names the key of a mapping or property that cannot be served.
+/// One line that names the key of an invalid mapping or property.
 pub fn start(node: &Arc<Node>) -> Result<(), ConfigError> {
     let config = of_config(&node.config, &node.client_id(0));
     let shaper = Arc::new(Shaper::new(&config.mappings));
@@ -133,7 +133,7 @@ fn fault_of(fault: &fanfare_feeds::ConfigFault) -> ConfigError {
 /// Tries the mappings of a configuration on a sample (`fanfare feeds test-mapping`).
 ///
 /// # Errors
-/// One line that names the key of a mapping that cannot be served.
+/// One line that names the key of an invalid mapping.
 pub fn try_sample(
     config: &Config,
     sample: &fanfare_feeds::SampleRecord,

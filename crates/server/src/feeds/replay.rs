@@ -1,9 +1,10 @@
-//! `since`: what a client has missed, read again from the source's own log.
+//! `since`: records that a client has missed, read again from the source's own log.
 //!
-//! Data flows: the shard enters the subscription into its group and asks the [`HubPrelude`] to show what lies between the
-//! client's positions and the channel's; the [`Pump`] of this subscription reads that from the source and hands it over in
-//! chunks, at most two ahead of the client; when the shard finds that the group's ring has moved on too far meanwhile, it asks
-//! again from where the client is. A source that goes away in the middle is waited for.
+//! Data flow: the shard enters the subscription into its group and requests from the [`HubPrelude`] the records between
+//! the client's positions and the channel's; the [`Pump`] of this subscription reads them from the source and passes
+//! them on in chunks, at most two ahead of the client; when the shard finds that the group's ring has advanced too far
+//! meanwhile, it requests more from the client's position on. A source that becomes unavailable in the middle is
+//! retried.
 
 use super::{JsonLookup, NodeFeeds, Running};
 use crate::posts::{ForConn, Posts};
@@ -18,20 +19,20 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Chunks that wait for the shard.
 const AHEAD: usize = 2;
-/// Pauses between tries to reach a source that went away.
+/// Pause between retries of an unavailable source.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a client waits until it is known where the node reads live, and the pause between two looks.
+/// How long a client waits until the node's live position is known, and the pause between two checks.
 const CATCH_UP: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Show what lies above `after` up to `until`.
+/// Send the records above `after` up to `until`.
 #[derive(Debug)]
 struct Order {
     after: Option<Positions>,
     until: Positions,
 }
 
-/// The shard's end.
+/// The shard's end of a prelude.
 #[derive(Debug)]
 pub(crate) struct HubPrelude {
     orders: mpsc::UnboundedSender<Order>,
@@ -61,7 +62,7 @@ impl Prelude for HubPrelude {
 pub(crate) struct Since {
     orders: mpsc::UnboundedReceiver<Order>,
     chunks: mpsc::Sender<Taken>,
-    /// Shared with the shard's end: where the client is, for partitions whose log holds that.
+    /// The client's positions, for partitions whose log they belong to. Shared with the shard's end.
     seen: Arc<Mutex<Positions>>,
 }
 
@@ -79,14 +80,14 @@ pub(crate) struct Wanted {
     pub(crate) addr: ConnAddr,
     /// The channel.
     pub(crate) channel: Box<str>,
-    /// What is heard of it.
+    /// The records it receives.
     pub(crate) spec: Arc<GroupSpec>,
-    /// The last offsets the client saw.
+    /// The last offsets the client received.
     pub(crate) since: Vec<FeedPosition>,
 }
 
 impl NodeFeeds {
-    /// Serves a subscription that was entered: answers it once, then shows what it asks for until its end.
+    /// Serves a subscription that was entered: replies to it once, then sends the requested records until it ends.
     pub(crate) async fn serve_since(
         feeds: Arc<NodeFeeds>,
         posts: Posts,
@@ -120,12 +121,12 @@ impl NodeFeeds {
     }
 }
 
-/// See the module's head.
+/// Reads and sends a subscription's replay; see the module's head.
 struct Pump {
     feeds: Arc<NodeFeeds>,
     posts: Posts,
     wanted: Wanted,
-    /// The last offset of each partition that was handed over, or that the client named.
+    /// The last offset of each partition that was sent, or that the client named.
     seen: Positions,
     until: Positions,
 }
@@ -142,7 +143,7 @@ impl Pump {
         })
     }
 
-    /// The subscription ends: nothing can be shown.
+    /// Ends the subscription: nothing can be sent.
     fn give_up(&self) {
         self.post(ForConn::LeaveFeed(self.wanted.channel.clone()));
     }
@@ -151,7 +152,7 @@ impl Pump {
         self.posts.post_for(self.wanted.addr, what);
     }
 
-    /// Waits until the shard has done what was posted to it before, the answer above all.
+    /// Waits until the shard has processed earlier posts, in particular the reply.
     async fn after_the_answer(&self) -> Option<()> {
         let (tell, told) = oneshot::channel();
         self.post(ForConn::Reached(tell));
@@ -178,8 +179,9 @@ impl Pump {
         }
     }
 
-    /// Closes what lies between the replay and the live records where the node had no position yet: after a restart it is
-    /// not known where live reading begins before the group has given the partition. `None` when nobody is there any more.
+    /// Closes the gap between the replay and the live records where the node had no position yet: after a restart the
+    /// start of live reading is unknown until the group has assigned the partition. Returns `None` when the
+    /// subscription has ended.
     async fn bridge(&mut self, ends: &Since) -> Option<()> {
         let reached = self.live_positions(ends).await;
         let behind = |at: &(Arc<str>, i32), last: i64| self.seen.get(at).is_some_and(|seen| *seen < last);
@@ -187,13 +189,13 @@ impl Pump {
         if missing.is_empty() {
             return Some(());
         }
-        // The live records may hold the same again: the shard leaves out what was shown here.
+        // The live records may include the same ones: the shard skips those sent here.
         self.until.extend(missing);
         self.show(None, &ends.chunks).await
     }
 
-    /// Waits until the node knows where it reads the partitions live that had given nothing when the replay began. Answers the
-    /// last offset it has of each.
+    /// Waits until the node knows its live position in the partitions that had no records when the replay started.
+    /// Returns the last offset it has of each.
     async fn live_positions(&self, ends: &Since) -> Positions {
         let deadline = Instant::now() + CATCH_UP;
         while !ends.chunks.is_closed() {
@@ -206,7 +208,7 @@ impl Pump {
                 let mut rows = status.feeds.iter().filter(|feed| feed.topic == at.0).peekable();
                 let known = rows.peek().is_some();
                 let next = rows.flat_map(|f| &f.partitions).find(|p| p.partition == at.1).map(|p| p.offset);
-                // A partition that was not given to this node yet may begin anywhere.
+                // A partition that is not assigned to this node yet may start anywhere.
                 unknown |= next.is_none() && known;
                 reached.extend(next.map(|next| (at.clone(), next - 1)));
             }
@@ -218,7 +220,7 @@ impl Pump {
         Positions::new()
     }
 
-    /// Shows all up to `until`; `None` when nobody is there any more.
+    /// Sends all records up to `until`; returns `None` when the subscription has ended.
     async fn show(&mut self, mut replay: Option<Replay>, chunks: &mpsc::Sender<Taken>) -> Option<()> {
         loop {
             let Some(mut reading) = replay.take() else {
@@ -240,7 +242,7 @@ impl Pump {
         }
     }
 
-    /// Opens the rest of a replay, however long that takes; what cannot be had any more is told as dropped.
+    /// Opens the rest of a replay, retrying without a limit; unavailable positions are reported as dropped.
     async fn open_again(&mut self, chunks: &mpsc::Sender<Taken>) -> Option<Replay> {
         loop {
             let running = self.feeds.running()?;
@@ -296,7 +298,7 @@ fn unavailable() -> Refusal {
     Refusal::new(ErrorCode::Unavailable, why).retry_after(RETRY.as_millis() as u64)
 }
 
-/// The subscription ended before it began.
+/// The subscription ended before it started.
 fn gone() -> Refusal {
     Refusal::new(ErrorCode::Unavailable, "the subscription ended")
 }

@@ -1,4 +1,4 @@
-//! Where the source's records enter the hub.
+//! The sink of the source's records: passes them to the hub.
 
 use super::JsonLookup;
 use crate::node::Node;
@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Turns records into what the hub carries.
+/// Converts records to the hub's form.
 #[derive(Debug)]
 pub(super) struct Shaper {
-    /// What is done for each key, by `type`: where mappings of one type differ, what any of them wants.
+    /// Per-key rules by `type`: where mappings of one type differ, the stricter rule applies.
     per_key: HashMap<Box<str>, PerKey>,
 }
 
@@ -51,13 +51,13 @@ impl Shaper {
             partition: record.partition,
             offset: record.offset,
             per_key: self.per_key.get(&*record.kind).copied().unwrap_or_default(),
-            // Text was put together from text.
+            // The text was concatenated from text.
             body: String::from_utf8(body).unwrap_or_default().into(),
         }
     }
 }
 
-/// The hub as the source sees it.
+/// The hub as the source's sink.
 pub(super) struct HubSink {
     topics: Arc<Topics<ToShard>>,
     posts: Posts,
@@ -69,10 +69,10 @@ impl HubSink {
         Self { topics: node.topics.clone(), posts: node.posts.clone(), shaper }
     }
 
-    /// Offsets of before mean nothing any more, and what was not read of the old log is lost: those who watch the system hear it.
-    fn tell_restarted(&self, topic: &str, partition: i32) {
+    /// Notifies `/ws/system`: earlier offsets are invalid, and unread records of the old log are lost.
+    fn notify_restarted(&self, topic: &str, partition: i32) {
         let message = format!(
-            "the log of the feed {topic}/{partition} began anew: its topic was made again, or cut; records of before that were not \
+            "the log of the feed {topic}/{partition} restarted: its topic was recreated, or truncated; earlier records that were not \
              shown are lost, and offsets start over"
         );
         self.posts.notify_system(&Info::Notice { message: &message, severity: "warning" });
@@ -101,7 +101,7 @@ impl FeedSink for HubSink {
                 Delivery::Restarted { topic, partition } => {
                     flush(of, &mut run);
                     self.topics.restarted(topic, partition);
-                    self.tell_restarted(topic, partition);
+                    self.notify_restarted(topic, partition);
                     continue;
                 }
             };

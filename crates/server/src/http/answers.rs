@@ -1,10 +1,10 @@
-//! Memory for large answers that their clients have not read yet, bounded per address.
+//! Memory for large responses that their clients have not read yet, bounded per address.
 //!
-//! A small request can have a large answer: a page of a history, a batch of them. The answer stays in memory until its last byte is
-//! handed to the kernel or the write deadline ends the connection, and one address has thousands of connections. So
-//! before such a request is carried out, room for its largest answer is taken from its address's share ([`SHARE`]). What the
-//! answer does not need is given back at once, the rest when it has been written. Without room a request waits, then it is
-//! refused: nothing is carried out whose answer could not be kept.
+//! A small request can have a large response: a page of a history, a batch of them. The response stays in memory until
+//! its last byte is written to the kernel or the write deadline ends the connection, and one address may have thousands
+//! of connections. So before such a request is executed, room for its largest response is taken from its address's
+//! share ([`SHARE`]). The room that the response does not need is returned at once, the rest when it has been written.
+//! Without room a request waits, then it is refused: no request is executed whose response could not be kept.
 
 use super::problem::Problem;
 use crate::telemetry::metrics::Metrics;
@@ -18,14 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of answers that one address, or an IPv6 /64, may leave unread.
+/// Bytes of unread responses allowed for one address, or one IPv6 /64.
 const SHARE: u32 = 64 * 1024 * 1024;
-/// Answers up to this many bytes hold no room: on all of an address's 4096 connections they are 16 MiB.
+/// Responses up to this many bytes hold no room: on all of an address's 4096 connections they are 16 MiB.
 const SMALL: usize = 4096;
-/// The longest wait for room. Requests that are carried out without waiting for anything give theirs back within a millisecond.
+/// Maximum wait for room. Requests that are executed without waiting return theirs within a millisecond.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The shares that are in use.
+/// The shares in use.
 #[derive(Debug)]
 pub(super) struct Answers {
     metrics: Arc<Metrics>,
@@ -33,7 +33,7 @@ pub(super) struct Answers {
     shares: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
 }
 
-/// An address's share, for as long as somebody uses it.
+/// An address's share, kept as long as it is in use.
 #[derive(Debug)]
 struct Share {
     answers: Arc<Answers>,
@@ -41,22 +41,22 @@ struct Share {
     bytes: Arc<Semaphore>,
 }
 
-/// Room for one answer.
+/// Room for one response.
 #[derive(Debug)]
 pub(super) struct Room {
-    /// Before `share`, which is forgotten when nothing of it is taken any more.
+    /// Before `share`, which is dropped when nothing of it is taken any more.
     taken: Option<OwnedSemaphorePermit>,
     _share: Share,
 }
 
-/// An answer with the room it needs.
+/// A response with the room it needs.
 struct Held {
     answer: Box<[u8]>,
     _room: Room,
 }
 
 impl Answers {
-    /// Nothing is unread yet. Refusals are counted in `metrics`.
+    /// Creates it without shares. Refusals are counted in `metrics`.
     pub(super) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         Self::waiting(metrics, PATIENCE)
     }
@@ -72,20 +72,20 @@ impl Answers {
         Share { answers: self.clone(), network, bytes: bytes.clone() }
     }
 
-    /// Room for an answer of at most about `bytes`; waits for it.
+    /// Waits for room for a response of at most about `bytes`.
     ///
     /// # Errors
-    /// 429: the address has not read what it was answered before.
+    /// 429: the address has not read its earlier responses.
     pub(super) async fn room(self: &Arc<Self>, address: IpAddr, bytes: usize) -> Result<Room, Problem> {
         let share = self.share(address);
         let bytes = u32::try_from(bytes).map_or(SHARE, |bytes| bytes.min(SHARE));
         let taken = tokio::time::timeout(self.patience, share.bytes.clone().acquire_many_owned(bytes)).await;
         match taken {
-            // The semaphore is never closed; if it were, the request would go on without room.
+            // The semaphore is never closed; if it were, the request would continue without room.
             Ok(taken) => Ok(Room { taken: taken.ok(), _share: share }),
             Err(_late) => {
                 self.metrics.refused_by("unread_answers");
-                let detail = "this address has not read the answers to its requests; read them first";
+                let detail = "this address has not read the responses to its requests; read them first";
                 let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "limit_exceeded", detail);
                 Err(Problem { retry_after_ms: Some(1000), ..problem })
             }
@@ -94,7 +94,7 @@ impl Answers {
 }
 
 impl Room {
-    /// The body of the answer, which holds the room it needs until it has been written.
+    /// The body of the response, which holds the room it needs until it has been written.
     pub(super) fn body(mut self, answer: Vec<u8>) -> Bytes {
         if answer.len() <= SMALL {
             return answer.into();
@@ -117,7 +117,7 @@ impl AsRef<[u8]> for Held {
 impl Drop for Share {
     fn drop(&mut self) {
         let mut all = self.answers.shares.lock();
-        // Ours and the map's: nobody else uses or awaits it.
+        // Two references, this one and the map's: the share is not in use.
         if Arc::strong_count(&self.bytes) == 2 {
             all.remove(&self.network);
         }
@@ -149,7 +149,7 @@ mod tests {
         unread.pop();
         assert!(answers.room(ONE, MIB).await.is_ok());
         drop(unread);
-        assert!(answers.shares.lock().is_empty(), "nothing is kept of addresses that have read everything");
+        assert!(answers.shares.lock().is_empty(), "addresses that have read everything have no share");
     }
 
     #[tokio::test]
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_an_answer_needs_is_held() {
+    async fn only_the_room_a_response_needs_is_held() {
         let answers = answers(PATIENCE);
         let free = || answers.shares.lock().get(&ONE).map(|share| share.available_permits());
         let room = answers.room(ONE, usize::MAX).await.unwrap();
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!((large.len(), free()), (MIB, Some(SHARE as usize - MIB)));
         let part = large.slice(1..);
         drop(large);
-        assert_eq!(free(), Some(SHARE as usize - MIB), "a part of it is still to be written");
+        assert_eq!(free(), Some(SHARE as usize - MIB), "the rest is still to be written");
         drop(part);
         assert_eq!(free(), None);
     }

@@ -1,4 +1,4 @@
-//! Bodies and parameters in: bounded in size and time, JSON only.
+//! Request bodies and parameters: bounded in size and time, JSON only.
 
 use super::problem::Problem;
 use crate::node::Node;
@@ -22,7 +22,7 @@ pub(super) async fn json_text(
     String::from_utf8(bytes).map_err(|_| Refusal::new(ErrorCode::InvalidJson, "the body is no UTF-8").into())
 }
 
-/// As [`json_text`], but the bytes as they came, where the media types `also` are taken beside JSON's own.
+/// As [`json_text`], but returns the bytes unchanged, and accepts the media types `also` besides JSON's own.
 pub(super) async fn json_bytes(
     node: &Node,
     headers: &HeaderMap,
@@ -58,7 +58,7 @@ fn too_large(max: usize) -> Problem {
     Refusal::new(ErrorCode::MessageTooLarge, format!("the body is larger than {max} bytes")).into()
 }
 
-/// The media type of a body, in lower case and without parameters: neither case nor parameters matter to what it is
+/// The media type of a body, in lower case and without parameters, because neither case nor parameters change the type
 /// (RFC 9110 section 8.3.1).
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
@@ -75,7 +75,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Query parameters; a query that cannot be read is a problem like any other.
+/// Query parameters; an invalid query is a problem like any other.
 pub(super) struct Params<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for Params<T> {
@@ -87,7 +87,7 @@ impl<S: Send + Sync, T: DeserializeOwned + IntoParams> FromRequestParts<S> for P
     }
 }
 
-/// Query parameters as they come, for a route that tells by itself what is wrong with them.
+/// Query parameters as pairs, for a route that reports invalid ones itself.
 pub(super) struct Pairs(pub(super) Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Pairs {
@@ -105,14 +105,15 @@ async fn read_query<S: Send + Sync, T: DeserializeOwned>(parts: &mut Parts, stat
     }
 }
 
-/// Refuses the cursor of the direction in which a list does not go. Ignored, it would give the first page for ever.
+/// Rejects the cursor of the direction that a list does not support. If it were ignored, every request would return the
+/// first page.
 fn refuse_other_cursor<T: IntoParams>(query: &str) -> Result<(), Problem> {
     for cursor in ["before", "after"] {
         let is_given = query.split('&').any(|pair| pair.split('=').next() == Some(cursor));
         if is_given && !T::into_params(|| None).iter().any(|param| param.name == cursor) {
             return Err(Problem::invalid(
                 cursor,
-                format!("this list has no {cursor}: its `next` says how to go on"),
+                format!("this list has no {cursor}: its `next` has the next page"),
             ));
         }
     }
@@ -149,7 +150,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TopicName {
     }
 }
 
-/// Reads `?limit=`: digits from 1 on; more than a page holds is clamped.
+/// Reads `?limit=`: digits from 1 on; more than a page's maximum is clamped.
 pub(super) fn page_size(limit: Option<&str>) -> Result<usize, Problem> {
     let Some(text) = limit else { return Ok(page_items(None)) };
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -161,14 +162,14 @@ pub(super) fn page_size(limit: Option<&str>) -> Result<usize, Problem> {
     }
 }
 
-/// Cuts rows to a page of `limit`, of which one more was asked for; where the next page goes on, if there is one.
+/// Cuts rows to a page of `limit`, of which one more was queried; returns the cursor of the next page, if there is one.
 pub(super) fn cut<T, C>(rows: &mut Vec<T>, limit: usize, cursor: impl FnOnce(&T) -> C) -> Option<C> {
     let more = rows.len() > limit;
     rows.truncate(limit);
     if more { rows.last().map(cursor) } else { None }
 }
 
-/// Reads an offset parameter: digits; beyond the largest offset is as good as the largest.
+/// Reads an offset parameter: digits; a number beyond the largest offset counts as the largest.
 pub(super) fn offset(name: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem> {
     match text {
         None => Ok(None),

@@ -1,7 +1,7 @@
 //! The documents of the API: `/openapi.json`, `/asyncapi.json`, `/openrpc.json`.
 //!
-//! Each is made once, from what the code declares: the routes' own declarations ([`openapi`]), the dialects' encoders
-//! ([`super::asyncapi`]), the method registry. None is written by hand, so none says what the server does not do.
+//! Each is generated once, from declarations in the code: the routes' own ([`openapi`]), the dialects' encoders
+//! ([`super::asyncapi`]), the method registry. None is written separately, so none can differ from the server.
 
 mod examples;
 mod openapi;
@@ -16,7 +16,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Documents that do not change while the server runs: one copy, whoever reads it.
+/// Documents that do not change while the server runs: one copy for all readers.
 #[derive(Debug)]
 pub(crate) struct Documents {
     openapi: Bytes,
@@ -25,7 +25,7 @@ pub(crate) struct Documents {
 }
 
 impl Documents {
-    /// From the routes' declarations and the registry's document.
+    /// Creates them from the routes' declarations and the registry's document.
     pub(super) fn new(mut declared: OpenApi, openrpc: &str) -> Self {
         declared.merge(<Refused as utoipa::OpenApi>::openapi());
         let declared = serde_json::to_value(&declared).unwrap_or_default();
@@ -46,7 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<Http> {
     OpenApiRouter::new().routes(routes!(openapi)).routes(routes!(asyncapi)).routes(routes!(openrpc))
 }
 
-/// This document: every route with its parameters, bodies, answers and refusals.
+/// This document: every route with its parameters, bodies, responses and refusals.
 #[utoipa::path(get, path = "/openapi.json", tag = "Documents", operation_id = "openapi", responses(
     (status = 200, description = "An OpenAPI 3.1 document", body = Object, content_type = "application/json")))]
 async fn openapi(State(http): State<Http>) -> impl IntoResponse {
@@ -60,7 +60,7 @@ async fn asyncapi(State(http): State<Http>) -> impl IntoResponse {
     (super::json_type(), http.documents.asyncapi.clone())
 }
 
-/// The methods of the JSON-RPC dialect; `rpc.discover` answers the same.
+/// The methods of the JSON-RPC dialect; `rpc.discover` returns the same.
 #[utoipa::path(get, path = "/openrpc.json", tag = "Documents", operation_id = "openrpc", responses(
     (status = 200, description = "An OpenRPC 1.4 document", body = Object, content_type = "application/json")))]
 async fn openrpc(State(http): State<Http>) -> impl IntoResponse {

@@ -1,4 +1,4 @@
-//! Feeds over REST: what they are, how far they are, and their latest records (seed 002, `http-api.md`).
+//! Feeds over REST: their mappings, positions and latest records (seed 002, `http-api.md`).
 
 use super::body::PathText;
 use super::problem::Problem;
@@ -9,10 +9,10 @@ use fanfare_json::RawBuf;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What `GET /feeds` answers.
+/// The response of `GET /feeds`.
 #[derive(Serialize, ToSchema)]
 pub(super) struct FeedList {
-    /// The data is made up: no Kafka is configured.
+    /// Whether the data is generated because no Kafka is configured.
     demo: bool,
     /// A row for each topic and mapping.
     feeds: Vec<Feed>,
@@ -31,11 +31,11 @@ pub(super) struct Feed {
     #[serde(rename = "type")]
     #[schema(example = "trade_data")]
     kind: String,
-    /// Those this node reads.
+    /// The partitions that this node reads.
     partitions: Vec<FeedPartition>,
 }
 
-/// How far a partition was read.
+/// The position in a partition.
 #[derive(Serialize, ToSchema)]
 pub(super) struct FeedPartition {
     /// Its number.
@@ -44,13 +44,13 @@ pub(super) struct FeedPartition {
     offset: i64,
     /// The end of its log.
     end: i64,
-    /// Records behind.
+    /// The number of records behind.
     lag: u64,
-    /// Seconds behind; 0 when nothing is.
+    /// Seconds behind; 0 when there is no lag.
     lag_seconds: f64,
-    /// Its lag alert is raised.
+    /// Whether its lag alert is raised.
     alert: bool,
-    /// Why it stands still, when a bad record halted it.
+    /// Why it is halted, if an invalid record halted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     halted: Option<&'static str>,
 }
@@ -87,14 +87,14 @@ pub(super) struct Latest {
     /// The channel.
     #[schema(example = "dashboard")]
     channel: String,
-    /// The last frame of each type, and of each key where the feed keeps those, in the order in which they came.
+    /// The last frame of each type, and of each key if the feed keeps those, in order of arrival.
     #[schema(value_type = Vec<FeedFrame>)]
     items: Vec<RawBuf>,
 }
 
-/// A delivery as subscribers get it.
+/// A delivery as subscribers receive it.
 #[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "describes in the document what is passed on as it is")]
+#[allow(dead_code, reason = "describes in the document what is passed on unchanged")]
 pub(super) struct FeedFrame {
     /// The `type` of the mapping.
     #[serde(rename = "type")]
@@ -102,13 +102,13 @@ pub(super) struct FeedFrame {
     kind: String,
     /// The channel.
     channel: String,
-    /// The record's value as it was produced.
+    /// The record's value, unchanged.
     #[schema(value_type = serde_json::Value)]
     data: serde_json::Value,
     /// The record's time.
     #[schema(format = "date-time")]
     timestamp: String,
-    /// Where it is from.
+    /// Its position at the source.
     source: FeedSource,
     /// The record's key, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,7 +117,7 @@ pub(super) struct FeedFrame {
 
 /// A record's position at its source.
 #[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "describes in the document what is passed on as it is")]
+#[allow(dead_code, reason = "describes in the document what is passed on unchanged")]
 pub(super) struct FeedSource {
     /// The topic.
     topic: String,

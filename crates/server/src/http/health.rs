@@ -13,14 +13,14 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Topics `/stats` names at most.
+/// Maximum number of topics in `/stats`.
 const MAX_STATS_TOPICS: usize = 10_000;
 
-/// What `/health` answers.
+/// The response of `/health`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Health)]
 pub(super) struct HealthBody {
-    /// `ok`, or `degraded` when a component is in trouble.
+    /// `ok`, or `degraded` when a component has a problem.
     #[schema(example = "ok")]
     status: &'static str,
     /// The product's version.
@@ -45,13 +45,13 @@ pub(super) struct Components {
 /// One component's state.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Component {
-    /// `ok`, `degraded`, or `off` for what this node does not run.
+    /// `ok`, `degraded`, or `off` for a component that this node does not run.
     #[schema(example = "ok")]
     status: &'static str,
-    /// Which implementation serves.
+    /// The implementation.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    /// What is wrong with it, a sentence each.
+    /// Its problems, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
 }
@@ -67,7 +67,7 @@ fn feeds_component(status: &FeedsStatus, problems: &[String]) -> Component {
 }
 
 /// Status, version, uptime and each component's state.
-#[utoipa::path(get, path = "/health", tag = "Liveness", operation_id = "health", responses((status = 200, description = "The node answers", body = HealthBody)))]
+#[utoipa::path(get, path = "/health", tag = "Liveness", operation_id = "health", responses((status = 200, description = "The node responds", body = HealthBody)))]
 pub(super) async fn health(State(http): State<Http>) -> super::Json<HealthBody> {
     let store = http.node.services.store.status();
     let feeds = http.node.feeds.status();
@@ -92,13 +92,13 @@ pub(super) async fn health(State(http): State<Http>) -> super::Json<HealthBody> 
     })
 }
 
-/// The process runs. Answers 200 for as long as it does.
+/// The process runs. Returns 200 as long as it does.
 #[utoipa::path(get, path = "/livez", tag = "Liveness", operation_id = "livez", responses((status = 200, description = "Alive", body = String, content_type = "text/plain")))]
 pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// The node takes connections: judged from local facts only. 503 while it shuts down.
+/// The node accepts connections: decided from local state only. 503 while it shuts down.
 #[utoipa::path(get, path = "/readyz", tag = "Liveness", operation_id = "readyz", responses(
     (status = 200, description = "Ready", body = String, content_type = "text/plain"),
     (status = 503, description = "Shutting down")))]
@@ -110,7 +110,7 @@ pub(super) async fn readyz(State(http): State<Http>) -> Result<&'static str, Pro
     Ok("ready\n")
 }
 
-/// The metrics in Prometheus' text format, or in OpenMetrics where `Accept` asks for it.
+/// The metrics in Prometheus' text format, or in OpenMetrics if `Accept` prefers it.
 #[utoipa::path(get, path = "/metrics", tag = "Observability", operation_id = "metrics", responses(
     (status = 200, description = "The metrics", content((String = "text/plain"), (String = "application/openmetrics-text")))))]
 pub(super) async fn metrics(State(http): State<Http>, headers: HeaderMap) -> Response {
@@ -128,7 +128,7 @@ pub(super) async fn metrics(State(http): State<Http>, headers: HeaderMap) -> Res
     }
 }
 
-/// What `/stats` answers.
+/// The response of `/stats`.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Stats {
     /// Open connections.
@@ -141,7 +141,7 @@ pub(super) struct Stats {
     uptime_seconds: f64,
     /// Totals since the start.
     messages: Messages,
-    /// Live topics by name: at most 10 000. Left out where the caller may not list topics.
+    /// Live topics by name: at most 10 000. Left out if the caller may not list topics.
     #[serde(skip_serializing_if = "Option::is_none")]
     topics: Option<BTreeMap<String, TopicStats>>,
     /// Live topics.
@@ -157,7 +157,7 @@ pub(super) struct Messages {
     received: u64,
     /// Events that entered a topic.
     published: u64,
-    /// Events handed to connections.
+    /// Events sent to connections.
     delivered: u64,
     /// Events dropped because a reader was too slow.
     dropped: u64,
@@ -168,9 +168,9 @@ pub(super) struct Messages {
 pub(super) struct TopicStats {
     /// Subscriptions.
     subscribers: u64,
-    /// Events published since it came to life.
+    /// Events published since the topic was created.
     published: u64,
-    /// Its head.
+    /// The offset of its newest event.
     offset: u64,
 }
 
@@ -185,7 +185,7 @@ pub(super) struct ClusterStats {
     sessions: u64,
     /// Events published.
     published: u64,
-    /// Events handed to connections.
+    /// Events sent to connections.
     delivered: u64,
 }
 

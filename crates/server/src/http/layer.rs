@@ -1,4 +1,4 @@
-//! What every request goes through: its id, the drain, the origin, safe headers, metrics and one log line.
+//! The layer of every request: its id, the drain, the origin, security headers, metrics and one log line.
 
 use super::problem::{self, Problem};
 use super::sender::{self, Sender};
@@ -19,7 +19,7 @@ use std::time::Instant;
 /// The header of the correlation id.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 128;
-/// Longest request target, in every place that looks at one.
+/// Longest request target, wherever one is checked.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// Bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -87,7 +87,7 @@ async fn answer(
     next: Next,
     allowed: Option<&HeaderValue>,
 ) -> (String, Response) {
-    // Counted before the drain is looked at, so that the drain waits for whoever passed it.
+    // Counted before the drain is checked, so that the drain waits for all requests that passed the check.
     let _in_flight = node.begin_request();
     if let Some((route, response)) = gate(node, &request, allowed) {
         return (route.into(), response);
@@ -121,7 +121,7 @@ async fn answer(
     (route, response)
 }
 
-/// What is answered before the route and the caller are looked at, with its name as a route.
+/// The response given before the route and the caller are checked, with its name as a route.
 fn gate(node: &Node, request: &Request, allowed: Option<&HeaderValue>) -> Option<(&'static str, Response)> {
     let refused = |route, problem: Problem| Some((route, problem.into_response()));
     if let Err(problem) = overflow(node, request) {
@@ -151,7 +151,7 @@ fn gate(node: &Node, request: &Request, allowed: Option<&HeaderValue>) -> Option
     is_upgrade_by_other_method(request).then(|| refused("(upgrade)", problem::no_such_method())).flatten()
 }
 
-/// Refuses what is no probe on a connection for which there was only a place of the reserve.
+/// Refuses requests other than probes on a connection with a reserve place only.
 fn overflow(node: &Node, request: &Request) -> Result<(), Problem> {
     let Some(overflow) = request.extensions().get::<Overflow>() else { return Ok(()) };
     if matches!(request.uri().path(), "/livez" | "/readyz" | "/health" | "/metrics") {
@@ -173,7 +173,7 @@ fn overflow(node: &Node, request: &Request) -> Result<(), Problem> {
     Err(Problem { retry_after_ms: Some(5000), ..Problem::new(status, "limit_exceeded", detail) })
 }
 
-/// What is wrong with a head: it has bounds, and one Host. The route of metrics goes with the problem.
+/// The fault of a request's head: it has bounds, and one Host. Returned with the route name for metrics.
 fn head_fault(request: &Request) -> Option<(&'static str, Problem)> {
     if let Some(problem) = too_long(request) {
         return Some(("(too long)", problem));
@@ -195,7 +195,7 @@ pub(super) fn too_long<B>(request: &http::Request<B>) -> Option<Problem> {
         let detail = format!("the request's target is longer than {MAX_TARGET_BYTES} bytes");
         return refused(StatusCode::URI_TOO_LONG, detail);
     }
-    // As they are written: `name: value` and a line's end.
+    // As they are written: `name: value` and a line end.
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if headers.len() > MAX_FIELDS || target + bytes > MAX_HEAD_BYTES {
         let detail = format!("the request's head has more than {MAX_FIELDS} lines or {MAX_HEAD_BYTES} bytes");
@@ -204,8 +204,8 @@ pub(super) fn too_long<B>(request: &http::Request<B>) -> Option<Problem> {
     None
 }
 
-/// Whether a socket is asked for by another method than GET: by `HEAD`, which the router takes for `GET`, or by any method
-/// with an upgrade.
+/// Whether a socket is requested by another method than GET: by `HEAD`, which the router treats as `GET`, or by any
+/// method with an upgrade.
 fn is_upgrade_by_other_method(request: &Request) -> bool {
     if socket_methods(request.uri().path()).is_none() || request.method() == Method::GET {
         return false;
@@ -215,10 +215,10 @@ fn is_upgrade_by_other_method(request: &Request) -> bool {
     asks || request.method() == Method::HEAD
 }
 
-/// Refuses a request for its credential, unless its path does not take its method at all: then that is what it is told.
+/// Rejects a request with a bad credential; if the route lacks the method, returns 405 instead.
 async fn refuse(method: Method, target: Uri, next: Next, problem: Problem) -> Response {
     let mut probe = Request::new(axum::body::Body::empty());
-    *probe.method_mut() = Method::TRACE; // which no route takes
+    *probe.method_mut() = Method::TRACE; // which no route supports
     *probe.uri_mut() = target;
     let answer = next.run(probe).await;
     let allowed = answer.headers().get(header::ALLOW).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -230,22 +230,22 @@ async fn refuse(method: Method, target: Uri, next: Next, problem: Problem) -> Re
     }
 }
 
-/// On whose behalf the request comes, and whether this server has anything for the anonymous here.
+/// Resolves the caller of a request, and rejects anonymous ones where the server requires a credential.
 async fn admit(node: &Node, path: &str, upgrade: bool, headers: &HeaderMap) -> Result<Caller, Problem> {
-    // A login must not fail because of the old token that a client still sends along; an upgrade judges for itself.
+    // A login must not fail because of an old token that a client still sends; an upgrade checks its own.
     let no_token = is_public(path) || is_login(path) || upgrade;
     if no_token && !headers.contains_key(sender::API_KEY) {
         return Ok(Caller::Anonymous);
     }
     let caller = sender::caller(node, headers).await?;
     if node.config.auth.require && matches!(caller, Caller::Anonymous) {
-        let why = "this server serves nobody anonymously (auth.require)";
+        let why = "this server accepts no anonymous requests (auth.require)";
         return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
     }
     Ok(caller)
 }
 
-/// Liveness, metrics, documents and the start page: open to everybody.
+/// Liveness, metrics, documents and the start page: public.
 pub(super) fn is_public(path: &str) -> bool {
     matches!(path, "/" | "/health" | "/livez" | "/readyz" | "/metrics" | "/docs")
         || (path.ends_with(".json") && path.rfind('/') == Some(0))
@@ -253,7 +253,7 @@ pub(super) fn is_public(path: &str) -> bool {
         || path.starts_with("/assets/")
 }
 
-/// Where nobody has a token yet.
+/// Routes that clients call before they have a token.
 pub(super) fn is_login(path: &str) -> bool {
     matches!(path, "/auth/register" | "/auth/login" | "/auth/refresh")
 }
@@ -262,7 +262,7 @@ fn is_upgrade(request: &Request) -> bool {
     socket_methods(request.uri().path()).is_some() && request.method() == Method::GET
 }
 
-/// The methods that the path of a socket takes; `None` for any other path.
+/// The methods of a socket's path; `None` for any other path.
 fn socket_methods(path: &str) -> Option<&'static str> {
     match path {
         "/rpc" => Some("GET, POST"),
@@ -280,9 +280,9 @@ pub(super) fn write_problem(response: &mut Response, problem: &Problem, id: &Req
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// Headers that every answer has. A page brings a policy of its own; what is not a page may load and be framed by
-/// nothing. `Cross-Origin-Resource-Policy` holds for requests without CORS, such as a foreign page's `<img>`: it takes
-/// nothing from the origins that CORS lets read.
+/// Headers of every response. A page has its own policy; a response that is not a page may load and be framed by
+/// nothing. `Cross-Origin-Resource-Policy` applies to requests without CORS, such as a foreign page's `<img>`: it does
+/// not restrict origins that CORS allows.
 const SAFE: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
@@ -292,10 +292,10 @@ const SAFE: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("permissions-policy"), ""),
 ];
 
-/// A year, as browsers' preload lists ask for.
+/// A year, as browsers' preload lists require.
 const HSTS: &str = "max-age=31536000; includeSubDomains";
 
-/// Adds what every answer has. `hsts`: the connection has TLS and the public origin is a DNS name.
+/// Adds the headers of every response. `hsts`: the connection has TLS and the public origin is a DNS name.
 pub(super) fn finish(headers: &mut HeaderMap, id: &RequestId, allowed: Option<HeaderValue>, hsts: bool) {
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, value);

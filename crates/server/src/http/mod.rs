@@ -1,7 +1,7 @@
-//! HTTP: the routes of `http-api.md`, as far as this release has them.
+//! HTTP: the routes of `http-api.md` that this release has.
 //!
-//! A request passes [`layer::every_request`], then one handler; a handler answers JSON or a [`problem::Problem`]. The
-//! OpenAPI document is made from the same declarations as the routes, so neither has what the other lacks.
+//! A request passes [`layer::every_request`], then one handler; a handler returns JSON or a [`problem::Problem`]. The
+//! OpenAPI document is generated from the same declarations as the routes, so they cannot differ.
 
 mod accounts;
 mod admin;
@@ -37,7 +37,7 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What handlers share.
+/// The state shared by handlers.
 #[derive(Clone, Debug)]
 pub struct Http {
     pub(crate) node: Arc<Node>,
@@ -50,14 +50,14 @@ impl Http {
     /// The `Idempotency-Key` of a creation, with a hash of its body.
     ///
     /// # Errors
-    /// 400 for a key of another form.
+    /// 400 for a malformed key.
     fn repeat_key<'a>(&self, headers: &'a HeaderMap, body: &str) -> Result<Option<(&'a str, u64)>, Problem> {
         let content = || std::hash::BuildHasher::hash_one(&self.hasher, body);
         Ok(idempotency_key(headers)?.map(|key| (key, content())))
     }
 }
 
-/// Bytes of an `Idempotency-Key` at most.
+/// Maximum bytes of an `Idempotency-Key`.
 const MAX_KEY_BYTES: usize = 128;
 
 /// The request's `Idempotency-Key`, if it has one.
@@ -69,18 +69,18 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
 }
 
-/// Which routes a listener serves.
+/// The set of routes that a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
-    /// The public one, with everything.
+    /// The public listener, with all routes.
     All,
-    /// The public one where `server.ops_listen` has its own.
+    /// The public listener if `server.ops_listen` has its own.
     Public,
     /// `server.ops_listen`: metrics, statistics and probes.
     Ops,
 }
 
-/// A JSON answer.
+/// A JSON response.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -91,9 +91,9 @@ impl<T: Serialize> IntoResponse for Json<T> {
 
 fn json_bytes(answer: &impl Serialize) -> Result<Vec<u8>, Problem> {
     fanfare_json::to_vec(answer).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written");
+        tracing::error!(%error, "a response cannot be written");
         let status = http::StatusCode::INTERNAL_SERVER_ERROR;
-        Problem::new(status, "internal", "the answer cannot be written")
+        Problem::new(status, "internal", "the response cannot be written")
     })
 }
 

@@ -1,8 +1,9 @@
-//! Which pages may talk to this server (`protocol.md` 5, `security.md`).
+//! Which page origins may access this server (`protocol.md` 5, `security.md`).
 //!
-//! One rule serves CORS, upgrades, requests that change something, and tickets: a match with `server.cors_origins` or
-//! the public origin; the server's own address as the page has it, when that is `localhost` or an IP address; in development,
-//! while `server.cors_origins` is not set, any origin of this machine. Origins are compared in their normal form.
+//! One rule applies to CORS, upgrades, requests that change something, and tickets: a match with `server.cors_origins`
+//! or the public origin; the server's own address as the page has it, if that is `localhost` or an IP address; in
+//! development, while `server.cors_origins` is not set, any origin of this machine. Origins are compared in their
+//! normal form.
 
 use super::problem::Problem;
 use super::sender::Sender;
@@ -16,16 +17,16 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// The hosts of this machine that development admits (`configuration.md`), beside its own name.
+/// The hosts of this machine that development allows (`configuration.md`), besides its own name.
 const LOCAL_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// The request's origin, if it has one that may.
+/// The request's origin, if it has an allowed one.
 pub(super) fn allowed(node: &Node, headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get(header::ORIGIN)?;
     may_connect(node, headers, value.to_str().ok()?).then(|| value.clone())
 }
 
-/// Whether a request may continue: it has no origin (not a browser's page), or one that may.
+/// Whether a request may continue: it has no origin (it is not from a browser's page), or an allowed one.
 fn permits(node: &Node, headers: &HeaderMap) -> bool {
     let mut all = headers.get_all(header::ORIGIN).iter();
     match (all.next(), all.next()) {
@@ -35,8 +36,9 @@ fn permits(node: &Node, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Refuses an upgrade, or a request that changes something, for the page it comes from. A browser sends such requests
-/// without a preflight when they look like a form's, and to a name that resolves to this server (DNS rebinding) always.
+/// Rejects an upgrade, or a request that changes something, from a page of a disallowed origin. A browser sends such
+/// requests without a preflight if they look like a form's, and always to a name that resolves to this server (DNS
+/// rebinding).
 pub(super) fn check(node: &Node, request: &Request) -> Result<(), Problem> {
     if permits(node, request.headers()) {
         return Ok(());
@@ -51,7 +53,7 @@ pub(super) fn is_mutating(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// Logs a refused origin, and writes it to the audit log.
+/// Records a refused origin in the log and the audit log.
 pub(super) fn note_refused(node: &Node, request: &Request) {
     let Some(Sender { origin: client, .. }) = request.extensions().get::<Sender>() else { return };
     node.services.audit.refused(client.ip, || AuditEvent::new("origin_denied", Outcome::Denied).by(client));
@@ -65,7 +67,7 @@ pub(super) fn note_refused(node: &Node, request: &Request) {
     }
 }
 
-/// Whether pages of `origin` may connect by the address this request came to.
+/// Whether pages of `origin` may connect by the address of this request.
 pub(super) fn may_connect(node: &Node, headers: &HeaderMap, origin: &str) -> bool {
     let (Some(bound), Ok(origin)) = (node.bound(), Origin::parse(origin)) else { return false };
     if bound.origins.iter().any(|listed| listed == origin.as_str()) {
@@ -81,12 +83,13 @@ pub(super) fn may_connect(node: &Node, headers: &HeaderMap, origin: &str) -> boo
     node.config.server.cors_origins.any_local && is_web && is_here
 }
 
-/// An origin in its normal form; what is none, as it is.
+/// An origin in its normal form; a text that is not an origin unchanged.
 pub(super) fn normal(origin: &str) -> Cow<'_, str> {
     Origin::parse(origin).map_or(origin.into(), |origin| origin.as_str().to_owned().into())
 }
 
-/// Whether a Host names this machine by `localhost` or an address: a name could be somebody else's (DNS rebinding).
+/// Whether a Host names this machine by `localhost` or an address: a name could point to another machine (DNS
+/// rebinding).
 fn is_local(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -96,7 +99,7 @@ fn is_local(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
-/// The answer to a preflight request.
+/// The response to a preflight request.
 pub(super) fn preflight(permitted: bool) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     if permitted {

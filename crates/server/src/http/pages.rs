@@ -1,13 +1,13 @@
-//! The pages of the server: the start page at `/`, the documentation at `/docs`, and what they load.
+//! The pages of the server: the start page at `/`, the documentation at `/docs`, and the files they load.
 //!
-//! Everything is embedded in the binary: our own files under `web/`, and of the vendored Swagger UI only the two
-//! files the page uses. Each embedded file is its own route, so unknown paths and methods fall through to the
-//! application's fallbacks and get the same problem answers as everywhere else.
+//! Everything is embedded in the binary: the project's own files under `web/`, and of the vendored Swagger UI only the
+//! two files the page uses. Each embedded file is its own route, so unknown paths and methods fall through to the
+//! application's fallbacks and get the same problem responses as everywhere else.
 //!
-//! What must always hold: the pages load nothing from outside and run no inline code (`Content-Security-Policy`
-//! without exceptions on `/`; on `/docs` Swagger UI's inline SVG images, `data:` URLs, are let through), every
-//! link in them is relative so that they work behind a path prefix, and every answer carries an `ETag` and is
-//! revalidated before it is used again, so that an upgraded server never meets the scripts of its predecessor.
+//! Invariants: the pages load nothing from outside and run no inline code (`Content-Security-Policy` without exceptions
+//! on `/`; on `/docs` Swagger UI's inline SVG images, `data:` URLs, are allowed), every link in them is relative so
+//! that they work behind a path prefix, and every response has an `ETag` and is revalidated before it is used again, so
+//! that an upgraded server's pages never run older scripts.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,7 +28,8 @@ const START: &[u8] = include_bytes!("../../../../web/index.html");
 /// The documentation page, served at `/docs`.
 const DOCS: &[u8] = include_bytes!("../../../../web/docs.html");
 
-/// Policy of every answer but the documentation page. `'self'` of `connect-src` covers our own WebSockets.
+/// Policy of every response except the documentation page. `'self'` of `connect-src` covers the server's own
+/// WebSockets.
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'";
 /// Policy of the documentation page: Swagger UI's stylesheet draws its icons from `data:` URLs.
@@ -38,18 +39,18 @@ const DOCS_POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'n
 /// The files of Swagger UI that the documentation page loads; the rest of its distribution is not served.
 const SWAGGER_FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
 
-/// Scripts, styles and images of our own, served under `/assets/`.
+/// The project's own scripts, styles and images, served under `/assets/`.
 #[derive(rust_embed::RustEmbed)]
 #[folder = "../../web/assets"]
 struct Own;
 
-/// One embedded file, ready to be answered with.
+/// One embedded file with its headers.
 struct Asset {
-    /// As the build embedded it.
+    /// The embedded bytes.
     embedded: Bytes,
     /// Whether `embedded` is gzipped.
     packed: bool,
-    /// The unpacked file, made when the first client without gzip asks; `None` inside when it cannot be unpacked.
+    /// The unpacked file, created at the first request without gzip; `None` inside when it cannot be unpacked.
     unpacked: OnceLock<Option<Bytes>>,
     content_type: &'static str,
     policy: &'static str,
@@ -85,10 +86,10 @@ impl Asset {
         (self.embedded.clone(), self.packed)
     }
 
-    /// The answer to a `GET`; axum drops the body for a `HEAD`.
+    /// The response to a `GET`; axum drops the body for a `HEAD`.
     fn answer(&self, request: &HeaderMap) -> Response<Body> {
         let (bytes, gzipped) = self.representation(request);
-        // The two encodings are two representations, so a strong tag has to tell them apart (RFC 9110 8.8.3).
+        // The two encodings are two representations, so a strong tag must distinguish them (RFC 9110 8.8.3).
         let tag = format!("\"{}{}\"", self.tag, if gzipped { "-gz" } else { "" });
         let unchanged = knows(request, &tag);
         let mut response = Response::new(if unchanged { Body::empty() } else { Body::from(bytes) });
@@ -157,8 +158,8 @@ where
     router.route(path, get(move |headers: HeaderMap| std::future::ready(asset.answer(&headers))))
 }
 
-/// The page's links are relative to `/`, so the address with a slash must not show it. The target is relative
-/// too: behind a path prefix an absolute one would leave it.
+/// The page's links are relative to `/`, so the address with a slash must redirect. The target is relative too: behind
+/// a path prefix an absolute one would leave it.
 async fn without_slash() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;

@@ -1,6 +1,6 @@
-//! Errors over HTTP: RFC 9457 `application/problem+json` with our codes in lower_snake_case.
+//! Errors over HTTP: RFC 9457 `application/problem+json` with the wire's codes in lower_snake_case.
 //!
-//! A handler answers a [`Problem`]; the outermost layer writes its body, because only it knows the request's id.
+//! A handler returns a [`Problem`]; the outermost layer writes its body, because only it knows the request's id.
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +8,7 @@ use fanfare_core::model::{ErrorCode, Refusal};
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// An error answer on its way out.
+/// An error response before its body is written.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// HTTP status.
@@ -17,11 +17,11 @@ pub struct Problem {
     pub code: Cow<'static, str>,
     /// What was wrong and what to do.
     pub detail: Cow<'static, str>,
-    /// The field at fault.
+    /// The invalid field.
     pub field: Option<&'static str>,
     /// Milliseconds until a retry can succeed.
     pub retry_after_ms: Option<u64>,
-    /// Further headers of the answer.
+    /// Further headers of the response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -46,12 +46,12 @@ pub struct ProblemBody {
     code: String,
     /// The request's id, as in `X-Request-Id` and the log.
     request_id: String,
-    /// Fields at fault.
+    /// The invalid fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
 }
 
-/// A field at fault.
+/// An invalid field.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct FieldProblem {
     /// Its name.
@@ -63,7 +63,7 @@ pub(super) struct FieldProblem {
 }
 
 impl Problem {
-    /// A problem with a code of HTTP's own.
+    /// A problem with a code used by HTTP only.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
@@ -75,19 +75,19 @@ impl Problem {
         }
     }
 
-    /// A body, parameter or header of the wrong shape.
+    /// An invalid body, parameter or header.
     pub fn invalid(field: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Refusal::new(ErrorCode::InvalidField, detail).field(field).into()
     }
 
-    /// The same with a header.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
     }
 
-    /// The same with another status.
+    /// Sets another status.
     #[must_use]
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
@@ -158,8 +158,8 @@ pub(super) async fn method_not_allowed() -> Problem {
     no_such_method()
 }
 
-/// As [`method_not_allowed`], where the layer decides.
+/// As [`method_not_allowed`], for a decision in the layer.
 pub(super) fn no_such_method() -> Problem {
-    let detail = "this path does not take this method; Allow lists those it takes";
+    let detail = "this path does not support this method; Allow lists those it supports";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

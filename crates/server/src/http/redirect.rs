@@ -1,8 +1,8 @@
-//! The plain port beside HTTPS: it sends over who can be sent, and takes nothing.
+//! The plain HTTP port beside HTTPS: it redirects GET and HEAD, and accepts nothing else.
 //!
-//! A GET or HEAD is answered 308 to the same path of the public origin, without `token` and `ticket`: what was sent in
-//! the clear must not be used again. Anything else carried something, so it is refused with `https_required` and its
-//! body is not read; nobody should learn that sending secrets here works. `tls.redirect_all` answers 308 to everything.
+//! A GET or HEAD gets 308 to the same path of the public origin, without `token` and `ticket`: credentials sent in the
+//! clear must not be used again. Any other request carries data, so it is refused with `https_required` and its body is
+//! not read; clients must not get used to sending secrets here. With `tls.redirect_all` every request gets 308.
 
 use super::layer::{self, RequestId};
 use super::problem::Problem;
@@ -48,7 +48,7 @@ async fn redirect(State(node): State<Arc<Node>>, request: Request) -> Response {
         }
     };
     if !safe {
-        // A body that was not read cannot be told from a next request.
+        // An unread body cannot be distinguished from a next request.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     layer::finish(response.headers_mut(), &id, None, false);
@@ -57,7 +57,7 @@ async fn redirect(State(node): State<Arc<Node>>, request: Request) -> Response {
     Response::from_parts(parts, Body::new(body))
 }
 
-/// The path and query of a request but for its credentials.
+/// The path and query of a request without its credentials.
 fn without_credentials(uri: &Uri) -> String {
     let kept = uri.query().unwrap_or_default().split('&').filter(|pair| {
         let name = pair.split_once('=').map_or(*pair, |(name, _)| name);

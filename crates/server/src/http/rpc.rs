@@ -12,19 +12,19 @@ use fanfare_services::credentials;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How long the methods of a request may take.
+/// Time limit of a request's methods.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Media types of JSON-RPC over HTTP, from its drafts, that clients send instead of JSON's.
 const MEDIA_TYPES: [&str; 2] = ["application/json-rpc", "application/jsonrequest"];
-/// Methods of one batch that run at a time.
+/// Methods of one batch that run concurrently.
 const MAX_RUNNING: usize = 16;
 
 /// Calls methods: one JSON-RPC 2.0 request, notification or batch.
 #[utoipa::path(post, path = "/rpc", tag = "Sockets", operation_id = "rpc",
     request_body(content = Object, description = "A JSON-RPC 2.0 request or batch; /openrpc.json lists the methods", content_type = "application/json"), responses(
     (status = 200, description = "A JSON-RPC 2.0 response or batch of responses; errors too", body = Object, content_type = "application/json"),
-    (status = 204, description = "Notifications only: no answer"),
-    (status = 429, description = "Too many messages, or earlier answers that the address has not read")))]
+    (status = 204, description = "Notifications only: no response"),
+    (status = 429, description = "Too many messages, or earlier responses that the address has not read")))]
 pub(super) async fn call(
     State(http): State<Http>,
     sender: Sender,
@@ -35,7 +35,7 @@ pub(super) async fn call(
     node.services.rates.take(&sender.actor())?;
     let max = node.config.limits.max_message_bytes.len();
     let bytes = body::json_bytes(node, &parts.headers, content, max, &MEDIA_TYPES).await?;
-    // Bytes that are not UTF-8 are not JSON, as an empty text is not: -32700.
+    // Bytes that are not UTF-8 are not JSON; neither is an empty text: -32700.
     let text = String::from_utf8(bytes).unwrap_or_default();
     let mut out = Vec::new();
     let calls = Calls::read(&node.registry, &text, node.config.limits.rpc_batch);

@@ -1,4 +1,4 @@
-//! Who sent a request: on whose behalf it comes, and from where.
+//! The sender of a request: its caller and its origin.
 
 use super::layer::RequestId;
 use super::problem::Problem;
@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 /// The header of an API key.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// Characters of a `User-Agent` that are kept.
+/// Maximum characters kept of a `User-Agent`.
 const MAX_AGENT: usize = 256;
-/// Longest credential that is looked at.
+/// Longest credential that is checked.
 const MAX_CREDENTIAL_BYTES: usize = 8192;
 
-/// Who sent a request: on whose behalf, and from where. Found once, by the outermost layer.
+/// The sender of a request: its caller and its origin. Resolved once, by the outermost layer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sender {
     pub(super) caller: Caller,
@@ -39,7 +39,7 @@ impl Sender {
 
 static NO_GRANTS: Grants = Grants::none();
 
-/// Where a request came from, as its headers say.
+/// The origin of a request, from its headers.
 pub(super) fn origin_of(request: &Request, ip: IpAddr, id: &RequestId) -> Origin {
     let text = |name: HeaderName| request.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let clean = |text: std::borrow::Cow<'_, str>| -> Arc<str> {
@@ -70,7 +70,7 @@ pub(super) async fn grants(node: &Node, token: Option<&str>) -> Grants {
     grants
 }
 
-/// What a request's headers present.
+/// The credentials in a request's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presented<'a> {
     Nothing,
@@ -80,7 +80,7 @@ pub(super) enum Presented<'a> {
     Both(&'a str),
 }
 
-/// Reads the credential of a request's headers. The same one twice is fine, two different ones are 400.
+/// Reads the credential of a request's headers. The same one twice is accepted, two different ones are 400.
 pub(super) fn presented(headers: &HeaderMap) -> Result<Presented<'_>, Problem> {
     let bearer = only(headers.get_all(header::AUTHORIZATION).iter())?;
     let key = only(headers.get_all(API_KEY).iter())?;
@@ -102,7 +102,7 @@ fn only<'a>(mut all: impl Iterator<Item = &'a HeaderValue>) -> Result<Option<&'a
     if all.all(|other| other == first) { Ok(Some(first)) } else { Err(two_credentials()) }
 }
 
-/// The token of `Bearer token` (RFC 6750 section 2.1; the scheme has no case).
+/// The token of `Bearer token` (RFC 6750 section 2.1; the scheme is case-insensitive).
 fn bearer_of(value: &HeaderValue) -> Result<&str, Problem> {
     let parts = value.to_str().ok().and_then(|text| text.split_once(' '));
     let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
@@ -124,7 +124,7 @@ pub(super) fn bad_credential(why: &'static str) -> Problem {
     Refusal::new(ErrorCode::Unauthorized, why).into()
 }
 
-/// Writes down that a request was refused for the credential it brought, in its headers or, to an upgrade, in its query.
+/// Records that a request was refused for its credential, in its headers or, of an upgrade, in its query.
 pub(super) fn refused(node: &Node, request: &Request, in_query: bool, problem: &Problem) {
     let reason = match presented(request.headers()) {
         Ok(Presented::Key(_) | Presented::Both(_)) => "api_key",
@@ -140,14 +140,14 @@ pub(super) fn refused(node: &Node, request: &Request, in_query: bool, problem: &
     }
 }
 
-/// Finds out on whose behalf a request comes.
+/// Resolves the caller of a request.
 pub(super) async fn caller(node: &Node, headers: &HeaderMap) -> Result<Caller, Problem> {
     match presented(headers)? {
         Presented::Nothing => Ok(Caller::Anonymous),
         Presented::Bearer(token) => Ok(Caller::User(node.services.identity.bearer(token).await?)),
         Presented::Key(key) => Ok(Caller::Server(node.services.identity.api_key(key).await?)),
         Presented::Both(key) => {
-            // A wrong key is 401 whatever comes with it.
+            // A wrong key is 401 in any combination.
             node.services.identity.api_key(key).await?;
             Err(two_credentials())
         }

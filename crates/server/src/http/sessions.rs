@@ -1,4 +1,5 @@
-//! `POST /sessions/{code}/send`, `POST /sessions/broadcast`: an app's backend speaks to its sessions by their codes.
+//! `POST /sessions/{code}/send`, `POST /sessions/broadcast`: an app's backend sends messages to sessions by their
+//! codes.
 //!
 //! The payload's JSON reaches the session's connection byte for byte, in the connection's own dialect.
 
@@ -18,18 +19,18 @@ use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// What is sent.
+/// A message.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Message {
-    /// Any JSON; arrives byte for byte.
+    /// Any JSON; delivered byte for byte.
     #[schema(value_type = Value)]
     payload: RawBuf,
 }
 
-/// Where a message went.
+/// The result of a message.
 #[derive(serde::Serialize, ToSchema)]
 pub(super) struct Sent {
-    /// Connections: of the session 1, or 0 while it has none; of a broadcast all there are.
+    /// The number of connections: of the session 1, or 0 while it has none; of a broadcast all open ones.
     delivered: u64,
 }
 
@@ -56,7 +57,7 @@ pub(super) async fn send(
 
 /// Sends JSON to every connection that has a session.
 #[utoipa::path(post, path = "/sessions/broadcast", tag = "Sessions", operation_id = "broadcastToSessions", request_body = Message, responses(
-    (status = 200, description = "On its way to so many connections", body = Sent),
+    (status = 200, description = "Sent to this number of connections", body = Sent),
     (status = 403, description = "Needs an API key with the scope `sessions`, or an admin"),
     (status = 413, description = "The body is larger than limits.max_message_bytes"),
     (status = 429, description = "Too many messages")))]
@@ -77,7 +78,7 @@ fn sent(delivered: u64) -> Response {
     (json_type(), body).into_response()
 }
 
-/// The payload of one who may send.
+/// The payload of an authorised caller.
 async fn payload(
     node: &Node,
     sender: &Sender,

@@ -1,9 +1,9 @@
 //! From an upgrade request to a socket on a shard.
 //!
-//! Everything is decided before the 101: handshake, origin, credentials, caps, session. Then the answer goes out, and the
-//! raw socket with whatever came behind the request is handed to a shard; nothing of HTTP stays with it.
+//! Everything is decided before the 101: handshake, origin, credentials, caps, session. Then the response is sent, and
+//! the raw socket with the bytes that followed the request is passed to a shard; nothing of HTTP stays with it.
 //!
-//! Longer than most: half of it is what the OpenAPI document says of each route.
+//! Longer than most: half of it is the OpenAPI description of each route.
 
 use super::problem::Problem;
 use super::sender::{self, Presented, Sender};
@@ -29,13 +29,13 @@ use std::time::Duration;
 /// Subprotocols by endpoint, as `Sec-WebSocket-Protocol` names them.
 const TYPED: &str = "fanfare.v1";
 const JSONRPC: &str = "jsonrpc";
-/// The 101 must have left by then.
+/// Time limit for sending the 101.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 
-/// What an upgrade may carry in its query, beside headers.
+/// The query parameters of an upgrade, besides headers.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the parameters are read by hand, so that the last of several counts")]
+#[allow(dead_code, reason = "the parameters are parsed manually, so that the last of several counts")]
 pub(super) struct SocketQuery {
     /// Code of the session to resume.
     #[param(example = "happy-panda-42")]
@@ -48,9 +48,9 @@ pub(super) struct SocketQuery {
     token: Option<String>,
 }
 
-/// How an upgrade ends, for the document; further refusals follow from the declaration.
+/// The outcome of an upgrade, for the document; further refusals follow from the declaration.
 #[derive(utoipa::IntoResponses)]
-#[allow(dead_code, reason = "describes answers that are made elsewhere")]
+#[allow(dead_code, reason = "describes responses that are created elsewhere")]
 pub(super) enum Upgraded {
     /// The connection is a WebSocket now
     #[response(status = 101)]
@@ -92,7 +92,7 @@ pub(super) async fn rpc_socket(State(http): State<Http>, request: Request) -> Re
     upgrade(&http.node, request, Endpoint::Rpc).await
 }
 
-/// Account-wide notices, for whoever is logged in; nothing is asked for on it but `ping`.
+/// Account-wide notices for logged-in users; it accepts only `ping`.
 #[utoipa::path(
     get,
     path = "/ws/system",
@@ -105,7 +105,7 @@ pub(super) async fn system_socket(State(http): State<Http>, request: Request) ->
     upgrade(&http.node, request, Endpoint::System).await
 }
 
-/// Which socket is asked for.
+/// The requested socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     /// `/ws`
@@ -172,7 +172,7 @@ async fn upgrade(node: &Arc<Node>, mut request: Request, endpoint: Endpoint) -> 
     Ok(switching(&accepted))
 }
 
-/// What an upgrade request must be apart from WebSocket.
+/// Checks an upgrade request apart from WebSocket.
 fn check_form(request: &Request) -> Result<(), Problem> {
     let wrong = |why: &'static str| Problem::new(StatusCode::BAD_REQUEST, "invalid_field", why);
     if request.version() != Version::HTTP_11 {
@@ -183,7 +183,7 @@ fn check_form(request: &Request) -> Result<(), Problem> {
     if has_body { Err(wrong("an upgrade request has no body")) } else { Ok(()) }
 }
 
-/// A connection on its way, without its socket.
+/// A connection being opened, without its socket.
 struct Coming {
     speaks: Speaks,
     system: bool,
@@ -195,7 +195,7 @@ struct Coming {
     permit: Permit,
 }
 
-/// Takes the raw socket out of HTTP and gives it to a shard.
+/// Takes the raw socket out of HTTP and passes it to a shard.
 async fn hand_over(node: Arc<Node>, upgrading: OnUpgrade, coming: Coming) {
     let upgraded = tokio::time::timeout(UPGRADE_WITHIN, upgrading).await;
     let Ok(Ok(upgraded)) = upgraded else { return };
@@ -245,7 +245,7 @@ fn shake_hands(
     )
 }
 
-/// The query parameters an upgrade knows. The last of several counts, but a credential comes once.
+/// The known query parameters of an upgrade. The last of several counts, but a credential must not be repeated.
 #[derive(Default)]
 struct Query {
     session: Option<String>,
@@ -282,20 +282,20 @@ impl Query {
     }
 }
 
-/// Who a handshake logs in: by header, by ticket or by token. A bad credential is refused before the upgrade.
+/// The login of a handshake: by header, by ticket or by token. An invalid credential is refused before the upgrade.
 async fn credential(
     node: &Node,
     headers: &HeaderMap,
     query: &Query,
 ) -> Result<Option<Arc<Principal>>, Problem> {
     if query.token.is_some() && !node.config.auth.allow_query_token {
-        let why = "this server takes no token in the query (auth.allow_query_token); send it as a header";
+        let why = "this server accepts no token in the query (auth.allow_query_token); send it as a header";
         return Err(Refusal::new(ErrorCode::Unauthorized, why).into());
     }
     let bearer = match sender::presented(headers)? {
         Presented::Bearer(token) => Some(token),
         Presented::Key(key) => {
-            // A wrong key is refused everywhere; a good one gives a socket no rights.
+            // A wrong key is refused everywhere; a valid one grants a socket no rights.
             node.services.identity.api_key(key).await?;
             None
         }
@@ -334,7 +334,7 @@ fn refuse_full(node: &Node, full: Full) -> Problem {
     Problem { retry_after_ms: Some(5000), ..Problem::new(status, "limit_exceeded", detail) }
 }
 
-/// The session of a new connection, a new one or the one it resumes, and who it is logged in as.
+/// The session of a new connection, a new or a resumed one, and its login.
 async fn begin(
     node: &Node,
     query: &Query,
@@ -356,7 +356,7 @@ async fn begin(
     match (principal, resumed.user) {
         (None, None) if node.config.auth.require => Err(not_resumed()),
         (None, None) => Ok((session(resumed.code, resumed.generation, resumed.token), None)),
-        // Its user's session, by whoever has its token: good as long as the login it was opened with.
+        // A session of a user, resumed with its token: valid as long as the login it was opened with.
         (None, Some(_)) => {
             let last = node.services.sessions.remembered(resumed.code).ok_or_else(not_resumed)?;
             let login = enter(node, node.services.identity.recheck(&last).await.map_err(|_| not_resumed())?)?;
@@ -366,7 +366,7 @@ async fn begin(
             let login = enter(node, principal)?;
             Ok((session(resumed.code, resumed.generation, resumed.token), Some(login)))
         }
-        // A login: the session gets a new name, so that nobody who knew the old one comes along.
+        // With a login the session gets a new code, so that a client that knew the old one cannot resume it.
         (Some(principal), None) => {
             let login = enter(node, principal)?;
             let Opened { code, generation, token } =
@@ -385,7 +385,7 @@ fn enter(node: &Node, principal: Arc<Principal>) -> Result<Box<Login>, Problem> 
     })
 }
 
-/// Every reason not to resume answers alike.
+/// The same error for every reason not to resume.
 fn not_resumed() -> Problem {
     fanfare_services::sessions::not_resumed().into()
 }

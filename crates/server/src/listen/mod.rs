@@ -1,7 +1,7 @@
-//! The accept loop: TCP connections, with TLS or without, to HTTP, with timers and limits of our own.
+//! The accept loop: TCP connections, with TLS or without, to HTTP, with the server's own timers and limits.
 //!
-//! Everything a peer can drag out has a bound: the handshake, a request's head (`server.header_timeout`, also between two requests)
-//! and body, what is written ([`socket`]), bodies that nobody read ([`unread`]), the number of connections ([`places`]).
+//! Everything a peer can delay has a bound: the handshake, a request's head (`server.header_timeout`, also between two
+//! requests) and body, writes ([`socket`]), unread bodies ([`unread`]), the number of connections ([`places`]).
 
 mod places;
 mod socket;
@@ -27,26 +27,26 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 use unread::Unread;
 
-/// Connections the kernel queues while we are busy.
+/// Connections the kernel queues while the server is busy.
 const BACKLOG: u32 = 4096;
-/// Bytes of a request's head that are read. Heads are bounded more tightly where the refusal can have a body
-/// (`http/layer.rs`); beyond this the library answers 431 without one.
+/// Maximum bytes read of a request's head. Heads have a tighter bound where the refusal can have a body
+/// (`http/layer.rs`); beyond this one the library responds with 431 without a body.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// Header fields of a request that are read; as above.
+/// Maximum header fields read of a request; as above.
 const MAX_FIELDS: usize = 128;
-/// Pause after the kernel refused to give us a connection (no descriptor left, usually).
+/// Pause after the kernel refused a connection (usually because no descriptor is left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// A refusal that continues is logged this often.
+/// How often a lasting refusal is logged.
 const LOG_EVERY: Duration = Duration::from_secs(5);
-/// The longest TLS handshake.
+/// Time limit of a TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// The longest wait for the head of a request on a place of the reserve.
+/// Time limit for the head of a request on a reserve place.
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Binds a listener of `server.host`; `key` names the setting that `port` comes from.
+/// Binds a listener of `server.host`; `key` names the setting of `port`.
 ///
 /// # Errors
-/// One line that names the key: the address is in use, not ours, or not to be resolved.
+/// One line that names the key: the address is in use, not available on this machine, or cannot be resolved.
 pub async fn bind(config: &Config, key: &'static str, port: u16) -> Result<TcpListener, ConfigError> {
     let host = &config.server.host;
     let addresses: Vec<SocketAddr> = match host {
@@ -105,20 +105,20 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// What a listener serves.
+/// A listener's routes and limits.
 #[derive(Clone)]
 pub struct Service {
     /// The routes.
     pub routes: Router,
-    /// What bounds its connections.
+    /// The time limits of its connections.
     pub bounds: Bounds,
     /// Its connections' places; listeners may share them.
     pub places: Arc<Places>,
-    /// Handshakes come first, where this is set.
+    /// The TLS acceptor, if connections start with a handshake.
     pub tls: Option<TlsAcceptor>,
 }
 
-/// The longest times of a connection.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// For a request's head.
@@ -158,9 +158,9 @@ pub async fn serve(listener: TcpListener, service: Service) {
         };
         let Some(place) = service.places.enter(peer.ip()) else {
             if refusals.is_due() {
-                tracing::warn!("all places for HTTP connections are taken, those for probes too");
+                tracing::warn!("all places for HTTP connections are taken, including those for probes");
             }
-            continue; // beyond any use; the client sees a reset
+            continue; // no place is left; the client sees a reset
         };
         let place = Arc::new(place);
         let connection = begin(stream, peer, service.clone(), place.clone());
@@ -173,7 +173,7 @@ pub async fn serve(listener: TcpListener, service: Service) {
     }
 }
 
-/// Whether something that repeats is to be logged.
+/// Whether a repeated event is to be logged now.
 #[derive(Default)]
 struct Occasionally(Option<Instant>);
 
@@ -189,7 +189,7 @@ impl Occasionally {
 
 /// From an accepted connection to its first byte of HTTP.
 async fn begin(stream: TcpStream, peer: SocketAddr, mut service: Service, place: Arc<Place>) {
-    // Without this small frames wait for acknowledgements of the ones before.
+    // Without this, small frames wait for acknowledgements of earlier ones.
     let _best_effort = stream.set_nodelay(true);
     if place.overflow.is_some() {
         service.bounds.header = service.bounds.header.min(PROBE_WITHIN);
@@ -247,7 +247,7 @@ where
         .header_read_timeout(bounds.header)
         .max_headers(MAX_FIELDS)
         .max_buf_size(MAX_HEAD_BYTES)
-        // A client may close its side after the request and still read the answer.
+        // A client may close its side after the request and still read the response.
         .half_close(true)
         // A place of the reserve serves one request.
         .keep_alive(overflow.is_none())

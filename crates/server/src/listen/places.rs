@@ -1,8 +1,9 @@
-//! Places for HTTP connections: how many are open, of whom, and which one goes when there are too many (ADR 0022).
+//! Places for HTTP connections: their number, by address, and which one is evicted when there are too many (ADR 0022).
 //!
-//! A connection takes a place until it closes or becomes a socket. An address has `limits.http_connections_per_ip` of them. When
-//! all places are taken, the connection that has waited longest for a request gives way. A connection for which there is no
-//! place, or whose address has its share, gets one of a small reserve: on those only probes are served, one request each.
+//! A connection holds a place until it closes or becomes a socket. An address may hold `limits.http_connections_per_ip`
+//! of them. When all places are taken, the connection that has waited longest for a request is evicted. A connection
+//! for which there is no place, or whose address has reached its share, gets a place of a small reserve: on those only
+//! probes are served, one request each.
 
 use fanfare_core::model::network;
 use parking_lot::Mutex;
@@ -12,15 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
-/// Places in reserve for probes.
+/// Number of reserve places for probes.
 pub const RESERVE: usize = 256;
 
-/// Why a connection has a place of the reserve only.
+/// Why a connection has a reserve place only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
     /// All places are taken by connections that are being served.
     Full,
-    /// Its address has as many connections as one may have.
+    /// Its address has reached its maximum number of connections.
     Address,
 }
 
@@ -46,12 +47,12 @@ struct Inner {
 struct Pool {
     places: usize,
     taken: usize,
-    /// Connections without a request under way, by when the last one ended.
+    /// Connections without a request in progress, by the time at which the last one ended.
     waiting: BTreeMap<u64, Arc<Eviction>>,
 }
 
 impl Pool {
-    /// Takes a place, of the connection that has waited longest if there is no free one. `Err` when all are being served.
+    /// Takes a place, evicting the connection that has waited longest if none is free. `Err` when all are being served.
     fn enter(&mut self, evicted: &AtomicU64) -> Result<(), ()> {
         if self.taken >= self.places {
             let (_, eviction) = self.waiting.pop_first().ok_or(())?;
@@ -64,7 +65,7 @@ impl Pool {
     }
 }
 
-/// The order to a connection to end because another one gets its place.
+/// The signal to a connection to end because another one gets its place.
 #[derive(Debug, Default)]
 struct Eviction {
     ordered: AtomicBool,
@@ -82,18 +83,18 @@ impl Eviction {
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
-    /// Why it is one of the reserve, if it is.
+    /// Why it is a reserve place, if it is one.
     pub overflow: Option<Overflow>,
     network: IpAddr,
     eviction: Arc<Eviction>,
-    /// Its key among those that wait; `None` while a request is under way.
+    /// Its key among the waiting ones; `None` while a request is in progress.
     waiting: Mutex<Option<u64>>,
     answered: AtomicBool,
 }
 
 impl Places {
-    /// `places` connections in all and `reserve` for probes beside them, `per_address` of one address (0: any number) unless
-    /// one of `exempt` holds it.
+    /// Creates `places` places and `reserve` more for probes, with at most `per_address` of one address (0: unlimited)
+    /// except for addresses in `exempt`.
     pub fn new(places: usize, reserve: usize, per_address: usize, exempt: Vec<ipnet::IpNet>) -> Arc<Self> {
         let pool = |places| Pool { places, ..Pool::default() };
         let inner = Inner { next: 0, pools: [pool(places), pool(reserve)], by_network: HashMap::new() };
@@ -101,17 +102,17 @@ impl Places {
         Arc::new(Self { per_address, exempt, inner: Mutex::new(inner), evicted, dropped })
     }
 
-    /// Connections that ended early because another one needed their place.
+    /// The number of connections that were evicted.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Connections for which there was not even a place of the reserve.
+    /// The number of connections for which there was not even a reserve place.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// A place for a connection from `address`; `None` when all are being served, those of the reserve too.
+    /// A place for a connection from `address`; `None` when all are being served, including the reserve.
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let network = network(address);
         let exempt = self.exempt.iter().any(|net| net.contains(&address.to_canonical()));
@@ -146,19 +147,19 @@ impl Place {
         usize::from(self.overflow.is_some())
     }
 
-    /// A request has come: the connection is not evicted until it is answered.
+    /// A request has started: the connection is not evicted until the response is sent.
     pub(super) fn serve(&self) {
         if let Some(key) = self.waiting.lock().take() {
             self.places.inner.lock().pools[self.pool()].waiting.remove(&key);
         }
     }
 
-    /// The answer is made; once it is written, the connection waits again.
+    /// The response is complete; once it is written, the connection waits again.
     pub(super) fn answered(&self) {
         self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// All that there was to write is written.
+    /// All output is written.
     pub(super) fn flushed(&self) {
         if self.answered.swap(false, Ordering::Relaxed) {
             self.wait();
@@ -178,7 +179,7 @@ impl Place {
         *waiting = Some(key);
     }
 
-    /// Completes when the connection has to give way.
+    /// Completes when the connection is evicted.
     pub(super) async fn evicted(&self) {
         self.eviction.notify.notified().await;
     }
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_longest_gives_way_and_who_is_served_stays() {
+    fn the_longest_waiting_is_evicted_and_served_ones_stay() {
         let places = Places::new(3, RESERVE, 0, Vec::new());
         let [a, b, c] = [1, 2, 3].map(|n| places.enter(IpAddr::from([127, 0, 0, n])).unwrap());
         a.serve();

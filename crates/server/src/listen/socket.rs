@@ -1,11 +1,11 @@
-//! The socket below HTTP and TLS: a peer must take what is written to it, and has time to read the last answer.
+//! The socket below HTTP and TLS: write deadline and lingering close.
 //!
-//! *Write deadline* (`ws.write_timeout`): while bytes wait to be written, the peer must take [`PROGRESS`] of them, or all, in that
-//! time; else the connection is reset, so that the kernel frees what it holds for it.
+//! *Write deadline* (`ws.write_timeout`): while bytes wait to be written, the peer must accept [`PROGRESS`] of them, or
+//! all, in that time; else the connection is reset, so that the kernel frees its buffers.
 //!
-//! *Lingering close*: a close with unread bytes in the receive buffer resets the connection, and a reset can destroy the
-//! answer before the peer has read it (RFC 9112 section 9.6). So the end of the stream is sent first, and what still comes is
-//! read and dropped until the peer closes, within bounds.
+//! *Lingering close*: a close with unread bytes in the receive buffer resets the connection, and a reset can destroy
+//! the response before the peer has read it (RFC 9112 section 9.6). So the end of the stream is sent first, and further
+//! input is read and dropped until the peer closes, within bounds.
 
 use super::places::Place;
 use rustix::net::sockopt::set_socket_linger;
@@ -18,16 +18,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes that a peer takes within the write deadline, when more wait.
+/// Bytes that a peer must accept within the write deadline, if more wait.
 const PROGRESS: usize = 16 * 1024;
-/// The longest lingering.
+/// Time limit of lingering.
 const LINGER: Duration = Duration::from_secs(5);
-/// The longest lingering without a byte from the peer.
+/// Time limit of lingering without a byte from the peer.
 const LINGER_QUIET: Duration = Duration::from_secs(1);
-/// Bytes that are dropped while lingering: a client may send a whole upload before it reads the refusal.
+/// Maximum bytes dropped while lingering: a client may send a whole upload before it reads the refusal.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// See the module's head.
+/// A socket with both; see the module's head.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
@@ -57,17 +57,17 @@ impl Socket {
         Self { stream, place, write_timeout, stall: None, linger: None }
     }
 
-    /// The bare socket, when HTTP is done with it.
+    /// The bare socket, after HTTP has ended.
     pub(crate) fn into_inner(self) -> TcpStream {
         self.stream
     }
 
-    /// Waits until there is something to read.
+    /// Waits until input is available.
     pub(super) async fn readable(&self) -> io::Result<()> {
         self.stream.readable().await
     }
 
-    /// Judges an attempt to write.
+    /// Checks the result of a write against the deadline.
     fn wrote(&mut self, cx: &mut Context<'_>, attempt: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &attempt {
             Poll::Pending => {

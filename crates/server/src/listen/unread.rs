@@ -1,7 +1,7 @@
 //! Bodies of requests that were answered before they were read (`http-api.md` "Exact answers").
 //!
-//! The next request of a connection begins where the body ends. So a small body is read and dropped while its answer is
-//! already on its way; otherwise the answer says `Connection: close`, and the socket lingers ([`super::socket`]).
+//! The next request of a connection starts where the body ends. So a small body is read and dropped while its response
+//! is already being sent; otherwise the response has `Connection: close`, and the socket lingers ([`super::socket`]).
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The largest rest of a body that is read and dropped.
 const DISCARD_BYTES: u64 = 64 * 1024;
 
-/// Where the body of a request is found after its answer.
+/// The body of a request, recovered after its response.
 #[derive(Debug, Default)]
 pub(super) struct Unread {
     rest: Arc<Mutex<Option<Rest>>>,
@@ -47,7 +47,7 @@ impl Unread {
         (unread, lent)
     }
 
-    /// Sees to what the handler left unread. `within`: the longest time for a body.
+    /// Handles the part of the body that the handler left unread. `within`: the time limit for a body.
     pub(super) fn settle<B>(self, response: &mut Response<B>, within: Duration) {
         let Some(Rest { body, touched }) = self.rest.lock().take() else { return };
         if body.is_end_stream() {

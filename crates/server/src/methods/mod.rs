@@ -1,6 +1,6 @@
-//! The JSON-RPC methods of a node, one file each by family; `server.*` are the typed dialect's server commands too.
+//! The JSON-RPC methods of a node, one file each by family; `server.*` are also the typed dialect's server commands.
 //!
-//! A method holds the services it calls ([`Parts`]); of its caller it sees the actor and the connection.
+//! A method holds the services it calls ([`Parts`]); of its caller it uses the actor and the connection.
 
 mod feed;
 mod post;
@@ -23,7 +23,7 @@ use fanfare_services::topics::TopicService;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What methods act on.
+/// The services that methods call.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     /// Topics.
@@ -32,7 +32,7 @@ pub(crate) struct Parts {
     pub(crate) sessions: Arc<SessionService>,
     /// Feeds.
     pub(crate) feeds: Arc<NodeFeeds>,
-    /// The node.
+    /// The node's facts.
     pub(crate) facts: Arc<NodeFacts>,
 }
 
@@ -79,7 +79,7 @@ impl Observer for Times {
     }
 }
 
-/// The times of one method: found once, when it is registered.
+/// The times of one method, looked up once, when it is registered.
 struct MethodTimes(Arc<Histogram>);
 
 impl Meter for MethodTimes {
@@ -94,12 +94,12 @@ fn connection(caller: &mut dyn Caller) -> Result<&mut dyn Connection, Refusal> {
     caller.connection().ok_or_else(none)
 }
 
-/// JSON text as a value to write; text that is none is null.
+/// JSON text as a serializable value; invalid text becomes null.
 fn raw(text: &str) -> RawBuf {
     RawBuf::new(text).unwrap_or_default()
 }
 
-/// The services answered something that is no answer to the command: a fault of ours.
+/// A reply of the wrong kind for the command, which is a bug.
 fn unexpected(reply: &Reply<'_>) -> Refusal {
     Refusal::new(ErrorCode::Internal, format!("unexpected reply {:?}", std::mem::discriminant(reply)))
 }

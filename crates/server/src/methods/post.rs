@@ -1,4 +1,4 @@
-//! The caller of a `POST /rpc`: no connection outlives it.
+//! The caller of a `POST /rpc`, which has no connection that outlives it.
 
 use fanfare_core::model::{self, Actor, Origin, Refusal};
 use fanfare_rpc::{Caller, Connection};
@@ -6,16 +6,16 @@ use fanfare_services::audit::{Audit, AuditEvent};
 use fanfare_services::credentials::Verified;
 use fanfare_services::messages::MessageRates;
 
-/// See the module's head.
+/// A caller without a connection; see the module's head.
 #[derive(Debug)]
 pub(crate) struct PostCaller<'a> {
-    /// On whose behalf.
+    /// The caller.
     pub(crate) by: &'a model::Caller,
-    /// From where.
+    /// The origin of the request.
     pub(crate) origin: &'a Origin,
-    /// Tokens of the request that were verified.
+    /// The verified tokens of the request.
     pub(crate) verified: Verified,
-    /// How much the caller may send.
+    /// The rate limits of the caller.
     pub(crate) rates: &'a MessageRates,
     /// The audit log.
     pub(crate) audit: &'a Audit,

@@ -1,6 +1,6 @@
 //! The two text formats of `/metrics`: OpenMetrics, as the library writes it, and Prometheus' classic format made from it.
 //!
-//! They differ in how a counter's family is named (`x` with samples `x_total`; `x_total`), in the word for an untyped
+//! They differ in the name of a counter's family (`x` with samples `x_total`; `x_total`), in the term for an untyped
 //! family, in units, and in the end marker. Samples are the same.
 
 /// A format of `/metrics`.
@@ -13,7 +13,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that the values of `Accept` prefer. What names neither gets the classic one, as from other exporters.
+    /// The format that the values of `Accept` prefer; the classic one if they name neither, as with other exporters.
     pub fn preferred<'a>(accept: impl Iterator<Item = &'a str>) -> Self {
         let (mut open, mut classic) = (0.0_f32, 0.0_f32);
         for range in accept.flat_map(|value| value.split(',')) {
@@ -30,7 +30,7 @@ impl Format {
         if open > 0.0 && open >= classic { Self::OpenMetrics } else { Self::Classic }
     }
 
-    /// The media type of an answer.
+    /// The media type of the response.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
@@ -60,7 +60,7 @@ pub fn classic(open_metrics: &str) -> String {
                 }
                 out += &format!("# TYPE {name}{suffix} {kind}\n");
             }
-            (Some("#"), ..) => {} // units and the end, which the classic format has not
+            (Some("#"), ..) => {} // units and the end marker, which the classic format lacks
             _ => {
                 out += line;
                 out.push('\n');

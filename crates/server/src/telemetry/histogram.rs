@@ -54,7 +54,7 @@ impl Histogram {
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
-    /// The same where only one thread ever observes: without locked instructions.
+    /// As [`observe`](Self::observe) if only one thread ever observes: without locked instructions.
     pub fn observe_alone(&self, value: u64) {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         add_alone(&self.counts[bucket], 1);
@@ -70,7 +70,7 @@ impl Histogram {
         *sum += self.sum.load(Ordering::Relaxed);
     }
 
-    /// Whether nothing was ever counted.
+    /// Whether no value was counted.
     pub fn is_empty(&self) -> bool {
         self.counts.iter().all(|n| n.load(Ordering::Relaxed) == 0)
     }

@@ -1,10 +1,10 @@
-//! Log lines on standard output: for people in development, JSON for machines in production.
+//! Log lines on standard output: text in development, JSON in production.
 //!
-//! Lines go through a bounded queue to one writer thread ([`writer`]), so a standard output that is full, closed or slow
-//! never delays or fails what is being logged: lines that cannot be written are lost and counted. A panic's message takes the
-//! same way, because the default hook would wait for, or fail on, a standard error that nobody reads.
+//! Lines go through a bounded queue to one writer thread ([`writer`]), so a standard output that is full, closed or
+//! slow never delays or fails the code that logs: lines that cannot be written are lost and counted. A panic's message
+//! goes the same way, because the default hook would block, or fail, on a standard error that is not read.
 //!
-//! Only the product's own lines are taken below warnings: libraries may write what we promised not to.
+//! Below warnings only the product's own lines are logged: libraries may log data that must not be logged.
 
 mod writer;
 
@@ -20,7 +20,7 @@ use writer::Lines;
 
 /// The process's log, once it is started.
 static LINES: OnceLock<Lines> = OnceLock::new();
-/// How long the end of the process waits for the lines that are still queued.
+/// How long the exit of the process waits for queued lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Starts logging for the process. Later calls change nothing.
@@ -39,9 +39,9 @@ pub fn start(log: &Log) {
         .with_env_filter(EnvFilter::new(filter))
         .with_target(false)
         .with_writer(lines)
-        // It would report on standard error what the writer counts, and panic where that is gone.
+        // It would report on standard error what the writer counts, and panic if that is closed.
         .log_internal_errors(false);
-    // Only a second start fails, in tests; the first one's lines go on.
+    // Only a second start fails, in tests; the first one continues to work.
     let _started = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
         LogFormat::Pretty => builder.with_ansi(std::io::stdout().is_terminal()).try_init(),
@@ -49,7 +49,7 @@ pub fn start(log: &Log) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// Prints a plain line between the log's lines, whatever their format.
+/// Prints a plain line among the log's lines, independent of their format.
 pub fn print(line: &str) {
     if let Some(lines) = LINES.get() {
         lines.push(format!("{line}\n").as_bytes());
@@ -61,7 +61,7 @@ pub fn lost() -> u64 {
     LINES.get().map_or(0, Lines::lost)
 }
 
-/// Writes what is queued; gives up after a second.
+/// Writes the queued lines; gives up after a second.
 pub fn flush() {
     if let Some(lines) = LINES.get() {
         lines.flush(LAST_LINES);
@@ -73,7 +73,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let thread = thread.name().unwrap_or("unnamed");
     let message = info.payload_as_str().unwrap_or("a panic without a message");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
-    // RUST_BACKTRACE=1 asks for the stack, as usual.
+    // RUST_BACKTRACE=1 enables the stack, as usual.
     let stack = Backtrace::capture();
     match stack.status() {
         BacktraceStatus::Captured => tracing::error!(thread, place, %stack, "panic: {message}"),

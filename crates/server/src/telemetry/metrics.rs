@@ -49,7 +49,7 @@ pub struct ShardMetrics {
     pub opened: AtomicU64,
     /// Text messages received, by dialect.
     pub received: [AtomicU64; 2],
-    /// Events handed to the kernel or queued for a connection.
+    /// Events written to the kernel or queued for a connection.
     pub deliveries: AtomicU64,
     /// Events dropped from `drop_oldest` queues.
     pub dropped: AtomicU64,
@@ -63,17 +63,17 @@ pub struct ShardMetrics {
     pub message_bytes: Histogram,
     /// Time of commands by [`CommandKind`].
     pub commands: [Histogram; 5],
-    /// Errors answered, by code.
+    /// Errors sent, by code.
     pub errors: Vec<AtomicU64>,
     /// Messages refused by the connection's bucket.
     pub rate_limited: AtomicU64,
-    /// Connections closed, by the place of their code in [`CLOSE_CODES`]; the last for all others: clients choose their code from
-    /// thousands.
+    /// Connections closed, by the index of their code in [`CLOSE_CODES`]; the last for all others: clients choose their
+    /// code from thousands.
     closed: [AtomicU64; CLOSE_CODES.len() + 1],
 }
 
 impl ShardMetrics {
-    /// Everything at zero.
+    /// All counters at zero.
     pub fn new() -> Self {
         Self {
             connections: AtomicI64::new(0),
@@ -92,7 +92,7 @@ impl ShardMetrics {
         }
     }
 
-    /// Counts an error that was answered.
+    /// Counts an error that was sent.
     pub fn error(&self, code: ErrorCode) {
         self.errors[code as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -111,7 +111,7 @@ impl Default for ShardMetrics {
     }
 }
 
-/// What a counter was asked for in `/stats`.
+/// The totals for `/stats`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     /// Open connections.
@@ -138,7 +138,7 @@ pub struct Metrics {
     commits: OnceLock<Arc<Commits>>,
 }
 
-/// A gauge or counter whose value is asked for when metrics are read.
+/// A gauge or counter whose value is read when metrics are rendered.
 struct Gauge {
     name: &'static str,
     help: &'static str,
@@ -146,7 +146,7 @@ struct Gauge {
     read: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// Families that another part of the server writes when metrics are read.
+/// Families that another part of the server writes when metrics are rendered.
 type Families = Box<dyn Fn(&mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync>;
 
 struct Watched(Families);
@@ -178,17 +178,17 @@ impl Metrics {
         }
     }
 
-    /// The store's commits. Only the first call counts.
+    /// Registers the store's commits. Only the first call counts.
     pub fn watch_commits(&self, commits: Arc<Commits>) {
         let _first = self.commits.set(commits);
     }
 
-    /// Logins by their outcome, which the accounts count.
+    /// Registers the logins by their outcome, which the accounts count.
     pub fn watch_logins(&self, logins: Arc<Outcomes>) {
         let _first = self.logins.set(logins);
     }
 
-    /// A value that is asked for when metrics are read.
+    /// Registers a value that is read when metrics are rendered.
     pub fn watch(
         &self,
         name: &'static str,
@@ -198,7 +198,7 @@ impl Metrics {
         self.gauges.lock().push(Gauge { name, help, counter: false, read: Box::new(read) });
     }
 
-    /// A counter that is kept elsewhere.
+    /// Registers a counter that is kept elsewhere.
     pub fn watch_counter(
         &self,
         name: &'static str,
@@ -208,7 +208,7 @@ impl Metrics {
         self.gauges.lock().push(Gauge { name, help, counter: true, read: Box::new(read) });
     }
 
-    /// Families that are written elsewhere.
+    /// Registers families that are written elsewhere.
     pub fn watch_families(
         &self,
         write: Box<dyn Fn(&mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync>,
@@ -225,7 +225,7 @@ impl Metrics {
         }
     }
 
-    /// The times of a method's calls; asked for when it is registered, so that a call takes no lock for them.
+    /// The times of a method's calls; looked up when it is registered, so that a call takes no lock for them.
     pub fn rpc_times(&self, method: &'static str) -> Arc<Histogram> {
         self.rpc.lock().entry(method).or_insert_with(|| Arc::new(Histogram::new(LATENCY_NS))).clone()
     }
@@ -244,7 +244,7 @@ impl Metrics {
         Totals {
             connections: sum(|s| s.connections.load(Ordering::Relaxed).max(0) as u64),
             received: sum(|s| s.received.iter().map(|r| r.load(Ordering::Relaxed)).sum()),
-            // What was queued and then dropped reached nobody.
+            // Deliveries that were queued and then dropped reached no client.
             delivered: sum(|s| {
                 s.deliveries.load(Ordering::Relaxed).saturating_sub(s.dropped.load(Ordering::Relaxed))
             }),
@@ -350,7 +350,7 @@ impl NodeCollector {
         for (scope, n) in self.0.rate_limited.all() {
             ConstCounter::new(n.load(Ordering::Relaxed)).encode(m.encode_family(&[("scope", *scope)])?)?;
         }
-        let mut m = family(e, "fanfare_errors", "Errors answered on sockets", MetricType::Counter)?;
+        let mut m = family(e, "fanfare_errors", "Errors sent on sockets", MetricType::Counter)?;
         for code in ErrorCode::ALL {
             let n = self.sum(|s| s.errors[*code as usize].load(Ordering::Relaxed));
             if n > 0 {

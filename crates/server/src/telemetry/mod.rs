@@ -1,4 +1,4 @@
-//! What an operator sees: metrics and logs.
+//! Telemetry for operators: metrics and logs.
 
 pub mod exposition;
 pub mod histogram;

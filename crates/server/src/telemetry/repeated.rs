@@ -1,11 +1,12 @@
-//! Warnings that strangers could repeat without end, such as refused origins: each is logged once a minute, and few of them.
+//! Warnings that clients could cause without end, such as refused origins: each is logged once a minute, and only a few
+//! of them.
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
-/// A subject is logged once in this time.
+/// Interval in which a subject is logged once.
 const EVERY: Duration = Duration::from_secs(60);
-/// Subjects that are logged in [`EVERY`].
+/// Maximum subjects logged in [`EVERY`].
 const MAX: usize = 16;
 
 /// The subjects that were logged within the last minute.

@@ -1,16 +1,16 @@
-//! Series of a metric by their labels, made when they are first counted and found without a lock.
+//! Series of a metric by their labels, created when they are first counted and found without a lock.
 //!
-//! A hash table that only grows, with linear probing. A slot is written once and its entry never moves, so a reader follows a
-//! label's probe sequence until it finds the label or an empty slot, and fills that one. Labels are the program's own (routes,
-//! statuses, names of limits), never a client's, so their number is far below the slots.
+//! A hash table that only grows, with linear probing. A slot is written once and its entry never moves, so a reader
+//! follows a label's probe sequence until it finds the label or an empty slot, and fills that one. Labels come from the
+//! program (routes, statuses, names of limits), never from a client, so their number is far below the slots.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::OnceLock;
 
-/// Series at most. About 80 routes answer with about 10 statuses each.
+/// Maximum number of series. About 80 routes have about 10 statuses each.
 const SLOTS: usize = 2048;
 
-/// Empty, or an entry for ever.
+/// Empty, or a permanent entry.
 type Slot<K, V> = OnceLock<Box<(K, V)>>;
 
 /// A metric's series: `K` are the labels, `V` the value.
@@ -30,8 +30,8 @@ impl<K, V> Series<K, V> {
         Self { slots: (0..slots).map(|_| OnceLock::new()).collect() }
     }
 
-    /// The value of the labels for which `is` holds, made by `make` if there is none yet. `hashed` are the same labels in any form
-    /// that always hashes alike. `None` when all slots are taken by others.
+    /// The value of the labels for which `is` holds, created by `make` if there is none yet. `hashed` are the same
+    /// labels in any form with the same hash. `None` when all slots are taken by others.
     pub(super) fn get(
         &self,
         hashed: impl Hash,

@@ -1,8 +1,8 @@
-//! Metrics kept in the store: a row per metric and interval, for a week (seed 003's table `metrics`).
+//! Metrics stored in the store: a row per metric and interval, for a week (seed 003's table `metrics`).
 //!
-//! A snapshot is what `/metrics` would say at that moment: every counter and gauge with its labels, and of a histogram
-//! its sum and its count; buckets are left to a scraper. A store that cannot take one is not waited for: the next
-//! snapshot is as good.
+//! A snapshot is the content of `/metrics` at that moment: every counter and gauge with its labels, and of a histogram
+//! its sum and its count; buckets are left to a scraper. If the store rejects one, it is not retried: the next snapshot
+//! replaces it.
 
 use super::metrics::Metrics;
 use fanfare_services::clock::unix_ms;
@@ -14,21 +14,21 @@ use tokio::time::MissedTickBehavior;
 /// How long snapshots are kept.
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Snapshots of one node.
+/// The snapshots of one node.
 #[derive(Debug)]
 pub struct Snapshots {
-    /// What is read.
+    /// The metrics to store.
     pub metrics: Arc<Metrics>,
-    /// Where it is kept.
+    /// The store.
     pub store: Store,
-    /// Names this node in the rows.
+    /// The node's name in the rows.
     pub node: String,
-    /// Time between two of them (`metrics.snapshot_interval`).
+    /// Interval between two snapshots (`metrics.snapshot_interval`).
     pub every: Duration,
 }
 
 impl Snapshots {
-    /// Takes snapshots for as long as it is polled.
+    /// Takes snapshots as long as it is polled.
     pub async fn run(self) {
         let mut clock = tokio::time::interval_at(tokio::time::Instant::now() + self.every, self.every);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -48,7 +48,7 @@ impl Snapshots {
     }
 }
 
-/// Name with labels and value of every sample but buckets.
+/// Name with labels and value of every sample except buckets.
 fn samples(text: &str) -> Vec<(String, f64)> {
     let sample = |line: &str| {
         let (name, value) = line.rsplit_once(' ')?;

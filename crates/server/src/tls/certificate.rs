@@ -1,7 +1,7 @@
 //! A certificate chain and its key, read from PEM files and checked before they are used.
 //!
-//! Every section of both files is read or the pair is refused (see [`super::pem`]), at the start and at a reload alike. The
-//! chain's errors name `tls.cert`, the key's `tls.key`.
+//! Every section of both files is read or the pair is rejected (see [`super::pem`]), at the start and at a reload
+//! alike. The chain's errors name `tls.cert`, the key's `tls.key`.
 
 use super::pem::{Section, sections};
 use super::{Files, provider};
@@ -20,34 +20,34 @@ use x509_cert::der::oid::ObjectIdentifier;
 /// The extension `subjectAltName` (RFC 5280, 4.2.1.6).
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 
-/// Warned so long before the end.
+/// Time before expiry from which a warning is logged.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
-/// Permission bits for everybody.
+/// Permission bits of other users.
 const OTHERS: u32 = 0o007;
 
-/// Who may read the key.
+/// Which users may read the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permissions {
-    /// The owner, perhaps a group.
+    /// The owner, and possibly a group.
     Private,
-    /// Everybody.
+    /// All users.
     World,
 }
 
-/// A certificate that can be served now.
+/// A certificate that is valid now.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     pub(super) certified: Arc<CertifiedKey>,
-    /// Its last moment.
+    /// When it expires.
     pub not_after: SystemTime,
-    /// Of the key's file.
+    /// Permissions of the key's file.
     pub permissions: Permissions,
-    /// What clients may refuse about the chain, for the log.
+    /// Properties of the chain for which clients may reject it, for the log.
     doubts: Vec<String>,
 }
 
 impl Certificate {
-    /// Says in the log what an operator should do something about.
+    /// Logs warnings that an operator should act on.
     pub(super) fn warn(&self) {
         if self.permissions == Permissions::World {
             tracing::warn!(
@@ -60,7 +60,7 @@ impl Certificate {
         self.warn_of_end();
     }
 
-    /// Warns when the end is near.
+    /// Warns when it expires soon.
     pub(super) fn warn_of_end(&self) {
         let left = self.not_after.duration_since(SystemTime::now()).unwrap_or_default();
         if left < SOON {
@@ -70,7 +70,7 @@ impl Certificate {
 }
 
 impl Files {
-    /// The two files' bytes; equal means that there is nothing to do.
+    /// The two files' bytes; if they are equal there is nothing to do.
     pub(super) fn bytes(&self) -> Result<(Vec<u8>, Vec<u8>), ConfigError> {
         Ok((bytes("tls.cert", &self.cert)?, bytes("tls.key", &self.key)?))
     }
@@ -110,7 +110,7 @@ impl Files {
         ConfigError::key("tls.key", format!("{} {what}", self.key.display()))
     }
 
-    /// The certificates of a file, each of them parsed. Keys are passed over: the file may hold the whole pair.
+    /// The certificates of a file, each of them parsed. Keys are skipped: the file may hold the whole pair.
     fn chain(&self, file: &[u8]) -> Result<Chain, ConfigError> {
         let found = sections(file).map_err(|why| self.bad_cert(why))?;
         let (mut der, mut parsed) = (Vec::new(), Vec::new());
@@ -129,11 +129,12 @@ impl Files {
             der.push(CertificateDer::from(section.der));
         }
         let first = parsed.first().ok_or_else(|| self.bad_cert("holds no certificate"))?;
-        let validity = validity(first).ok_or_else(|| self.bad_cert("has a certificate of no known time"))?;
+        let validity =
+            validity(first).ok_or_else(|| self.bad_cert("has a certificate with an unreadable validity"))?;
         Ok(Chain { der, parsed, validity })
     }
 
-    /// The only private key of a file, fit for use.
+    /// The only private key of a file, ready for signing.
     fn signing_key(&self, file: &[u8]) -> Result<Arc<dyn SigningKey>, ConfigError> {
         let found = sections(file).map_err(|why| self.bad_key(why))?;
         let mut keys = found.into_iter().filter_map(|s| PrivateKeyDer::from_pem(s.kind, s.der));
@@ -155,7 +156,7 @@ impl Files {
         };
         let certified = CertifiedKey::new(chain.der.clone(), key.clone());
         match certified.keys_match() {
-            // A key that cannot tell its public half is judged by the first handshake.
+            // A key that cannot return its public half is checked by the first handshake.
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
             Err(rustls::Error::InconsistentKeys(_)) => {
                 Err(match chain.der.iter().position(|certificate| fits(certificate).is_ok()) {
@@ -176,11 +177,11 @@ impl Files {
 struct Chain {
     der: Vec<CertificateDer<'static>>,
     parsed: Vec<x509_cert::Certificate>,
-    /// Of the first.
+    /// Of the first certificate.
     validity: Validity,
 }
 
-/// From when to when a certificate is valid.
+/// The period of validity of a certificate.
 struct Validity {
     from: SystemTime,
     until: SystemTime,
@@ -191,7 +192,7 @@ fn is_key(section: &Section) -> bool {
     matches!(section.kind, PrivateKey | RsaPrivateKey | EcPrivateKey)
 }
 
-/// What does not keep the chain from being served, but clients from believing it.
+/// Properties that do not prevent serving the chain, but for which clients may reject it.
 fn doubts(chain: &[x509_cert::Certificate]) -> Vec<String> {
     let mut doubts = Vec::new();
     let named = |c: &x509_cert::Certificate| {

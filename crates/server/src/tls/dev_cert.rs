@@ -1,4 +1,4 @@
-//! `fanfare dev-cert`: a certificate for this machine, signed by itself. Clients pin its SHA-256.
+//! `fanfare dev-cert`: a self-signed certificate for this machine. Clients pin its SHA-256.
 
 use fanfare_config::{Config, ConfigError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-/// What this machine is called by itself.
+/// The names of this machine.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-/// Valid for so long; browsers refuse more than 398 days.
+/// Period of validity; browsers reject more than 398 days.
 const VALID: Duration = Duration::from_secs(397 * 24 * 3600);
 
 fn wrong(what: String) -> ConfigError {
@@ -25,13 +25,13 @@ fn wrong(what: String) -> ConfigError {
 /// One line that names `data_dir`: the files cannot be written.
 pub fn dev_cert(config: &Config) -> Result<ExitCode, ConfigError> {
     let folder = config.data_dir.join("tls");
-    let made = make().map_err(|e| wrong(format!("the certificate cannot be made: {e}")))?;
+    let made = make().map_err(|e| wrong(format!("the certificate cannot be created: {e}")))?;
     std::fs::create_dir_all(&config.data_dir)
         .and_then(|()| match DirBuilder::new().mode(0o700).create(&folder) {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
             _ => Ok(()),
         })
-        .map_err(|e| wrong(format!("{} cannot be made: {e}", folder.display())))?;
+        .map_err(|e| wrong(format!("{} cannot be created: {e}", folder.display())))?;
     let key = write(&folder, "key.pem", 0o600, &made.key)?;
     let cert = write(&folder, "cert.pem", 0o644, &made.cert)?;
     let text = format!(
@@ -42,7 +42,7 @@ pub fn dev_cert(config: &Config) -> Result<ExitCode, ConfigError> {
         key = key.display(),
         pin = made.sha256,
     );
-    // With standard output gone there is nobody to tell.
+    // Without standard output the result cannot be printed.
     let _best_effort = std::io::stdout().lock().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
@@ -68,7 +68,7 @@ fn make() -> Result<Made, rcgen::Error> {
     Ok(Made { sha256, cert: cert.pem(), key: key.serialize_pem() })
 }
 
-/// Writes a file whole or not at all, and answers its absolute path.
+/// Writes a file complete or not at all, and returns its absolute path.
 fn write(folder: &Path, name: &str, mode: u32, text: &str) -> Result<PathBuf, ConfigError> {
     let (new, file) = (folder.join(format!("{name}.new")), folder.join(name));
     let failed = |e: std::io::Error| wrong(format!("{} cannot be written: {e}", file.display()));

@@ -1,4 +1,4 @@
-//! Out of HTTP: the bare socket of an upgraded connection, with or without TLS, and what was read ahead.
+//! The handover from HTTP: the bare socket of an upgraded connection, with or without TLS, and the bytes read ahead.
 
 use crate::listen::Socket;
 use crate::shard::decrypted;
@@ -15,16 +15,16 @@ type Encrypted = tokio_rustls::server::TlsStream<Socket>;
 pub(crate) struct Handover {
     /// Non-blocking.
     pub(crate) stream: TcpStream,
-    /// The session; nothing decrypted is left inside.
+    /// The TLS session; no decrypted bytes are left in it.
     pub(crate) tls: Option<Box<ServerConnection>>,
-    /// What came behind the upgrade request.
+    /// Bytes that followed the upgrade request.
     pub(crate) early: Vec<u8>,
 }
 
 /// Takes the socket out of an upgraded connection.
 ///
 /// # Errors
-/// When the runtime or the session does not give it up.
+/// When the runtime or the TLS session does not release it.
 pub(crate) fn handover(upgraded: Upgraded) -> io::Result<Handover> {
     let upgraded = match upgraded.downcast::<TokioIo<Socket>>() {
         Ok(parts) => {

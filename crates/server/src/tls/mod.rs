@@ -1,9 +1,9 @@
-//! HTTPS served by Fanfare itself: the certificate, the handshake, and what a socket is afterwards.
+//! HTTPS served by Fanfare itself: the certificate, the handshake, and the handover of sockets.
 //!
-//! [`Tls::load`] reads `tls.cert` and `tls.key` and makes the one configuration all handshakes use: rustls with aws-lc-rs,
-//! TLS 1.2 and 1.3, ALPN `http/1.1`, no early data. [`reload`] swaps the certificate for handshakes to come; sockets that
-//! are open keep what they negotiated. `handover` takes a socket out of HTTP after its upgrade, so that from then on
-//! [`crate::shard`] drives it.
+//! [`Tls::load`] reads `tls.cert` and `tls.key` and creates the one configuration all handshakes use: rustls with
+//! aws-lc-rs, TLS 1.2 and 1.3, ALPN `http/1.1`, no early data. [`reload`] replaces the certificate for new handshakes;
+//! open sockets keep what they negotiated. `handover` takes a socket out of HTTP after its upgrade, so that from then
+//! on [`crate::shard`] drives it.
 
 mod certificate;
 mod dev_cert;
@@ -28,11 +28,11 @@ use rustls::version::{TLS12, TLS13};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Requests over a connection with TLS carry this among their extensions.
+/// Marks requests over TLS, in their extensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OverTls;
 
-/// What handshakes need, and how to renew it.
+/// The TLS configuration, and how to reload it.
 #[derive(Clone, Debug)]
 pub struct Tls {
     server: Arc<ServerConfig>,
@@ -40,7 +40,7 @@ pub struct Tls {
     files: Files,
 }
 
-/// Where the certificate comes from and how careful to be.
+/// The paths of the certificate and key, and how strictly to check them.
 #[derive(Clone, Debug)]
 struct Files {
     cert: PathBuf,
@@ -57,7 +57,7 @@ impl Files {
     }
 }
 
-/// The certificate that handshakes get from now on.
+/// The certificate for new handshakes.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
@@ -76,7 +76,7 @@ impl Tls {
     /// Reads the certificate and its key; `None` where TLS is not configured.
     ///
     /// # Errors
-    /// One line that names `tls.cert` or `tls.key`: a file cannot be read or is of no use.
+    /// One line that names `tls.cert` or `tls.key`: a file cannot be read or is invalid.
     pub fn load(config: &Config) -> Result<Option<Self>, ConfigError> {
         let Some(files) = Files::of(config) else { return Ok(None) };
         let certificate = files.read()?;
@@ -87,7 +87,7 @@ impl Tls {
         Ok(Some(Self { server: Arc::new(server), current, files }))
     }
 
-    /// Whether the configured pair can be served now; its last moment. `None` where TLS is not configured.
+    /// Checks whether the configured pair is valid now; returns its expiry. `None` where TLS is not configured.
     ///
     /// # Errors
     /// As [`Tls::load`].
@@ -96,7 +96,7 @@ impl Tls {
         files.map(|files| files.read()).transpose().map(|found| found.map(|c| c.not_after))
     }
 
-    /// What a handshake needs.
+    /// The acceptor for handshakes.
     pub fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
         self.server.clone().into()
     }
@@ -108,7 +108,7 @@ fn server_config(current: Arc<Current>) -> Result<ServerConfig, rustls::Error> {
         .with_no_client_auth()
         .with_cert_resolver(current);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Resumption by sealed tickets: the server keeps nothing per client.
+    // Resumption by sealed tickets: the server keeps no state per client.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)

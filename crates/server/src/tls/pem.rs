@@ -1,18 +1,18 @@
-//! The sections of a PEM file, all of them or an error: a section that is skipped is a certificate that is not sent.
+//! The sections of a PEM file, all of them or an error: a skipped section would be a certificate that is not sent.
 //!
-//! RFC 7468 parsers ignore every line outside a section, so a `BEGIN` that is indented, glued to the line before or
-//! behind a byte order mark is passed over in silence. [`sections`] counts the boundaries first and refuses a file in
-//! which one of them would not be read.
+//! RFC 7468 parsers ignore every line outside a section, so a `BEGIN` that is indented, joined to the previous line or
+//! after a byte order mark is skipped silently. [`sections`] counts the boundaries first and rejects a file in which
+//! one of them would not be read.
 
 use rustls::pki_types::pem::{PemObject, SectionKind};
 
-/// Labels of sections that tools write beside a key and that nothing here needs.
+/// Labels of sections that tools write beside a key and that are not needed here.
 const PARAMETERS: [&str; 2] = ["EC PARAMETERS", "DH PARAMETERS"];
 
 /// A section that was read.
 #[derive(Debug)]
 pub(super) struct Section {
-    /// What its label says it is.
+    /// The kind that its label names.
     pub(super) kind: SectionKind,
     /// The line of its `BEGIN`, from 1.
     pub(super) line: usize,
@@ -20,7 +20,7 @@ pub(super) struct Section {
     pub(super) der: Vec<u8>,
 }
 
-/// All sections of a file but parameters; the error says what is wrong with the file and where.
+/// All sections of a file except parameters; the error names the fault and its line.
 pub(super) fn sections(file: &[u8]) -> Result<Vec<Section>, String> {
     if file.starts_with(b"\xef\xbb\xbf") {
         return Err("begins with a byte order mark; save it as UTF-8 without one".into());
@@ -64,7 +64,7 @@ enum Boundary {
     End(String),
 }
 
-/// The boundary on a line, if it is one; a boundary that no parser would recognise is an error.
+/// The boundary on a line, if it is one; a boundary that parsers would not recognise is an error.
 fn boundary(line: &[u8], number: usize) -> Result<Option<Boundary>, String> {
     let line = String::from_utf8_lossy(line);
     if !line.contains("-BEGIN ") && !line.contains("-END ") {
@@ -94,7 +94,7 @@ fn section(label: &str, line: usize, text: &[u8]) -> Result<Option<Section>, Str
             Err(format!("has a section {label} on line {line}; store the key without a password"))
         }
         Ok(None) => Err(format!("has a section {label} on line {line}, which is not used here; remove it")),
-        Err(error) => Err(format!("has a section {label} on line {line} that is no PEM: {error}")),
+        Err(error) => Err(format!("has a section {label} on line {line} that is not PEM: {error}")),
     }
 }
 

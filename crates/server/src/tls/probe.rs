@@ -1,8 +1,8 @@
-//! Asking a server of our own over TLS, for `fanfare doctor`.
+//! Probing the own server over TLS, for `fanfare doctor`.
 //!
-//! The server's certificate bears its public name, not the address it is asked at, and it may have been renewed since
-//! the server read it. A probe sends nothing secret and only wants to know whether somebody answers, so it takes any
-//! certificate; that its holder speaks is still proved by the handshake.
+//! The server's certificate has its public name, not the address it is probed at, and it may have been renewed since
+//! the server read it. A probe sends no secret and only checks whether the server responds, so it accepts any
+//! certificate; the handshake still proves that the peer holds its key.
 
 use super::provider;
 use fanfare_client::ProofOnly;
@@ -13,10 +13,10 @@ use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
 
-/// TLS to whoever listens at the other end.
+/// Connects over TLS without checking the certificate.
 ///
 /// # Errors
-/// Those of the socket and of rustls.
+/// Of the socket and of rustls.
 pub(crate) fn probe(stream: TcpStream) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let provider = provider();
     let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());

@@ -1,7 +1,7 @@
-//! A new certificate without a restart: at SIGHUP, and when a look once a minute finds other files.
+//! Reloading the certificate without a restart: at SIGHUP, and when a check once a minute finds other files.
 //!
-//! The pair is read and checked first. A good one serves every handshake from then on; a bad one changes nothing and is
-//! told once, until the files change again or SIGHUP asks.
+//! The pair is read and checked first. A valid one serves every handshake from then on; an invalid one changes nothing
+//! and is logged once, until the files change again or SIGHUP requests a reload.
 
 use super::Tls;
 use fanfare_config::ConfigError;
@@ -9,19 +9,19 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-/// Between two looks at the files.
+/// Interval between two checks of the files.
 const LOOK: Duration = Duration::from_secs(60);
-/// Looks between two warnings of the same end.
+/// Checks between two warnings of the same expiry.
 const LOOKS_A_DAY: u32 = 24 * 60;
 
-/// What the files held when they were last tried.
+/// The contents of the files when they were last tried.
 type Seen = Option<(Vec<u8>, Vec<u8>)>;
 
-/// Listens for SIGHUP from now on; the future renews the certificate until it is dropped. A server without one takes the
-/// signal too, which would end it otherwise, and says that there is nothing to do.
+/// Handles SIGHUP from now on; the future reloads the certificate until it is dropped. A server without one handles the
+/// signal too, which would end it otherwise, and logs that there is nothing to do.
 ///
 /// # Errors
-/// When the signal cannot be listened for.
+/// If the signal handler cannot be installed.
 pub fn reload(tls: Option<Tls>) -> std::io::Result<impl Future<Output = ()>> {
     Ok(renewing(tls, signal(SignalKind::hangup())?))
 }
@@ -54,7 +54,7 @@ async fn renewing(tls: Option<Tls>, mut hangup: Signal) {
         seen = match looked.await {
             Ok(seen) => seen,
             Err(error) => {
-                tracing::error!(%error, "the certificate could not be looked at");
+                tracing::error!(%error, "the certificate files could not be read");
                 None
             }
         };
@@ -62,7 +62,7 @@ async fn renewing(tls: Option<Tls>, mut hangup: Signal) {
 }
 
 impl Tls {
-    /// Tries the files if they are new or somebody `asked`.
+    /// Tries the files if they are new or a reload was requested (`asked`).
     fn renew(&self, seen: &mut Seen, asked: bool) {
         let now = self.files.bytes();
         if !asked && now.as_ref().ok() == seen.as_ref() {
@@ -70,8 +70,8 @@ impl Tls {
         }
         *seen = now.as_ref().ok().cloned();
         match self.swap() {
-            Ok(()) => tracing::info!("tls.cert was read anew; new connections get it"),
-            Err(error) => tracing::error!(%error, "the new certificate is of no use; the old one stays"),
+            Ok(()) => tracing::info!("tls.cert was reloaded; new connections get it"),
+            Err(error) => tracing::error!(%error, "the new certificate is invalid; the old one stays in use"),
         }
     }
 

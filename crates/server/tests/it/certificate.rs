@@ -123,7 +123,7 @@ fn mangled([own, above]: &[String; 2]) -> Vec<(&'static str, String, &'static st
         ("an old label", format!("{own}{}", above.replace("CERTIFICATE", "X509 CERTIFICATE")), "X509"),
         ("garbage", format!("{own}{garbage}"), "is no X.509 certificate"),
         ("cut off", format!("{own}{}", &above[..above.len() / 2]), "no END"),
-        ("no base64", format!("{own}{}", above.replacen("MII", "!II", 1)), "no PEM"),
+        ("no base64", format!("{own}{}", above.replacen("MII", "!II", 1)), "not PEM"),
         ("the wrong order", format!("{above}{own}"), "wrong order"),
         ("a byte order mark", format!("\u{feff}{own}{above}"), "byte order mark"),
     ]

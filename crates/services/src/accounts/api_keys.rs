@@ -71,8 +71,8 @@ pub async fn make_api_key(
 
 /// All keys: name, scopes, creation time in milliseconds since 1970 (`None`: from the configuration).
 ///
+/// # Errors
 /// Of the store.
-/// The store.
 pub async fn list_api_keys(
     config: &Config,
     store: &Store,

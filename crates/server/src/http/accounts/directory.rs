@@ -15,20 +15,20 @@ use fanfare_store::{DeviceKeys, KeyLogEntry};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// What is shown of a user.
+/// A user's public profile.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UserCard {
     /// The id.
     id: String,
-    /// The name.
+    /// The username.
     #[schema(example = "alice")]
     username: String,
-    /// The name to show.
+    /// The display name.
     display_name: Option<String>,
-    /// To the user and to admins only.
+    /// Returned to the user and to admins only.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<Option<String>>,
-    /// When the account was made.
+    /// When the account was created.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
     created_at: String,
 }
@@ -46,7 +46,7 @@ impl From<Profile> for UserCard {
     }
 }
 
-/// The name in the path; one that cannot be read is nobody's.
+/// The name in the path; an invalid one belongs to no user.
 fn name(path: Result<Path<String>, PathRejection>) -> String {
     path.map(|Path(name)| name).unwrap_or_default()
 }
@@ -69,12 +69,12 @@ pub(super) async fn show(
 /// The public keys of a user.
 #[derive(Serialize, ToSchema)]
 pub(super) struct KeysAnswer {
-    /// Whose.
+    /// The username.
     #[schema(example = "alice")]
     username: String,
     /// The devices in use; none for a user without keys.
     devices: Vec<Device>,
-    /// The newest 50 changes, or those below `before`, in their order; each holds the hash of the one before.
+    /// The newest 50 changes, or those below `before`, in ascending order; each has the hash of the previous one.
     log: Vec<LogEntry>,
 }
 
@@ -88,11 +88,11 @@ pub(super) struct Device {
     public_key: String,
     /// X25519, base64url.
     x25519_public_key: String,
-    /// The short name of the encryption key that senders name.
+    /// The short name of the encryption key that senders use.
     kid: String,
     /// The identity key's signature over both, base64url.
     key_binding: Option<String>,
-    /// Whether there is one.
+    /// Whether there is a binding.
     #[schema(pattern = "^(signed|none)$")]
     binding: &'static str,
 }
@@ -115,7 +115,7 @@ impl From<DeviceKeys> for Device {
 pub(super) struct LogEntry {
     /// From 1.
     n: i64,
-    /// `add`, `rotate` (signed by the key before), `replace` (not signed) or `rebind` (the same identity key).
+    /// `add`, `rotate` (signed by the previous key), `replace` (not signed) or `rebind` (the same identity key).
     #[schema(pattern = "^(add|rotate|replace|rebind)$")]
     action: String,
     /// Ed25519, base64url.
@@ -125,12 +125,12 @@ pub(super) struct LogEntry {
     /// The binding of the two, base64url.
     #[serde(skip_serializing_if = "Option::is_none")]
     binding_sig: Option<String>,
-    /// The hash of the entry before, base64url; of the first, zeros.
+    /// The hash of the previous entry, base64url; of the first, zeros.
     prev_hash: String,
-    /// The signature of the identity key before, base64url.
+    /// The signature of the previous identity key, base64url.
     #[serde(skip_serializing_if = "Option::is_none")]
     rotation: Option<String>,
-    /// When.
+    /// The time of the change.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
     at: String,
 }
@@ -160,11 +160,11 @@ impl From<Directory> for KeysAnswer {
     }
 }
 
-/// Which part of a key log.
+/// The page of a key log.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LogParams {
-    /// Only entries with a smaller `n`: the least `n` of the page before. An empty log is the end.
+    /// Only entries with a smaller `n`: the least `n` of the previous page. An empty log is the end.
     #[param(value_type = Option<u64>, minimum = 0)]
     before: Option<String>,
 }

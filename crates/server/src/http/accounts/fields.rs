@@ -1,6 +1,6 @@
-//! Bodies of security routes, read strictly: one JSON object, no key twice at any depth, no half characters.
+//! Bodies of security routes, read strictly: one JSON object, no repeated key at any depth, no lone surrogates.
 //!
-//! Read by hand and not by derive, so that every refusal names its field and says the rule.
+//! Read without a derive, so that every error names its field and the rule.
 
 use super::MAX_BODY_BYTES;
 use crate::http::body;
@@ -51,7 +51,7 @@ impl Fields {
     /// Reads a text.
     ///
     /// # Errors
-    /// 400: no JSON, or a field at fault.
+    /// 400: no JSON, or an invalid field.
     pub(super) fn parse(text: &str, known: &[&'static str]) -> Result<Self, Problem> {
         let bad = |why: &'static str| Problem::from(Refusal::new(ErrorCode::InvalidJson, why));
         let parsed: Result<Unique, _> = serde_json::from_str(text);
@@ -74,22 +74,23 @@ impl Fields {
         let Value::Object(mut members) = value else {
             return Err(Problem::invalid("body", "the body is a JSON object"));
         };
-        // What a body has beyond its own is ignored (`chat-feeds-cluster.md`); what the server owns is never obeyed.
+        // Unknown members of a body are ignored (`chat-feeds-cluster.md`); members that only the server sets are never
+        // applied.
         members.retain(|name, _| known.contains(&name.as_str()));
         Ok(Self(members))
     }
 
-    /// Whether a member is there and not null.
+    /// Whether a member is present and not null.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// A string that must be there.
+    /// A required string.
     pub(super) fn text(&mut self, name: &'static str) -> Result<String, Problem> {
         self.optional(name)?.ok_or_else(|| Problem::invalid(name, format!("{name} is missing")))
     }
 
-    /// A string that may be absent or null.
+    /// An optional string.
     pub(super) fn optional(&mut self, name: &'static str) -> Result<Option<String>, Problem> {
         match self.0.remove(name) {
             None | Some(Value::Null) => Ok(None),
@@ -108,7 +109,7 @@ impl Fields {
         }
     }
 
-    /// `N` bytes in base64url that may be absent or null.
+    /// Optional `N` bytes in base64url.
     pub(super) fn bytes<const N: usize>(&mut self, name: &'static str) -> Result<Option<[u8; N]>, Problem> {
         let Some(text) = self.optional(name)? else { return Ok(None) };
         let wrong = || Problem::invalid(name, format!("{name} is {N} bytes in base64url"));
@@ -116,7 +117,7 @@ impl Fields {
     }
 }
 
-/// What serde says of a key that comes twice, as a problem.
+/// Converts serde's error for a repeated key to a problem.
 fn twice(error: &str, known: &[&'static str]) -> Problem {
     let name = error.split('`').nth(1).unwrap_or_default();
     let field = known.iter().copied().find(|k| *k == name).unwrap_or("body");
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ambiguous_is_refused() {
+    fn ambiguous_bodies_are_refused() {
         let invalid_json = |field| ("invalid_json".to_owned(), field);
         assert_eq!(refused(r#"{"username":"a","username":"b"}"#), invalid_json(Some("username")));
         assert_eq!(refused(r#"{"username":"a","\u0075sername":"b"}"#), invalid_json(Some("username")));
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_for_is_ignored() {
+    fn unknown_members_are_ignored() {
         let mut fields = Fields::parse(r#"{"username":"ann","id":7,"is_admin":true}"#, KNOWN).unwrap();
         assert!(!fields.has("id") && !fields.has("is_admin"));
         assert_eq!(fields.text("username").unwrap(), "ann");

@@ -13,9 +13,9 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// Keys to have from now on.
+/// The new keys.
 #[derive(Deserialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a body that is parsed manually for its exact errors")]
 pub(super) struct NewKeysBody {
     /// Ed25519 identity key, base64url of 32 bytes.
     #[schema(min_length = 43, max_length = 44)]
@@ -23,21 +23,21 @@ pub(super) struct NewKeysBody {
     /// X25519 encryption key, base64url of 32 bytes.
     #[schema(min_length = 43, max_length = 44)]
     x25519_public_key: String,
-    /// The device there is, or for the first keys its name; `main` unless given.
+    /// The existing device, or for the first keys its name; `main` by default.
     #[schema(pattern = "^[a-z0-9-]{1,64}$", example = "main")]
     device_id: Option<String>,
-    /// The identity key's signature over both; needed when `public_key` stays.
+    /// The identity key's signature over both; required if `public_key` is unchanged.
     #[schema(min_length = 86, max_length = 88)]
     key_binding: Option<String>,
-    /// The identity key before's signature over the log's new entry; without it contacts are warned loudly.
+    /// The previous identity key's signature over the log's new entry; without it contacts are warned.
     #[schema(min_length = 86, max_length = 88)]
     rotation: Option<String>,
-    /// Your password. Without it or a `rotation`, a first or another `public_key` takes a login of the last 60 s.
+    /// Your password. Without it or a `rotation`, a first or another `public_key` needs a login of the last 60 s.
     current: Option<String>,
 }
 
-/// Gives you keys, or other ones: signed by the key before (`rotation`), with the same identity key, or loudly. Another identity
-/// key ends your other logins and closes their sockets.
+/// Sets or changes your keys: signed by the previous key (`rotation`), with the same identity key, or with a warning to
+/// contacts. Another identity key ends your other logins and closes their sockets.
 #[utoipa::path(put, path = "/users/me/keys", tag = "Directory", operation_id = "putKeys", request_body = NewKeysBody, responses(
     (status = 200, description = "Your keys now", body = KeysAnswer),
     (status = 400, description = "A field is wrong: `invalid_field`, `weak_key`, `bad_signature`"),

@@ -16,13 +16,14 @@ use fanfare_services::clock::unix_ms;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Longest challenge that is looked at.
+/// Longest challenge that is parsed.
 const MAX_CHALLENGE_BYTES: usize = 1024;
 
-/// A login. Without `password` the answer is a challenge. Its signature goes to `POST /auth/login?verify=true` as `signature` (Ed25519 over
-/// the challenge's text, base64url of 64 bytes), with `username` and `challenge` (docs/auth.md).
+/// A login. Without `password` the response is a challenge. Its signature goes to `POST /auth/login?verify=true` as
+/// `signature` (Ed25519 over the challenge's text, base64url of 64 bytes), with `username` and `challenge`
+/// (docs/auth.md).
 #[derive(Deserialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a body that is parsed manually for its exact errors")]
 pub(super) struct Login {
     /// In any case.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{2,31}$", example = "alice")]
@@ -40,10 +41,10 @@ pub(super) struct Login {
 /// A challenge to sign.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ChallengeAnswer {
-    /// Sign these bytes as they are, after checking that origin and name in it are yours.
+    /// Sign these bytes unchanged, after checking that origin and name in it are yours.
     #[schema(example = "fanfare-login-v1|https://chat.example|alice|…|1795260060|…")]
     challenge: String,
-    /// Good until then.
+    /// When the challenge expires.
     #[schema(example = "2026-11-21T11:22:00.000Z")]
     expires_at: String,
     /// The server's clock.
@@ -54,21 +55,21 @@ pub(super) struct ChallengeAnswer {
 /// Tokens or a challenge.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[allow(dead_code, reason = "the schema of two answers under one status")]
+#[allow(dead_code, reason = "the schema of two responses under one status")]
 pub(super) enum LoginAnswer {
-    /// To a password or a signature.
+    /// For a password or a signature.
     Tokens(TokenAnswer),
-    /// To a name alone.
+    /// For a name alone.
     Challenge(ChallengeAnswer),
 }
 
-/// Logs in by password; or asks for a challenge; or, with `?verify=true`, logs in by its signature.
+/// Logs in by password, requests a challenge, or, with `?verify=true`, logs in by its signature.
 #[utoipa::path(post, path = "/auth/login", tag = "Accounts", operation_id = "login", request_body = Login, responses(
     (status = 200, description = "Tokens, or a challenge for a name alone", body = LoginAnswer),
     (status = 401, description = "`invalid_credentials`: the same whatever is not right"),
     (status = 413, description = "The body is over 16 KiB"),
     (status = 429, description = "Too many logins from this address, or too many failures"),
-    (status = 503, description = "Too many passwords at once, or the store does not answer")))]
+    (status = 503, description = "Too many passwords at once, or the store does not respond")))]
 pub(super) async fn login(
     State(http): State<Http>,
     sender: Sender,
@@ -109,7 +110,7 @@ pub(super) async fn login(
     }
 }
 
-/// Whether the query says `verify=true`; any other value, or the word twice, is a mistake and not a challenge.
+/// Whether the query has `verify=true`; any other value, or a repeated parameter, is an error and not a challenge.
 fn verifies(query: &[(String, String)]) -> Result<bool, Problem> {
     let mut values = query.iter().filter(|(name, _)| name == "verify").map(|(_, value)| value.as_str());
     match (values.next(), values.next()) {
@@ -122,7 +123,7 @@ fn verifies(query: &[(String, String)]) -> Result<bool, Problem> {
 fn proof(fields: &mut Fields) -> Result<Proof, Problem> {
     let challenge = fields.optional("challenge")?;
     if challenge.as_ref().is_some_and(|text| text.len() > MAX_CHALLENGE_BYTES) {
-        return Err(Problem::invalid("challenge", "challenge is the text that POST /auth/login answered"));
+        return Err(Problem::invalid("challenge", "challenge is the text that POST /auth/login returned"));
     }
     let signature = fields.bytes("signature")?;
     let signature = signature.ok_or_else(|| Problem::invalid("signature", "signature is missing"))?;

@@ -13,17 +13,17 @@ use fanfare_services::accounts::{Patch, UserGate};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// A merge patch (RFC 7396): what is left out stays, null removes.
+/// A merge patch (RFC 7396): omitted fields stay, null removes.
 #[derive(Deserialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a body that is parsed manually for its exact errors")]
 pub(super) struct ProfilePatch {
-    /// The name to show: 1 to 64 characters.
+    /// The display name: 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64, example = "Alice")]
     display_name: Option<String>,
     /// Shown to yourself and to admins; never verified in this version.
     #[schema(format = "email", max_length = 254, example = "alice@example.org")]
     email: Option<String>,
-    /// Your password. Without it, another `email` takes a login of the last 60 s.
+    /// Your password. Without it, another `email` needs a login of the last 60 s.
     current: Option<String>,
 }
 
@@ -49,15 +49,15 @@ pub(super) async fn change(
     Ok(answer(StatusCode::OK, &UserCard::from(profile)))
 }
 
-/// What confirms a deletion. An empty body will do within 60 s after a login.
+/// The confirmation of a deletion. An empty body suffices within 60 s after a login.
 #[derive(Deserialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a body that is parsed manually for its exact errors")]
 pub(super) struct Confirmation {
     /// Your password; a wrong one deletes nothing.
     current: Option<String>,
 }
 
-/// Deletes your account: logins end, sockets close, the name is never given again.
+/// Deletes your account: logins end, sockets close, the name is never reused.
 #[utoipa::path(delete, path = "/users/me", tag = "Accounts", operation_id = "deleteMe", request_body = Option<Confirmation>, responses(
     (status = 204, description = "Gone"),
     (status = 403, description = "Nothing proves that it is you: `current` is wrong, or missing and the login is old; or an API key has no account"),

@@ -1,7 +1,7 @@
 //! Accounts and the directory over REST (`http-api.md`, `accounts-and-messages.md`).
 //!
-//! A handler passes its gate, reads its body with [`fields`], calls one method of [`fanfare_services::accounts::Accounts`] and writes
-//! the answer. Nothing here is cached by anybody: every answer says `no-store`.
+//! A handler checks its rate limit, reads its body with [`fields`], calls one method of
+//! [`fanfare_services::accounts::Accounts`] and writes the response. No response may be cached: each has `no-store`.
 
 mod directory;
 mod fields;
@@ -49,13 +49,13 @@ pub(super) fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(keys::put))
 }
 
-/// A JSON answer that nobody keeps.
+/// A JSON response with `no-store`.
 fn answer<T: Serialize>(status: StatusCode, body: &T) -> Response {
     match serde_json::to_string(body) {
         Ok(text) => answer_text(status, text),
         Err(error) => {
-            tracing::error!(%error, "an answer cannot be written");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer cannot be written")
+            tracing::error!(%error, "a response cannot be written");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the response cannot be written")
                 .into_response()
         }
     }
@@ -65,7 +65,7 @@ fn answer_text(status: StatusCode, text: String) -> Response {
     (status, super::json_type(), no_store(), text).into_response()
 }
 
-/// An answer without a body.
+/// A response without a body.
 fn done() -> Response {
     (StatusCode::NO_CONTENT, no_store()).into_response()
 }
@@ -74,7 +74,7 @@ fn no_store() -> [(header::HeaderName, &'static str); 1] {
     [(header::CACHE_CONTROL, "no-store")]
 }
 
-/// Closes the sockets of logins that ended. An issuer's user has no login here, so all of theirs close.
+/// Closes the sockets of ended logins. An issuer's user has no login here, so all sockets of such a user close.
 fn end(node: &Node, who: &Principal, ended: &[EndedSession]) {
     node.services.sessions.end_logins(ended);
     if who.issuer.is_some() {
@@ -82,7 +82,7 @@ fn end(node: &Node, who: &Principal, ended: &[EndedSession]) {
     }
 }
 
-/// Lets a user's request through its gate.
+/// Applies a user's rate limit to a request.
 ///
 /// # Errors
 /// 429 with `Retry-After`.
@@ -91,7 +91,7 @@ fn pass_user(node: &Node, gate: UserGate, who: &Principal, origin: &Origin) -> R
     passed.inspect_err(|_| refused_user(node, gate, origin)).map_err(Problem::from)
 }
 
-/// Counts a request of a user that came too often.
+/// Counts a request of a user that exceeded the rate limit.
 fn refused_user(node: &Node, gate: UserGate, origin: &Origin) {
     node.metrics.refused_by(gate.name());
     node.services.audit.refused(origin.ip, || {
@@ -100,7 +100,7 @@ fn refused_user(node: &Node, gate: UserGate, origin: &Origin) {
     });
 }
 
-/// Lets a request through its gate.
+/// Applies the rate limit of a route to a request.
 ///
 /// # Errors
 /// 429 with `Retry-After`.

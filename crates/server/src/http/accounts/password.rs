@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 
 /// A change of password.
 #[derive(Deserialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a body that is parsed manually for its exact errors")]
 pub(super) struct PasswordChange {
-    /// The present one.
+    /// The present password.
     current: String,
     /// At least `auth.min_password_length` characters; common ones are refused.
     #[schema(min_length = 8, max_length = 128)]
@@ -30,7 +30,7 @@ pub(super) struct PasswordChange {
     (status = 403, description = "The present password is wrong, or there is none here"),
     (status = 413, description = "The body is over 16 KiB"),
     (status = 429, description = "More than 30 changes a minute, or too many failures"),
-    (status = 503, description = "Too many passwords at once, or the store does not answer")))]
+    (status = 503, description = "Too many passwords at once, or the store does not respond")))]
 pub(super) async fn change(
     State(http): State<Http>,
     sender: Sender,

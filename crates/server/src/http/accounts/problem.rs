@@ -1,4 +1,4 @@
-//! Refusals of accounts as problems.
+//! Conversion of account errors to problems.
 
 use super::super::Problem;
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use fanfare_core::model::{ErrorCode, Refusal};
 use fanfare_services::accounts::AccountError;
 use fanfare_store::StoreError;
 
-/// Wait before a hasher or the store is asked again.
+/// Milliseconds before a retry, if no hasher or store is available.
 const RETRY_MS: u64 = 1000;
 
 impl From<AccountError> for Problem {
@@ -40,9 +40,9 @@ impl From<AccountError> for Problem {
     }
 }
 
-/// A failed login has no `WWW-Authenticate`: it is no missing credential.
+/// A failed login has no `WWW-Authenticate`, because no credential was missing.
 fn credentials() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "these credentials are not good")
+    Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "these credentials are not valid")
 }
 
 fn at(field: &'static str, code: &'static str, why: &'static str) -> Problem {
@@ -54,8 +54,8 @@ fn at(field: &'static str, code: &'static str, why: &'static str) -> Problem {
 fn store(error: &StoreError) -> Problem {
     match error {
         StoreError::Unavailable(detail) => {
-            tracing::warn!(detail, "the store does not answer");
-            let why = "the store does not answer; nothing was changed";
+            tracing::warn!(detail, "the store does not respond");
+            let why = "the store does not respond; nothing was changed";
             Refusal::new(ErrorCode::Unavailable, why).retry_after(RETRY_MS).into()
         }
         StoreError::Conflict(field) => Refusal::new(ErrorCode::Conflict, format!("{field} is taken")).into(),

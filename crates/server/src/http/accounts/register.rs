@@ -16,10 +16,11 @@ use utoipa::ToSchema;
 const MEMBERS: [&str; 6] =
     ["username", "password", "public_key", "x25519_public_key", "device_id", "key_binding"];
 
-/// Who registers: with a password, with keys, or both. Keys come as `public_key` (Ed25519) and `x25519_public_key`, base64url of 32
-/// bytes each, with `device_id` (`main` unless given) and `key_binding`, the identity key's signature over both (docs/auth.md).
+/// A registration with a password, with keys, or both. Keys are sent as `public_key` (Ed25519) and `x25519_public_key`,
+/// base64url of 32 bytes each, with `device_id` (`main` by default) and `key_binding`, the identity key's signature
+/// over both (docs/auth.md).
 #[derive(Deserialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a body that is parsed manually for its exact errors")]
 pub(super) struct Register {
     /// Becomes lower case; some names are reserved.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{2,31}$", example = "alice")]
@@ -33,7 +34,7 @@ pub(super) struct Register {
     /// X25519 encryption key, base64url of 32 bytes.
     #[schema(ignore)]
     x25519_public_key: Option<String>,
-    /// Name of the device the keys are on; `main` unless given.
+    /// Name of the device of the keys; `main` by default.
     #[schema(ignore)]
     device_id: Option<String>,
     /// The identity key's signature over both keys, base64url of 64 bytes.
@@ -41,7 +42,7 @@ pub(super) struct Register {
     key_binding: Option<String>,
 }
 
-/// An account that was made.
+/// A created account.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RegisterAnswer {
     /// Its id.
@@ -54,7 +55,7 @@ pub(super) struct RegisterAnswer {
     device_id: Option<String>,
 }
 
-/// Makes an account. It gives no token: log in next.
+/// Creates an account. It returns no token: log in next.
 #[utoipa::path(post, path = "/auth/register", tag = "Accounts", operation_id = "register", request_body(content = Register, examples(
     ("password" = (summary = "With a password", value = json!({ "username": "alice", "password": "Quiet-Otter-swims-9-miles" }))),
     ("keys" = (summary = "With keys", value = json!({ "username": "bob",
@@ -66,7 +67,7 @@ pub(super) struct RegisterAnswer {
     (status = 409, description = "The name or a key is taken, or the Idempotency-Key was used with another body"),
     (status = 413, description = "The body is over 16 KiB"),
     (status = 429, description = "Too many registrations from this address"),
-    (status = 503, description = "Too many passwords at once, or the store does not answer")))]
+    (status = 503, description = "Too many passwords at once, or the store does not respond")))]
 pub(super) async fn register(
     State(http): State<Http>,
     sender: Sender,
@@ -77,7 +78,7 @@ pub(super) async fn register(
     pass(node, Gate::Register, &sender.origin)?;
     let (fields, text) = Fields::read(node, &headers, content, &MEMBERS).await?;
     let new = registration(fields)?;
-    // Anonymous: scoped to the address. Who can repeat the body word for word knows the password in it.
+    // Anonymous: scoped to the address. A client that can repeat the exact body knows the password in it.
     let key = http.repeat_key(&headers, &text)?;
     let made = node.services.accounts.register_once(key, new, &sender.origin).await?;
     let body = RegisterAnswer { id: made.id, username: made.username, device_id: made.device_id };
@@ -95,7 +96,7 @@ fn registration(mut fields: Fields) -> Result<Registration, Problem> {
     Ok(Registration { username, password, keys })
 }
 
-/// Keys that may be absent, but not by half.
+/// Optional keys; both or none.
 fn optional_keys(fields: &mut Fields) -> Result<Option<NewKeys>, Problem> {
     if ["public_key", "x25519_public_key"].iter().any(|name| fields.has(name)) {
         return keys(fields).map(Some);
@@ -111,7 +112,7 @@ fn optional_keys(fields: &mut Fields) -> Result<Option<NewKeys>, Problem> {
     Ok(None)
 }
 
-/// Keys of a body.
+/// Required keys.
 pub(super) fn keys(fields: &mut Fields) -> Result<NewKeys, Problem> {
     let missing = |name| {
         Problem::invalid(name, format!("{name} is missing: public_key and x25519_public_key go together"))

@@ -18,17 +18,17 @@ use utoipa::{IntoParams, ToSchema};
 pub(super) struct Session {
     /// Its id.
     id: String,
-    /// When it began.
+    /// When it was created.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
     created_at: String,
-    /// When it was last used, to the minute or so.
+    /// When it was last used, to about a minute.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
     last_seen: String,
-    /// From which address it began.
+    /// The client's address at login.
     ip: Option<String>,
-    /// With which program, as it names itself.
+    /// The client's `User-Agent` at login.
     user_agent: Option<String>,
-    /// Whether it is the one this is asked with.
+    /// Whether it is the login of this request.
     current: bool,
 }
 
@@ -49,25 +49,25 @@ impl From<SessionRow> for Session {
 /// A page of logins.
 #[derive(Serialize, ToSchema)]
 pub(super) struct SessionPage {
-    /// The newest first.
+    /// Newest first.
     items: Vec<Session>,
     /// Pass it as `before` for the next page; null at the end.
     next: Option<String>,
 }
 
-/// Which page.
+/// The requested page.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageParams {
-    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    /// Items of the page: 1 to 100, 50 by default; more is clamped.
     #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
-    /// Only logins older than this place: the `next` of the page before. It stays good when that login ends.
+    /// Only logins older than this cursor: the `next` of the previous page. It stays valid when that login ends.
     #[param(pattern = "^[0-9]{1,15}[.][A-Za-z0-9_-]{1,64}$")]
     before: Option<String>,
 }
 
-/// Lists your live logins.
+/// Lists your active logins.
 #[utoipa::path(get, path = "/auth/sessions", tag = "Accounts", operation_id = "listSessions", params(PageParams), responses(
     (status = 200, description = "A page", body = SessionPage),
     (status = 403, description = "An API key has no logins")))]
@@ -89,7 +89,7 @@ pub(super) async fn list(
     Ok(answer(StatusCode::OK, &page))
 }
 
-/// A login's place in the list: when it began, and its id.
+/// A login's position in the list: creation time and id.
 fn place(cursor: &str) -> Option<(i64, &str)> {
     let (at, id) = cursor.split_once('.')?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
@@ -110,7 +110,7 @@ pub(super) async fn end(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let who = sender.caller.principal()?;
-    // An id that cannot be read, or that no store takes, is one nobody has.
+    // An id that cannot be decoded, or that no store accepts, belongs to no login.
     let id = id.map(|Path(id)| id).unwrap_or_default().replace('\0', "");
     let ended = http.node.services.accounts.end_session(who, &id, &sender.origin).await?;
     http.node.services.sessions.end_logins(&ended);

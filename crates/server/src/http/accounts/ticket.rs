@@ -14,11 +14,11 @@ use fanfare_services::accounts::Gate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// For whom a ticket is. An empty body will do.
+/// The request for a ticket. An empty body suffices.
 #[derive(Deserialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a body that is parsed manually for its exact errors")]
 pub(super) struct TicketFor {
-    /// The origin of the page that will use it, one that may connect here; the request's own unless given.
+    /// The origin of the page that will use it, which must be allowed to connect; the request's own by default.
     origin: Option<String>,
 }
 
@@ -27,12 +27,12 @@ pub(super) struct TicketFor {
 pub(super) struct TicketAnswer {
     /// For `?ticket=` of one upgrade.
     ticket: String,
-    /// Good until then.
+    /// When the ticket expires.
     #[schema(example = "2026-11-21T11:21:30.000Z")]
     expires_at: String,
 }
 
-/// Makes a ticket for one socket: good once, for 30 seconds, from one origin.
+/// Creates a ticket for one socket: valid once, for 30 seconds, from one origin.
 #[utoipa::path(post, path = "/auth/ws-ticket", tag = "Accounts", operation_id = "makeTicket", request_body = Option<TicketFor>, params(
     ("Idempotency-Key" = Option<String>, Header, description = "A repeat gets the first answer", min_length = 1, max_length = 128)), responses(
     (status = 201, description = "Made", body = TicketAnswer),

@@ -12,21 +12,21 @@ use fanfare_services::accounts::{AccountError, Granted, UserGate};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a login got.
+/// The tokens of a login.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TokenAnswer {
     /// For `Authorization: Bearer`.
     access_token: String,
-    /// How it is sent.
+    /// The authorization scheme.
     #[schema(example = "Bearer")]
     token_type: &'static str,
-    /// Seconds it is good.
+    /// Lifetime of the access token in seconds.
     #[schema(example = 900)]
     expires_in: u64,
     /// Renews the login once, at `POST /auth/refresh`; logins by password only.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
-    /// Who logged in.
+    /// The logged-in user.
     user: UserRef,
 }
 
@@ -54,13 +54,13 @@ impl From<Granted> for TokenAnswer {
 
 /// A refresh token.
 #[derive(Deserialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a body that is parsed manually for its exact errors")]
 pub(super) struct Refresh {
-    /// The one of the last login or refresh.
+    /// The refresh token of the last login or refresh.
     refresh_token: String,
 }
 
-/// Renews a login. The refresh token is used up: the answer has the next one. One used twice ends the login.
+/// Renews a login. The refresh token is used up: the response has the next one. Using one twice ends the login.
 #[utoipa::path(post, path = "/auth/refresh", tag = "Accounts", operation_id = "refresh", request_body = Refresh, responses(
     (status = 200, description = "New tokens", body = TokenAnswer),
     (status = 401, description = "`invalid_credentials`: unknown, expired or used"),
@@ -87,7 +87,7 @@ pub(super) async fn refresh(
     }
 }
 
-/// Ends the login of the token this is asked with; its sockets close with 4401.
+/// Ends the login of this request's token; its sockets close with 4401.
 #[utoipa::path(post, path = "/auth/logout", tag = "Accounts", operation_id = "logout", responses(
     (status = 204, description = "Ended"),
     (status = 403, description = "An API key has no login")))]
@@ -101,7 +101,7 @@ pub(super) async fn logout(State(http): State<Http>, sender: Sender) -> Result<R
     Ok(done())
 }
 
-/// Whom a token speaks for.
+/// The user of a token.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Me {
     /// The user's id.
@@ -109,7 +109,7 @@ pub(super) struct Me {
     /// The user's name.
     #[schema(example = "alice")]
     username: String,
-    /// What the user may do.
+    /// The user's role.
     #[schema(pattern = "^(user|admin)$")]
     role: &'static str,
     /// The device that logged in by its key.
@@ -119,10 +119,10 @@ pub(super) struct Me {
     session_id: String,
 }
 
-/// Says whom the token speaks for.
+/// Returns the user of the token.
 #[utoipa::path(get, path = "/auth/me", tag = "Accounts", operation_id = "whoAmI", responses(
     (status = 200, description = "You", body = Me),
-    (status = 403, description = "An API key is nobody")))]
+    (status = 403, description = "An API key has no user")))]
 pub(super) async fn me(sender: Sender) -> Result<Response, Problem> {
     let who = sender.caller.principal()?;
     let body = Me {

@@ -12,33 +12,33 @@ use utoipa::{IntoParams, ToSchema};
 /// A row of the audit log.
 #[derive(Serialize, ToSchema)]
 pub(super) struct AuditEntry {
-    /// Whose chain.
+    /// The node that wrote the row.
     node: String,
     /// Its number in the chain, from 1 without gaps.
     seq: i64,
-    /// When.
+    /// The time of the event.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
     ts: String,
-    /// What happened.
+    /// The event's name.
     #[schema(example = "authn_login_fail")]
     event: String,
     /// `success`, `failure` or `denied`.
     outcome: String,
     /// `info`, `warning` or `alert`.
     severity: String,
-    /// Whom it concerns.
+    /// The id of the user concerned.
     user_id: Option<String>,
-    /// The first 8 bytes of the login session's SHA-256, in hexadecimal digits.
+    /// The first 8 bytes of the SHA-256 of the session or login, in hexadecimal digits.
     session: Option<String>,
-    /// From which address.
+    /// The client's address.
     ip: Option<String>,
-    /// With which `User-Agent`.
+    /// The client's `User-Agent`.
     user_agent: Option<String>,
-    /// In which request.
+    /// The request's id.
     request_id: Option<String>,
-    /// From a page of which origin.
+    /// The page's origin.
     origin: Option<String>,
-    /// Why, as a code.
+    /// The reason, as a code.
     reason: Option<String>,
     /// Further facts.
     #[schema(value_type = Object)]
@@ -49,7 +49,7 @@ pub(super) struct AuditEntry {
 
 impl From<AuditRow> for AuditEntry {
     fn from(row: AuditRow) -> Self {
-        // A row somebody tampered with must not make the list unreadable.
+        // A tampered row must not make the list unreadable.
         let text = serde_json::Value::from(row.detail.as_str()).to_string();
         let detail = RawBuf::new(row.detail).or_else(|_| RawBuf::new(text));
         Self {
@@ -81,11 +81,11 @@ pub(super) struct AuditPage {
     next: Option<i64>,
 }
 
-/// Which rows.
+/// The requested rows.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    /// Items of the page: 1 to 100, 50 by default; more is clamped.
     #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
     /// Only rows with a smaller number.
@@ -126,7 +126,7 @@ pub(super) async fn list(
     Ok(Json(AuditPage { items: rows.into_iter().map(AuditEntry::from).collect(), next }))
 }
 
-/// The id of a user's name; a text that is no name is taken for an id, which deleted users still have.
+/// The id for a username; a text that is not a name is used as an id, which deleted users still have.
 async fn id_of(store: &Store, user: String) -> Result<String, StoreError> {
     Ok(store.user_by_name(&user).await?.map_or(user, |found| found.id))
 }

@@ -16,10 +16,10 @@ use utoipa::{IntoParams, ToSchema};
 pub(super) struct Connection {
     /// Its id, as in its welcome.
     id: String,
-    /// The name of who has logged in on it.
+    /// The name of the logged-in user.
     #[schema(example = "alice")]
     user: Option<String>,
-    /// The code of its session; null before it has authenticated where that is asked for.
+    /// The code of its session; null before it has authenticated where that is required.
     #[schema(example = "happy-panda-42")]
     session_code: Option<String>,
     /// The client's address.
@@ -30,11 +30,11 @@ pub(super) struct Connection {
     /// `typed`, `jsonrpc`, or `undecided` before its first frame.
     #[schema(example = "typed")]
     dialect: &'static str,
-    /// Topics it hears.
+    /// The number of topics it is subscribed to.
     topics: u64,
-    /// Chat channels it is in.
+    /// The number of chat channels it is in.
     channels: u64,
-    /// Messages that wait for it to read.
+    /// The number of messages queued for it.
     queued: u64,
     /// When it was opened.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
@@ -50,14 +50,14 @@ pub(super) struct ConnectionPage {
     next: Option<String>,
 }
 
-/// Which page.
+/// The requested page.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ConnectionQuery {
-    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    /// Items of the page: 1 to 100, 50 by default; more is clamped.
     #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
-    /// Only connections opened after this one: an id, of one that is closed too.
+    /// Only connections opened after this one: an id, also of a closed connection.
     #[param(pattern = "^[0-9a-hjkmnp-tv-z]{20}$")]
     after: Option<String>,
 }

@@ -9,13 +9,13 @@ use fanfare_store::{MetricPlace, MetricQuery, MetricRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// A metric at a time.
+/// A metric at one time.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Sample {
     /// When the snapshot was taken.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
     at: String,
-    /// Of which node.
+    /// The node's id.
     node: String,
     /// Name with labels, as `/metrics` has it.
     #[schema(example = "fanfare_connections")]
@@ -30,7 +30,7 @@ impl From<MetricRow> for Sample {
     }
 }
 
-/// Kept metrics.
+/// A page of stored metrics.
 #[derive(Serialize, ToSchema)]
 pub(super) struct SamplePage {
     /// Newest first.
@@ -39,7 +39,7 @@ pub(super) struct SamplePage {
     next: Option<String>,
 }
 
-/// Which of them.
+/// The requested metrics.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SampleQuery {
@@ -48,15 +48,15 @@ pub(super) struct SampleQuery {
     /// Only from this time on: RFC 3339 in UTC, or milliseconds since 1970.
     #[param(value_type = Option<super::Moment>, inline)]
     since: Option<String>,
-    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    /// Items of the page: 1 to 100, 50 by default; more is clamped.
     #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
-    /// Only what comes after this place: the `next` of the page before.
+    /// Only rows after this cursor: the `next` of the previous page.
     #[param(pattern = "^[A-Za-z0-9_-]+$")]
     before: Option<String>,
 }
 
-/// Shows the metrics of the last week as they were kept, a row per metric and minute.
+/// Lists the stored metrics of the last week, a row per metric and minute.
 #[utoipa::path(get, path = "/admin/metrics", tag = "Admin", operation_id = "listMetrics", params(SampleQuery),
     security(("bearer" = []), ("apiKey" = [])), responses(
     (status = 200, description = "Kept metrics", body = SamplePage)))]
@@ -69,7 +69,7 @@ pub(super) async fn list(
     let since = moment("since", query.since.as_deref())?.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
     let limit = body::page_size(query.limit.as_deref())?;
     let before = query.before.as_deref().map(place).transpose()?;
-    // One more than a page, to know whether there is a next one.
+    // One more than a page, to detect whether there is a next one.
     let asked = MetricQuery { name: query.name, since, before, limit: limit as u32 + 1 };
     let mut rows = http.node.services.store.metrics(asked).await.map_err(unavailable)?;
     let next = body::cut(&mut rows, limit, cursor);
@@ -77,7 +77,7 @@ pub(super) async fn list(
     Ok(Json(SamplePage { items: rows.into_iter().map(Sample::from).collect(), next }))
 }
 
-/// A row's place in the list.
+/// A row's position in the list.
 fn cursor(row: &MetricRow) -> String {
     b64::encode(format!("{}\n{}\n{}", row.at, row.node, row.name).as_bytes())
 }

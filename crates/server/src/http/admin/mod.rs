@@ -1,7 +1,7 @@
 //! Administration over HTTP (`http-api.md` "Admin"): for users with the role `admin` and API keys with the scope `admin`.
 //!
-//! Every call is an `admin_action` of the audit log; one by somebody known who may not is an `authz_fail`. The routes
-//! leave the public listener when `server.ops_listen` gives them an address of their own.
+//! Every call is an `admin_action` of the audit log; one by a known caller without the right is an `authz_fail`. The
+//! routes are removed from the public listener when `server.ops_listen` has an address.
 
 mod audit;
 mod config;
@@ -34,19 +34,19 @@ pub(super) fn routes() -> OpenApiRouter<Http> {
         .routes(routes!(notices::send))
 }
 
-/// What a store that cannot answer comes to: 503, and the reason on the log only; 400 for what no row can hold.
+/// The problem for a failed store: 503, with the reason in the log only; 400 for a value that cannot be stored.
 fn unavailable(error: StoreError) -> Problem {
     Refusal::from(AdminError::from(error)).into()
 }
 
-/// What [`moment`] reads, for the documents; no pattern says how many days a month has.
+/// The schema of [`moment`], for the documents; no pattern expresses how many days a month has.
 #[derive(utoipa::ToSchema)]
 #[schema(
     value_type = String,
     example = "2026-11-21T11:21:00Z",
     pattern = r"^([0-9]{1,15}|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,18})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))$"
 )]
-#[allow(dead_code, reason = "the schema of a parameter that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a parameter that is parsed manually for its exact errors")]
 struct Moment(String);
 
 /// A moment given as RFC 3339 in UTC or as milliseconds since 1970.
@@ -61,7 +61,7 @@ fn moment(name: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem
     text.parse().ok().or_else(|| rfc3339(text)).map(Some).ok_or_else(wrong)
 }
 
-/// Milliseconds since 1970 of `YYYY-MM-DDTHH:MM:SS[.mmm]` and `Z` or an offset; of what was before, 0.
+/// Milliseconds since 1970 of `YYYY-MM-DDTHH:MM:SS[.mmm]` and `Z` or an offset; 0 for earlier times.
 fn rfc3339(text: &str) -> Option<u64> {
     if let Some(utc) = text.strip_suffix(['Z', 'z']) {
         return in_utc(utc).map(|ms| ms.max(0).unsigned_abs());

@@ -9,22 +9,22 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// Bytes of the body at most: every character escaped, and the rest.
+/// Maximum bytes of the body: every character escaped, and the rest.
 const MAX_BYTES: usize = 32 * 1024;
 
-/// What everybody is told.
+/// A notice to all users.
 #[derive(ToSchema)]
-#[allow(dead_code, reason = "the schema of a body that is read by hand for its exact errors")]
+#[allow(dead_code, reason = "the schema of a body that is parsed manually for its exact errors")]
 pub(super) struct NewNotice {
     /// The text.
     #[schema(min_length = 1, max_length = 2000, example = "Maintenance at noon")]
     message: String,
-    /// `info`, `warning` or `critical`; `info` unless given.
+    /// `info`, `warning` or `critical`; `info` by default.
     #[schema(pattern = "^(info|warning|critical)$", example = "warning")]
     severity: Option<String>,
 }
 
-/// A notice that went out.
+/// A notice that was sent.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Notice {
     /// The text.
@@ -33,7 +33,7 @@ pub(super) struct Notice {
     severity: &'static str,
 }
 
-/// Tells everybody something: an `info` frame with the code `NOTICE` on `/ws/system`.
+/// Sends a notice to all users: an `info` frame with the code `NOTICE` on `/ws/system`.
 #[utoipa::path(post, path = "/admin/notices", tag = "Admin", operation_id = "sendNotice", request_body = NewNotice,
     security(("bearer" = []), ("apiKey" = [])), responses(
     (status = 200, description = "It is on its way", body = Notice),

@@ -19,15 +19,15 @@ pub(super) struct AdminUser {
     /// `user` or `admin`.
     #[schema(example = "user")]
     role: &'static str,
-    /// Shown instead of the name.
+    /// Shown instead of the username.
     display_name: Option<String>,
     /// Never verified.
     email: Option<String>,
-    /// Locked out.
+    /// Whether the user is locked out.
     disabled: bool,
-    /// Whose user this is, when not our own.
+    /// The issuer of the user, if it is not a local one.
     issuer: Option<String>,
-    /// When the account was made.
+    /// When the account was created.
     #[schema(example = "2026-11-21T11:21:00.000Z")]
     created_at: String,
 }
@@ -50,22 +50,22 @@ impl From<User> for AdminUser {
 /// A page of users.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UserPage {
-    /// In the order of their names.
+    /// Ordered by name.
     items: Vec<AdminUser>,
     /// Pass it as `after` for the next page; null at the end.
     next: Option<String>,
 }
 
-/// Which page.
+/// The requested page.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct UserQuery {
-    /// Items of the page: 1 to 100, 50 unless given; more is clamped.
+    /// Items of the page: 1 to 100, 50 by default; more is clamped.
     #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
     /// Only names after this one.
     after: Option<String>,
-    /// Only names that hold this text. A page may then be short and still have a `next`.
+    /// Only names that contain this text. A page may then be short and still have a `next`.
     q: Option<String>,
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn disable(
     Ok(Json(admin.set_disabled("disable_user", &name, true).await.map_err(Refusal::from)?.into()))
 }
 
-/// Lets a user in again.
+/// Unlocks a user.
 #[utoipa::path(post, path = "/admin/users/{name}/enable", tag = "Admin", operation_id = "enableUser",
     params(("name" = String, Path, description = "The user's name", min_length = 1, max_length = 255)),
     security(("bearer" = []), ("apiKey" = [])), responses(

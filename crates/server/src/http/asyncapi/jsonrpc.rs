@@ -1,4 +1,5 @@
-//! Every message of the JSON-RPC dialect (`protocol.md` 4): the registry's methods with their answers, and the notifications.
+//! Every message of the JSON-RPC dialect (`protocol.md` 4): the registry's methods with their responses, and the
+//! notifications.
 
 use super::message::{From, Member, Message, literal, may, must, object, one_of, string, time, written};
 use super::samples::{self, AT};
@@ -20,7 +21,7 @@ const STANDARD: [(i32, &str); 5] = [
     (jsonrpc::INTERNAL_ERROR, "Internal error"),
 ];
 
-/// All of them; `openrpc` is the registry's document.
+/// All messages; `openrpc` is the registry's document.
 pub(super) fn messages(openrpc: &Value) -> Vec<Message> {
     let methods = openrpc["methods"].as_array();
     let mut all: Vec<_> =
@@ -73,10 +74,10 @@ fn message(members: impl IntoIterator<Item = Member>) -> Value {
 }
 
 fn id_schema() -> Value {
-    json!({ "type": ["string", "number", "null"], "description": "Comes back as it was sent; without it there is no answer" })
+    json!({ "type": ["string", "number", "null"], "description": "Returned unchanged; without it there is no response" })
 }
 
-/// Named params, or the same in order where the method takes them so.
+/// Named params, or the same in order where the method accepts them by position.
 fn params_schema(method: &Value) -> Member {
     let (mut properties, mut required, mut in_order) = (Map::new(), Vec::new(), Vec::new());
     for param in method["params"].as_array().into_iter().flatten() {
@@ -179,11 +180,11 @@ fn unasked() -> Vec<Message> {
             },
         ),
         notification("session.message", "session.message", session_members(), "Connection")
-            .says("session.message", "What the app's backend sends to this session or to all")
+            .says("session.message", "A message of the app's backend to this session or to all")
             .example("a payload", written(|out| JsonRpc.session_message(samples::PAYLOAD, AT, out))),
         slow.fold(
             notification("server.error", "server.error", error, "Errors")
-                .says("server.error", "An error that answers no request, as before a close"),
+                .says("server.error", "An error that belongs to no request, such as before a close"),
             |message, refusal| {
                 message.example(refusal.code.name(), written(|out| JsonRpc.error(&refusal, AT, out)))
             },

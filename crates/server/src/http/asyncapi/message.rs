@@ -1,15 +1,15 @@
-//! What the document says of one frame, and the small vocabulary its schema is written in.
+//! The description of one frame, and the helpers its schema is written with.
 
 use serde_json::{Map, Value, json};
 
-/// Which way a frame goes.
+/// The direction of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
-    /// The client sends it; the names of the messages that answer it.
+    /// The client sends it; the names of its possible replies.
     Client(&'static [&'static str]),
-    /// The server says it unasked.
+    /// The server sends it unsolicited.
     Server,
-    /// The server's answer to a client's frame.
+    /// The server's reply to a client's frame.
     Reply,
 }
 
@@ -19,11 +19,11 @@ pub(super) struct Message {
     /// Its name in the document; begins with its dialect.
     pub(super) key: String,
     pub(super) from: From,
-    /// As its readers call it: the frame's `type`, or the method.
+    /// The name that readers use: the frame's `type`, or the method.
     title: String,
     /// One sentence.
     summary: String,
-    /// The heading it is found under.
+    /// Its heading.
     group: &'static str,
     /// JSON Schema of the frame.
     pub(super) schema: Value,
@@ -44,7 +44,7 @@ impl Message {
         }
     }
 
-    /// Title and sentence.
+    /// Sets title and summary.
     pub(super) fn says(mut self, title: impl Into<String>, summary: impl Into<String>) -> Self {
         (self.title, self.summary) = (title.into(), summary.into());
         self
@@ -78,7 +78,7 @@ impl Message {
     }
 }
 
-/// Runs an encoder and reads what it wrote, so that an example is what a client really gets.
+/// Runs an encoder and reads its output, so that an example is exactly what clients receive.
 pub(super) fn written(write: impl FnOnce(&mut Vec<u8>)) -> Value {
     let mut out = Vec::new();
     write(&mut out);
@@ -88,12 +88,12 @@ pub(super) fn written(write: impl FnOnce(&mut Vec<u8>)) -> Value {
 /// A member of an object, and whether it is always there.
 pub(super) struct Member(&'static str, Value, bool);
 
-/// A member that is always there.
+/// A required member.
 pub(super) fn must(name: &'static str, schema: Value) -> Member {
     Member(name, schema, true)
 }
 
-/// A member that may be missing.
+/// An optional member.
 pub(super) fn may(name: &'static str, schema: Value) -> Member {
     Member(name, schema, false)
 }
@@ -120,7 +120,7 @@ pub(super) fn literal(text: &str) -> Value {
     json!({ "type": "string", "const": text })
 }
 
-/// A string, and what it says.
+/// A string with its description.
 pub(super) fn string(what: &str) -> Value {
     json!({ "type": "string", "description": what })
 }
@@ -160,7 +160,7 @@ pub(super) fn epoch() -> Value {
     string("The topic's epoch: offsets are comparable within one")
 }
 
-/// What a client may put on each frame and gets back in the reply.
+/// The client's request id, which the reply repeats.
 pub(super) fn request_id() -> Member {
     may(
         "request_id",
@@ -168,7 +168,7 @@ pub(super) fn request_id() -> Member {
     )
 }
 
-/// One of several names.
+/// One of the given names.
 pub(super) fn one_of(names: &[&str], what: &str) -> Value {
     json!({ "type": "string", "enum": names, "description": what })
 }

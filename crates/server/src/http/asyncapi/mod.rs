@@ -6,9 +6,9 @@
 //! frames clients send ─ (decoded in a test)
 //! ```
 //!
-//! What must always hold: each frame the server writes or reads is one [`message::Message`], its example is what the encoder
-//! writes or the decoder takes, and each socket of `/openapi.json` is a channel. `tests.rs` proves it from the code,
-//! the integration tests from outside.
+//! Invariants: each frame the server writes or reads is one [`message::Message`], its example is what the encoder
+//! writes or the decoder accepts, and each socket of `/openapi.json` is a channel. `tests.rs` checks this against the
+//! code, the integration tests against a running server.
 
 mod jsonrpc;
 mod message;
@@ -18,7 +18,7 @@ mod typed;
 use message::{From, Message};
 use serde_json::{Map, Value, json};
 
-/// A socket: the name of its channel, its path, what it is, and which messages go over it.
+/// A socket: the name of its channel, its path, its description, and its messages.
 type Socket = (&'static str, &'static str, &'static str, fn(&Message) -> bool);
 
 const SOCKETS: [Socket; 3] = [
@@ -26,15 +26,10 @@ const SOCKETS: [Socket; 3] = [
         !is_notice(m)
     }),
     ("rpc", "/rpc", "JSON-RPC 2.0 only", |m| m.key.starts_with("jsonrpc.") && !is_notice(m)),
-    (
-        "system",
-        "/ws/system",
-        "Account-wide notices, for whoever is logged in; nothing is asked for on it but ping",
-        is_system,
-    ),
+    ("system", "/ws/system", "Account-wide notices for logged-in users; it accepts only ping", is_system),
 ];
 
-/// What an admin tells everyone, and how feeds are, goes over the system socket alone.
+/// Notices of admins and alerts of feeds are sent on the system socket only.
 fn is_notice(message: &Message) -> bool {
     message.key.ends_with(".info.notice") || message.key.ends_with(".info.feed_lag")
 }
@@ -50,7 +45,7 @@ fn is_system(message: &Message) -> bool {
     }
 }
 
-/// The document; `openrpc` is the registry's.
+/// Creates the document; `openrpc` is the registry's.
 pub(super) fn document(openrpc: &str) -> Value {
     let openrpc: Value = serde_json::from_str(openrpc).unwrap_or_default();
     let messages = all(&openrpc);
@@ -91,7 +86,7 @@ fn info() -> Value {
     })
 }
 
-/// The ways to say who connects; anonymous sockets are allowed unless `auth.require` is on.
+/// The credentials of a connection; anonymous sockets are allowed unless `auth.require` is on.
 fn security() -> Value {
     json!({
         "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
@@ -120,7 +115,7 @@ fn socket(path: &str, what: &str, spoken: &[&Message]) -> Value {
     })
 }
 
-/// What the server does with a message on a channel. A reply has none of its own: it belongs to what it answers.
+/// The operation of a message on a channel. A reply has none of its own: it belongs to its request.
 fn operation(channel: &str, message: &Message) -> Option<(String, Value)> {
     let at = json!({ "$ref": format!("#/channels/{channel}") });
     let place = |key: &str| json!({ "$ref": format!("#/channels/{channel}/messages/{key}") });

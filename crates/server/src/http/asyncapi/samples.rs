@@ -1,7 +1,7 @@
-//! One value of each kind that an encoder takes.
+//! One value of each kind that an encoder accepts.
 //!
-//! What must always hold: the matches have no wildcard, so that a new kind of reply or notice does not compile until it is
-//! shown in the document.
+//! Invariant: the matches have no wildcard, so that a new kind of reply or notice does not compile until it is in the
+//! document.
 
 use fanfare_core::model::{
     Epoch, ErrorCode, EventId, EventMeta, EventView, FeedSubscribed, Refusal, Reply, Subscribed,
@@ -11,7 +11,7 @@ use fanfare_dialects::feed::RecordView;
 use fanfare_dialects::{Welcome, WelcomeLimits, WelcomeServer};
 use std::iter::successors;
 
-/// When everything in the examples happens: 2026-11-21T11:21:00.123Z.
+/// The time of all examples: 2026-11-21T11:21:00.123Z.
 pub(super) const AT: u64 = 1_795_260_060_123;
 pub(super) const TOPIC: &str = "lobby";
 pub(super) const CHANNEL: &str = "dashboard";
@@ -28,7 +28,7 @@ pub(super) fn replies() -> impl Iterator<Item = Reply<'static>> {
             user_id: "019aa5f0-7c3d-7a51-9d0e-3f6f6f0d2b11".into(),
             username: "alice".into(),
             session_code: "brave-otter-7".into(),
-            resume_token: "a secret, good once".into(),
+            resume_token: "a secret, valid once".into(),
         }),
         Reply::Authenticated { .. } => {
             Some(Reply::Server { command: "user_count".into(), result: r#"{"count":3}"#.into() })
@@ -95,7 +95,7 @@ pub(super) fn event() -> EventView<'static> {
     EventView { topic: TOPIC, meta: meta(), payload: PAYLOAD, client_id: "alice-laptop", user: None }
 }
 
-/// The same of a user who is logged in.
+/// The same of a logged-in user.
 pub(super) fn users_event() -> EventView<'static> {
     EventView { user: Some("alice"), ..event() }
 }
@@ -104,7 +104,7 @@ pub(super) fn feed_subscribed() -> FeedSubscribed {
     FeedSubscribed { channel: CHANNEL.into(), recovered: None, lost: vec![], already: false }
 }
 
-/// A record of each feed that is there unless configured otherwise (seed 002).
+/// A record of each default feed (seed 002).
 pub(super) fn records() -> [RecordView<'static>; 3] {
     let record = |kind, topic, value| RecordView {
         kind,
@@ -127,11 +127,11 @@ pub(super) fn records() -> [RecordView<'static>; 3] {
     ]
 }
 
-/// A welcome to somebody new, and one to somebody who came back.
+/// A welcome of a new session, and one of a resumed session.
 pub(super) fn welcomes() -> [(&'static str, Welcome<'static>); 2] {
     let anonymous = Welcome {
         session_code: "happy-panda-42",
-        resume_token: "a secret, good once",
+        resume_token: "a secret, valid once",
         client_id: "01kan8z3v0r5m",
         user: None,
         resumed: false,

@@ -1,4 +1,4 @@
-//! What the code has, the document has, and the reverse.
+//! Checks that the document and the code have the same messages.
 
 use super::message::{From, Message};
 use super::{all, document};
@@ -24,7 +24,7 @@ fn names<'a>(of: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
     of.into_iter().collect()
 }
 
-/// The message that shows a command. No wildcard: a new command does not compile until it is named here.
+/// The message that documents a command. No wildcard: a new command does not compile until it is named here.
 fn shown_by(command: &Command<'_>) -> &'static str {
     match command {
         Command::Subscribe(_) => "typed.subscribe.topic",
@@ -39,7 +39,7 @@ fn shown_by(command: &Command<'_>) -> &'static str {
 }
 
 #[test]
-fn what_clients_send_is_what_the_decoder_takes() {
+fn client_messages_are_what_the_decoder_accepts() {
     for message in
         messages().iter().filter(|m| m.key.starts_with("typed.") && matches!(m.from, From::Client(_)))
     {
@@ -95,7 +95,7 @@ fn null_for_an_optional_member_is_in_the_document_and_means_absent() {
 }
 
 #[test]
-fn a_type_the_decoder_takes_is_in_the_document() {
+fn a_type_the_decoder_accepts_is_in_the_document() {
     let refusal = typed::decode(r#"{"type":"no such"}"#).command.unwrap_err();
     let (_, listed) = refusal.message.split_once("one of ").unwrap();
     let taken = names(listed.split(", "));
@@ -129,7 +129,7 @@ fn every_code_has_an_example_in_both_dialects() {
     }
 }
 
-/// Fails when an object has a member its schema does not know, lacks one it requires, or a literal differs.
+/// Fails when an object has an unknown member, lacks a required one, or a literal differs.
 fn judge(schema: &Value, value: &Value, at: &str) {
     if let Some(literal) = schema.get("const") {
         assert_eq!(value, literal, "{at}");
@@ -146,7 +146,7 @@ fn judge(schema: &Value, value: &Value, at: &str) {
 }
 
 #[test]
-fn examples_are_what_their_schemas_say() {
+fn examples_match_their_schemas() {
     for message in messages() {
         assert!(!message.examples.is_empty(), "{} has no example", message.key);
         for (name, frame) in &message.examples {
@@ -157,7 +157,7 @@ fn examples_are_what_their_schemas_say() {
 }
 
 #[test]
-fn references_lead_somewhere_and_every_message_is_used() {
+fn references_resolve_and_every_message_is_used() {
     let document = document(registry().openrpc_document());
     let (mut seen, mut todo) = (BTreeSet::new(), vec![&document]);
     while let Some(value) = todo.pop() {

@@ -15,7 +15,7 @@ use fanfare_dialects::typed::{RequestId, Typed, write_error, write_reply};
 use fanfare_rpc::allow_null_for_absent;
 use serde_json::{Value, json};
 
-/// All of them: what clients send, what answers it, what the server says unasked.
+/// All messages: clients' frames, their replies, and unsolicited frames of the server.
 pub(super) fn messages() -> Vec<Message> {
     let mut all = client();
     all.extend(replies());
@@ -24,7 +24,7 @@ pub(super) fn messages() -> Vec<Message> {
     all
 }
 
-/// Where a topic's rule says `token`.
+/// The member `token`, where a topic's rule needs one.
 fn subscription_token(action: &str) -> Value {
     string(&format!(
         "A subscription token of an issuer whose actions have {action}, where the topic's rule asks for one"
@@ -39,7 +39,7 @@ fn sent(key: &'static str, answers: &'static [&'static str], group: &'static str
     Message::new(key, From::Client(answers), group)
 }
 
-/// What clients send. Each example is decoded in a test.
+/// Clients' frames. Each example is decoded in a test.
 fn client() -> Vec<Message> {
     let mut all = frames();
     all.iter_mut().for_each(|message| allow_null_for_absent(&mut message.schema));
@@ -73,13 +73,13 @@ fn frames() -> Vec<Message> {
                 json!({ "type": "subscribe", "topic": "lobby", "history": 20, "request_id": 13 }),
             ),
         sent("typed.unsubscribe.topic", &["typed.ack.unsubscribe"], "Topics")
-            .says("unsubscribe", "Stops hearing a topic")
+            .says("unsubscribe", "Unsubscribes from a topic")
             .schema(frame("unsubscribe", [must("topic", topic()), client_id("As in subscribe"), request_id()]))
             .example("a topic", json!({ "type": "unsubscribe", "topic": "lobby", "request_id": 3 })),
         publish(),
         subscribe_feed(),
         sent("typed.unsubscribe.feed", &["typed.ack.unsubscribe.feed"], "Feeds")
-            .says("unsubscribe", "Stops hearing a feed")
+            .says("unsubscribe", "Unsubscribes from a feed")
             .schema(frame("unsubscribe", [must("channel", string("The feed's channel")), request_id()]))
             .example("a feed", json!({ "type": "unsubscribe", "channel": "dashboard", "request_id": 9 })),
         sent("typed.auth", &["typed.ack.auth"], "Connection")
@@ -91,7 +91,7 @@ fn frames() -> Vec<Message> {
             .schema(frame("ping", [request_id()]))
             .example("with an id", json!({ "type": "ping", "request_id": 7 })),
         sent("typed.server", &["typed.server_response"], "Server commands")
-            .says("server", "Runs a command of the server; list_commands tells which there are and what they take")
+            .says("server", "Runs a command of the server; list_commands lists them with their params")
             .schema(frame(
                 "server",
                 [
@@ -108,10 +108,10 @@ fn frames() -> Vec<Message> {
     ]
 }
 
-/// The number of events that come first.
+/// The number of events that are sent first.
 fn history() -> Value {
     json!({ "type": "integer", "minimum": 1, "maximum": HistoryCount::MAX,
-        "description": "The topic's newest events, at most this many, come first; ignored with `since`" })
+        "description": "The topic's newest events, at most this many, are sent first; ignored with `since`" })
 }
 
 fn subscribe_feed() -> Message {
@@ -129,7 +129,7 @@ fn subscribe_feed() -> Message {
         frame
     };
     sent("typed.subscribe.feed", &["typed.ack.subscribe.feed"], "Feeds")
-        .says("subscribe", "Hears a feed: all of it, or what the frame asks for")
+        .says("subscribe", "Subscribes to a feed: all of it, or the requested part")
         .schema(frame(
             "subscribe",
             [
@@ -149,7 +149,7 @@ fn subscribe_feed() -> Message {
         .example("after a lost connection", on(json!({ "since": { "trade-info/0": 1041 } })))
 }
 
-/// A frame that carries a credential takes nothing it does not know.
+/// A frame with a credential accepts no unknown members.
 fn strict(mut schema: Value) -> Value {
     schema["additionalProperties"] = json!(false);
     schema
@@ -161,18 +161,18 @@ fn publish() -> Message {
         [
             must("topic", topic()),
             may("payload", anything("Any JSON; reaches subscribers byte for byte")),
-            may("message", anything("Another name of `payload`, which wins where both are there")),
+            may("message", anything("Another name of `payload`, which takes precedence if both are present")),
             client_id("Shown to subscribers as the event's client_id"),
             may("idempotency_key", bounded(128, "Repeats within five minutes get the first ack")),
             may("token", subscription_token("publish")),
-            may("exclude_self", boolean("The publishing connection does not hear it")),
+            may("exclude_self", boolean("The event is not delivered to the publishing connection")),
             request_id(),
         ],
     );
     schema["anyOf"] = json!([{ "required": ["payload"] }, { "required": ["message"] }]);
     let hello = json!({ "text": "hello" });
     sent("typed.publish", &["typed.ack.publish"], "Topics")
-        .says("publish", "Sends a payload to everyone who hears a topic")
+        .says("publish", "Sends a payload to all subscribers of a topic")
         .schema(schema)
         .example("a payload", json!({ "type": "publish", "topic": "lobby", "payload": hello, "request_id": 4 }))
         .example(
@@ -185,7 +185,7 @@ fn publish() -> Message {
         )
 }
 
-/// The answers of `write_reply`.
+/// The replies of `write_reply`.
 fn replies() -> Vec<Message> {
     samples::replies().map(|reply| reply_message(&reply)).collect()
 }
@@ -223,7 +223,7 @@ fn reply_message(reply: &Reply<'_>) -> Message {
                 .example("all that was missed follows", written(&back(true)))
                 .example("the history no longer holds it: reload", written(&back(false)))
                 .example(
-                    "so many earlier events follow",
+                    "this number of earlier events follows",
                     written(&Reply::Subscribed(Subscribed { history: Some(17), ..s.clone() })),
                 )
                 .example(
@@ -266,7 +266,7 @@ fn reply_message(reply: &Reply<'_>) -> Message {
             ))
             .example("logged in", written(reply)),
         Reply::Server { .. } => message("typed.server_response", "Server commands")
-            .says("server_response", "What a server command answers")
+            .says("server_response", "The result of a server command")
             .schema(frame(
                 "server_response",
                 [
@@ -309,9 +309,9 @@ fn reply_message(reply: &Reply<'_>) -> Message {
             ))
             .example("unsubscribed", written(reply)),
         Reply::Pong => message("typed.pong", "Connection")
-            .says("pong", "The answer to ping")
+            .says("pong", "The reply to ping")
             .schema(frame("pong", [request_id(), must("timestamp", time())]))
-            .example("the answer", written(reply)),
+            .example("the reply", written(reply)),
     }
 }
 
@@ -332,7 +332,7 @@ fn error() -> Message {
     let error = Message::new("typed.error", From::Reply, "Errors")
         .says(
             "error",
-            "A frame was refused and nothing was changed; SLOW_CONSUMER comes unasked before a close",
+            "A frame was refused and nothing was changed; SLOW_CONSUMER is sent unsolicited before a close",
         )
         .schema(schema);
     samples::refusals().fold(error, |error, refusal| {
@@ -341,7 +341,7 @@ fn error() -> Message {
     })
 }
 
-/// What the encoders of deliveries write.
+/// The frames that the encoders of deliveries write.
 fn unasked() -> Vec<Message> {
     let message = |key: &str, group| Message::new(key, From::Server, group);
     let mut all = vec![
@@ -357,7 +357,7 @@ fn unasked() -> Vec<Message> {
             .example("an event", written(|out| Typed.event(&samples::event(), out)))
             .example("of a user", written(|out| Typed.event(&samples::users_event(), out))),
         message("typed.session_message", "Connection")
-            .says("session_message", "What the app's backend sends to this session or to all")
+            .says("session_message", "A message of the app's backend to this session or to all")
             .schema(frame("session_message", session_members()))
             .example("a payload", written(|out| Typed.session_message(samples::PAYLOAD, AT, out))),
     ];
@@ -379,18 +379,18 @@ fn unasked() -> Vec<Message> {
     all
 }
 
-/// Who is logged in.
+/// The logged-in user.
 fn user() -> Value {
     object([must("id", string("The user's id")), must("username", string("The user's name"))])
 }
 
-/// What a welcome has in either dialect.
+/// The members of a welcome in either dialect.
 pub(super) fn welcome_members() -> Vec<Member> {
     let user = json!({ "type": ["object", "null"], "required": ["id", "username"], "description": "Who is logged in",
         "properties": { "id": { "type": "string" }, "username": { "type": "string" } } });
     let limits = object([
-        must("max_message_bytes", count("Bytes of a message at most")),
-        must("queue_messages", count("Messages that wait for a slow reader at most")),
+        must("max_message_bytes", count("Maximum bytes of a message")),
+        must("queue_messages", count("Maximum messages that wait for a slow reader")),
     ]);
     let server = object([
         must("name", literal("fanfare")),
@@ -399,7 +399,7 @@ pub(super) fn welcome_members() -> Vec<Member> {
     ]);
     vec![
         must("session_code", string("The session's code; with the token it resumes the session")),
-        must("resume_token", string("A secret, good once")),
+        must("resume_token", string("A secret, valid once")),
         must("client_id", string("The connection's own id")),
         must("user", user),
         may(
@@ -413,7 +413,7 @@ pub(super) fn welcome_members() -> Vec<Member> {
     ]
 }
 
-/// What an event of a topic has; in JSON-RPC a publisher without a name is left out.
+/// The members of a topic's event; in JSON-RPC a publisher without a name is left out.
 pub(super) fn event_members(named: bool) -> Vec<Member> {
     let client = string("The publisher's client_id");
     vec![
@@ -427,14 +427,14 @@ pub(super) fn event_members(named: bool) -> Vec<Member> {
     ]
 }
 
-/// The members of a delivery as the feed writes them once for all.
+/// The members of a delivery, which the feed writes once for all subscribers.
 pub(super) fn record_body(record: &RecordView<'_>) -> String {
     let mut body = Vec::new();
     feed::write_body(&mut body, record);
     String::from_utf8(body).unwrap_or_default()
 }
 
-/// What a record has in either dialect.
+/// The members of a record in either dialect.
 pub(super) fn record_members(kind: Value) -> Vec<Member> {
     let source = object([
         must("topic", string("The source's topic")),
@@ -451,20 +451,22 @@ pub(super) fn record_members(kind: Value) -> Vec<Member> {
     ]
 }
 
-/// What a message to a session has.
+/// The members of a message to a session.
 pub(super) fn session_members() -> Vec<Member> {
     vec![must("payload", anything("Any JSON")), must("timestamp", time())]
 }
 
-/// What a notice is about; its own words unless they are somebody's.
+/// The summary of a notice: its own message unless that is an admin's text.
 pub(super) fn info_summary(info: &Info<'_>) -> String {
     match info {
-        Info::Notice { .. } => "what an admin, or the server itself, tells everyone on /ws/system".into(),
+        Info::Notice { .. } => {
+            "a notice of an admin, or of the server itself, to all users on /ws/system".into()
+        }
         told => told.message().into(),
     }
 }
 
-/// What a notice has in either dialect.
+/// The members of a notice in either dialect.
 pub(super) fn info_members(info: &Info<'_>) -> Vec<Member> {
     let own = match info {
         Info::TopicDeleted { .. } | Info::SubscriptionExpired { .. } => vec![must("topic", topic())],

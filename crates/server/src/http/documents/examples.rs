@@ -1,12 +1,13 @@
-//! Examples of bodies: the declaration's own where it has one, else made from the schema and the examples of its members.
+//! Examples of bodies: the declaration's own if it has one, else generated from the schema and the examples of its
+//! members.
 
 use super::resolved;
 use serde_json::{Map, Value, json};
 
-/// Nesting followed at most: a schema may name itself.
+/// Maximum nesting: a schema may refer to itself.
 const MAX_DEPTH: usize = 8;
 
-/// Gives each body of an operation an example.
+/// Adds an example to each body of an operation.
 pub(super) fn complete(operation: &mut Value, root: &Value) {
     if let Some(body) = operation.get_mut("requestBody") {
         fill(body, root, true);
@@ -27,8 +28,8 @@ fn fill(body: &mut Value, root: &Value, sent: bool) {
     }
 }
 
-/// A value the schema takes. What is sent has only what is required and what has an example of its own; what is received
-/// has every member.
+/// A value that matches the schema. A request has only required members and those with an example of their own; a
+/// response has every member.
 fn sample(name: &str, schema: &Value, root: &Value, sent: bool, depth: usize) -> Value {
     let schema = resolved(schema, root);
     let first = |key: &str| schema.get(key).and_then(|list| list.get(0));
@@ -60,7 +61,7 @@ fn sample(name: &str, schema: &Value, root: &Value, sent: bool, depth: usize) ->
     }
 }
 
-/// The schema's type, apart from null.
+/// The schema's type other than null.
 fn kind(schema: &Value) -> Option<&str> {
     match &schema["type"] {
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
@@ -92,7 +93,7 @@ fn object(schema: &Value, sent: bool, deeper: impl Fn(&str, &Value) -> Value) ->
     members.into()
 }
 
-/// A string that says something, by its member's name; the schema's own example is better and comes first.
+/// A plausible string for a member's name; the schema's own example takes precedence.
 fn text(name: &str, schema: &Value) -> String {
     let by_format = match schema["format"].as_str() {
         Some("date-time") => Some("2026-11-21T11:21:00.123Z"),
@@ -119,7 +120,7 @@ fn text(name: &str, schema: &Value) -> String {
     format!("{said}{}", "x".repeat(least.saturating_sub(said.len())))
 }
 
-/// The first of a pattern that is nothing but a choice of words: `^(one|other)$`.
+/// The first choice of a pattern that is only a choice of words: `^(one|other)$`.
 fn first_choice(pattern: &str) -> Option<&str> {
     let words = pattern.strip_prefix("^(")?.strip_suffix(")$")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '|');

@@ -1,8 +1,8 @@
-//! What the routes declare, made a whole document: general facts, credentials, refusals and examples.
+//! Completes the routes' declarations to a whole document: general facts, credentials, refusals and examples.
 //!
-//! A route declares its parameters, its body, its answers, and of the refusals only those of its own, by status and
-//! sentence: `(status = 404, description = "No such topic")`. The body of every refusal, the refusals that follow from the
-//! rest of the declaration, and examples where the schema's own do not suffice are added here, for all routes alike.
+//! A route declares its parameters, its body, its responses, and of the refusals only its own, by status and sentence:
+//! `(status = 404, description = "No such topic")`. The body of every refusal, the refusals that follow from the rest
+//! of the declaration, and examples where the schema's own do not suffice are added here, for all routes alike.
 
 use super::super::layer;
 use super::{examples, refusals};
@@ -30,7 +30,7 @@ const TAGS: [(&str, &str); 14] = [
     ("Files", "Uploads and downloads."),
     ("Sketches", "Shared drawings."),
     ("Admin", "For operators: connections, users, the audit log, notices."),
-    ("Liveness", "Whether the node runs, takes connections and is well."),
+    ("Liveness", "Whether the node runs, accepts connections and is healthy."),
     ("Observability", "Figures of the node."),
     ("Documents", "The interfaces for machines. /docs shows them to people."),
 ];
@@ -38,13 +38,13 @@ const TAGS: [(&str, &str); 14] = [
 /// Members of a path item that are operations.
 pub(super) const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-/// Finishes what the routes declare.
+/// Completes the routes' declarations.
 pub(super) fn finish(mut document: Value) -> Value {
     document["info"] = json!({
         "title": "Fanfare",
         "version": crate::VERSION,
         "description": "A real-time backend in one binary. Errors are RFC 9457 problem documents whose `code` is one of those \
-            listed under Problem. Every answer carries `X-Request-Id`. The pages under / and /docs are not part of it.",
+            listed under Problem. Every response has `X-Request-Id`. The pages under / and /docs are not part of it.",
         "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
         "contact": { "name": "The Fanfare maintainers" },
     });
@@ -86,18 +86,18 @@ fn used_tags(paths: &mut Value) -> Value {
     shown.map(|(name, what)| json!({ "name": name, "description": what })).collect()
 }
 
-/// The ways to say who calls; routes name them in their `security`.
+/// The credentials of callers; routes name them in their `security`.
 fn credentials() -> Value {
     let key = |place: &str, name: &str, what: &str| json!({ "type": "apiKey", "in": place, "name": name, "description": what });
     json!({
         "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token of POST /auth/login, or of an issuer of auth.issuers" },
         "apiKey": key("header", "X-API-Key", "A key of `fanfare admin create-api-key`, for an app's own backend"),
-        "ticket": key("query", "ticket", "Sockets: good once, for 30 s"),
+        "ticket": key("query", "ticket", "Sockets: valid once, for 30 s"),
         "token": key("query", "token", "Sockets: an access token, where auth.allow_query_token is on"),
     })
 }
 
-/// Credentials of a route that declares none of its own: of a user where it is about users, else whatever is sent along.
+/// Credentials of a route that declares none of its own: of a user if it is about users, else any.
 fn usual(path: &str, method: &str) -> Value {
     match (path, method) {
         ("/ws/system", "get") => json!([{ "bearer": [] }, { "ticket": [] }, { "token": [] }]),
@@ -111,7 +111,7 @@ fn usual(path: &str, method: &str) -> Value {
     }
 }
 
-/// A number in the query is not bounded by a machine's word: what is too large is clamped.
+/// Removes the machine word's bounds from a number in the query: a too large one is clamped.
 fn plain_integers(operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(schema) = parameter["schema"].as_object_mut() {
@@ -121,7 +121,7 @@ fn plain_integers(operation: &mut Value) {
     }
 }
 
-/// A body that may be left out is there or not; it is not null.
+/// An optional body is present or absent, never null.
 fn no_null_body(operation: &mut Value) {
     let media = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut);
     for media in media.into_iter().flat_map(|content| content.values_mut()) {
@@ -135,7 +135,7 @@ fn no_null_body(operation: &mut Value) {
     }
 }
 
-/// A parameter is there or not; there is no null in a query.
+/// A parameter is present or absent; a query has no null.
 fn not_null(schema: &mut Map<String, Value>) {
     let one = match schema.get("type") {
         Some(Value::Array(kinds)) => kinds.iter().find(|k| *k != "null").cloned(),

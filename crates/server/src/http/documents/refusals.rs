@@ -1,10 +1,10 @@
-//! The refusals of the OpenAPI document: one body for all, those that the layer answers under every route, and those that
-//! follow from what a route declares.
+//! The refusals of the OpenAPI document: one body for all, those that the layer returns for every route, and those that
+//! follow from a route's declaration.
 
 use fanfare_core::model::ErrorCode;
 use serde_json::{Map, Value, json};
 
-/// Codes of HTTP alone, beside the wire's in lower case (`http-api.md`).
+/// Codes used by HTTP only, beside the wire's in lower case (`http-api.md`).
 pub(super) const OWN_CODES: [&str; 6] = [
     "not_found",
     "method_not_allowed",
@@ -14,8 +14,8 @@ pub(super) const OWN_CODES: [&str; 6] = [
     "limit_exceeded",
 ];
 
-/// A refusal many routes share: status, its name under `components.responses`, a code it has, a sentence, and which
-/// declarations it follows from.
+/// A refusal that many routes share: status, its name under `components.responses`, one of its codes, a sentence, and
+/// the declarations it follows from.
 struct Shared {
     status: u16,
     name: &'static str,
@@ -24,7 +24,7 @@ struct Shared {
     when: fn(&Facts<'_>) -> bool,
 }
 
-/// What a route declares, as far as refusals follow from it.
+/// The part of a route's declaration from which refusals follow.
 struct Facts<'a> {
     path: &'a str,
     method: &'a str,
@@ -36,13 +36,13 @@ impl Facts<'_> {
         self.operation.get("requestBody").is_some()
     }
 
-    /// Whether it changes something, so that a page of a foreign origin may not ask for it.
+    /// Whether it changes something, so that pages of foreign origins may not call it.
     fn is_mutating(&self) -> bool {
         !matches!(self.method, "get" | "head" | "options" | "trace")
     }
 }
 
-/// Any operation: the layer that every request goes through answers so, whatever the route.
+/// Applies to any operation: the layer of all requests returns it.
 fn always(_: &Facts<'_>) -> bool {
     true
 }
@@ -101,7 +101,7 @@ const SHARED: [Shared; 11] = [
         status: 429,
         name: "TooManyRequests",
         code: "rate_limited",
-        what: "The caller or its address is over a limit; Retry-After says when to come back",
+        what: "The caller or its address is over a limit; Retry-After says when to retry",
         when: always,
     },
     Shared {
@@ -122,7 +122,7 @@ const SHARED: [Shared; 11] = [
         status: 503,
         name: "Unavailable",
         code: "server_shutdown",
-        what: "The server is full, shutting down, or lacks a component it needs; Retry-After says when to come back",
+        what: "The server is full, shutting down, or lacks a component it needs; Retry-After says when to retry",
         when: always,
     },
 ];
@@ -135,7 +135,7 @@ pub(super) fn shared() -> Value {
     SHARED.iter().map(one).collect::<Map<_, _>>().into()
 }
 
-/// Gives a route's own refusals their body and adds those that follow from what it declares.
+/// Adds the body to a route's own refusals, and those that follow from its declaration.
 pub(super) fn complete(path: &str, method: &str, operation: &mut Value) {
     let facts = Facts { path, method, operation };
     let following: Vec<_> = SHARED.iter().filter(|s| (s.when)(&facts)).collect();
@@ -153,7 +153,7 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value) {
     responses.sort_keys();
 }
 
-/// A code that answers with this status have.
+/// A code of responses with this status.
 fn code_of(status: u16) -> &'static str {
     match status {
         401 => "unauthorized",
@@ -179,7 +179,7 @@ fn content(status: u16, code: &str) -> Value {
     json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" }, "example": example } })
 }
 
-/// Lists every code there is in the schema of problems.
+/// Lists all codes in the schema of problems.
 pub(super) fn name_all_codes(document: &mut Value) {
     let mut codes: Vec<String> = ErrorCode::ALL.iter().map(|code| code.name().to_ascii_lowercase()).collect();
     let own = OWN_CODES.iter().filter(|own| !codes.iter().any(|c| c == *own)).map(|own| (*own).to_owned());

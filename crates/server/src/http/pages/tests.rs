@@ -1,4 +1,4 @@
-//! What a browser relies on: every page and file with its headers, without a socket.
+//! The pages and files with the headers that browsers rely on, without a socket.
 
 use super::*;
 use axum::http::{Method, Request};
@@ -21,7 +21,7 @@ async fn get_ok(path: &str) -> (HeaderMap, String) {
     (headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// What `src="…"` and `<link href="…">` of a page name.
+/// The URLs in `src="…"` and `<link href="…">` of a page.
 fn loaded(html: &str) -> Vec<String> {
     let tags =
         html.split('<').filter(|tag| ["script", "link", "img"].iter().any(|name| tag.starts_with(name)));
@@ -92,7 +92,7 @@ async fn modules_import_only_modules_that_exist() {
 }
 
 #[tokio::test]
-async fn a_known_tag_is_answered_with_304() {
+async fn a_known_tag_gets_304() {
     for path in ["/", "/docs", "/assets/app.js", "/docs/ui/swagger-ui.css"] {
         let (headers, _) = get_ok(path).await;
         let tag = headers[ETAG].to_str().unwrap().to_owned();
@@ -108,7 +108,7 @@ async fn a_known_tag_is_answered_with_304() {
 }
 
 #[tokio::test]
-async fn head_answers_the_length_without_the_body() {
+async fn head_returns_the_length_without_the_body() {
     for path in ["/", "/docs", "/assets/style.css"] {
         let (_, whole) = get_ok(path).await;
         let (status, headers, body) = ask(Method::HEAD, path, &[]).await;
@@ -119,7 +119,7 @@ async fn head_answers_the_length_without_the_body() {
 }
 
 #[tokio::test]
-async fn swagger_ui_comes_packed_only_to_who_takes_it() {
+async fn swagger_ui_is_sent_packed_only_if_accepted() {
     let path = "/docs/ui/swagger-ui-bundle.js";
     let (headers, plain) = get_ok(path).await;
     assert!(plain.contains("SwaggerUIBundle") && !headers.contains_key(CONTENT_ENCODING));
@@ -137,7 +137,7 @@ async fn swagger_ui_comes_packed_only_to_who_takes_it() {
 }
 
 #[tokio::test]
-async fn docs_keep_the_validator_badge_home_and_read_our_document() {
+async fn docs_disable_the_validator_badge_and_read_the_servers_document() {
     let (_, code) = get_ok("/assets/docs.js").await;
     assert!(code.contains("validatorUrl: null") && code.contains("\"openapi.json\""));
 }
@@ -152,7 +152,7 @@ async fn the_address_with_a_slash_leads_to_the_page() {
 }
 
 #[tokio::test]
-async fn what_is_not_embedded_is_left_to_the_application() {
+async fn other_paths_are_left_to_the_application() {
     let app = || routes::<()>().fallback(|| async { StatusCode::IM_A_TEAPOT });
     for path in ["/assets/none.js", "/assets/../Cargo.toml", "/docs/ui/swagger-initializer.js", "/index.html"]
     {

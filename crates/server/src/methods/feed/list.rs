@@ -13,7 +13,7 @@ pub(crate) struct List(pub(crate) Arc<NodeFeeds>);
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Feeds {
-    /// The feeds there are.
+    /// The feeds.
     items: Vec<Row>,
 }
 

@@ -22,11 +22,11 @@ pub(crate) struct Params<'a> {
     /// Only records of these types.
     #[schemars(length(min = 1, max = 64))]
     types: Option<Vec<String>>,
-    /// Only records that fit.
+    /// Only records that match.
     filter: Option<Filter>,
-    /// The latest record of each type, and of each key where the feed keeps those, comes first.
+    /// The latest record of each type, and of each key if the feed keeps those, is sent first.
     snapshot: Option<bool>,
-    /// Last offsets seen by "topic/partition": what came after them is replayed first.
+    /// Last offsets received by "topic/partition": later records are replayed first.
     since: Option<BTreeMap<String, i64>>,
 }
 
@@ -44,7 +44,7 @@ struct Filter {
 pub(crate) struct Subscribed {
     /// The feed channel.
     channel: String,
-    /// Only with `since`: whether everything after it is replayed.
+    /// Only with `since`: whether all later records are replayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     recovered: Option<bool>,
     /// Positions that cannot be continued from.
@@ -64,7 +64,7 @@ impl From<FeedSubscribed> for Subscribed {
 
 impl EitherMethod for Subscribe {
     const NAME: &'static str = "feed.subscribe";
-    const SUMMARY: &'static str = "Hears a feed; records come as `feed.event`";
+    const SUMMARY: &'static str = "Subscribes to a feed; records are sent as `feed.event`";
     const ACCESS: Access = Access::ANYONE.on_connection();
     const ORDER: Order = Order::Channel;
     type Params<'a> = Params<'a>;

@@ -30,7 +30,7 @@ pub(crate) struct Done {
 
 impl EitherMethod for Unsubscribe {
     const NAME: &'static str = "feed.unsubscribe";
-    const SUMMARY: &'static str = "Stops hearing a feed";
+    const SUMMARY: &'static str = "Unsubscribes from a feed";
     const ACCESS: Access = Access::ANYONE.on_connection();
     const ORDER: Order = Order::Channel;
     type Params<'a> = Params<'a>;

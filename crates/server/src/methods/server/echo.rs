@@ -18,7 +18,7 @@ pub(crate) struct Message {
 
 impl Method for Echo {
     const NAME: &'static str = "server.echo";
-    const SUMMARY: &'static str = "Answers the message it is sent";
+    const SUMMARY: &'static str = "Returns the given message";
     type Params<'a> = Message;
     type Result = Message;
 

@@ -8,12 +8,12 @@ use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 
-/// Tells the facts of a node.
+/// Returns the facts of a node.
 pub(crate) struct Info(pub(crate) Arc<NodeFacts>);
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Facts {
-    /// The product.
+    /// The product's name.
     name: String,
     version: String,
     /// The public origin's host name.

@@ -17,7 +17,7 @@ impl Method for ListCommands {
         let schema = json!({ "type": "object", "additionalProperties": false });
         Example::new(
             json!({}),
-            json!([{ "name": "ping", "description": "Shows that the server answers", "schema": schema }]),
+            json!([{ "name": "ping", "description": "Shows that the server responds", "schema": schema }]),
         )
     }
 

@@ -19,12 +19,12 @@ use fanfare_services::clock::Uptime;
 use fanfare_services::identity::Users;
 use std::sync::Arc;
 
-/// What a node tells about itself.
+/// The facts about a node that methods return.
 #[derive(Debug)]
 pub(crate) struct NodeFacts {
-    /// Its name in what users sign.
+    /// Its name in texts that users sign.
     pub(crate) server_id: String,
-    /// How long it has run.
+    /// The time since its start.
     pub(crate) uptime: Uptime,
     /// Its metrics.
     pub(crate) metrics: Arc<Metrics>,

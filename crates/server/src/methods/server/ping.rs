@@ -18,7 +18,7 @@ pub(crate) struct Pong {
 
 impl Method for Ping {
     const NAME: &'static str = "server.ping";
-    const SUMMARY: &'static str = "Shows that the server answers, and its time";
+    const SUMMARY: &'static str = "Shows that the server responds, and returns its time";
     type Params<'a> = NoParams;
     type Result = Pong;
 

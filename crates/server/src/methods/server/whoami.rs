@@ -11,7 +11,7 @@ pub(crate) struct Whoami;
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Answer {
-    /// Null for nobody known.
+    /// Null for an anonymous caller.
     user: Option<User>,
     kind: Kind,
 }
@@ -25,7 +25,7 @@ struct User {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
-    /// Nobody known.
+    /// An anonymous caller.
     Anonymous,
     User,
     /// The app's own backend, by an API key.
@@ -34,7 +34,7 @@ enum Kind {
 
 impl Method for Whoami {
     const NAME: &'static str = "server.whoami";
-    const SUMMARY: &'static str = "Who the server takes the caller for";
+    const SUMMARY: &'static str = "Returns the caller's identity";
     type Params<'a> = NoParams;
     type Result = Answer;
 

@@ -14,13 +14,13 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Reads the sessions of a service.
+/// Reads the session data of a service.
 pub(crate) struct Get(pub(crate) Arc<SessionService>);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Params {
-    /// Which value; the whole session without it.
+    /// The key of one value; the whole session if absent.
     #[schemars(length(min = 1, max = MAX_KEY))]
     key: Option<String>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Params {
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Answer {
-    /// Without `key`.
+    /// The result without `key`.
     Whole {
         /// The session's code.
         code: SessionCodeResult,
@@ -39,11 +39,11 @@ pub(crate) enum Answer {
         /// All values by key.
         data: BTreeMap<String, RawBuf>,
     },
-    /// With `key`.
+    /// The result with `key`.
     One {
         /// The key.
         key: String,
-        /// Its value; null when there is none.
+        /// Its value; null if there is none.
         value: RawBuf,
     },
 }

@@ -29,25 +29,25 @@ fn ended() -> Refusal {
 /// Longest key in characters.
 const MAX_KEY: usize = 128;
 
-/// A user as clients see it.
+/// A user in a result.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct User {
     id: String,
     username: String,
 }
 
-/// The session a connection has now.
+/// The present session of a connection.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Granted {
-    /// Who is logged in.
+    /// The logged-in user.
     user: Option<User>,
     /// Its code.
     session_code: SessionCodeResult,
-    /// What resumes it next.
+    /// The token that resumes it next.
     resume_token: String,
 }
 
-/// A code of ours always has the form.
+/// A session code in a result; it always has the documented form.
 #[derive(Serialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct SessionCodeResult(#[schemars(extend("format" = "session_code"))] String);
@@ -62,7 +62,7 @@ impl From<SessionGrant> for Granted {
     }
 }
 
-/// What [`Granted`] looks like in examples.
+/// The example of a [`Granted`].
 fn granted_example() -> serde_json::Value {
     serde_json::json!({
         "user": { "id": "01j5x", "username": "ann" }, "session_code": "happy-panda-42", "resume_token": "AQcTnUw…"

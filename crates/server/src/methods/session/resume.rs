@@ -1,4 +1,4 @@
-//! `session.resume`: take over another session on an open connection.
+//! `session.resume`: resume another session on an open connection.
 
 use super::super::connection;
 use super::{Granted, granted_example};

@@ -1,4 +1,4 @@
-//! `session.set`: keep a value in the session.
+//! `session.set`: store a value in the session.
 
 use super::{MAX_KEY, session_of};
 use fanfare_core::model::Refusal;
@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
 
-/// Writes to the sessions of a service.
+/// Writes the session data of a service.
 pub(crate) struct Set(pub(crate) Arc<SessionService>);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Params<'a> {
-    /// Under which name.
+    /// The key.
     #[schemars(length(min = 1, max = MAX_KEY))]
     key: String,
-    /// Any JSON; null takes the key away.
+    /// Any JSON; null removes the key.
     #[serde(borrow)]
     value: Raw<'a>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Params<'a> {
 pub(crate) struct Kept {
     /// The key.
     key: String,
-    /// Bytes of all keys and values now kept.
+    /// Bytes of all keys and values in the session.
     data_bytes: usize,
 }
 

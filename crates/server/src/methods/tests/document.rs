@@ -1,4 +1,4 @@
-//! The documents tell exactly what the registry does.
+//! Checks that the documents match the registry.
 
 use super::{Fake, ask_as, node, registry, request, user, value};
 use fanfare_rpc::{BuildError, Caller, Example, Method, NoParams, Registry};
@@ -24,7 +24,7 @@ fn discover_is_the_registry() {
 }
 
 #[test]
-fn test_methods_are_off_unless_asked_for() {
+fn test_methods_are_off_by_default() {
     let (plain, _) = crate::testing::node(|_| {});
     let plain = &plain.registry;
     for name in
@@ -89,7 +89,7 @@ fn every_example_is_a_call_that_works() {
             for key in shown.keys() {
                 assert!(
                     got.contains_key(key) || key == "client_id",
-                    "{name}: the example shows {key}, the answer is {answer}"
+                    "{name}: the example shows {key}, the result is {answer}"
                 );
             }
         }
@@ -138,7 +138,7 @@ method!(Unchecked, "unchecked", Unenforced);
 method!(NoObject, "no_object", u8);
 
 #[test]
-fn what_cannot_be_kept_is_not_registered() {
+fn methods_with_unenforceable_schemas_are_not_registered() {
     let standard = || Registry::builder("0").basic_test_methods();
     assert_eq!(standard().method(Twice).build().err(), Some(BuildError::Twice("test.echo")));
     assert_eq!(standard().method(Reserved).build().err(), Some(BuildError::Reserved("rpc.more")));

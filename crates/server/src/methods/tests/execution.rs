@@ -1,4 +1,4 @@
-//! What happens around a handler: permission, refusals, panics, bad results, calls that wait.
+//! The execution of handlers: permission, refusals, panics, invalid results, pending calls.
 
 use super::{Fake, ask, ask_as, error, node, registry, request, value};
 use fanfare_core::model::{ErrorCode, Refusal, Reply, Requester};
@@ -23,7 +23,7 @@ fn a_panic_is_an_internal_error_with_a_correlation_id_and_nothing_else() {
     assert_eq!((&answers[0]["error"]["code"], &answers[1]["result"]), (&json!(-32603), &json!(1)));
 }
 
-/// A handler whose result breaks its own schema, or that admits a fault.
+/// A handler whose result breaks its own schema, or that reports an internal error.
 struct Faulty;
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -40,7 +40,7 @@ struct Short {
 
 impl Method for Faulty {
     const NAME: &'static str = "faulty";
-    const SUMMARY: &'static str = "Answers what it is told";
+    const SUMMARY: &'static str = "Returns what its params say";
     type Params<'a> = Which;
     type Result = Short;
 
@@ -57,7 +57,7 @@ impl Method for Faulty {
 }
 
 #[test]
-fn a_result_that_breaks_its_schema_reaches_nobody() {
+fn a_result_that_breaks_its_schema_is_not_sent() {
     let registry = &Registry::builder("0").method(Faulty).build().unwrap();
     assert_eq!(value(registry, &request("faulty", r#"["12345"]"#))["result"], json!({ "text": "12345" }));
     for params in [r#"["123456"]"#, r#"["fault"]"#] {
@@ -68,7 +68,7 @@ fn a_result_that_breaks_its_schema_reaches_nobody() {
 }
 
 #[test]
-fn a_reply_of_the_wrong_kind_is_a_fault_of_ours() {
+fn a_reply_of_the_wrong_kind_is_an_internal_error() {
     let registry = registry();
     let mut caller = Fake { reply: Some(Reply::Pong), ..Fake::default() };
     let answer = ask_as(&mut caller, registry, &request("topic.subscribe", r#"["t"]"#)).unwrap();
@@ -120,7 +120,7 @@ fn connection_methods_refuse_over_post() {
 }
 
 #[test]
-fn before_authentication_only_open_methods_answer() {
+fn before_authentication_only_open_methods_run() {
     let registry = registry();
     let mut caller = Fake { must_authenticate: true, ..Fake::default() };
     for method in registry.names() {
@@ -141,7 +141,7 @@ fn before_authentication_only_open_methods_answer() {
 }
 
 #[test]
-fn sessions_keep_values_as_they_were_sent() {
+fn sessions_keep_values_unchanged() {
     let registry = registry();
     let mut caller = Fake::default();
     let mut ask = |method, params| ask_as(&mut caller, registry, &request(method, params)).unwrap();
@@ -157,7 +157,7 @@ fn sessions_keep_values_as_they_were_sent() {
 }
 
 #[test]
-fn topics_pass_what_was_asked() {
+fn topic_methods_pass_their_params() {
     let registry = registry();
     let mut caller = Fake::default();
     let mut ask = |method, params| ask_as(&mut caller, registry, &request(method, params)).unwrap();
@@ -203,7 +203,7 @@ fn topics_without_a_connection_are_the_nodes() {
     let want = r#""result":{"items":[{"name":"methods-a","subscribers":0,"offset":3}],"next":"methods-a"}}"#;
     assert!(list.ends_with(want), "{list}");
     assert!(ask("topic.history", r#"{"topic":"methods-none"}"#).contains("TOPIC_NOT_FOUND"));
-    // As over HTTP: 50 without a limit, and what is beyond a page is clamped.
+    // As over HTTP: 50 without a limit, and a larger one is clamped to a page.
     for n in 0..101 {
         node().topics.make(&format!("methods-page-{n:03}"), None, Requester::Backend, 1).unwrap();
     }
@@ -260,7 +260,7 @@ async fn finish(pending: Pending, deadline_ms: u64, gate: &Semaphore) -> Option<
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_answers_later() {
+async fn a_pending_call_responds_later() {
     let registry = registry();
     let gate = Semaphore::new(4);
     let answer = finish(pending(registry, &request("test.sleep", "[50]")), 1000, &gate).await;
@@ -269,7 +269,7 @@ async fn a_call_that_waits_answers_later() {
     assert_eq!(finish(silent, 1000, &gate).await, None);
     assert!(
         ask(registry, &request("test.sleep", "[60001]")).unwrap().contains("max=60000"),
-        "bad params need no waiting"
+        "invalid params need no waiting"
     );
 }
 
@@ -325,7 +325,7 @@ impl fanfare_rpc::AsyncMethod for LatePanic {
     }
 }
 
-/// Methods that ended, and with which error.
+/// Methods that ended, and their errors.
 type Ended = Vec<(&'static str, Option<i32>)>;
 
 #[derive(Clone, Default)]
@@ -346,7 +346,7 @@ impl Meter for LogOf {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_panic_is_contained_and_the_observer_hears_all() {
+async fn a_late_panic_is_contained_and_the_observer_sees_every_call() {
     let log = Log::default();
     let registry = &Registry::builder("0")
         .basic_test_methods()

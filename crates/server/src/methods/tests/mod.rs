@@ -1,4 +1,4 @@
-//! The methods of a node, called as a connection would call them.
+//! The methods of a node, called as from a connection.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -15,11 +15,11 @@ pub(super) use fanfare_testkit::calls::{self, ask as ask_as, request};
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};
 
-/// A node without shards' threads: methods need its services only.
+/// A node without shard threads: methods need its services only.
 static NODE: LazyLock<Arc<Node>> =
     LazyLock::new(|| crate::testing::node(|config| config.rpc.test_methods = true).0);
 
-/// A connection that remembers what it was asked for.
+/// A connection that records the commands it received.
 pub(super) struct Fake {
     pub(super) over_post: bool,
     pub(super) must_authenticate: bool,
@@ -150,7 +150,7 @@ pub(super) fn registry() -> &'static Registry {
     &NODE.registry
 }
 
-/// As [`calls::ask`], for a caller of its own; so are the next two.
+/// As [`calls::ask`], with a new caller; so are the next two.
 pub(super) fn ask(registry: &Registry, text: &str) -> Option<String> {
     calls::ask(&mut Fake::default(), registry, text)
 }

@@ -1,4 +1,4 @@
-//! What params may be, and the exact words for what they may not.
+//! The constraints of params, and the exact messages of their violations.
 //!
 //! Longer than most: a constraint is a case.
 
@@ -199,7 +199,7 @@ fn the_last_of_two_counts_but_not_on_security_methods() {
     assert_eq!(caller.published, [r#"{"b" :2.0}"#]);
     let echo = value(registry, &request("test.echo", r#"{"msg":"a","msg":"b"}"#));
     assert_eq!(echo["result"], json!({ "msg": "b" }));
-    // Only the last: what is wrong with the values before it does not matter, nor are they read.
+    // Only the last one: earlier values are neither checked nor read.
     let deep = "[".repeat(40) + &"]".repeat(40);
     for before in ["5", "null", r#""\ud83d""#, deep.as_str()] {
         let echo = value(registry, &request("test.echo", &format!(r#"{{"msg":{before},"msg":"b"}}"#)));
@@ -220,7 +220,7 @@ fn the_last_of_two_counts_but_not_on_security_methods() {
 }
 
 #[test]
-fn payloads_keep_their_bytes_their_depth_and_their_escapes() {
+fn payloads_keep_bytes_depth_and_escapes() {
     let registry = registry();
     let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
     for payload in
@@ -250,7 +250,7 @@ fn payloads_keep_their_bytes_their_depth_and_their_escapes() {
 }
 
 #[test]
-fn what_is_interpreted_nests_to_32() {
+fn interpreted_params_nest_to_32() {
     let registry = registry();
     let deep = |n: usize| format!(r#"{{"message":{}1{}}}"#, "[".repeat(n), "]".repeat(n));
     // The request object and the params are the first two levels.
@@ -260,8 +260,8 @@ fn what_is_interpreted_nests_to_32() {
     }
 }
 
-/// JSONTestSuite's `y_` files that fit a line, as params' content; `n_` files are refused by the parser, whatever the
-/// method (see the dialect's tests).
+/// JSONTestSuite's `y_` files that fit a line, as params' content; `n_` files are refused by the parser, for any method
+/// (see the dialect's tests).
 #[test]
 fn all_valid_json_is_accepted_as_a_value() {
     let registry = registry();
@@ -378,7 +378,7 @@ fn all_params(registry: &fanfare_rpc::Registry) -> Vec<(String, Value, serde_jso
     all
 }
 
-/// `protocol.md` 3: `null` for an optional param means absent, by name and by position, and the documents say so.
+/// `protocol.md` 3: `null` for an optional param means absent, by name and by position, as documented.
 #[test]
 fn null_for_an_optional_param_is_absent_in_every_method() {
     let registry = registry();
@@ -408,9 +408,9 @@ fn null_for_an_optional_param_is_absent_in_every_method() {
     assert!(seen > 12, "{seen}");
 }
 
-/// `protocol.md` 3: a number without a fraction is an integer however it is written.
+/// `protocol.md` 3: a number without a fraction is an integer in any notation.
 #[test]
-fn integers_are_taken_however_written_in_every_method() {
+fn integers_are_accepted_in_any_notation_in_every_method() {
     let registry = registry();
     let mut seen = 0;
     for (method, param, mut params) in all_params(registry) {
@@ -438,7 +438,7 @@ fn integers_are_taken_however_written_in_every_method() {
     assert!(subscribe("1e1")["result"].is_object());
 }
 
-/// Issue 10, entry 1: a name that a parser gives a meaning is a name like any other.
+/// Issue 10, entry 1: no member name has a special meaning.
 #[test]
 fn no_member_has_a_magic_name() {
     let registry = registry();
@@ -460,7 +460,7 @@ fn no_member_has_a_magic_name() {
 }
 
 #[test]
-fn no_method_answers_junk_with_an_internal_error() {
+fn no_method_fails_on_junk_with_an_internal_error() {
     let registry = registry();
     for name in registry.names() {
         if name == "test.panic" || name == "test.sleep" {
@@ -479,9 +479,9 @@ fn no_method_answers_junk_with_an_internal_error() {
     }
 }
 
-/// Whatever is sent, what comes back is JSON, and an internal error is never the client's doing.
+/// For any text the response is JSON, and an internal error is never the client's fault.
 #[test]
-fn any_text_gets_a_sound_answer() {
+fn any_text_gets_a_valid_response() {
     use proptest::prelude::*;
     let registry = registry();
     let left_out = ["test.panic", "test.sleep", "rpc.discover"];

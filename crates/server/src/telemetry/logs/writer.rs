@@ -1,8 +1,9 @@
 //! The bounded queue of log lines and the thread that writes them.
 //!
-//! [`Lines`] is what threads that log hold: it never blocks and never fails. A line that finds the queue full is lost; so are
-//! the lines of a write that the output refuses (no reader, no space, no device). Each is counted, and the first write that
-//! succeeds afterwards is followed by a warning with the number. The thread alone may block, on an output whose reader stalls.
+//! [`Lines`] is the handle of threads that log: it never blocks and never fails. If the queue is full, a line is lost;
+//! so are the lines of a write that the output rejects (no reader, no space, no device). Each is counted, and the first
+//! write that succeeds afterwards is followed by a warning with the number. Only the writer thread may block, on an
+//! output whose reader stalls.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,23 +13,23 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that wait: about 20 000 lines. More than a burst, and little memory when an output stalls.
+/// Maximum bytes of queued lines: about 20 000 lines. More than a burst, and little memory when an output stalls.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// Lines that wait, whatever their size.
+/// Maximum queued lines of any size.
 const QUEUE_LINES: usize = 32 * 1024;
-/// Bytes given to the output at once.
+/// Bytes written to the output at once.
 const WRITE_BYTES: usize = 64 * 1024;
-/// Pause before an output that is non-blocking and full is tried again.
+/// Pause before a full non-blocking output is retried.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// The queue's end for threads that log; cheap to clone.
+/// The sending end of the queue for threads that log; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Lines(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Signals the writer that lines arrived, and those who flush that lines left.
+    /// Signals the writer that lines arrived, and flushing threads that lines were written.
     changed: Condvar,
     lost: AtomicU64,
 }
@@ -37,7 +38,7 @@ struct Shared {
 struct Queue {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// The writer holds lines that it has taken out and not finished.
+    /// Whether the writer holds lines that it has taken out and not finished.
     writing: bool,
 }
 
@@ -51,7 +52,7 @@ impl Lines {
     /// Starts the thread that writes to `output`.
     ///
     /// # Errors
-    /// When the kernel has no thread left.
+    /// If the system cannot start another thread.
     pub(super) fn start(output: File) -> std::io::Result<Self> {
         let lines = Self::unwritten();
         let shared = Arc::clone(&lines.0);
@@ -103,7 +104,7 @@ impl Lines {
 }
 
 impl Write for Lines {
-    /// One call is one line: that is how the formatting layer writes.
+    /// One call is one line: the formatting layer writes like this.
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         self.push(line);
         Ok(line.len())
@@ -125,9 +126,9 @@ impl MakeWriter<'_> for Lines {
 /// The writer thread's side.
 struct Output {
     file: File,
-    /// The last write ended within a line.
+    /// Whether the last write ended within a line.
     torn: bool,
-    /// Lost lines that no warning has named yet.
+    /// Lost lines that no warning has reported yet.
     unreported: u64,
 }
 
@@ -148,12 +149,12 @@ impl Output {
             shared.changed.notify_all();
             if self.unreported > 0 {
                 let lines = std::mem::take(&mut self.unreported);
-                tracing::warn!(lines, "log lines were lost: standard output could not take them");
+                tracing::warn!(lines, "log lines were lost: they could not be written to standard output");
             }
         }
     }
 
-    /// Writes all of it, or says that the output cannot take it.
+    /// Writes the whole text, or returns an error if the output rejects it.
     fn write(&mut self, text: &[u8]) -> std::io::Result<()> {
         if self.torn {
             self.put(b"\n")?;
@@ -223,10 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_gone_loses_lines_and_nothing_else() {
+    fn a_closed_reader_loses_lines_and_nothing_else() {
         let (lines, reader) = piped();
         drop(reader);
-        (0..10).for_each(|_| lines.push(b"nobody reads this\n"));
+        (0..10).for_each(|_| lines.push(b"an unread line\n"));
         lines.flush(Duration::from_secs(20));
         assert_eq!(lines.lost(), 10);
     }
