@@ -1,4 +1,4 @@
-# The one entry for people and CI. `make` alone says what there is; the work is in scripts/.
+# The one entry for people and CI. `make` alone lists the targets; the work is in scripts/.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -53,7 +53,7 @@ autobahn: prerequisites ## the whole Autobahn suite against crates/ws (needs Pyt
 fuzz: prerequisites ## every fuzz target for FUZZ_SECONDS each (60), from a new seed
 	@scripts/fuzz.sh explore
 
-soak: prerequisites ## what explores: the long variants of every test, new seeds, fuzz targets 10 minutes each
+soak: prerequisites ## exploratory tests: the long variants of every test, new seeds, fuzz targets 10 minutes each
 	@scripts/test.sh soak
 
 clean: ## remove what was built (never data/)

@@ -40,7 +40,7 @@ def post(port, path, body):
 
 
 def log_in_until(port, done, counts):
-    # Who logs in is on other machines: this one's cores are for the server and for who receives.
+    # Clients that log in would run on other machines: this one's cores are for the server and the receiving clients.
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     while not done.is_set():
         status, retry_after = post(port, "/auth/login", {"username": "bench", "password": PASSWORD})
@@ -50,7 +50,7 @@ def log_in_until(port, done, counts):
 
 @contextlib.contextmanager
 def logins(port):
-    """Clients that log in until the end; says how they were answered."""
+    """Clients that log in until the end; returns the counts of their responses."""
     done, counts = threading.Event(), {}
     with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
         for _ in range(CLIENTS):

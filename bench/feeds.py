@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Feeds: what a listener gets of a demo market at rates Kafka would give, and what the server says it left out.
+"""Feeds: the records that subscribers receive of a demo market at Kafka-like rates, and those that the server reports as dropped.
 
 usage: feeds.py FANFARE      (scripts/bench.sh calls this)
 
@@ -14,7 +14,7 @@ import tempfile
 
 from run import PIN, fanfare, free_port, run
 
-# Records a second that are heard, clients, seconds.
+# Records a second received, clients, seconds.
 SCENARIOS = [(1000, 1000, 8), (10_000, 100, 8), (10_000, 1000, 20)]
 TRADES = 0.71
 

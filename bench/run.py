@@ -166,7 +166,7 @@ def measure_busy(bench, echo, common, command, port, directory):
         deadline = time.monotonic() + 20
         while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
             if server.poll() is not None or time.monotonic() > deadline:
-                print("  the server does not listen", flush=True)
+                print("  the server does not accept connections", flush=True)
                 return None
             time.sleep(0.05)
         attach = [*common, "--pid", str(server.pid), *client]
@@ -178,7 +178,7 @@ def measure_busy(bench, echo, common, command, port, directory):
             load = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=log)
         while connections(port) < 10000:
             if load.poll() is not None or time.monotonic() > deadline + 60:
-                print("  the fan-out did not come to stand: " + fan_log.read_text().strip(), flush=True)
+                print("  the fan-out did not start: " + fan_log.read_text().strip(), flush=True)
                 return None
             time.sleep(0.2)
         time.sleep(1)
@@ -226,7 +226,7 @@ def table(rows, floors, names):
         _, floor_name, _ = SCENARIOS[scenario]
         idle = scenario in ("idle", "connect10k")
         figure = "bytes_per_connection" if idle else "cpu_s_per_million"
-        # The server's CPU time is the fan-out's there: what counts is the latency.
+        # The server's CPU time is the fan-out's there: the latency is the result.
         figure = None if scenario == "busy-echo" else figure
         ours = median(rows[scenario].get("fanfare", []), figure)
         floor = median(floors.get(floor_name, []), "cpu_s_per_million")

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Keeps the dependency directions of ARCHITECTURE.md: which workspace crate may use which, and what a crate must not
-# reach at all, however deep. Dev-dependencies are free; only what ships is judged.
+# Checks the dependency directions of ARCHITECTURE.md: which workspace crate may use which, and what a crate must not
+# reach at any depth. Dev-dependencies are unrestricted; only shipped dependencies are checked.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
 
-# Workspace crates that each crate may use directly. A crate that is not listed here is an error: decide first.
+# Workspace crates that each crate may use directly. A crate that is not listed here is an error.
 declare -A MAY_USE=(
     [config]="core"
     [core]=""
@@ -23,7 +23,7 @@ declare -A MAY_USE=(
     [server]="core config json ws e2ee auth dialects rpc services store brokers feeds client"
     [testkit]="core config json ws e2ee auth dialects rpc services store brokers feeds client server"
 )
-# Extended regular expressions over names of crates anywhere below it: what the crate must know nothing of.
+# Extended regular expressions over names of crates anywhere below it: what the crate must not depend on.
 HTTP='axum|axum-core|hyper|hyper-util|http|tower-http|reqwest'
 SQL='sqlx|sqlx-.*|rusqlite|libsqlite3-sys|tokio-postgres'
 JSON='serde_json|sonic-rs'
@@ -43,13 +43,13 @@ declare -A MUST_NOT_REACH=(
     [feeds]="$HTTP|fanfare-ws"
     [client]="fanfare-server|fanfare-core"
 )
-# Of tokio, core has sync and time: whoever turns one of these on does IO there.
+# Core uses only sync and time of tokio: a crate that enables one of these features does IO.
 TOKIO_IO='net|fs|process|signal|io-std'
 
 status=0
 wrong() { warn "$*"; status=1; }
 
-# names CRATE [TREE ARGUMENTS]: what ships below a crate, one name a line.
+# names CRATE [TREE ARGUMENTS]: the shipped dependencies of a crate, one name a line.
 names() {
     local crate=$1
     shift

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Keeps JSON from strangers harmless (docs/adr/0019-raw-json-without-raw-value.md): no build of the product or of its fuzzers turns on a
+# Checks that untrusted JSON is harmless (docs/adr/0019-raw-json-without-raw-value.md): no build of the product or of its fuzzers enables a
 # feature of serde_json with which the text of a member has a meaning or nesting has no bound, and no source lifts that bound.
-# Programs that only stand in for foreign clients (tests/peers) are not judged.
+# Programs that only stand in for foreign clients (tests/peers) are not checked.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
@@ -12,11 +12,11 @@ WORKSPACES=(Cargo.toml fuzz/Cargo.toml)
 # offending: of lines "serde_json v1.2.3 feature,feature" those with such a feature.
 offending() { grep -E "^serde_json v[^ ]+ (/[^ ]* )?([^ ]*,)?($FEATURES)(,|$)" | sort -u || true; }
 
-# The judge is judged first: a check that finds nothing must be able to find something.
+# The check is tested first: it must find known offenders.
 self_test() {
-    local bad
-    for bad in raw_value default,raw_value,std alloc,arbitrary_precision unbounded_depth,std; do
-        [ -n "$(offending <<<"serde_json v1.0.0 $bad")" ] || die "the check does not see $bad"
+    local feature
+    for feature in raw_value default,raw_value,std alloc,arbitrary_precision unbounded_depth,std; do
+        [ -n "$(offending <<<"serde_json v1.0.0 $feature")" ] || die "the check does not find $feature"
     done
     [ -z "$(offending <<<'serde_json v1.0.0 alloc,default,preserve_order,std')" ] || die "the check sees what is not there"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What must not be left in a committed text, and links in the documents that lead nowhere.
-# Each rule: a pattern, where it is looked for, why. Patterns are written so that this file does not match itself.
+# Forbidden patterns in committed texts, and broken links in the documents.
+# Each rule: the reason, a pattern, the files. Patterns are written so that this file does not match itself.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
@@ -12,7 +12,7 @@ HEAD_LINES=30
 status=0
 wrong() { warn "$*"; status=1; }
 
-# Committed and about to be; without other people's code (vendor), inputs of the fuzzers and cargo's own file.
+# Committed files and new ones, without vendored code, fuzzer inputs and Cargo.lock.
 mapfile -t files < <(git ls-files --cached --others --exclude-standard | grep -Ev '(^|/)(vendor|corpus)/|(^|/)Cargo\.lock$' |
     while read -r file; do [ ! -f "$file" ] || echo "$file"; done)
 [ ${#files[@]} -gt 0 ] || die "no files: is this a git checkout?"
@@ -33,7 +33,7 @@ forbid "absolute path of a build machine" '(^|[^[:alnum:]_./-])/(work|root|home|
 forbid "host of a package registry (name the package, its client knows the host)" \
     '(crates\.io|registry\.npmjs|npmjs\.com|pypi\.org|files\.pythonhosted|proxy\.golang|repo1?\.maven)' "${files[@]}"
 forbid "left-over mark" '\b(TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b' "${files[@]}"
-forbid "a test nobody runs" '#!?\[(ignore|cfg_attr\(.*ignore)' "${rust[@]}"
+forbid "a test that never runs" '#!?\[(ignore|cfg_attr\(.*ignore)' "${rust[@]}"
 
 for file in "${rust[@]}"; do
     lines=$(wc -l <"$file")

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Sourced by the other scripts: one way to speak, and one way to get a tool that is missing.
+# Sourced by the other scripts: one way to print messages, and one way to install a missing tool.
 # A tool comes from where its language's users get it (cargo, npm) or from the system's packages, and only when it is
-# absent. What cannot be had is said loudly by the caller, never passed over.
+# absent. The caller reports clearly what is not available and never skips it silently.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Read by the scripts that source this file.
@@ -21,7 +21,7 @@ warn() { printf '!! %s\n' "$*" >&2; }
 die() { warn "$*"; exit 1; }
 
 # cargo_tool NAME VERSION: this version of a cargo subcommand, no other, in a folder of its own that goes before the rest
-# of the PATH: what somebody installed for other work neither serves nor is replaced. Built with little optimisation: the
+# of the PATH: a version installed for other work is neither used nor replaced. Built with little optimisation: the
 # tools run for seconds, and an optimised build of them takes minutes.
 cargo_tool() {
     local name=$1 version=$2 root
@@ -35,7 +35,7 @@ cargo_tool() {
     export PATH="$root/bin:$PATH"
 }
 
-# apt_install PACKAGE…: from the system's packages, when this is a Debian and we may. 1 when it cannot be.
+# apt_install PACKAGE…: from the system's packages, on Debian, with the rights for it. Returns 1 if that is not possible.
 apt_install() {
     local -a as_root=()
     command -v apt-get >/dev/null || return 1
@@ -45,6 +45,6 @@ apt_install() {
     fi
     say "installing $* from the system's packages (once)"
     local -a install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@")
-    # The lists are fetched only when they do not serve: they are absent on a new machine and stale on an old one.
+    # The lists are fetched only on failure: they are absent on a new machine and stale on an old one.
     "${install[@]}" >/dev/null 2>&1 || { "${as_root[@]}" apt-get update -qq && "${install[@]}" >/dev/null; }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The real path without containers: an Apache Kafka of this machine, a producer of the three topics, and the server that
+# The real setup without containers: an Apache Kafka of this machine, a producer of the three topics, and the server that
 # reads them. Ctrl-C ends all three, and nothing of them stays but the jars in the cache. FANFARE_BIN names a server that is
 # built already; else it is that of `make build`.
 set -euo pipefail
@@ -32,7 +32,7 @@ service_await market 30 grep -q '^writing ' "$SERVICES_DIR/market.log"
 
 say "Kafka on $TEST_KAFKA_BROKERS, $RATE records a second into token-info, trade-info and aggregate-info"
 echo "The server prints its address below: open it; the channel is dashboard."
-# The server is a child, so that Ctrl-C reaches it and this script can end the others afterwards. The terminal has told it as
+# The server is a child, so that Ctrl-C reaches it and this script can end the others afterwards. The terminal has signalled it as
 # well as this script: a second signal would end it at once, so until it has ended this script only waits.
 trap 'interrupted=$SECONDS' INT
 interrupted=

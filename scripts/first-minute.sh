@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A newcomer's first minute (README, "A first message in 60 seconds") against the built binary on an empty folder: start,
-# look, subscribe, publish from three sides, stop. What the README promises is what is run here. FANFARE_BIN names the binary.
+# look, subscribe, publish from three sides, stop. It runs what the README promises. FANFARE_BIN names the binary.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
@@ -33,7 +33,7 @@ mkdir "$FANFARE__DATA_DIR"
 
 get() { curl --silent --show-error --fail --max-time 10 "$base$1"; }
 post() { curl --silent --show-error --fail --max-time 10 --header 'Content-Type: application/json' --data "$2" "$base$1"; }
-heard() { grep -qF "$1" "$SERVICES_DIR/sub.log"; }
+received() { grep -qF "$1" "$SERVICES_DIR/sub.log"; }
 published() { post /publish "{\"topic\":\"greetings\",\"payload\":$1}" | tee /dev/stderr | grep -q '"delivered":1[,}]'; }
 
 service_start server "$binary" serve
@@ -49,10 +49,10 @@ check "doctor --live" "$binary" doctor --live
 
 service_start sub "$binary" sub --url "${base/http/ws}/ws" greetings
 check "fanfare sub is there" service_await sub 10 get /topics/greetings
-check "curl publishes, one hears" published '{"from":"curl"}'
-check "fanfare sub hears curl" service_await sub 5 heard '"from":"curl"'
+check "curl publishes, one receives" published '{"from":"curl"}'
+check "fanfare sub receives curl's" service_await sub 5 received '"from":"curl"'
 check "fanfare pub publishes" "$binary" pub --url "${base/http/ws}/ws" greetings '{"from":"pub"}'
-check "fanfare sub hears fanfare pub" service_await sub 5 heard '"from":"pub"'
+check "fanfare sub receives fanfare pub's" service_await sub 5 received '"from":"pub"'
 
 check "SIGTERM ends it with status 0" service_stop server 40
 printf '%s passed, %s failed\n' "$passed" "$failed"

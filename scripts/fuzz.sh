@@ -7,7 +7,7 @@
 #   scripts/fuzz.sh explore   FUZZ_SECONDS each (60) from a new seed, which it names
 #
 # On stable Rust: RUSTC_BOOTSTRAP lets cargo-fuzz pass its flags, and no sanitizer is needed as the code has no unsafe.
-# New inputs go to a temporary folder, so the committed corpus changes only by hand. A target uses the dictionary that has its
+# New inputs go to a temporary folder, so the committed corpus changes only explicitly. A target uses the dictionary that has its
 # name and every dictionary that its source names ("dictionary: json").
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that is judged without running the product. All steps run, then the failed ones are named.
+# All checks that do not run the product. All steps run, then the failed ones are listed.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"

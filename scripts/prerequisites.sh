@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says exactly what is missing for a build and how to get it, before cargo fails with something less clear.
+# Reports exactly what is missing for a build and how to install it, before cargo fails with a less clear message.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # Sourced by tests that need a process beside them: started here, in a temporary folder, on loopback, and stopped again
-# by its own id whatever way the script ends. Flow: services_begin, service_start …, service_await …, (end of script).
-# What must hold: nothing outlives the script, nothing is written outside SERVICES_DIR, nobody waits by sleeping alone.
+# by its own id however the script ends. Flow: services_begin, service_start …, service_await …, (end of script).
+# Invariants: nothing outlives the script, nothing is written outside SERVICES_DIR, every wait has a condition.
 # A database or a broker that tests need gets a function here that calls service_start with its own command line,
 # binds port 0 or a free port, and exports the address that the tests read.
 
 # Where every service has its folder; set by services_begin.
 SERVICES_DIR=
-# The shell that cleans up. A child that is told to end before it has become the service still has this shell's traps.
+# The shell that cleans up. A child that is stopped before it has become the service still has this shell's traps.
 SERVICES_OWNER=
-# Name → process id of what runs.
+# Name → process id of each running service.
 declare -A SERVICE_PID=()
 
 # services_begin: the folder, and the promise that all is stopped and removed at the end.
@@ -78,7 +78,7 @@ free_port() {
 }
 
 # service_postgres NAME [SETTING=VALUE…]: a PostgreSQL with an empty database in SERVICES_DIR/NAME, reached over loopback
-# by anybody; POSTGRES_URL is its address. It refuses to run as root, so root starts it as the user postgres.
+# by any user; POSTGRES_URL is its address. It refuses to run as root, so root starts it as the user postgres.
 service_postgres() {
     local name=$1 bin dir port attempt
     shift
@@ -214,7 +214,7 @@ POM
 }
 
 # kafka_run DIR: runs the broker, and again whenever it dies. Its process id is in DIR/pid, for tests that kill it. At the
-# end it is killed: nobody wants its data, and an orderly end takes longer than the script waits on a busy machine.
+# end it is killed: its data is not needed, and an orderly end takes longer than the script waits on a busy machine.
 kafka_run() {
     local dir=$1 pid=
     trap 'kill -KILL $pid 2>/dev/null; wait $pid 2>/dev/null; exit 0' TERM

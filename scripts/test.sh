@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What a stranger runs: finds or installs what it needs, runs every ring of tests, ends with the counts alone on the last
-# line ("N passed, N failed"). A suite that cannot run here is named before it, loudly; it is never counted as passed.
+# The complete test run on any machine: finds or installs what it needs, runs every ring of tests, ends with the counts alone on the last
+# line ("N passed, N failed"). A suite that cannot run here is reported clearly before it; it is never counted as passed.
 # Flow: each suite is a command whose output goes to the terminal and to a log; its counts are read from that log. One after another: the
 # tests have deadlines, and the server hashes passwords at the lowest priority, so a suite beside them would starve them.
 #
 #   scripts/test.sh        the same inputs in every run and on every machine: seeds and numbers of examples are fixed
-#   scripts/test.sh soak   the long variants, from new seeds: FANFARE_SOAK=1 tells the tests
+#   scripts/test.sh soak   the long variants, from new seeds: FANFARE_SOAK=1 configures the tests
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/services.sh"
@@ -125,7 +125,7 @@ if ! release_build; then
     failures+=("release build (what needs the binary fails below)")
 fi
 export FANFARE_BIN=$TARGET_DIR/release/fanfare
-# A real Kafka for the feeds' tests; TEST_KAFKA_BROKERS names another one. Without it they say that they were left out.
+# A real Kafka for the feeds' tests; TEST_KAFKA_BROKERS names another one. Without it they report that they were skipped.
 if [ -z "${TEST_KAFKA_BROKERS:-}" ]; then
     if why=$(kafka_prepare | tee /dev/stderr | tail -n 1) && kafka_start; then
         echo "Apache Kafka $KAFKA_VERSION on $TEST_KAFKA_BROKERS"
