@@ -5,7 +5,7 @@ usage: beside.py FANFARE logins       100 clients log in at once, on the same se
        beside.py FANFARE appends      the store appends 10 000 messages a second, in a process of its own
 
 Both runs are of the same server process. Logins cost an Argon2id each; the server runs a few at a time at low priority and
-answers 503 beyond its queue, so what is counted is how much of the machine they leave to the sockets. RUNS=3 rounds,
+responds with 503 beyond its queue, so the result is how much of the machine they leave to the sockets. RUNS=3 rounds,
 SUBSCRIBERS=1000.
 """
 

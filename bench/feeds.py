@@ -3,9 +3,9 @@
 
 usage: feeds.py FANFARE      (scripts/bench.sh calls this)
 
-The clients hear `trade_data`, which is 71 of 100 records, so the market makes 1.41 times the rate that is named. Server and
+The clients receive `trade_data`, which is 71 of 100 records, so the market makes 1.41 times the rate that is named. Server and
 client have a CPU each; beyond the client's own speed its queues overflow, which is what the last line is about: drops are
-told and counted, nobody is disconnected, memory stays. RUNS=2 rounds.
+reported and counted, no client is disconnected, memory stays. RUNS=2 rounds.
 """
 
 import os

@@ -85,11 +85,11 @@ async fn an_unknown_account_takes_as_long_as_a_known_one() {
             took.push(begun.elapsed());
         }
     }
-    let [somebody, nobody] = took.map(|mut all| {
+    let [known, unknown] = took.map(|mut all| {
         all.sort();
         all[all.len() / 2].as_secs_f64()
     });
-    assert!((0.5..2.0).contains(&(nobody / somebody)), "{nobody} {somebody}");
+    assert!((0.5..2.0).contains(&(unknown / known)), "{unknown} {known}");
 }
 
 /// One running and two in the queue: of ten at once at least seven are refused, and at once.

@@ -53,10 +53,10 @@ impl Pending {
     /// fails with `UNAVAILABLE`.
     pub async fn run(self, deadline: Duration, gate: &Semaphore) -> Option<Vec<u8>> {
         let until = Instant::now() + deadline;
-        let answers = join_all(self.calls.into_iter().map(|c| c.run(until, gate, &self.room))).await;
-        let mut answers = answers.into_iter().flatten();
-        let Some(mut out) = self.batch else { return answers.next() };
-        for answer in answers {
+        let responses = join_all(self.calls.into_iter().map(|c| c.run(until, gate, &self.room))).await;
+        let mut responses = responses.into_iter().flatten();
+        let Some(mut out) = self.batch else { return responses.next() };
+        for answer in responses {
             out.extend_from_slice(&answer);
             out.push(b',');
         }

@@ -32,8 +32,8 @@ mod tests {
         let text = fanfare_core::model::EventId { time: serial, node: 3 }.to_string();
         assert_eq!(digits(&text[..SERIAL_DIGITS]), Some(serial));
         assert_eq!(opened_at(serial), 1_790_000_000_000);
-        for bad in ["", "i", "U", "é"] {
-            assert!(bad.is_empty() || digits(bad).is_none(), "{bad}");
+        for invalid in ["", "i", "U", "é"] {
+            assert!(invalid.is_empty() || digits(invalid).is_none(), "{invalid}");
         }
     }
 }

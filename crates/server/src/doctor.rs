@@ -27,9 +27,9 @@ pub fn doctor(args: DoctorArgs) -> Result<ExitCode, ConfigError> {
     }
     let mut out = std::io::stdout().lock();
     let mut well = true;
-    let mut say = |good: bool, what: String| {
-        well &= good;
-        let _best_effort = writeln!(out, "{} {what}", if good { "ok  " } else { "BAD " });
+    let mut say = |passed: bool, what: String| {
+        well &= passed;
+        let _best_effort = writeln!(out, "{} {what}", if passed { "ok  " } else { "BAD " });
     };
     say(true, "the configuration is valid".into());
     match config.check_exposure() {
@@ -164,10 +164,10 @@ fn asks_livez(address: SocketAddr, tls: bool) -> std::io::Result<bool> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    if tls { answers(tls::probe(stream)?, address) } else { answers(stream, address) }
+    if tls { responds(tls::probe(stream)?, address) } else { responds(stream, address) }
 }
 
-fn answers(mut stream: impl Read + Write, address: SocketAddr) -> std::io::Result<bool> {
+fn responds(mut stream: impl Read + Write, address: SocketAddr) -> std::io::Result<bool> {
     write!(stream, "GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;

@@ -202,13 +202,13 @@ fn start_shards(node: &Arc<Node>, bells: Vec<Bell>) -> std::io::Result<Vec<onesh
     let mut ended = Vec::new();
     for (id, bell) in bells.into_iter().enumerate() {
         let driver = Driver::new(node.clone(), id as u8, bell)?;
-        let (tell, told) = oneshot::channel::<()>();
+        let (done, end) = oneshot::channel::<()>();
         std::thread::Builder::new().name(format!("fanfare-shard-{id}")).spawn(move || {
             // A panic in a connection's work is contained there; any other leaves a shard in an unknown state.
             fatal::vital_thread(&format!("shard {id}"), || driver.run());
-            let _gone = tell.send(());
+            let _gone = done.send(());
         })?;
-        ended.push(told);
+        ended.push(end);
     }
     Ok(ended)
 }
@@ -338,18 +338,18 @@ async fn stop(node: &Arc<Node>, ended: Vec<oneshot::Receiver<()>>, timeout: Dura
     }
     let shards = 0..node.topics.inboxes().len();
     let posted = shards.clone().map(|shard| {
-        let (tell, told) = oneshot::channel();
-        node.posts.post(shard, ToShard::Drain(tell));
-        told
+        let (done, drained) = oneshot::channel();
+        node.posts.post(shard, ToShard::Drain(done));
+        drained
     });
-    for told in posted.collect::<Vec<_>>() {
-        let _ended_or_late = tokio::time::timeout_at(deadline, told).await;
+    for drained in posted.collect::<Vec<_>>() {
+        let _ended_or_late = tokio::time::timeout_at(deadline, drained).await;
     }
     node.topics.drain();
     shards.for_each(|shard| node.posts.post(shard, ToShard::Finish));
     let mut late = 0;
-    for told in ended {
-        late += usize::from(tokio::time::timeout_at(deadline, told).await.is_err());
+    for end in ended {
+        late += usize::from(tokio::time::timeout_at(deadline, end).await.is_err());
     }
     if late > 0 {
         tracing::warn!(shards = late, "server.shutdown_timeout passed before every queue was flushed");

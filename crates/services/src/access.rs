@@ -205,13 +205,13 @@ mod tests {
         let a = access();
         let (ann, chief) = (user(Role::User, None), user(Role::Admin, None));
         let code = |topic: &str, caller: &Caller| a.publish(topic, caller, None).err().map(|r| r.code);
-        for (topic, nobody, user, admin, publisher) in [
+        for (topic, anonymous, user, admin, publisher) in [
             ("open", None, None, None, None),
             ("user", Some(ErrorCode::Unauthorized), None, None, None),
             ("else", Some(ErrorCode::Unauthorized), Some(ErrorCode::Forbidden), None, None),
             ("token", Some(ErrorCode::Unauthorized), Some(ErrorCode::Forbidden), None, None),
         ] {
-            assert_eq!(code(topic, &Caller::Anonymous), nobody, "{topic}");
+            assert_eq!(code(topic, &Caller::Anonymous), anonymous, "{topic}");
             assert_eq!(code(topic, &ann), user, "{topic}");
             assert_eq!(code(topic, &chief), admin, "{topic}");
             assert_eq!(code(topic, &key(&[Scope::Publish])), publisher, "{topic}");

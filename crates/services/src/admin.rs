@@ -7,7 +7,7 @@ use crate::audit::{Audit, AuditEvent, Outcome};
 use crate::clock::unix_ms;
 use crate::sessions::SessionService;
 use fanfare_core::model::{Actor, ErrorCode, Refusal, Role};
-use fanfare_store::{ChangedUser, EndedSession, Store, StoreError, User};
+use fanfare_store::{ChangedUser, EndedLogin, Store, StoreError, User};
 use std::sync::Arc;
 
 /// Users read from the store at a time if not all of them are shown.
@@ -181,7 +181,7 @@ impl Administrator<'_> {
         let AdminService { store, sessions, .. } = self.service;
         let now = unix_ms() as i64;
         let mut user = find(store, name).await?;
-        let ended: Vec<EndedSession> =
+        let ended: Vec<EndedLogin> =
             store.set_disabled(&user.id, disabled, now).await?.ok_or(AdminError::NoSuchUser)?;
         user.disabled = disabled;
         sessions.end_logins(&ended);

@@ -13,7 +13,7 @@ use crate::identity::{Identity, Users};
 use crate::ports::{Refused, Sockets};
 use fanfare_core::model::{Actor, End, ErrorCode, IssuerIdentity, Principal, Refusal, Scope};
 use fanfare_core::session::{Resume, ResumeGuard, Resumed, SessionCode, SessionPort};
-use fanfare_store::{ChangedUser, EndedSession};
+use fanfare_store::{ChangedUser, EndedLogin};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -121,7 +121,7 @@ impl SessionService {
     // --- ends of logins ---------------------------------------------------------------------------------------------
 
     /// Ends the connections and sessions of ended logins.
-    pub fn end_logins(&self, ended: &[EndedSession]) {
+    pub fn end_logins(&self, ended: &[EndedLogin]) {
         for login in ended {
             self.ended.lock().insert(login.id.clone(), unix_ms());
             self.end_matching(&login.user_id, Some(&login.id));

@@ -140,8 +140,8 @@ impl Health {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
         if error.is_fatal() && !self.dead.swap(true, Ordering::SeqCst) {
             tracing::error!(engine = self.engine, %error, "the store failed permanently");
-            if let Some(tell) = &self.on_fatal {
-                tell(error);
+            if let Some(notify) = &self.on_fatal {
+                notify(error);
             }
         }
     }

@@ -41,11 +41,11 @@ pub use engine::{OnCommit, OnFatal, StoreStatus};
 pub use error::{Result, StoreError};
 pub use logs::OnAppend;
 pub use model::{
-    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, AuthSession, ChangedUser, Checkpoint,
-    Committed, ConnectionRow, DeviceKeys, EndSessions, EndedSession, KeptTopic, KeyLogEntry, KeysPut,
-    LogEntry, LogHead, LogId, LogPage, LogRetention, LoginProof, Message, MetricPlace, MetricQuery,
-    MetricRow, NewAuthSession, NewEntry, NewMessage, NewUser, ProfileChange, Proven, Receipt, Refreshed,
-    Role, Space, Trimmed, User,
+    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, ChangedUser, Checkpoint, Committed,
+    ConnectionRow, DeviceKeys, EndLogins, EndedLogin, KeptTopic, KeyLogEntry, KeysPut, LogEntry, LogHead,
+    LogId, LogPage, LogRetention, LoginProof, LoginRow, Message, MetricPlace, MetricQuery, MetricRow,
+    NewEntry, NewLogin, NewMessage, NewUser, ProfileChange, Proven, Receipt, Refreshed, Role, Space, Trimmed,
+    User,
 };
 use options::Target;
 pub use options::{Durability, StoreOptions};

@@ -11,17 +11,15 @@
 use crate::Store;
 use crate::error::Result;
 use crate::migrate::clock;
-use crate::model::{
-    AuthSession, EndSessions, EndedSession, LoginProof, NewAuthSession, Proven, Refreshed, User,
-};
+use crate::model::{EndLogins, EndedLogin, LoginProof, LoginRow, NewLogin, Proven, Refreshed, User};
 use crate::sql::{Row, Sql, values};
 use crate::users::read_user;
 
 /// Reason of a login's end when its used refresh token was presented again.
 const REUSED: &str = "refresh_reused";
 
-fn read_session(row: &Row) -> Result<AuthSession> {
-    Ok(AuthSession {
+fn read_login(row: &Row) -> Result<LoginRow> {
+    Ok(LoginRow {
         id: row.text(0)?,
         user_id: row.text(1)?,
         created_at: row.int(2)?,
@@ -33,7 +31,7 @@ fn read_session(row: &Row) -> Result<AuthSession> {
     })
 }
 
-fn live(sql: &mut dyn Sql, id: &str, now: i64) -> Result<Option<(AuthSession, User)>> {
+fn live(sql: &mut dyn Sql, id: &str, now: i64) -> Result<Option<(LoginRow, User)>> {
     let row = sql.one(
         "SELECT s.id, s.user_id, s.created_at, s.last_seen, s.expires_at, s.ip, s.user_agent, s.method,
                 u.id, u.username, u.role, u.password, u.display_name, u.email, u.disabled, u.issuer, u.created_at
@@ -41,7 +39,7 @@ fn live(sql: &mut dyn Sql, id: &str, now: i64) -> Result<Option<(AuthSession, Us
          WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND u.disabled = 0 AND u.deleted_at IS NULL",
         values![id, now],
     )?;
-    row.map(|row| Ok((read_session(&row)?, read_user(&row, 8)?))).transpose()
+    row.map(|row| Ok((read_login(&row)?, read_user(&row, 8)?))).transpose()
 }
 
 fn insert_refresh(sql: &mut dyn Sql, session: &str, hash: &[u8; 32], expires_at: i64) -> Result<()> {
@@ -52,9 +50,9 @@ fn insert_refresh(sql: &mut dyn Sql, session: &str, hash: &[u8; 32], expires_at:
     Ok(())
 }
 
-fn read_ended(rows: &[Row]) -> Result<Vec<EndedSession>> {
+fn read_ended(rows: &[Row]) -> Result<Vec<EndedLogin>> {
     rows.iter()
-        .map(|row| Ok(EndedSession { id: row.text(0)?, user_id: row.text(1)?, ended_at: row.int(2)? }))
+        .map(|row| Ok(EndedLogin { id: row.text(0)?, user_id: row.text(1)?, ended_at: row.int(2)? }))
         .collect()
 }
 
@@ -98,7 +96,7 @@ pub(crate) fn end_of_user(
     except: Option<&str>,
     reason: &str,
     now: i64,
-) -> Result<Vec<EndedSession>> {
+) -> Result<Vec<EndedLogin>> {
     let rows = sql.query(
         "UPDATE auth_sessions SET ended_at = $1, end_reason = $2
          WHERE user_id = $3 AND ended_at IS NULL AND id <> COALESCE($4, '')
@@ -145,7 +143,7 @@ impl Store {
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn open_auth_session(&self, s: NewAuthSession, proof: LoginProof) -> Result<bool> {
+    pub async fn add_login(&self, s: NewLogin, proof: LoginProof) -> Result<bool> {
         self.write(move |sql| {
             if !admits(sql, &s.user_id, &proof)? {
                 return Ok(false);
@@ -167,7 +165,7 @@ impl Store {
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn auth_session(&self, id: &str) -> Result<Option<(AuthSession, User)>> {
+    pub async fn login(&self, id: &str) -> Result<Option<(LoginRow, User)>> {
         let id = id.to_owned();
         self.read(move |sql| live(sql, &id, clock())).await
     }
@@ -176,7 +174,7 @@ impl Store {
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn auth_sessions(&self, user_id: &str) -> Result<Vec<AuthSession>> {
+    pub async fn logins(&self, user_id: &str) -> Result<Vec<LoginRow>> {
         let user_id = user_id.to_owned();
         self.read(move |sql| {
             let rows = sql.query(
@@ -187,7 +185,7 @@ impl Store {
                  ORDER BY s.created_at DESC, s.id DESC",
                 values![&user_id, clock()],
             )?;
-            rows.iter().map(read_session).collect()
+            rows.iter().map(read_login).collect()
         })
         .await
     }
@@ -196,15 +194,10 @@ impl Store {
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn end_auth_sessions(
-        &self,
-        which: EndSessions<'_>,
-        reason: &str,
-        now: i64,
-    ) -> Result<Vec<EndedSession>> {
+    pub async fn end_logins(&self, which: EndLogins<'_>, reason: &str, now: i64) -> Result<Vec<EndedLogin>> {
         let (id, user_id, except) = match which {
-            EndSessions::One { id, user_id } => (Some(id.to_owned()), user_id.map(str::to_owned), None),
-            EndSessions::OfUser { user_id, except } => {
+            EndLogins::One { id, user_id } => (Some(id.to_owned()), user_id.map(str::to_owned), None),
+            EndLogins::OfUser { user_id, except } => {
                 (None, Some(user_id.to_owned()), except.map(str::to_owned))
             }
         };
@@ -229,7 +222,7 @@ impl Store {
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn ended_since(&self, at_ms: i64) -> Result<Vec<EndedSession>> {
+    pub async fn ended_since(&self, at_ms: i64) -> Result<Vec<EndedLogin>> {
         self.read(move |sql| {
             let rows = sql.query(
                 "SELECT id, user_id, ended_at FROM auth_sessions WHERE ended_at >= $1 ORDER BY ended_at, id",
@@ -244,7 +237,7 @@ impl Store {
     ///
     /// # Errors
     /// Of the engine.
-    pub async fn touch_auth_sessions(&self, mut seen: Vec<(String, i64)>) -> Result<()> {
+    pub async fn touch_logins(&self, mut seen: Vec<(String, i64)>) -> Result<()> {
         // All writers use one order, so that they never deadlock.
         seen.sort();
         self.write(move |sql| {

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::error::{Result, StoreError};
 use crate::logins::{end_of_user, holds};
-use crate::model::{ChangedUser, EndedSession, NewUser, ProfileChange, Proven, Role, User, stored_role};
+use crate::model::{ChangedUser, EndedLogin, NewUser, ProfileChange, Proven, Role, User, stored_role};
 use crate::sql::{Row, Sql, values};
 use crate::{Store, keys};
 
@@ -154,7 +154,7 @@ impl Store {
         proven: Proven,
         hash: String,
         now: i64,
-    ) -> Result<Option<Vec<EndedSession>>> {
+    ) -> Result<Option<Vec<EndedLogin>>> {
         let id = id.to_owned();
         self.write(move |sql| {
             if !holds(sql, &id, &proven)? {
@@ -190,12 +190,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::set_role`].
-    pub async fn set_disabled(
-        &self,
-        id: &str,
-        disabled: bool,
-        now: i64,
-    ) -> Result<Option<Vec<EndedSession>>> {
+    pub async fn set_disabled(&self, id: &str, disabled: bool, now: i64) -> Result<Option<Vec<EndedLogin>>> {
         let id = id.to_owned();
         self.write(move |sql| {
             if disabled {
@@ -243,7 +238,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::set_role`].
-    pub async fn delete_user(&self, id: &str, proven: Proven, now: i64) -> Result<Option<Vec<EndedSession>>> {
+    pub async fn delete_user(&self, id: &str, proven: Proven, now: i64) -> Result<Option<Vec<EndedLogin>>> {
         let id = id.to_owned();
         self.write(move |sql| {
             if !holds(sql, &id, &proven)? {

@@ -278,14 +278,14 @@ async fn a_message_of_two_nodes_is_one_message(stage: Stage) {
                 tokio::spawn(async move { store.append_message(m).await.unwrap() })
             })
             .collect();
-        let mut answers = Vec::new();
+        let mut results = Vec::new();
         for task in tasks {
-            answers.push(task.await.unwrap());
+            results.push(task.await.unwrap());
         }
-        let count = |of: fn(&Appended) -> bool| answers.iter().filter(|answer| of(answer)).count();
-        assert_eq!(count(|a| matches!(a, Appended::New { .. })), 1, "{answers:?}");
-        assert_eq!(count(|a| matches!(a, Appended::Duplicate { .. })), 7, "{answers:?}");
-        assert_eq!(count(|a| *a == Appended::IdConflict), 8, "{answers:?}");
+        let count = |of: fn(&Appended) -> bool| results.iter().filter(|answer| of(answer)).count();
+        assert_eq!(count(|a| matches!(a, Appended::New { .. })), 1, "{results:?}");
+        assert_eq!(count(|a| matches!(a, Appended::Duplicate { .. })), 7, "{results:?}");
+        assert_eq!(count(|a| *a == Appended::IdConflict), 8, "{results:?}");
     }
     let mut kept = 0;
     for user in ["bob", "carol"] {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use common::{Stage, keys, new_user};
 use fanfare_store::{
-    AuditRow, Checkpoint, EndSessions, LoginProof, NewAuthSession, Proven, Refreshed, Store, StoreError,
+    AuditRow, Checkpoint, EndLogins, LoginProof, NewLogin, Proven, Refreshed, Store, StoreError,
 };
 use tokio::sync::Barrier;
 
@@ -70,8 +70,8 @@ async fn one_of_many_gets_a_name(stage: Stage) {
 async fn one_of_many_rotates_a_refresh_token(stage: Stage) {
     let store = stage.open().await;
     let alice = store.create_user(new_user("alice")).await.unwrap();
-    let login = NewAuthSession { refresh: Some(([1; 32], LATER)), ..login("a", &alice.id) };
-    assert!(store.open_auth_session(login, by_password()).await.unwrap());
+    let login = NewLogin { refresh: Some(([1; 32], LATER)), ..login("a", &alice.id) };
+    assert!(store.add_login(login, by_password()).await.unwrap());
     let (store, answers) = race(&stage, |store, n| async move {
         store.rotate_refresh([1; 32], [100 + n as u8; 32], 5, LATER).await.unwrap()
     })
@@ -79,13 +79,13 @@ async fn one_of_many_rotates_a_refresh_token(stage: Stage) {
     let rotated = answers.iter().filter(|answer| matches!(answer, Refreshed::Rotated(..))).count();
     let reused = answers.iter().filter(|answer| matches!(answer, Refreshed::Reused { .. })).count();
     assert_eq!((rotated, reused), (1, CALLERS - 1));
-    assert_eq!(store.auth_session("a").await.unwrap(), None, "reuse ended it");
-    let all = EndSessions::OfUser { user_id: &alice.id, except: None };
-    assert_eq!(store.end_auth_sessions(all, "again", 9).await.unwrap(), []);
+    assert_eq!(store.login("a").await.unwrap(), None, "reuse ended it");
+    let all = EndLogins::OfUser { user_id: &alice.id, except: None };
+    assert_eq!(store.end_logins(all, "again", 9).await.unwrap(), []);
 }
 
-fn login(id: &str, user_id: &str) -> NewAuthSession {
-    NewAuthSession {
+fn login(id: &str, user_id: &str) -> NewLogin {
+    NewLogin {
         id: id.to_owned(),
         user_id: user_id.to_owned(),
         created_at: 1,
@@ -131,18 +131,15 @@ async fn no_login_survives_the_change_it_raced_with(stage: Stage) {
                 }
                 let by_key = LoginProof::Key { device_id: "main".to_owned(), ik: [byte; 32] };
                 let proof = if round % 3 == 1 { by_key } else { by_password() };
-                let opened = store.open_auth_session(login(&format!("{round}-{n}"), &id), proof).await;
+                let opened = store.add_login(login(&format!("{round}-{n}"), &id), proof).await;
                 opened.unwrap().then_some(())
             }
         })
         .await;
-        assert!(store.auth_sessions(&id).await.unwrap().is_empty(), "round {round}");
+        assert!(store.logins(&id).await.unwrap().is_empty(), "round {round}");
         if round % 3 == 2 {
             store.set_disabled(&id, false, 6).await.unwrap();
-            assert!(
-                store.auth_sessions(&id).await.unwrap().is_empty(),
-                "round {round}: not when let in again"
-            );
+            assert!(store.logins(&id).await.unwrap().is_empty(), "round {round}: not when let in again");
         }
     }
 }

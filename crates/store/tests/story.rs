@@ -8,8 +8,8 @@ mod common;
 
 use common::{Stage, keys, message, new_user};
 use fanfare_store::{
-    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, ConnectionRow, EndSessions,
-    KeptTopic, KeysPut, LoginProof, MetricPlace, MetricQuery, NewAuthSession, NewUser, ProfileChange, Proven,
+    ApiKeyRow, Appended, AuditEnd, AuditFilter, AuditPlace, AuditRow, Checkpoint, ConnectionRow, EndLogins,
+    KeptTopic, KeysPut, LoginProof, MetricPlace, MetricQuery, NewLogin, NewUser, ProfileChange, Proven,
     Refreshed, Role, Store, StoreError,
 };
 
@@ -43,8 +43,8 @@ stories!(
     a_closed_store_says_so,
 );
 
-fn login(id: &str, user_id: &str, refresh: Option<[u8; 32]>) -> NewAuthSession {
-    NewAuthSession {
+fn login(id: &str, user_id: &str, refresh: Option<[u8; 32]>) -> NewLogin {
+    NewLogin {
         id: id.to_owned(),
         user_id: user_id.to_owned(),
         created_at: 1_000,
@@ -57,8 +57,8 @@ fn login(id: &str, user_id: &str, refresh: Option<[u8; 32]>) -> NewAuthSession {
 }
 
 /// Stores a login whose proof is the password of [`new_user`].
-async fn open(store: &Store, login: NewAuthSession) {
-    assert!(store.open_auth_session(login, by("$argon2id$x")).await.unwrap());
+async fn open(store: &Store, login: NewLogin) {
+    assert!(store.add_login(login, by("$argon2id$x")).await.unwrap());
 }
 
 /// The proof of a password with the given hash.
@@ -226,9 +226,7 @@ async fn a_replaced_key_ends_the_other_logins(stage: Stage) {
     let mut ended: Vec<_> = ended.into_iter().map(|login| login.id).collect();
     ended.sort();
     assert_eq!(ended, ["a", "c"]);
-    assert!(
-        store.auth_session("b").await.unwrap().is_some() && store.auth_session("d").await.unwrap().is_some()
-    );
+    assert!(store.login("b").await.unwrap().is_some() && store.login("d").await.unwrap().is_some());
 }
 
 async fn logins_live_and_end(stage: Stage) {
@@ -240,33 +238,33 @@ async fn logins_live_and_end(stage: Stage) {
     let mut old = login("old", &alice.id, None);
     old.expires_at = 2_000;
     open(&store, old).await;
-    assert_eq!(store.auth_session("old").await.unwrap(), None, "expired");
-    let (session, user) = store.auth_session("a").await.unwrap().unwrap();
+    assert_eq!(store.login("old").await.unwrap(), None, "expired");
+    let (session, user) = store.login("a").await.unwrap().unwrap();
     assert_eq!((session.last_seen, session.ip.as_deref(), user), (1_000, Some("192.0.2.1"), alice.clone()));
 
     store
-        .touch_auth_sessions(vec![("b".to_owned(), 5_000), ("x".to_owned(), 1), ("a".to_owned(), 3)])
+        .touch_logins(vec![("b".to_owned(), 5_000), ("x".to_owned(), 1), ("a".to_owned(), 3)])
         .await
         .unwrap();
-    assert_eq!(store.auth_session("b").await.unwrap().unwrap().0.last_seen, 5_000);
-    assert_eq!(store.auth_session("a").await.unwrap().unwrap().0.last_seen, 1_000, "never back");
-    let ids: Vec<_> = store.auth_sessions(&alice.id).await.unwrap().into_iter().map(|s| s.id).collect();
+    assert_eq!(store.login("b").await.unwrap().unwrap().0.last_seen, 5_000);
+    assert_eq!(store.login("a").await.unwrap().unwrap().0.last_seen, 1_000, "never back");
+    let ids: Vec<_> = store.logins(&alice.id).await.unwrap().into_iter().map(|s| s.id).collect();
     assert_eq!(ids, ["c", "b", "a"]);
 
-    let one = |id, user_id| EndSessions::One { id, user_id };
-    assert_eq!(store.end_auth_sessions(one("a", Some("other")), "logout", 10).await.unwrap(), []);
-    let ended = store.end_auth_sessions(one("a", Some(&alice.id)), "logout", 10).await.unwrap();
+    let one = |id, user_id| EndLogins::One { id, user_id };
+    assert_eq!(store.end_logins(one("a", Some("other")), "logout", 10).await.unwrap(), []);
+    let ended = store.end_logins(one("a", Some(&alice.id)), "logout", 10).await.unwrap();
     assert_eq!((ended.len(), ended[0].id.as_str(), ended[0].ended_at), (1, "a", 10));
-    assert_eq!(store.end_auth_sessions(one("a", None), "logout", 11).await.unwrap(), [], "only once");
-    let all = EndSessions::OfUser { user_id: &alice.id, except: Some("b") };
-    let ended = store.end_auth_sessions(all, "password", 12).await.unwrap();
+    assert_eq!(store.end_logins(one("a", None), "logout", 11).await.unwrap(), [], "only once");
+    let all = EndLogins::OfUser { user_id: &alice.id, except: Some("b") };
+    let ended = store.end_logins(all, "password", 12).await.unwrap();
     assert!(ended.iter().any(|s| s.id == "c") && ended.iter().all(|s| s.id != "b"));
-    assert!(store.auth_session("b").await.unwrap().is_some());
+    assert!(store.login("b").await.unwrap().is_some());
     let since: Vec<_> = store.ended_since(10).await.unwrap().into_iter().map(|s| s.id).collect();
     assert_eq!(since, ["a", "c", "old"]);
     assert_eq!(store.ended_since(13).await.unwrap(), []);
     let stranger = login("z", "nobody", None);
-    assert!(!store.open_auth_session(stranger, by("$argon2id$x")).await.unwrap());
+    assert!(!store.add_login(stranger, by("$argon2id$x")).await.unwrap());
 }
 
 async fn a_login_is_stored_only_if_its_proof_still_holds(stage: Stage) {
@@ -276,8 +274,8 @@ async fn a_login_is_stored_only_if_its_proof_still_holds(stage: Stage) {
     let attempt = |id: &str, proof: LoginProof| {
         let (store, login) = (store.clone(), login(id, &alice.id, Some([id.as_bytes()[0]; 32])));
         async move {
-            let (id, stored) = (login.id.clone(), store.open_auth_session(login, proof).await.unwrap());
-            assert_eq!(store.auth_session(&id).await.unwrap().is_some(), stored);
+            let (id, stored) = (login.id.clone(), store.add_login(login, proof).await.unwrap());
+            assert_eq!(store.login(&id).await.unwrap().is_some(), stored);
             stored
         }
     };
@@ -317,8 +315,8 @@ async fn a_change_is_made_only_if_its_proof_still_holds(stage: Stage) {
     for (id, user) in [("a", &alice), ("b", &alice), ("c", &bob)] {
         open(&store, login(id, &user.id, None)).await;
     }
-    let end = EndSessions::One { id: "b", user_id: None };
-    store.end_auth_sessions(end, "logout", 5).await.unwrap();
+    let end = EndLogins::One { id: "b", user_id: None };
+    store.end_logins(end, "logout", 5).await.unwrap();
     let password = |stored: &str| Proven { session_id: None, password: Some(stored.to_owned()) };
     let email = || ProfileChange { email: Some(Some("a@b".to_owned())), ..ProfileChange::default() };
     for proven in [with("b"), with("c"), with("x"), password("$old"), password("")] {
@@ -331,7 +329,7 @@ async fn a_change_is_made_only_if_its_proof_still_holds(stage: Stage) {
     }
     let found = store.user(&alice.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&alice), "nothing was changed");
-    assert!(store.auth_session("a").await.unwrap().is_some());
+    assert!(store.login("a").await.unwrap().is_some());
     let valid = Proven { session_id: Some("a".to_owned()), password: alice.password.clone() };
     assert!(store.change_profile(&alice.id, valid.clone(), email()).await.unwrap(), "the twin");
     assert_eq!(store.delete_user(&alice.id, valid, 7).await.unwrap().map(|ended| ended.len()), Some(1));
@@ -394,14 +392,14 @@ async fn locked_out_users_have_no_logins(stage: Stage) {
     open(&store, login("a", &alice.id, None)).await;
     let ended = store.set_disabled(&alice.id, true, 8).await.unwrap().unwrap();
     assert_eq!((ended.len(), ended[0].id.as_str()), (1, "a"));
-    assert_eq!(store.auth_session("a").await.unwrap(), None);
-    assert_eq!(store.auth_sessions(&alice.id).await.unwrap(), []);
+    assert_eq!(store.login("a").await.unwrap(), None);
+    assert_eq!(store.logins(&alice.id).await.unwrap(), []);
     store.set_disabled(&alice.id, false, 9).await.unwrap().unwrap();
-    assert_eq!(store.auth_session("a").await.unwrap(), None, "it ended and stays ended");
+    assert_eq!(store.login("a").await.unwrap(), None, "it ended and stays ended");
     open(&store, login("b", &alice.id, None)).await;
     let ended = store.delete_user(&alice.id, Proven::default(), 10).await.unwrap().unwrap();
     assert_eq!(ended.len(), 1);
-    assert_eq!(store.auth_session("b").await.unwrap(), None);
+    assert_eq!(store.login("b").await.unwrap(), None);
 }
 
 async fn a_used_refresh_token_ends_its_login(stage: Stage) {
@@ -421,7 +419,7 @@ async fn a_used_refresh_token_ends_its_login(stage: Stage) {
     );
     let reused = Refreshed::Reused { session_id: "a".to_owned(), user_id: alice.id.clone() };
     assert_eq!(store.rotate_refresh([1; 32], [5; 32], 70, LATER).await.unwrap(), reused);
-    assert_eq!(store.auth_session("a").await.unwrap(), None, "the family has ended");
+    assert_eq!(store.login("a").await.unwrap(), None, "the family has ended");
     assert_eq!(store.ended_since(70).await.unwrap().len(), 1);
     assert_eq!(store.rotate_refresh([3; 32], [6; 32], 71, LATER).await.unwrap(), Refreshed::Unknown);
 }
@@ -698,7 +696,7 @@ async fn the_sweep_takes_only_what_is_over(stage: Stage) {
     }
     store.use_once("ticket", b"old", 1, DAY).await.unwrap();
     store.use_once("ticket", b"new", 1, 90 * DAY).await.unwrap();
-    store.end_auth_sessions(EndSessions::One { id: "a", user_id: None }, "logout", DAY).await.unwrap();
+    store.end_logins(EndLogins::One { id: "a", user_id: None }, "logout", DAY).await.unwrap();
     store.sweep(20 * DAY).await.unwrap();
     assert_eq!(store.ended_since(0).await.unwrap().len(), 1, "ended logins are remembered for 30 days");
     assert!(store.use_once("ticket", b"old", 20 * DAY, 21 * DAY).await.unwrap(), "forgotten");

@@ -22,20 +22,20 @@ const MAX_OUTPUT: usize = 64;
 pub(super) struct Argon {
     params: Params,
     /// Used where there is no hash: same parameters, and output that no password hashes to.
-    nobody: Option<PasswordHash>,
+    dummy: Option<PasswordHash>,
     memory: Vec<Block>,
 }
 
 impl Argon {
     /// Creates it without memory yet; new hashes get these parameters.
     pub(super) fn new(params: Params) -> Self {
-        let nobody = phc(&params, &[0; 16], &[0; OUTPUT]);
-        Self { params, nobody, memory: Vec::new() }
+        let dummy = phc(&params, &[0; 16], &[0; OUTPUT]);
+        Self { params, dummy, memory: Vec::new() }
     }
 
     /// A copy without memory, for another thread.
     pub(super) fn fresh(&self) -> Self {
-        Self { params: self.params.clone(), nobody: self.nobody.clone(), memory: Vec::new() }
+        Self { params: self.params.clone(), dummy: self.dummy.clone(), memory: Vec::new() }
     }
 
     /// The PHC string of a password's normal form; `None` when the system returns no random bytes.
@@ -50,7 +50,7 @@ impl Argon {
     /// Checks a password; see [`super::Hasher::verify`].
     pub(super) fn verify(&mut self, password: &str, phc: Option<&str>) -> Verified {
         let stored = phc.and_then(|phc| PasswordHash::new(phc).ok());
-        let Some(hash) = stored.as_ref().or(self.nobody.as_ref()).cloned() else {
+        let Some(hash) = stored.as_ref().or(self.dummy.as_ref()).cloned() else {
             return Verified { ok: false, rehash: false };
         };
         let normal = normal(password);

@@ -79,7 +79,7 @@ impl Fake {
         tcp.read_exact(&mut sent).await.unwrap();
         let body = body.to_string();
         let answer = format!(
-            "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            "HTTP/1.1 {status} Status\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         );
         tcp.write_all(answer.as_bytes()).await.unwrap();

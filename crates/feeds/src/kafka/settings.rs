@@ -43,7 +43,7 @@ pub(crate) fn check(config: &KafkaConfig) -> Result<(), ConfigFault> {
             name.starts_with("security.") || name.starts_with("sasl.mech"),
             wants,
         ) {
-            let what = format!("asks for {word}, which this build lacks: build with the feature `kafka-tls`");
+            let what = format!("needs {word}, which this build lacks: build with the feature `kafka-tls`");
             return Err(ConfigFault::new(key(), what));
         }
     }

@@ -1,4 +1,4 @@
-//! The watch: once a second it checks lag, alerts and stalls; every few seconds it asks Kafka for topics and other
+//! The watch: once a second it checks lag, alerts and stalls; every few seconds it queries Kafka for topics and other
 //! members of the group. Nothing waits for it.
 
 use super::anchor::Lookout;

@@ -167,8 +167,8 @@ async fn report(store: &Store, node: &str, against: &Against) -> Result<bool, St
             say(&line);
             Ok(true)
         }
-        Err(bad) => {
-            say(&format!("broken: node {node} seq {}: the row {}", bad.seq, bad.why));
+        Err(broken) => {
+            say(&format!("broken: node {node} seq {}: the row {}", broken.seq, broken.why));
             Ok(false)
         }
     }

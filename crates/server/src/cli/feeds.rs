@@ -60,9 +60,9 @@ impl FeedsArgs {
         if trials.is_empty() {
             let _best_effort = writeln!(out, "no mapping of kafka.topics matches the topic {:?}", args.topic);
         }
-        let bad = |t: &MappingTrial| matches!(t.outcome, TrialOutcome::Bad { .. });
-        let good = !trials.is_empty() && !trials.iter().any(bad);
-        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let is_bad = |t: &MappingTrial| matches!(t.outcome, TrialOutcome::Bad { .. });
+        let usable = !trials.is_empty() && !trials.iter().any(is_bad);
+        Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
         let lines: Vec<String> = trials.iter().map(line).collect();
         assert_eq!(lines, [r#"kafka.topics[1]: channel "dashboard", type "trade_data", key "k""#]);
         let poison = SampleRecord { value: Some(b"{".to_vec()), ..sample };
-        let bad = try_sample(&Config::default(), &poison).unwrap();
-        assert!(line(&bad[0]).contains("bad record"), "{bad:?}");
+        let outcomes = try_sample(&Config::default(), &poison).unwrap();
+        assert!(line(&outcomes[0]).contains("bad record"), "{outcomes:?}");
     }
 }

@@ -154,9 +154,9 @@ impl Pump {
 
     /// Waits until the shard has processed earlier posts, in particular the reply.
     async fn after_the_answer(&self) -> Option<()> {
-        let (tell, told) = oneshot::channel();
-        self.post(ForConn::Reached(tell));
-        told.await.ok()
+        let (done, reached) = oneshot::channel();
+        self.post(ForConn::Reached(done));
+        reached.await.ok()
     }
 
     async fn run(mut self, replay: Replay, mut ends: Since) {
@@ -232,9 +232,9 @@ impl Pump {
                     None => return Some(()),
                     Some(Err(_)) => break,
                     Some(Ok(records)) => {
-                        let heard = self.heard(&records)?;
-                        if !heard.is_empty() {
-                            self.hand_over(Taken::Records(heard), chunks).await?;
+                        let records = self.wanted_records(&records)?;
+                        if !records.is_empty() {
+                            self.hand_over(Taken::Records(records), chunks).await?;
                         }
                     }
                 }
@@ -272,18 +272,18 @@ impl Pump {
         }
     }
 
-    fn heard(&mut self, records: &[Record]) -> Option<Vec<Arc<FeedRecord>>> {
+    fn wanted_records(&mut self, records: &[Record]) -> Option<Vec<Arc<FeedRecord>>> {
         let running = self.feeds.running()?;
         let mut lookup = JsonLookup::default();
-        let mut heard = Vec::with_capacity(records.len());
+        let mut shaped = Vec::with_capacity(records.len());
         for (at, record) in records.iter().enumerate() {
             self.seen.insert((record.topic.clone(), record.partition), record.offset);
             let record = running.shaper.shape(record);
             if self.wanted.spec.hears(&record, at, &mut lookup) {
-                heard.push(Arc::new(record));
+                shaped.push(Arc::new(record));
             }
         }
-        Some(heard)
+        Some(shaped)
     }
 
     async fn hand_over(&self, taken: Taken, chunks: &mpsc::Sender<Taken>) -> Option<()> {

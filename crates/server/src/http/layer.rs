@@ -136,8 +136,8 @@ fn gate(node: &Node, request: &Request, allowed: Option<&HeaderValue>) -> Option
     if let Some((route, problem)) = head_fault(request) {
         return refused(route, problem);
     }
-    let asks = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if request.method() == Method::OPTIONS && asks {
+    let has_method = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() == Method::OPTIONS && has_method {
         if allowed.is_none() {
             origin::note_refused(node, request);
         }
@@ -211,11 +211,12 @@ fn is_upgrade_by_other_method(request: &Request) -> bool {
         return false;
     }
     let mut upgrades = request.headers().get_all(header::UPGRADE).iter().filter_map(|v| v.to_str().ok());
-    let asks = upgrades.any(|v| v.split(',').any(|one| one.trim().eq_ignore_ascii_case("websocket")));
-    asks || request.method() == Method::HEAD
+    let upgrades_socket =
+        upgrades.any(|v| v.split(',').any(|one| one.trim().eq_ignore_ascii_case("websocket")));
+    upgrades_socket || request.method() == Method::HEAD
 }
 
-/// Rejects a request with a bad credential; if the route lacks the method, returns 405 instead.
+/// Rejects a request with an invalid credential; if the route lacks the method, returns 405 instead.
 async fn refuse(method: Method, target: Uri, next: Next, problem: Problem) -> Response {
     let mut probe = Request::new(axum::body::Body::empty());
     *probe.method_mut() = Method::TRACE; // which no route supports

@@ -164,18 +164,18 @@ mod tests {
 
     #[test]
     fn one_credential_is_read_and_two_different_ones_are_refused() {
-        let bad =
+        let refused =
             |all: &[(&'static str, &'static str)]| presented(&headers(all)).unwrap_err().status.as_u16();
         assert_eq!(presented(&headers(&[])).unwrap(), Presented::Nothing);
         let twice = headers(&[("authorization", "bearer a.b.c"), ("authorization", "bearer a.b.c")]);
         assert_eq!(presented(&twice).unwrap(), Presented::Bearer("a.b.c"));
         assert_eq!(presented(&headers(&[("x-api-key", "fan_1")])).unwrap(), Presented::Key("fan_1"));
-        assert_eq!(bad(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]), 400);
+        assert_eq!(refused(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]), 400);
         let both = headers(&[("authorization", "Bearer a"), ("x-api-key", "k")]);
         assert_eq!(presented(&both).unwrap(), Presented::Both("k"));
         for wrong in ["Bearer", "Bearer ", "Basic YTpi", "", "a.b.c"] {
-            assert_eq!(bad(&[("authorization", wrong)]), 401, "{wrong}");
+            assert_eq!(refused(&[("authorization", wrong)]), 401, "{wrong}");
         }
-        assert_eq!(bad(&[("x-api-key", "")]), 401);
+        assert_eq!(refused(&[("x-api-key", "")]), 401);
     }
 }

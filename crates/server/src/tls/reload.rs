@@ -39,7 +39,7 @@ async fn renewing(tls: Option<Tls>, mut hangup: Signal) {
     let mut looks = 0_u32;
     loop {
         let asked = tokio::select! {
-            told = hangup.recv() => { if told.is_none() { std::future::pending::<()>().await } true }
+            signal = hangup.recv() => { if signal.is_none() { std::future::pending::<()>().await } true }
             _ = every.tick() => false,
         };
         looks = looks.wrapping_add(1);

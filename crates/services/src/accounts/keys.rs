@@ -15,7 +15,7 @@ use crate::clock::unix_ms;
 use fanfare_core::model::Origin;
 use fanfare_core::model::Principal;
 use fanfare_e2ee::{EncryptionKey, IdentityKey, KeyError, NO_PREVIOUS};
-use fanfare_store::{DeviceKeys, EndedSession, KeyLogEntry, KeysPut, User};
+use fanfare_store::{DeviceKeys, EndedLogin, KeyLogEntry, KeysPut, User};
 
 /// The default device.
 const MAIN: &str = "main";
@@ -62,7 +62,7 @@ pub struct PutKeys {
     /// The change; `None` if the keys were the same.
     pub changed: Option<KeyChanged>,
     /// Logins that the change ended.
-    pub ended: Vec<EndedSession>,
+    pub ended: Vec<EndedLogin>,
     /// The keys after the change.
     pub directory: Directory,
 }

@@ -4,7 +4,7 @@
 //! verified against a constant hash, a signature against a constant key. A challenge is burnt in the store before the
 //! signature is checked: one attempt each, also across restarts.
 
-use super::sessions::Granted;
+use super::logins::Granted;
 use super::{AccountError, Accounts};
 use crate::audit::{AuditEvent, Outcome, Severity};
 use crate::clock::unix_ms;

@@ -15,10 +15,10 @@ mod error;
 mod keys;
 mod limits;
 mod login;
+mod logins;
 mod profile;
 mod proof;
 mod register;
-mod sessions;
 mod tickets;
 
 pub use api_keys::{KeyTrouble, delete_api_key, list_api_keys, make_api_key};
@@ -26,9 +26,9 @@ pub use error::AccountError;
 pub use keys::{Directory, KeyChanged, NewKeys, PutKeys};
 pub use limits::{Gate, Limits, UserGate};
 pub use login::Proof;
+pub use logins::{Granted, OwnLogin};
 pub use profile::{Patch, Profile};
 pub use register::{Registered, Registration, generated_password, name_for_new};
-pub use sessions::{Granted, SessionRow};
 pub use tickets::TicketRefused;
 
 use crate::audit::Audit;

@@ -5,7 +5,7 @@ use crate::audit::{AuditEvent, Outcome};
 use crate::clock::unix_ms;
 use fanfare_core::model::Origin;
 use fanfare_core::model::Principal;
-use fanfare_store::{EndedSession, ProfileChange, User};
+use fanfare_store::{EndedLogin, ProfileChange, User};
 
 /// Maximum length of a display name, in characters.
 const MAX_DISPLAY_NAME: usize = 64;
@@ -41,7 +41,7 @@ impl Accounts {
         current: String,
         new: String,
         from: &Origin,
-    ) -> Result<Vec<EndedSession>, AccountError> {
+    ) -> Result<Vec<EndedLogin>, AccountError> {
         self.check_password("new", &new, &who.username)?;
         let stored = self.confirm(who, current, from).await?;
         let hash = self.0.hasher.hash(new).await?;
@@ -95,7 +95,7 @@ impl Accounts {
         who: &Principal,
         current: Option<String>,
         from: &Origin,
-    ) -> Result<Vec<EndedSession>, AccountError> {
+    ) -> Result<Vec<EndedLogin>, AccountError> {
         let proven = self.prove_change(who, current, true, from).await?;
         let ended = self.0.store.delete_user(&who.user_id, proven, unix_ms() as i64).await?;
         let ended = ended.ok_or(AccountError::Outdated)?;

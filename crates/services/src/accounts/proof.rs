@@ -78,7 +78,7 @@ impl Accounts {
             Some(issuer) => {
                 issuer.issued_at_s.map(|s| i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX))
             }
-            None => self.0.store.auth_session(&who.session_id).await?.map(|(session, _)| session.created_at),
+            None => self.0.store.login(&who.session_id).await?.map(|(session, _)| session.created_at),
         };
         Ok(at.is_some_and(|at| is_recent(at, unix_ms() as i64)))
     }

@@ -110,7 +110,7 @@ impl Accounts {
             // An issuer's token has no login here.
             Some(_) => self.0.store.user(&subject.u).await.map_err(TicketRefused::Store)?,
             None => {
-                let live = self.0.store.auth_session(&subject.s).await.map_err(TicketRefused::Store)?;
+                let live = self.0.store.login(&subject.s).await.map_err(TicketRefused::Store)?;
                 live.map(|(_, user)| user)
             }
         };

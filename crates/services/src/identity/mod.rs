@@ -231,7 +231,7 @@ impl Identity {
                 self.store.user(&principal.user_id).await.map_err(|e| unavailable(&e))?
             }
             None => {
-                let live = self.store.auth_session(&principal.session_id).await;
+                let live = self.store.login(&principal.session_id).await;
                 live.map_err(|e| unavailable(&e))?.map(|(_, user)| user)
             }
         };
@@ -264,7 +264,7 @@ impl Identity {
         if seen.is_empty() {
             return;
         }
-        if let Err(error) = self.store.touch_auth_sessions(seen).await {
+        if let Err(error) = self.store.touch_logins(seen).await {
             tracing::warn!(%error, "when logins were last used cannot be written");
         }
     }

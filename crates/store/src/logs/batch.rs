@@ -168,7 +168,7 @@ impl Unit for AppendBatch {
         };
         let mut committed: BTreeMap<LogId, Committed> = BTreeMap::new();
         let mut replies = Vec::with_capacity(appends.len());
-        for (Append { log, entry, reply, .. }, answer) in appends.into_iter().zip(plan.answers) {
+        for (Append { log, entry, reply, .. }, answer) in appends.into_iter().zip(plan.results) {
             if let Ok(Receipt { epoch, seq, id, repeated: false }) = answer
                 && shared.sink.get().is_some()
             {

@@ -48,7 +48,7 @@ pub(super) struct Known {
 /// The plan of a batch.
 pub(super) struct Plan {
     /// For each append.
-    pub(super) answers: Vec<Result<Receipt>>,
+    pub(super) results: Vec<Result<Receipt>>,
     /// Heads after the batch, of all its logs.
     pub(super) heads: HashMap<LogId, Head>,
 }
@@ -63,14 +63,14 @@ impl Plan {
             Ok(receipt) if !receipt.repeated => Some((append, receipt)),
             _ => None,
         };
-        appends.iter().zip(&self.answers).filter_map(new)
+        appends.iter().zip(&self.results).filter_map(new)
     }
 }
 
 /// Numbers the batch, in its order.
 pub(super) fn plan(appends: &[Append], known: Known, ids: &IdClock, now_ms: u64) -> Plan {
     let Known { mut heads, mut keys, mut messages } = known;
-    let answers = appends.iter().map(|append| {
+    let results = appends.iter().map(|append| {
         let head = heads.get_mut(&append.log).ok_or(StoreError::NoLog)?;
         let repeat =
             |first: &First| Receipt { epoch: head.epoch, seq: first.seq, id: first.id, repeated: true };
@@ -94,8 +94,8 @@ pub(super) fn plan(appends: &[Append], known: Known, ids: &IdClock, now_ms: u64)
         }
         Ok(Receipt { epoch: head.epoch, seq: first.seq, id, repeated: false })
     });
-    let answers = answers.collect();
-    Plan { answers, heads }
+    let results = results.collect();
+    Plan { results, heads }
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn seqs(plan: &Plan) -> Vec<Option<(u64, bool)>> {
-        plan.answers.iter().map(|answer| answer.as_ref().ok().map(|r| (r.seq, r.repeated))).collect()
+        plan.results.iter().map(|answer| answer.as_ref().ok().map(|r| (r.seq, r.repeated))).collect()
     }
 
     #[test]
@@ -132,10 +132,10 @@ mod tests {
         let plan = plan(&appends, known(&[(1, 5), (2, 0)]), &clock(), 1);
         let new = |seq| Some((seq, false));
         assert_eq!(seqs(&plan), [new(6), new(1), new(7), None, new(8)]);
-        assert_eq!(plan.answers[3], Err(StoreError::NoLog));
+        assert_eq!(plan.results[3], Err(StoreError::NoLog));
         assert_eq!((plan.heads[&LogId(1)].head, plan.heads[&LogId(2)].head), (8, 1));
         assert_eq!(plan.heads[&LogId(1)].added, 3 * (5 + crate::model::OVERHEAD));
-        let ids: Vec<_> = plan.answers.iter().flatten().map(|receipt| receipt.id).collect();
+        let ids: Vec<_> = plan.results.iter().flatten().map(|receipt| receipt.id).collect();
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
         assert_eq!(plan.heads[&LogId(1)].clock, ids[3].time);
         assert_eq!(plan.entries(&appends).count(), 4);
@@ -150,6 +150,6 @@ mod tests {
         before.keys.insert((LogId(1), appends[3].key.unwrap()), first);
         let plan = plan(&appends, before, &clock(), 1);
         assert_eq!(seqs(&plan), [Some((6, false)), Some((6, true)), Some((1, false)), Some((3, true))]);
-        assert_eq!(plan.answers[3].as_ref().unwrap().id, first.id);
+        assert_eq!(plan.results[3].as_ref().unwrap().id, first.id);
     }
 }

@@ -106,7 +106,7 @@ impl fmt::Debug for Proven {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeysPut {
     /// The keys are stored; these logins have ended.
-    Done(Vec<super::EndedSession>),
+    Done(Vec<super::EndedLogin>),
     /// The conditions of the change no longer hold. Nothing was changed.
     Unproven,
     /// The user has made as many changes within an hour as are allowed. Nothing was changed.

@@ -6,7 +6,7 @@ use super::User;
 
 /// A login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuthSession {
+pub struct LoginRow {
     /// The token's `sid`.
     pub id: String,
     /// The user's id.
@@ -27,7 +27,7 @@ pub struct AuthSession {
 
 /// A login to be stored.
 #[derive(Clone)]
-pub struct NewAuthSession {
+pub struct NewLogin {
     /// The token's `sid`.
     pub id: String,
     /// The user's id.
@@ -76,7 +76,7 @@ impl fmt::Debug for LoginProof {
 
 /// The logins to end.
 #[derive(Debug, Clone, Copy)]
-pub enum EndSessions<'a> {
+pub enum EndLogins<'a> {
     /// One login, if it belongs to the given user.
     One {
         /// The login.
@@ -95,7 +95,7 @@ pub enum EndSessions<'a> {
 
 /// A login that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndedSession {
+pub struct EndedLogin {
     /// The login.
     pub id: String,
     /// The user's id.
@@ -109,7 +109,7 @@ pub struct EndedSession {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refreshed {
     /// It was valid and is used up now; the new one is stored.
-    Rotated(AuthSession, User),
+    Rotated(LoginRow, User),
     /// It was used before, a sign of theft. The login has been ended.
     Reused {
         /// The login.

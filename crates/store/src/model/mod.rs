@@ -13,7 +13,7 @@ pub(crate) use accounts::stored_role;
 pub use accounts::{ChangedUser, DeviceKeys, KeyLogEntry, KeysPut, NewUser, ProfileChange, Proven, User};
 pub use fanfare_core::model::Role;
 pub use fanfare_core::topics::{LogRetention, Space};
-pub use logins::{AuthSession, EndSessions, EndedSession, LoginProof, NewAuthSession, Refreshed};
+pub use logins::{EndLogins, EndedLogin, LoginProof, LoginRow, NewLogin, Refreshed};
 pub(crate) use logs::OVERHEAD;
 pub use logs::{Committed, LogEntry, LogHead, LogId, LogPage, NewEntry, Receipt, Trimmed};
 pub use messages::{Appended, Message, NewMessage};

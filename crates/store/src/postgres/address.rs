@@ -175,7 +175,7 @@ fn tls(roots: Option<&str>) -> std::result::Result<MakeRustlsConnect, String> {
     }
     if store.is_empty() {
         return Err(
-            "sslmode asks for TLS and there is no root certificate (sslrootcert=FILE names one)".to_owned()
+            "sslmode requires TLS and there is no root certificate (sslrootcert=FILE names one)".to_owned()
         );
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -141,7 +141,7 @@ impl Address {
                 self.shown
             ))),
             Ok(Err(error)) if is_refused_tls(&error) => Err(StoreError::Misconfigured(format!(
-                "store.url: sslmode={} asks for TLS, and {} does not serve it as asked ({})",
+                "store.url: sslmode={} requires TLS, and {} does not serve it as required ({})",
                 self.mode,
                 self.shown,
                 super::errors::describe(&error)

@@ -91,9 +91,9 @@ impl Runner {
             }
             if kind == Kind::Write
                 && result.is_ok()
-                && let Some(tell) = &this.on_commit
+                && let Some(notify) = &this.on_commit
             {
-                tell(begun.elapsed(), unit.count());
+                notify(begun.elapsed(), unit.count());
             }
             unit.done(result);
         });

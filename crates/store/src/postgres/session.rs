@@ -185,7 +185,7 @@ impl Sql for Session<'_> {
             return Ok(runs.iter().map(|_| Vec::new()).collect());
         }
         let begins = self.begins();
-        let answers = self.wait(async |client| {
+        let results = self.wait(async |client| {
             let mut statements = Vec::with_capacity(runs.len());
             for run in runs.iter().filter(runs_of) {
                 statements.push((client.prepare_cached(run.bulk.many).await?, arrays(run)));
@@ -193,9 +193,9 @@ impl Sql for Session<'_> {
             let asked = statements.iter().map(|(statement, arrays)| client.query(statement, arrays));
             begun(client, begins, try_join_all(asked)).await
         })?;
-        let mut answers = answers.iter();
+        let mut results = results.iter();
         let rows = |run: &Run<'_>| match runs_of(&run) {
-            true => answers.next().map_or(Ok(Vec::new()), |rows| rows.iter().map(read_row).collect()),
+            true => results.next().map_or(Ok(Vec::new()), |rows| rows.iter().map(read_row).collect()),
             false => Ok(Vec::new()),
         };
         runs.iter().map(rows).collect()

@@ -129,9 +129,9 @@ impl Writer {
             (Ok(()), None) => self.health.well(),
         }
         if result.is_ok()
-            && let Some(tell) = &self.on_commit
+            && let Some(notify) = &self.on_commit
         {
-            tell(begun.elapsed(), count);
+            notify(begun.elapsed(), count);
         }
         for unit in batch.drain(..) {
             unit.done(result.clone());

@@ -53,23 +53,23 @@ impl Fields {
     /// # Errors
     /// 400: no JSON, or an invalid field.
     pub(super) fn parse(text: &str, known: &[&'static str]) -> Result<Self, Problem> {
-        let bad = |why: &'static str| Problem::from(Refusal::new(ErrorCode::InvalidJson, why));
+        let malformed = |why: &'static str| Problem::from(Refusal::new(ErrorCode::InvalidJson, why));
         let parsed: Result<Unique, _> = serde_json::from_str(text);
         let value = match parsed {
             Ok(Unique(value)) => value,
             Err(error) if error.is_data() => return Err(twice(&error.to_string(), known)),
             Err(_) => {
-                return Err(bad(
+                return Err(malformed(
                     "the body is no valid JSON, or nests too deep, or holds half a surrogate pair",
                 ));
             }
         };
         let facts = scan::facts(text);
         if facts.depth > MAX_INTERPRETED_DEPTH {
-            return Err(bad("the body nests deeper than 32 levels"));
+            return Err(malformed("the body nests deeper than 32 levels"));
         }
         if facts.lone_surrogate {
-            return Err(bad("a string holds half a surrogate pair"));
+            return Err(malformed("a string holds half a surrogate pair"));
         }
         let Value::Object(mut members) = value else {
             return Err(Problem::invalid("body", "the body is a JSON object"));

@@ -23,7 +23,7 @@ use fanfare_core::model::Principal;
 use fanfare_core::model::{ErrorCode, Origin, Refusal};
 use fanfare_services::accounts::{Gate, UserGate};
 use fanfare_services::audit::{AuditEvent, Outcome};
-use fanfare_store::EndedSession;
+use fanfare_store::EndedLogin;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -75,7 +75,7 @@ fn no_store() -> [(header::HeaderName, &'static str); 1] {
 }
 
 /// Closes the sockets of ended logins. An issuer's user has no login here, so all sockets of such a user close.
-fn end(node: &Node, who: &Principal, ended: &[EndedSession]) {
+fn end(node: &Node, who: &Principal, ended: &[EndedLogin]) {
     node.services.sessions.end_logins(ended);
     if who.issuer.is_some() {
         node.services.sessions.end_user(&who.user_id);

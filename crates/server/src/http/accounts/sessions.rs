@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use fanfare_core::time::rfc3339_ms;
-use fanfare_services::accounts::SessionRow;
+use fanfare_services::accounts::OwnLogin;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -32,15 +32,15 @@ pub(super) struct Session {
     current: bool,
 }
 
-impl From<SessionRow> for Session {
-    fn from(row: SessionRow) -> Self {
+impl From<OwnLogin> for Session {
+    fn from(row: OwnLogin) -> Self {
         let time = |ms: i64| rfc3339_ms(ms.max(0) as u64);
         Self {
-            id: row.session.id,
-            created_at: time(row.session.created_at),
-            last_seen: time(row.session.last_seen),
-            ip: row.session.ip,
-            user_agent: row.session.user_agent,
+            id: row.login.id,
+            created_at: time(row.login.created_at),
+            last_seen: time(row.login.last_seen),
+            ip: row.login.ip,
+            user_agent: row.login.user_agent,
             current: row.current,
         }
     }
@@ -78,13 +78,13 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let who = sender.caller.principal()?;
     let limit = page_size(params.limit.as_deref())?;
-    let mut rows = http.node.services.accounts.sessions(who).await?;
+    let mut rows = http.node.services.accounts.logins(who).await?;
     if let Some(before) = &params.before {
         let place =
             place(before).ok_or_else(|| Problem::invalid("before", "before is the `next` of a page"))?;
-        rows.retain(|row| (row.session.created_at, row.session.id.as_str()) < place);
+        rows.retain(|row| (row.login.created_at, row.login.id.as_str()) < place);
     }
-    let next = cut(&mut rows, limit, |row| format!("{}.{}", row.session.created_at, row.session.id));
+    let next = cut(&mut rows, limit, |row| format!("{}.{}", row.login.created_at, row.login.id));
     let page = SessionPage { items: rows.into_iter().map(Session::from).collect(), next };
     Ok(answer(StatusCode::OK, &page))
 }
@@ -112,7 +112,7 @@ pub(super) async fn end(
     let who = sender.caller.principal()?;
     // An id that cannot be decoded, or that no store accepts, belongs to no login.
     let id = id.map(|Path(id)| id).unwrap_or_default().replace('\0', "");
-    let ended = http.node.services.accounts.end_session(who, &id, &sender.origin).await?;
+    let ended = http.node.services.accounts.end_login(who, &id, &sender.origin).await?;
     http.node.services.sessions.end_logins(&ended);
     Ok(done())
 }

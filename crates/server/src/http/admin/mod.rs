@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(rfc3339("1969-12-31T23:00:00-02:00"), Some(3_600_000));
         assert_eq!(rfc3339("0001-01-01T00:00:00Z"), Some(0));
         assert_eq!(rfc3339("1970-01-01T00:00:00.123456Z"), Some(123));
-        for bad in [
+        for invalid in [
             "",
             "Z",
             "1970-01-01",
@@ -151,7 +151,7 @@ mod tests {
             "1970-01-01T00:00:00.é1Z",
             "1970-01-01T00:00:00.12éZ",
         ] {
-            assert_eq!(rfc3339(bad), None, "{bad}");
+            assert_eq!(rfc3339(invalid), None, "{invalid}");
         }
         assert_eq!(moment("since", Some("12")).unwrap(), Some(12));
         assert!(moment("since", Some("yesterday")).is_err());

@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(parse(r#"{"message":"noon"}"#).unwrap().severity, "info");
         assert!(parse(&format!(r#"{{"message":"{}"}}"#, "ü".repeat(2000))).is_ok());
         let long = format!(r#"{{"message":"{}"}}"#, "ü".repeat(2001));
-        for (bad, field) in [
+        for (invalid, field) in [
             ("{}", "message"),
             (r#"{"message":""}"#, "message"),
             (r#"{"message":"  "}"#, "message"),
@@ -85,7 +85,7 @@ mod tests {
             (r#"{"message":"a","severity":1}"#, "severity"),
             ("[]", "body"),
         ] {
-            assert_eq!(parse(bad).err().unwrap().field, Some(field), "{bad}");
+            assert_eq!(parse(invalid).err().unwrap().field, Some(field), "{invalid}");
         }
         assert_eq!(parse("{").err().unwrap().code, "invalid_json");
     }

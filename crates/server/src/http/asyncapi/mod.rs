@@ -123,13 +123,13 @@ fn operation(channel: &str, message: &Message) -> Option<(String, Value)> {
     let operation = match message.from {
         From::Reply => return None,
         From::Server => json!({ "action": "send", "channel": at, "messages": [place(key)] }),
-        From::Client(answers) => {
+        From::Client(replies) => {
             let (dialect, _) = key.split_once('.')?;
             let result = key.strip_suffix(".request").map(|method| format!("{method}.result"));
-            let mut answers: Vec<Value> =
-                answers.iter().copied().chain(result.as_deref()).map(place).collect();
-            answers.push(place(&format!("{dialect}.error")));
-            let reply = json!({ "channel": at, "messages": answers });
+            let mut replies: Vec<Value> =
+                replies.iter().copied().chain(result.as_deref()).map(place).collect();
+            replies.push(place(&format!("{dialect}.error")));
+            let reply = json!({ "channel": at, "messages": replies });
             json!({ "action": "receive", "channel": at, "messages": [place(key)], "reply": reply })
         }
     };

@@ -27,7 +27,7 @@ pub(super) fn messages() -> Vec<Message> {
 /// The member `token`, where a topic's rule needs one.
 fn subscription_token(action: &str) -> Value {
     string(&format!(
-        "A subscription token of an issuer whose actions have {action}, where the topic's rule asks for one"
+        "A subscription token of an issuer whose actions have {action}, if the topic's rule requires one"
     ))
 }
 
@@ -35,8 +35,8 @@ fn client_id(what: &str) -> Member {
     may("client_id", bounded(255, what))
 }
 
-fn sent(key: &'static str, answers: &'static [&'static str], group: &'static str) -> Message {
-    Message::new(key, From::Client(answers), group)
+fn sent(key: &'static str, replies: &'static [&'static str], group: &'static str) -> Message {
+    Message::new(key, From::Client(replies), group)
 }
 
 /// Clients' frames. Each example is decoded in a test.
@@ -462,7 +462,7 @@ pub(super) fn info_summary(info: &Info<'_>) -> String {
         Info::Notice { .. } => {
             "a notice of an admin, or of the server itself, to all users on /ws/system".into()
         }
-        told => told.message().into(),
+        info => info.message().into(),
     }
 }
 

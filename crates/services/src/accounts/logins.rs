@@ -11,9 +11,7 @@ use fanfare_auth::refresh;
 use fanfare_auth::token::{Claims, TokenError};
 use fanfare_core::model::Origin;
 use fanfare_core::model::Principal;
-use fanfare_store::{
-    AuthSession, EndSessions, EndedSession, LoginProof, NewAuthSession, Refreshed, StoreError, User,
-};
+use fanfare_store::{EndLogins, EndedLogin, LoginProof, LoginRow, NewLogin, Refreshed, StoreError, User};
 
 /// Lifetime of a refresh token in days.
 const REFRESH_DAYS: i64 = 30;
@@ -38,9 +36,9 @@ pub struct Granted {
 
 /// A login as shown to its user.
 #[derive(Debug)]
-pub struct SessionRow {
+pub struct OwnLogin {
     /// The login.
-    pub session: AuthSession,
+    pub login: LoginRow,
     /// Whether it is the caller's own.
     pub current: bool,
 }
@@ -65,7 +63,7 @@ impl Accounts {
         };
         let id = random_id()?;
         let (refresh_token, refresh) = refresh.unzip();
-        let row = NewAuthSession {
+        let row = NewLogin {
             id: id.clone(),
             user_id: user.id.clone(),
             created_at: now,
@@ -75,7 +73,7 @@ impl Accounts {
             method: word.into(),
             refresh,
         };
-        if !self.0.store.open_auth_session(row, proof).await? {
+        if !self.0.store.add_login(row, proof).await? {
             return Ok(None);
         }
         self.0.outcomes.count("success");
@@ -124,7 +122,7 @@ impl Accounts {
         &self,
         token: &str,
         from: &Origin,
-    ) -> Result<Granted, (AccountError, Vec<EndedSession>)> {
+    ) -> Result<Granted, (AccountError, Vec<EndedLogin>)> {
         let fail = |error: AccountError| (error, Vec::new());
         let now = unix_ms() as i64;
         let Some(old) = refresh::hash(token) else { return Err(fail(AccountError::Credentials)) };
@@ -147,7 +145,7 @@ impl Accounts {
                         AuditEvent::new("authn_token_reuse", Outcome::Denied).severity(Severity::Alert);
                     event.user(&user_id).session(&session_id).by(from)
                 });
-                let ended = EndedSession { id: session_id, user_id, ended_at: now };
+                let ended = EndedLogin { id: session_id, user_id, ended_at: now };
                 Err((AccountError::Credentials, vec![ended]))
             }
             Refreshed::Unknown => Err(fail(AccountError::Credentials)),
@@ -167,7 +165,7 @@ impl Accounts {
             Ok(claims) => claims,
             Err(error) => return Ok(Err(error)),
         };
-        let live = self.0.store.auth_session(&claims.sid).await?.filter(|(_, user)| user.id == claims.sub);
+        let live = self.0.store.login(&claims.sid).await?.filter(|(_, user)| user.id == claims.sub);
         let Some((session, user)) = live else { return Ok(Err(TokenError::Invalid)) };
         Ok(Ok(Principal {
             user_id: user.id.into(),
@@ -185,9 +183,9 @@ impl Accounts {
     ///
     /// # Errors
     /// Of the store.
-    pub async fn logout(&self, who: &Principal, from: &Origin) -> Result<Vec<EndedSession>, AccountError> {
-        let which = EndSessions::One { id: &who.session_id, user_id: Some(&who.user_id) };
-        let ended = self.0.store.end_auth_sessions(which, "logout", unix_ms() as i64).await?;
+    pub async fn logout(&self, who: &Principal, from: &Origin) -> Result<Vec<EndedLogin>, AccountError> {
+        let which = EndLogins::One { id: &who.session_id, user_id: Some(&who.user_id) };
+        let ended = self.0.store.end_logins(which, "logout", unix_ms() as i64).await?;
         let event =
             AuditEvent::new("session_logout", Outcome::Success).user(&who.user_id).session(&who.session_id);
         self.0.audit.record(event.by(from));
@@ -198,28 +196,25 @@ impl Accounts {
     ///
     /// # Errors
     /// Of the store.
-    pub async fn sessions(&self, who: &Principal) -> Result<Vec<SessionRow>, AccountError> {
-        let all = self.0.store.auth_sessions(&who.user_id).await?;
-        Ok(all
-            .into_iter()
-            .map(|session| SessionRow { current: *session.id == *who.session_id, session })
-            .collect())
+    pub async fn logins(&self, who: &Principal) -> Result<Vec<OwnLogin>, AccountError> {
+        let all = self.0.store.logins(&who.user_id).await?;
+        Ok(all.into_iter().map(|login| OwnLogin { current: *login.id == *who.session_id, login }).collect())
     }
 
     /// Ends one of the caller's logins.
     ///
     /// # Errors
     /// `NotFound` when it is not one of the caller's, or has ended.
-    pub async fn end_session(
+    pub async fn end_login(
         &self,
         who: &Principal,
         id: &str,
         from: &Origin,
-    ) -> Result<Vec<EndedSession>, AccountError> {
-        let which = EndSessions::One { id, user_id: Some(&who.user_id) };
-        let ended = self.0.store.end_auth_sessions(which, "revoked", unix_ms() as i64).await?;
+    ) -> Result<Vec<EndedLogin>, AccountError> {
+        let which = EndLogins::One { id, user_id: Some(&who.user_id) };
+        let ended = self.0.store.end_logins(which, "revoked", unix_ms() as i64).await?;
         if ended.is_empty() {
-            return Err(AccountError::NotFound("you have no such session"));
+            return Err(AccountError::NotFound("you have no such login"));
         }
         let event = AuditEvent::new("authn_token_revoked", Outcome::Success).user(&who.user_id).session(id);
         self.0.audit.record(event.by(from));
