@@ -1,4 +1,4 @@
-//! Who may do what: rules by topic, production, `auth.require` (`configuration.md`).
+//! Permissions: rules by topic, production, `auth.require` (`configuration.md`).
 
 use crate::support::start;
 use fanfare_testkit::client::Client;
@@ -80,18 +80,18 @@ fn a_rule_holds_on_every_way_in() {
     }
     refused(&ws.call(json!({ "type": "subscribe", "topic": "private" })));
     refused(&rpc.rpc("topic.subscribe", json!({ "topic": "private" })));
-    // A topic may be looked at by whoever may use it, and listed by nobody here.
+    // A topic may be looked at by callers that may use it; no caller here may list it.
     assert_eq!(server.get("/topics/open").status, 200);
     rest_refuses(&server, &Request::get("/topics/private"));
     rest_refuses(&server, &Request::get("/topics"));
     assert_eq!(server.stats()["topics"], Value::Null, "statistics name none either");
-    // Whether a topic is there is not told to those who may not use it.
+    // Callers that may not use a topic do not learn whether it exists.
     refused(&ws.call(json!({ "type": "publish", "topic": "never made", "payload": 1 })));
     refused(&rpc.rpc("topic.list", json!({})));
 }
 
 #[test]
-fn who_must_log_in_is_heard_only_about_that() {
+fn a_client_that_must_log_in_gets_only_that_error() {
     let server = start(&[("auth.require", "true"), ("limits.max_unauthenticated", "2")]);
     let mut ws = Raw::open(server.addr());
     refused(&ws.call(&json!({ "type": "subscribe", "topic": "t" })));
@@ -107,7 +107,7 @@ fn who_must_log_in_is_heard_only_about_that() {
         let status = server.get(target).status;
         assert!(status < 400, "{target} is for everybody: {status}");
     }
-    // Who does not log in is let go (`protocol.md` 5): 10 s.
+    // A client that does not log in is closed (`protocol.md` 5): 10 s.
     let frames = ws.expect_close(4408);
     assert!(frames.is_empty(), "{frames:?}");
 }

@@ -1,4 +1,4 @@
-//! Accounts: made, shown, changed, deleted (`accounts-and-messages.md`, `http-api.md` "Accounts").
+//! Accounts: created, shown, changed, deleted (`accounts-and-messages.md`, `http-api.md` "Accounts").
 //!
 //! Longer than most: the fields of one resource, tried one by one.
 
@@ -19,7 +19,7 @@ fn refused(answer: &Answer, status: u16, code: &str, field: Option<&str>) {
     assert_eq!(answer.head.get("cache-control"), Some("no-store"));
 }
 
-/// A body with one member changed; `Null` takes it out.
+/// A body with one member changed; `Null` removes it.
 fn but(body: &Value, name: &str, value: Value) -> Value {
     let mut body = body.clone();
     if value.is_null() {
@@ -119,7 +119,7 @@ fn every_wrong_field_of_a_registration_is_named() {
 }
 
 #[test]
-fn hostile_bodies_have_their_answers_on_every_route() {
+fn hostile_bodies_are_refused_on_every_route() {
     let server = roomy(&[]);
     let ann = Person::new(&server, "ann");
     let deep = format!("{{\"username\":{}{}}}", "[".repeat(40), "]".repeat(40));
@@ -163,7 +163,7 @@ fn hostile_bodies_have_their_answers_on_every_route() {
 }
 
 #[test]
-fn nobody_and_api_keys_get_nowhere() {
+fn anonymous_callers_and_api_keys_are_refused() {
     let server = roomy(&[]);
     let key = crate::keys::api_key(&server, "k", &["admin"]);
     let routes = [
@@ -199,7 +199,7 @@ fn nobody_and_api_keys_get_nowhere() {
 }
 
 #[test]
-fn a_registration_repeated_with_its_key_is_answered_once_more() {
+fn a_registration_repeated_with_its_key_gets_the_first_response() {
     let server = roomy(&[]);
     let body = json!({ "username": "ann", "password": PASSWORD });
     let ask = |key: &str, body: &Value| {
@@ -412,7 +412,7 @@ fn a_ticket_opens_one_socket_of_one_origin() {
 }
 
 #[test]
-fn what_the_server_owns_is_never_obeyed() {
+fn members_that_only_the_server_sets_are_ignored() {
     let server = roomy(&[]);
     let body =
         json!({ "username": "eve", "password": PASSWORD, "role": "admin", "id": "1", "disabled": false });
@@ -426,7 +426,7 @@ fn what_the_server_owns_is_never_obeyed() {
 }
 
 #[test]
-fn what_is_told_to_sessions_by_their_code_arrives() {
+fn messages_to_sessions_by_code_arrive() {
     let server = roomy(&[]);
     let key = crate::keys::api_key(&server, "k", &["sessions"]);
     let (mut one, welcome) = Client::greeted(server.addr());

@@ -25,7 +25,7 @@ fn routes() -> Vec<Request> {
 }
 
 #[test]
-fn nobody_else_gets_in_and_each_call_is_written_down() {
+fn others_are_refused_and_each_call_is_recorded() {
     let server = roomy(&[]);
     let (chief, ann) = (administrator(&server, "chief"), Person::new(&server, "ann"));
     let key = |scope: &str| {
@@ -216,7 +216,7 @@ fn metrics_are_kept() {
 }
 
 #[test]
-fn a_notice_reaches_everybody_who_listens() {
+fn a_notice_reaches_all_system_sockets() {
     let server = roomy(&[]);
     let (chief, ann) = (administrator(&server, "chief"), Person::new(&server, "ann"));
     let mut tap = Client::open(server.addr(), &format!("/ws/system?token={}", ann.token), None);
@@ -236,7 +236,7 @@ fn a_notice_reaches_everybody_who_listens() {
 }
 
 #[test]
-fn an_address_for_operation_takes_the_admin_routes_away_from_the_public_one() {
+fn an_ops_address_removes_the_admin_routes_from_the_public_one() {
     let spare = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let ops = spare.local_addr().unwrap();
     drop(spare);

@@ -34,7 +34,7 @@ fn a_life_is_written_down_from_its_start_to_its_end() {
     }
     let verdict = intact(&folder);
     assert!(verdict.contains(&format!("sealed up to row {}", seen.len())), "{verdict}");
-    // The next life dies, and the one after it says so.
+    // The next run crashes, and the one after it records that.
     Again::start(&folder, &[]).kill();
     Again::start(&folder, &[]).stop();
     let seen = events(&folder);
@@ -100,7 +100,7 @@ fn refusals_and_sockets_are_written_down() {
 }
 
 #[test]
-fn nobody_fills_the_log_with_refusals() {
+fn refusals_cannot_fill_the_log() {
     let server = roomy(&[]);
     for _ in 0..50 {
         assert_eq!(Request::get("/topics").header("X-API-Key", "fan_x").send(server.addr()).status, 401);
@@ -155,12 +155,12 @@ fn who_brings_no_credential_has_not_failed_with_one() {
     assert_eq!(reasons, ["api_key"]);
 }
 
-/// A row behind the last, as somebody writes it who has the database only.
+/// A row after the last one, as an attacker writes it who has the database only.
 const APPEND: &str =
     "INSERT INTO audit SELECT node, 11, ts, 'admin_action', outcome, severity, user_id, session, ip,
     user_agent, request_id, origin, reason, detail, hash FROM audit WHERE seq = 10";
 
-/// What is done to the database, and the first bad row then, of ten rows sealed up to the tenth.
+/// A change of the database, and the first invalid row then, of ten rows sealed up to the tenth.
 const TAMPERS: &[(&str, &str, i64)] = &[
     ("edit", "UPDATE audit SET reason = 'nothing' WHERE seq = 4", 4),
     ("edit a detail", "UPDATE audit SET detail = '{\"x\":1}' WHERE seq = 10", 10),
@@ -298,7 +298,7 @@ fn a_store_taken_back_on_postgres_is_found_by_the_folder_and_the_anchor() {
 }
 
 #[test]
-fn an_anchor_from_the_log_finds_what_the_store_cannot_show() {
+fn an_anchor_from_the_log_finds_tampering_that_the_store_cannot_show() {
     let folder = ten_rows();
     let last = rows(folder.path(), &[]).pop().unwrap();
     let anchor = format!("{}:{}", last["seq"], last["hash"].as_str().unwrap());
@@ -374,7 +374,7 @@ fn a_well_linked_prune_erases_nothing_unseen_and_is_never_sealed() {
     store.execute_batch("DELETE FROM audit WHERE seq < 11; DELETE FROM audit_checkpoint").unwrap();
     drop(store);
     broken_at(folder, 1, &[]);
-    // The server starts on it, says so, and seals what it writes itself only.
+    // The server starts on it, reports it, and seals only what it writes itself.
     let log = life(folder);
     assert!(log.contains("ERROR") && log.contains("the audit chain was tampered with"), "{log}");
     broken_at(folder, 1, &[]);
@@ -424,7 +424,7 @@ fn a_store_taken_back_to_an_older_checkpoint_is_found_by_the_log_and_the_folder(
     std::fs::write(copied.path().join("kept.log"), &log).unwrap();
     let kept = copied.path().join("kept.log");
     broken_at(copied.path(), 11, &["--log", kept.to_str().unwrap()]);
-    // A restart says so and continues from the newer head.
+    // A restart reports it and continues from the newer head.
     assert!(life(folder).contains("its newest signed head is gone"));
     broken_at(folder, 11, &[]);
 }

@@ -1,4 +1,4 @@
-//! Readers that are too slow, and clients that ask faster than they read (`protocol.md` 5 and 6).
+//! Readers that are too slow, and clients that send requests faster than they read (`protocol.md` 5 and 6).
 
 use crate::support::{must_fail, start};
 use fanfare_testkit::client::Client;
@@ -39,7 +39,7 @@ fn check_cut_off(texts: &[Value]) -> usize {
     events.len()
 }
 
-/// Frames of a topic that drops: in order, each once, and what is missing is told of. (Received, told of).
+/// Frames of a topic that drops: in order, each once, and missing ones are reported. (Received, reported).
 fn check_dropping(frames: &[Value], expected: usize) -> (u64, u64) {
     let (infos, events): (Vec<_>, Vec<_>) = frames.iter().partition(|f| f["code"] == "MESSAGES_DROPPED");
     assert!(infos.iter().all(|i| i["count"].as_u64() > Some(0) && i["message"].is_string()), "{infos:?}");
@@ -51,7 +51,7 @@ fn check_dropping(frames: &[Value], expected: usize) -> (u64, u64) {
 }
 
 #[test]
-fn a_slow_consumer_is_told_and_closed_and_the_others_get_everything() {
+fn a_slow_consumer_is_notified_and_closed_and_the_others_get_everything() {
     let server = start(&[("limits.queue_messages", "16"), ("ws.write_timeout", "60s")]);
     let mut slow = narrow(&server);
     slow.subscribe("t");
@@ -142,12 +142,12 @@ fn the_topic_that_overflows_decides() {
     for topic in ["loose", "strict"] {
         both.subscribe(topic);
     }
-    // Loose events beyond any queue: borne.
+    // Loose events beyond any queue: allowed.
     eventually("loose events are dropped", Duration::from_secs(60), || {
         (0..50).for_each(|n| assert_eq!(publisher.publish("loose", payload(n))["delivered"], 1));
         (server.stats()["messages"]["dropped"].as_u64() > Some(100)).then_some(())
     });
-    // Strict ones first take the loose ones' places, then end it.
+    // Strict ones first take the loose ones' places, then the connection ends.
     keeper.subscribe("strict");
     let mut strict = 0;
     while publisher.publish("strict", payload(strict))["delivered"] == 2 {
@@ -164,7 +164,7 @@ fn the_topic_that_overflows_decides() {
 }
 
 #[test]
-fn over_json_rpc_the_same_is_said() {
+fn json_rpc_reports_the_same() {
     let rules = r#"[{"pattern":"loose","backpressure":"drop_oldest"}]"#;
     let server =
         start(&[("limits.queue_messages", "8"), ("topics.rules", rules), ("ws.write_timeout", "60s")]);
@@ -204,7 +204,7 @@ fn over_json_rpc_the_same_is_said() {
 }
 
 #[test]
-fn a_message_larger_than_any_queue_reaches_those_who_read() {
+fn a_message_larger_than_any_queue_reaches_readers() {
     let settings = [("limits.max_message_bytes", "16MiB"), ("topics.history_topic_bytes", "64MiB")];
     let server = start(&settings);
     let (mut raw, mut client) = (Raw::open(server.addr()), Client::connect(server.addr()));

@@ -83,14 +83,14 @@ fn a_backup_beside_a_server_that_writes_is_one_consistent_state() {
 }
 
 #[test]
-fn a_restore_overwrites_nothing_unasked_and_takes_no_damaged_backup() {
+fn a_restore_overwrites_nothing_unasked_and_rejects_a_damaged_backup() {
     let place = tempfile::tempdir().unwrap();
     let (folder, backup) = (place.path().join("data"), place.path().join("backup"));
     Again::start(&folder, &[]).stop();
     succeeded(&command(&folder, &["backup", backup.to_str().unwrap()]));
     let restore = |more: &[&str]| command(&folder, &[&["restore", backup.to_str().unwrap()], more].concat());
     refused(&restore(&[]), &["data_dir", "--force"]);
-    // As often as somebody needs it.
+    // It can be repeated.
     for _ in 0..2 {
         succeeded(&restore(&["--force"]));
         intact(&folder);

@@ -56,7 +56,7 @@ fn a_new_certificate_is_served_and_open_sockets_stay() {
 }
 
 #[test]
-fn a_bad_new_certificate_keeps_the_old_and_is_told_once() {
+fn an_invalid_new_certificate_keeps_the_old_and_is_logged_once() {
     let pair = Pair::new();
     let server = pair.start(&[]);
     let good = served(&server);
@@ -111,7 +111,7 @@ fn a_pair_that_cannot_be_served_is_named_at_the_start() {
     assert!(said.contains("tls.cert") && said.contains("has expired"), "{said}");
 }
 
-/// Chains of two of which one section would not be read or sent in its place, and what the refusal says.
+/// Chains of two of which one section would not be read or sent, and the text of the refusal.
 fn mangled([own, above]: &[String; 2]) -> Vec<(&'static str, String, &'static str)> {
     let garbage =
         "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZSBnYXJiYWdlIGdhcmJhZ2U=\n-----END CERTIFICATE-----\n";
@@ -226,7 +226,7 @@ fn an_end_within_two_weeks_is_warned_of() {
 }
 
 #[test]
-fn the_plain_port_redirects_who_can_be_redirected() {
+fn the_plain_port_redirects_get_and_head() {
     let pair = Pair::new();
     let server = pair.start(&[("server.public_origin", "https://chat.example.com")]);
     let plain = redirecting(&server);
@@ -264,7 +264,7 @@ fn the_plain_port_redirects_who_can_be_redirected() {
         assert_eq!(answer.head.get("x-content-type-options"), Some("nosniff"));
         assert!(!answer.text().contains("secret"));
     }
-    // The answer comes without the body having been asked for.
+    // The response is sent before the body is read.
     let mut stream = Stream::connect(plain);
     stream
         .write(b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\nExpect: 100-continue\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Every error code can be had from this release, or it is said which feature brings it; and `docs/errors.md` says so.
+//! Every error code can be produced by this release, or the feature that adds it is named; `docs/errors.md` agrees.
 
 use crate::support::{half_a_request, start};
 use fanfare_core::model::ErrorCode;
@@ -170,7 +170,8 @@ fn server_shutdown() {
 const BEGIN: &str = "<!-- codes:begin (generated) -->\n";
 const END: &str = "<!-- codes:end -->";
 
-/// The table of `docs/errors.md`. What a code means stands above it in the source, the rest is asked of the code.
+/// The table of `docs/errors.md`. The meaning of a code is documented above it in the source, the rest is queried from
+/// the code.
 fn table() -> String {
     let source = include_str!("../../../core/src/model/error.rs");
     let mut text = String::from("| Code | HTTP | JSON-RPC | Meaning | What to do |\n|---|---|---|---|---|\n");

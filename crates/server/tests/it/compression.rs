@@ -17,7 +17,7 @@ fn offering(server: &Server, offer: &str) -> Raw {
     Raw::upgrade(server.addr(), &request)
 }
 
-/// The text of a frame, inflated if it says so, and whether it did.
+/// The text of a frame, inflated if it is compressed, and whether it was.
 fn text(frame: &Frame) -> (serde_json::Value, bool) {
     assert_eq!((frame.opcode, frame.fin), (op::TEXT, true));
     let compressed = frame.rsv == RSV1;
@@ -27,7 +27,7 @@ fn text(frame: &Frame) -> (serde_json::Value, bool) {
 }
 
 #[test]
-fn events_are_compressed_for_those_who_asked_and_plain_for_others() {
+fn events_are_compressed_only_where_negotiated() {
     let server = compressing();
     let mut asked = offering(&server, "permessage-deflate; client_max_window_bits");
     let agreed = asked.head.get("sec-websocket-extensions").expect("agreed").to_owned();
@@ -98,7 +98,7 @@ fn compressed_commands_are_understood_in_one_frame_or_many() {
 }
 
 #[test]
-fn what_inflates_beyond_the_limit_is_too_large() {
+fn a_message_that_inflates_beyond_the_limit_is_too_large() {
     let server = compressing();
     let mut other = Raw::open(server.addr());
     let before = server.rss_kib();
@@ -129,7 +129,7 @@ fn what_inflates_beyond_the_limit_is_too_large() {
 }
 
 #[test]
-fn what_does_not_inflate_is_no_data() {
+fn a_message_that_does_not_inflate_is_invalid_data() {
     let server = compressing();
     for (what, payload) in
         [("noise", &b"\xff\xff\xff\xff\xff\xff"[..]), ("half a stream", &deflate(&[b'a'; 3000])[..5])]

@@ -1,4 +1,4 @@
-//! HTTP connections: bodies that nobody read, half-closed peers, peers that do not read, and places for all (ADR 0022).
+//! HTTP connections: unread bodies, half-closed peers, peers that do not read, and places for all (ADR 0022).
 
 use crate::ops::Again;
 use crate::pair::Pair;
@@ -15,7 +15,7 @@ fn post(target: &str, body: &str) -> Request {
     Request::post(target, body).without("Connection")
 }
 
-/// Sends the head, 50 ms later the body and a next request; both answers, the second if there is one.
+/// Sends the head, 50 ms later the body and a next request; returns both responses, the second if there is one.
 fn late_body(to: Endpoint, request: &Request) -> (Answer, Option<Answer>) {
     let bytes = request.bytes();
     let head = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
@@ -33,7 +33,7 @@ fn closes(answer: &Answer) -> bool {
     answer.head.get("connection").is_some_and(|v| v.eq_ignore_ascii_case("close"))
 }
 
-fn early_answers() -> Vec<(u16, Request)> {
+fn early_responses() -> Vec<(u16, Request)> {
     let publish = || post("/publish", r#"{"topic":"t","payload":"a body that nobody reads"}"#);
     let large = "x".repeat(3000);
     vec![
@@ -54,8 +54,8 @@ fn early_answers() -> Vec<(u16, Request)> {
     ]
 }
 
-fn check_early_answers(server: &Server, limited: &Server) {
-    for (status, request) in early_answers() {
+fn check_early_responses(server: &Server, limited: &Server) {
+    for (status, request) in early_responses() {
         let (first, second) = match status {
             // The bucket has a message each second.
             429 => eventually("a message too many", PATIENCE, || {
@@ -71,27 +71,27 @@ fn check_early_answers(server: &Server, limited: &Server) {
 
 const SMALL: (&str, &str) = ("limits.max_message_bytes", "1KiB");
 
-/// Servers of which the second takes one message a second from an address.
+/// Servers of which the second accepts one message a second from an address.
 fn pair_of(start: impl Fn(&[(&str, &str)]) -> Server) -> (Server, Server) {
     let none_left = [("limits.messages_per_second_per_ip", "1"), ("limits.messages_burst_per_ip", "1")];
     (start(&[SMALL]), start(&none_left))
 }
 
 #[test]
-fn an_answer_before_the_body_leaves_the_connection_usable() {
+fn a_response_before_the_body_leaves_the_connection_usable() {
     let (server, limited) = pair_of(|settings| start(settings));
-    check_early_answers(&server, &limited);
+    check_early_responses(&server, &limited);
 }
 
 #[test]
-fn over_tls_an_answer_before_the_body_leaves_the_connection_usable() {
+fn over_tls_a_response_before_the_body_leaves_the_connection_usable() {
     let pair = Pair::new();
     let (server, limited) = pair_of(|settings| pair.start(settings));
-    check_early_answers(&server, &limited);
+    check_early_responses(&server, &limited);
 }
 
 #[test]
-fn a_large_body_that_is_refused_does_not_cost_the_answer() {
+fn a_large_body_that_is_refused_does_not_lose_the_response() {
     let server = start(&[]);
     let body = "x".repeat(8 * 1024 * 1024);
     let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
@@ -124,7 +124,7 @@ fn a_client_that_waits_for_100_continue_is_refused_at_once() {
 }
 
 #[test]
-fn a_half_closed_client_gets_its_answer() {
+fn a_half_closed_client_gets_its_response() {
     let server = start(&[]);
     let register = r#"{"username":"ann","password":"correct horse battery"}"#;
     for (request, status) in [
@@ -142,7 +142,7 @@ fn a_half_closed_client_gets_its_answer() {
     }
 }
 
-/// A client that asks for a lot and reads nothing.
+/// A client that requests a lot and reads nothing.
 fn deaf(to: Endpoint) -> Stream {
     let mut stream = Stream::connect(to.narrow());
     let all = Request::get("/openapi.json").without("Connection").bytes().repeat(300);
@@ -160,7 +160,7 @@ fn check_deaf(server: &Server, within: Duration) {
 
 #[test]
 fn a_peer_that_does_not_read_is_cut_off() {
-    // Longer than a busy machine takes for five handshakes, so that all five are seen open.
+    // Longer than a busy machine needs for five handshakes, so that all five are open at once.
     let settings = [("ws.write_timeout", "5s"), ("server.header_timeout", "10m")];
     check_deaf(&start(&settings), PATIENCE);
     let pair = Pair::new();
@@ -237,7 +237,7 @@ fn an_address_has_its_share_of_http_connections() {
     sockets.iter_mut().for_each(Raw::expect_alive);
 }
 
-/// The fewest places a server has: open files leave no more beside so many sockets.
+/// The fewest places a server has: the file limit leaves no more beside this number of sockets.
 const FEW_PLACES: (&str, &str) = ("limits.max_connections", "2000000000");
 const PLACES: usize = 256;
 
@@ -253,7 +253,7 @@ fn probes_are_served_while_strangers_hold_all_places() {
     });
     let refused = Request::upgrade("/ws").send(from(&server, 9));
     assert_eq!((refused.status, refused.problem().as_str()), (503, "limit_exceeded"));
-    // Others try to take the reserve, too, with connections that say nothing.
+    // Others try to take the reserve, too, with silent connections.
     let silent: Vec<_> = (0..2 * PLACES).map(|n| Stream::connect(from(&server, 1 + (n % 5) as u8))).collect();
     for probe in PROBES {
         assert_eq!(Request::get(probe).send(from(&server, 9)).status, 200, "{probe}");

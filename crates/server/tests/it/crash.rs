@@ -22,7 +22,7 @@ fn register(addr: SocketAddr, name: &str, seed: u64) -> Option<u16> {
     let body = json!({
         "username": name, "public_key": b64::encode(&keys.ik()), "x25519_public_key": b64::encode(&keys.ek),
     });
-    // A server that is killed answers nothing, which is no acknowledgement.
+    // A killed server sends no response, which is no acknowledgement.
     let send = || Request::post("/auth/register", &body.to_string()).send(addr).status;
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(send)).ok()
 }
@@ -85,7 +85,7 @@ fn story(database: Option<&str>) {
     }
     let server = Again::start(folder, &settings);
     all_there(server.addr, &names);
-    // The twin: a name nobody was given is not there.
+    // The negative test: a name that was never registered does not exist.
     let lost = [format!("{}x", names[0])];
     must_fail("a lost account", || all_there(server.addr, &lost));
     server.stop();

@@ -69,7 +69,7 @@ fn every_documented_operation_is_there_and_no_other() {
 }
 
 #[test]
-fn each_answer_is_one_the_document_names() {
+fn each_response_is_documented() {
     let server = start(&[]);
     let openapi = document(&server, "/openapi.json");
     for (path, methods) in declared(&openapi) {
@@ -85,9 +85,9 @@ fn each_answer_is_one_the_document_names() {
     }
 }
 
-/// Every request goes through one layer, which answers these whatever the route.
+/// Every request goes through one layer, which returns these for any route.
 #[test]
-fn each_operation_names_what_the_layer_answers() {
+fn each_operation_names_the_layers_responses() {
     let server = start(&[]);
     let openapi = document(&server, "/openapi.json");
     for (path, methods) in declared(&openapi) {
@@ -101,9 +101,9 @@ fn each_operation_names_what_the_layer_answers() {
     }
 }
 
-/// What the layer refuses for the head alone is refused under every path, and named there.
+/// Refusals of the layer for the head alone are returned under every path, and documented there.
 #[test]
-fn the_layer_s_own_answers_are_ones_the_document_names() {
+fn the_layers_own_responses_are_documented() {
     let server = start(&[]);
     let openapi = document(&server, "/openapi.json");
     for (path, methods) in declared(&openapi) {
@@ -133,7 +133,7 @@ fn the_layer_s_own_answers_are_ones_the_document_names() {
 }
 
 #[test]
-fn an_operation_says_all_that_is_to_be_said() {
+fn every_operation_is_complete() {
     let server = start(&[]);
     let openapi = document(&server, "/openapi.json");
     let tags: BTreeSet<_> =
@@ -174,7 +174,7 @@ fn an_operation_says_all_that_is_to_be_said() {
     }
 }
 
-/// `null` for an optional member means absent (`protocol.md` 3): the document says so, and no member is refused for it.
+/// `null` for an optional member means absent (`protocol.md` 3): it is documented, and no member is refused for it.
 #[test]
 fn an_optional_member_of_a_body_may_be_null() {
     let server = start(&[]);
@@ -224,7 +224,7 @@ fn the_sockets_of_one_document_are_the_channels_of_the_other() {
 }
 
 #[test]
-fn every_frame_a_client_may_send_is_answered_as_the_document_says() {
+fn every_client_frame_gets_a_documented_reply() {
     let server = start(&[]);
     let query = format!("?token={}", access_token(&server));
     let asyncapi = document(&server, "/asyncapi.json");
@@ -277,7 +277,7 @@ fn fits(schema: &Value, frame: &Value) -> bool {
 }
 
 #[test]
-fn what_the_server_says_unasked_is_in_the_document() {
+fn unsolicited_frames_are_documented() {
     let server = start(&[]);
     let asyncapi = document(&server, "/asyncapi.json");
     let messages = asyncapi["components"]["messages"].as_object().unwrap();

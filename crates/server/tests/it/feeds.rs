@@ -38,7 +38,7 @@ fn place(frame: &Value) -> (String, i64, i64) {
 }
 
 #[test]
-fn a_subscriber_hears_every_record_of_the_demo_market_once_and_in_order() {
+fn a_subscriber_receives_every_record_of_the_demo_market_once_and_in_order() {
     let server = fast();
     let mut ws = Client::connect(server.addr());
     let ack = ws.call(json!({ "type": "subscribe", "channel": "dashboard" }));
@@ -138,7 +138,7 @@ fn wishes_are_kept_and_judged() {
 }
 
 #[test]
-fn a_since_that_cannot_be_served_is_told_and_the_next_frame_is_answered_behind_it() {
+fn a_since_that_cannot_be_served_is_reported_before_the_next_reply() {
     let server = fast();
     let mut ws = Client::connect(server.addr());
     ws.say(
@@ -224,7 +224,7 @@ fn a_channel_has_sixty_four_groups_at_most() {
             assert_eq!(ack["type"], "ack", "one that is there has room: {ack}");
         }
     }
-    // All of the channel is no combination of its own, whoever came first.
+    // All of the channel is not a combination of its own, in any order of subscriptions.
     for ws in sockets.iter_mut().skip(64) {
         let ack = ws.call(&json!({ "type": "subscribe", "channel": "dashboard" }));
         assert_eq!(ack["type"], "ack", "{ack}");

@@ -54,7 +54,7 @@ fn violations() -> Vec<(&'static str, Vec<u8>, u16)> {
 }
 
 #[test]
-fn each_violation_is_closed_with_its_code_and_nobody_else_notices() {
+fn each_violation_is_closed_with_its_code_and_affects_no_other() {
     let server = start(&[]);
     let mut bystander = Client::connect(server.addr());
     bystander.subscribe("calm");
@@ -71,7 +71,7 @@ fn each_violation_is_closed_with_its_code_and_nobody_else_notices() {
 }
 
 #[test]
-fn what_was_said_before_a_violation_is_done_and_answered_and_nothing_after() {
+fn frames_before_a_violation_are_executed_and_none_after() {
     let server = start(&[]);
     server.make_topic("t");
     let mut ws = greeted(&server);
@@ -136,7 +136,7 @@ fn a_message_in_parts_with_pings_between_is_one_message() {
 }
 
 #[test]
-fn bad_utf8_in_parts_is_noticed_before_the_message_ends() {
+fn invalid_utf8_in_parts_is_detected_before_the_message_ends() {
     let server = start(&[]);
     let mut ws = greeted(&server);
     ws.send(&Frame::text([b'"', 0xe2, 0x82]).part());
@@ -208,14 +208,14 @@ fn the_closing_handshake_echoes_the_code() {
 }
 
 #[test]
-fn what_was_asked_before_the_end_is_answered() {
+fn requests_before_the_end_get_replies() {
     let server = start(&[]);
     server.make_topic("t");
     let publish = Frame::text(r#"{"type":"publish","topic":"t","payload":1}"#).encode().repeat(1500);
     let mut closing = greeted(&server);
     closing.stream.write(&[publish.clone(), Frame::close(1000, "").encode()].concat());
     assert_eq!(closing.expect_close(1000).len(), 1500);
-    // One that only says that it will send no more gets its answers, too.
+    // A client that only closes its sending side gets its replies, too.
     let mut finishing = greeted(&server);
     finishing.stream.write(&publish);
     finishing.stream.finish();
@@ -225,7 +225,7 @@ fn what_was_asked_before_the_end_is_answered() {
 }
 
 #[test]
-fn who_does_not_answer_a_close_is_cut() {
+fn a_client_that_does_not_return_a_close_is_cut() {
     let server = start(&[]);
     let mut silent = greeted(&server);
     let mut chatty = greeted(&server);
@@ -234,7 +234,7 @@ fn who_does_not_answer_a_close_is_cut() {
         assert_eq!(ws.recv().and_then(|frame| frame.close_code()), Some(1002));
     }
     let begun = Instant::now();
-    // Whatever it goes on to say is not answered and buys no time.
+    // Further frames are not processed and do not extend the time.
     while chatty.stream.try_write(&Frame::text(r#"{"type":"ping"}"#).encode()) {
         assert!(begun.elapsed() < Duration::from_secs(10));
     }

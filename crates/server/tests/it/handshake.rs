@@ -17,7 +17,7 @@ fn upgrade() -> Request {
 }
 
 #[test]
-fn each_broken_handshake_has_its_answer() {
+fn each_broken_handshake_is_refused() {
     let server = start(&[]);
     let cases = [
         ("no key", upgrade().without(KEY), 400),
@@ -151,7 +151,7 @@ fn development_admits_the_pages_of_this_machine_while_no_origins_are_set() {
     let set = start(&[("server.cors_origins", "http://localhost:3000")]);
     let production = start(&[("environment", "production")]);
     for origin in local {
-        // By whatever name the page reached the server.
+        // By the name under which the page reached the server.
         assert_eq!(origin_answer(&development, origin, "rebound.example"), 101, "{origin}");
         assert_eq!(origin_answer(&set, origin, "rebound.example"), 403, "{origin} where others are listed");
         assert_eq!(origin_answer(&production, origin, "rebound.example"), 403, "{origin} in production");
@@ -221,7 +221,7 @@ fn the_first_subprotocol_that_is_spoken_is_chosen() {
 }
 
 #[test]
-fn credentials_that_are_not_good_are_refused_before_the_upgrade() {
+fn invalid_credentials_are_refused_before_the_upgrade() {
     let server = start(&[]);
     let refused = [
         upgrade().header("Authorization", "Bearer nonsense"),
@@ -245,7 +245,7 @@ fn credentials_that_are_not_good_are_refused_before_the_upgrade() {
 }
 
 #[test]
-fn a_token_of_ours_resumes_whatever_its_address_has_guessed() {
+fn a_valid_token_resumes_after_any_guesses_of_its_address() {
     let server = start(&[]);
     let (_socket, welcome) = Client::greeted(server.addr());
     let text = |name: &str| welcome[name].as_str().unwrap().to_owned();
@@ -260,7 +260,7 @@ fn a_token_of_ours_resumes_whatever_its_address_has_guessed() {
     assert_eq!(resume(&code, "nonsense"), 429);
 }
 
-/// Writes `bytes`, then nothing; says how long the server bears it.
+/// Writes `bytes`, then nothing; returns how long the server keeps the connection.
 fn borne(server: &Server, bytes: &[u8], within: Duration) -> Duration {
     let begun = Instant::now();
     let mut stream = Stream::connect(server.addr());
@@ -319,7 +319,7 @@ fn a_request_that_drips_is_not_borne_for_longer() {
 }
 
 #[test]
-fn what_is_no_http_hurts_nobody() {
+fn input_that_is_not_http_affects_no_other() {
     let server = start(&[]);
     let mut other = Raw::open(server.addr());
     for bytes in [

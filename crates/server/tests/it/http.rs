@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-/// Opens a socket behind a proxy at 127.0.0.`peer` that says so; the status.
+/// Opens a socket behind a proxy at 127.0.0.`peer` that forwards the address; returns the status.
 fn knock(server: &Server, peer: u8, forwarded: &[&str]) -> (u16, Stream) {
     let request = forwarded.iter().fold(Request::upgrade("/ws"), |r, hops| r.header("X-Forwarded-For", hops));
     let mut stream = Stream::connect(Endpoint::from(server.addr()).from_address(peer));
@@ -58,7 +58,7 @@ fn the_client_is_the_rightmost_hop_that_is_not_trusted() {
 
 #[test]
 fn operations_have_an_address_of_their_own() {
-    // Free a moment ago; the server binds it anew.
+    // Free a moment ago; the server binds it again.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = start(&[("server.ops_listen", &port.to_string())]);
     let at_ops = |target: &str| Request::get(target).send(port);
@@ -124,7 +124,7 @@ fn a_session_can_be_left_out() {
     let event = left_out.hear_type("event");
     assert_eq!((&event["payload"], &event["offset"]), (&json!("all"), &json!(21)));
     assert_eq!(other.hear_type("event")["payload"], 0);
-    // One that does not hear the topic takes nobody's place.
+    // A client that is not subscribed to the topic takes no place.
     left_out.call(json!({ "type": "unsubscribe", "topic": "t" }));
     let body = json!({ "topic": "t", "payload": 1, "exclude_session": code });
     assert_eq!(publish(&server, None, &body).json()["delivered"], 1);
@@ -169,7 +169,7 @@ fn a_history_is_paged_forth_and_back() {
         json!([]),
         "clamped"
     );
-    // A page has 50 items unless asked otherwise and 100 at most, over HTTP and in JSON-RPC alike.
+    // A page has 50 items by default and 100 at most, over HTTP and in JSON-RPC alike.
     for (limit, items) in [(None, 50), (Some(100), 100), (Some(101), 100), (Some(1_i64 << 40), 100)] {
         let query = limit.map_or(String::new(), |n| format!("?limit={n}"));
         let rest = server.get(&format!("/topics/t/history{query}")).json();
@@ -295,7 +295,7 @@ fn a_key_is_its_publishers_own_on_every_way_in() {
 }
 
 #[test]
-fn a_deleted_topic_has_no_history_to_come_back_to() {
+fn a_deleted_topic_has_no_history_left() {
     let server = start(&[]);
     let delete = |name: &str| {
         let target = format!("/topics/{name}");

@@ -29,7 +29,7 @@ fn me(server: &Server, token: &str) -> Answer {
 }
 
 #[test]
-fn an_issuers_user_is_made_at_first_sight_and_has_no_password_here() {
+fn an_issuers_user_is_created_at_the_first_login_and_has_no_password_here() {
     let server = shop();
     let token = signed(&claims("Zoe"));
     let shown = me(&server, &token).json();
@@ -63,7 +63,7 @@ fn an_issuers_ticket_opens_a_socket() {
 }
 
 #[test]
-fn bent_tokens_of_an_issuer_log_nobody_in() {
+fn altered_tokens_of_an_issuer_are_refused() {
     let server = shop();
     let with = |name: &str, value: Value| {
         let mut bent = claims("zoe");
@@ -145,7 +145,7 @@ fn a_ticket_ends_with_the_token_it_was_fetched_with() {
 }
 
 #[test]
-fn a_deletion_takes_a_token_of_the_last_minute() {
+fn a_deletion_needs_a_token_of_the_last_minute() {
     let server = shop();
     let at = |who: &str, iat: Option<u64>| {
         let mut claims = claims(who);

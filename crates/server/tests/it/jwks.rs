@@ -1,4 +1,4 @@
-//! An issuer's keys by HTTPS: found, changed, out of reach, and published by somebody the machine does not trust.
+//! An issuer's keys over HTTPS: found, changed, unreachable, and published by a server that the machine does not trust.
 
 use crate::ops::{Again, command, succeeded};
 use crate::people::{jwt, now_s, with_token};
@@ -74,7 +74,7 @@ fn answer(config: &Arc<ServerConfig>, stream: TcpStream, keys: &Value) -> std::i
     stream.flush()
 }
 
-/// A server that takes the site's tokens, with this file as what the machine trusts.
+/// A server that accepts the site's tokens, with this file as the machine's trusted certificates.
 struct Shop {
     server: Again,
     _folder: TempDir,

@@ -37,7 +37,7 @@ fn usage(output: &Output, word: &str) {
 }
 
 #[test]
-fn a_key_is_good_at_once_and_until_it_is_deleted() {
+fn a_key_is_valid_at_once_and_until_it_is_deleted() {
     let server = roomy(&[("topics.rules", r#"[{"pattern":"*","subscribe":"anyone","publish":"server"}]"#)]);
     let key = api_key(&server, "backend", &["publish", "topics"]);
     assert!(key.starts_with("fan_") && key.len() == 47, "{key}");
@@ -66,7 +66,7 @@ fn a_key_is_good_at_once_and_until_it_is_deleted() {
 }
 
 #[test]
-fn an_admin_is_made_by_command() {
+fn an_admin_is_created_by_command() {
     let server = roomy(&[]);
     let password = line(&admin(&server, &["create-user", "Chief", "--role", "admin"]));
     assert_eq!(password.len(), 24);

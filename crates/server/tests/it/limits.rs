@@ -1,4 +1,4 @@
-//! Caps and token buckets: what is refused, to whom, and when it may be tried again (`protocol.md` 5, `http-api.md`).
+//! Caps and token buckets: refusals, their scope, and when a retry succeeds (`protocol.md` 5, `http-api.md`).
 
 use crate::keys::api_key;
 use crate::ops::administrator;
@@ -23,7 +23,7 @@ fn refused(server: &Server, last: u8, status: u16) {
 }
 
 #[test]
-fn a_full_server_refuses_with_503_until_somebody_leaves() {
+fn a_full_server_refuses_with_503_until_a_client_leaves() {
     let server = start(&[("limits.max_connections", "3")]);
     let mut inside: Vec<_> = (1..=3).map(|n| Raw::open(from(&server, n))).collect();
     refused(&server, 4, 503);
@@ -56,7 +56,7 @@ fn one_address_takes_no_more_than_its_share() {
     refused(&server, 7, 429);
 }
 
-/// What a bucket lets through from now on.
+/// The requests that a bucket admits from now on.
 pub(crate) struct Bucket {
     begun: Instant,
     burst: usize,
@@ -68,7 +68,7 @@ impl Bucket {
         Self { begun: Instant::now(), burst, per_second }
     }
 
-    /// Checks that so many passed: the burst and no more than what has come in since, one begun.
+    /// Checks the number that passed: the burst and no more than the refill since, with the one begun.
     #[track_caller]
     pub(crate) fn check(&self, passed: usize) {
         let since = self.begun.elapsed();
@@ -100,7 +100,7 @@ fn check_refusal(refusal: &Value, most_ms: u64) -> Duration {
 }
 
 #[test]
-fn a_connection_that_waits_as_told_is_let_through() {
+fn a_connection_that_waits_as_required_is_admitted() {
     let server = start(&[("limits.messages_per_second", "2"), ("limits.messages_burst", "4")]);
     let mut ws = Client::connect(server.addr());
     let mut other = Client::connect(server.addr());
@@ -250,7 +250,7 @@ fn an_address_makes_as_many_topics_as_its_share_and_others_make_theirs() {
 }
 
 #[test]
-fn a_place_comes_back_when_its_topic_ends_or_is_kept_by_hand() {
+fn a_place_is_freed_when_its_topic_ends_or_is_kept() {
     let server = start(&[("limits.topics_per_client", "3")]);
     let mut ws = Raw::open(from(&server, 7));
     let subscribe = |topic: &str| json!({ "type": "subscribe", "topic": topic });
@@ -379,7 +379,7 @@ fn a_close_code_of_a_clients_choice_makes_no_series_of_its_own() {
 }
 
 #[test]
-fn the_answer_to_a_small_batch_is_bounded() {
+fn the_response_to_a_small_batch_is_bounded() {
     let server = start(&[]);
     let mut ws = Raw::upgrade(server.addr(), &Request::upgrade("/rpc"));
     ws.hear(); // the welcome
@@ -402,7 +402,7 @@ fn the_answer_to_a_small_batch_is_bounded() {
     ws.send(&Frame::text(text.clone()));
     check(std::str::from_utf8(&ws.recv().unwrap().payload).unwrap());
     check(&Request::post("/rpc", &text).send(server.addr()).text());
-    // What comes behind is refused before it changes something.
+    // Later calls are refused before they change something.
     check(&Request::post("/rpc", &changing).send(server.addr()).text());
     assert_eq!(server.stats()["topics"]["t"]["published"], 0);
 }
@@ -442,16 +442,16 @@ fn a_page_of_history_ends_at_256_kib_but_holds_one_event() {
         query = format!("&before={before}");
     }
     assert_eq!(back, by_rpc, "back, without a gap");
-    // A hundred pages asked for in ten kilobytes come as one answer that is bounded.
+    // A hundred pages requested in ten kilobytes are one bounded response.
     let call = |id: usize| json!({ "jsonrpc": "2.0", "id": id, "method": "topic.history", "params": { "topic": "t" } });
     let answer = server.post("/rpc", &(0..100).map(call).collect::<Value>());
     assert!(answer.text().len() <= 1 << 20, "{}", answer.text().len());
     assert_eq!(answer.json().as_array().unwrap().len(), 100);
 }
 
-/// Each answer is larger than what the kernel takes, and nobody reads it.
+/// Each response is larger than the kernel's buffers, and none is read.
 #[test]
-fn answers_that_an_address_does_not_read_are_bounded() {
+fn responses_that_an_address_does_not_read_are_bounded() {
     let settings = [
         ("limits.rpc_answer_bytes", "16MiB"),
         ("topics.history_topic_bytes", "4MiB"),
@@ -465,7 +465,7 @@ fn answers_that_an_address_does_not_read_are_bounded() {
     let large = Request::post("/rpc", &(0..60).map(call).collect::<Value>().to_string());
     let small = Request::post("/rpc", &call(1).to_string());
     let page = Request::get("/topics/t/history");
-    // 64 MiB hold the answers to four.
+    // 64 MiB hold the responses to four.
     let unread: Vec<_> = (0..4)
         .map(|_| {
             let mut stream = Stream::connect(from(&server, 7).narrow());

@@ -1,4 +1,4 @@
-//! Who is still there: pings, the read deadline, the write deadline (`protocol.md` 5).
+//! Liveness of clients: pings, the read deadline, the write deadline (`protocol.md` 5).
 
 use crate::support::{must_fail, start};
 use fanfare_testkit::raw::{Frame, Raw, op};
@@ -89,13 +89,13 @@ fn parts_of_a_frame_are_no_sign_of_life() {
     let frame = Frame::text(json!({ "type": "ping", "pad": "x".repeat(100) }).to_string()).encode();
     let dripping = || frame.iter().map(|byte| vec![*byte]);
     assert_eq!(drip(&server, dripping()), Some(1001));
-    // The twin: the same pace in whole frames is a client that lives, so the check can tell them apart.
+    // The negative test: the same pace in whole frames is a live client, so the check can distinguish them.
     let whole = Frame::text(r#"{"type":"ping"}"#).encode();
     assert_eq!(drip(&server, std::iter::repeat(whole)), None);
 }
 
-/// The client holds the connection and says nothing more, like a machine that lost its network: no FIN, no answer.
-fn vanishes_unnoticed_by_nobody(server: &Server) {
+/// The client holds the connection and sends nothing more, like a machine that lost its network: no FIN, no response.
+fn vanishes_and_is_detected(server: &Server) {
     let ws = Raw::open(server.addr());
     server.await_connections(1);
     eventually("the server gives it up", READ + SLACK, || (server.stats()["connections"] == 0).then_some(()));
@@ -104,16 +104,17 @@ fn vanishes_unnoticed_by_nobody(server: &Server) {
 
 #[test]
 fn a_half_open_connection_is_given_up() {
-    vanishes_unnoticed_by_nobody(&impatient());
+    vanishes_and_is_detected(&impatient());
 }
 
 #[test]
 fn twin_without_a_deadline_a_half_open_connection_stays() {
     let server = start(&[("ws.read_timeout", "10m")]);
-    must_fail("a half-open connection", || vanishes_unnoticed_by_nobody(&server));
+    must_fail("a half-open connection", || vanishes_and_is_detected(&server));
 }
 
-/// A subscriber takes nothing while a reader and a publisher go on: how long it is borne, and the reader.
+/// A subscriber reads nothing while a reader and a publisher continue: returns how long it stays connected, and the
+/// reader.
 fn borne_taking_nothing(server: &Server, within: Duration) -> (Duration, Raw) {
     let mut stuck = Raw::open(fanfare_testkit::raw::Endpoint::from(server.addr()).narrow());
     stuck.subscribe("t");
@@ -136,7 +137,7 @@ fn dropping(write_timeout: &str) -> Server {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_cut_at_the_write_deadline() {
+fn a_client_that_reads_nothing_is_cut_at_the_write_deadline() {
     let server = dropping("1s");
     let (took, _reader) = borne_taking_nothing(&server, PATIENCE);
     assert!(took >= Duration::from_millis(800), "cut after {took:?}, before the deadline");
@@ -145,7 +146,7 @@ fn a_client_that_takes_nothing_is_cut_at_the_write_deadline() {
 }
 
 #[test]
-fn twin_before_the_deadline_a_client_that_takes_nothing_stays() {
+fn twin_before_the_deadline_a_client_that_reads_nothing_stays() {
     let server = dropping("10m");
     must_fail("a client that takes nothing", || borne_taking_nothing(&server, Duration::from_secs(3)));
 }

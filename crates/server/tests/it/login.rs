@@ -239,7 +239,7 @@ fn verify_is_exactly_true_and_posted() {
 }
 
 #[test]
-fn unknown_wrong_and_disabled_are_told_alike() {
+fn unknown_wrong_and_disabled_get_the_same_error() {
     let server = roomy(&[]);
     Person::new(&server, "alice");
     keyed(&server, "keyed", 1);
@@ -271,7 +271,7 @@ fn unknown_wrong_and_disabled_are_told_alike() {
     }
 }
 
-/// CPU time that so many logins of either kind, in turn, cost the threads that hash. However busy the machine is, the time
+/// CPU time that a number of logins of either kind, in turn, cost the threads that hash. However busy the machine is, the time
 /// in which they wait for a core is not in it.
 fn hashing(server: &Server, tries: usize, kinds: [&dyn Fn(usize); 2]) -> [Duration; 2] {
     let mut spent = [Duration::ZERO; 2];
@@ -324,7 +324,7 @@ fn twin_a_login_without_a_hash_is_seen_by_the_time_it_takes() {
 }
 
 #[test]
-fn those_who_guess_are_slowed_whoever_they_guess_at() {
+fn guesses_are_slowed_for_any_account() {
     let server = roomy(&[]);
     let alice = Person::new(&server, "alice");
     let attempt = |name: &str, password: &str| {
@@ -596,7 +596,7 @@ fn keys_are_shown_changed_and_logged() {
     rebind["rotation"] = b64::encode(&rotation).into();
     assert_eq!(put(&rebind).status, 400, "neither bound nor a rotation");
 
-    // One that nobody signed for is loud, and taken.
+    // An unsigned one is reported to contacts, and accepted.
     let answer = put(&strip(&Keys::new(4), "ann")).json();
     assert_eq!((&answer["log"][3]["action"], &answer["log"][3]["n"]), (&json!("replace"), &json!(4)));
     let text = challenge(&server, "ann");
@@ -616,7 +616,7 @@ fn keys_are_shown_changed_and_logged() {
 }
 
 #[test]
-fn bindings_can_be_made_a_must() {
+fn bindings_can_be_required() {
     let server = roomy(&[("auth.require_key_binding", "true")]);
     let mut body = Keys::new(1).body("ann");
     body.as_object_mut().unwrap().remove("key_binding");

@@ -1,5 +1,5 @@
-//! What the members of frames, params and bodies may be (`protocol.md` 3): `null` for an optional one means absent, a number without a
-//! fraction is an integer however it is written; and tokens in commands, whatever the payload beside them is.
+//! Members of frames, params and bodies (`protocol.md` 3): `null` for an optional one means absent, a number without a
+//! fraction is an integer in any notation; and tokens in commands, with any payload.
 //!
 //! Commands and methods have tables beside their decoders (`dialects/src/typed/decode.rs`, `rpc/tests/validation.rs`).
 
@@ -136,7 +136,7 @@ fn ask(socket: &mut Raw, text: &str) -> Value {
 /// Issue 10, entry 1: with a token, `1e400` or half a surrogate pair in the payload was `INVALID_TOKEN`, because the frame was read as a
 /// `Value` before it was decoded.
 #[test]
-fn a_publish_with_a_token_takes_every_payload_that_one_without_takes() {
+fn a_publish_with_a_token_accepts_every_payload_that_one_without_accepts() {
     let server = shop();
     let login = shop_token(&json!({}));
     let token = shop_token(&json!({ "topic": "gate", "actions": ["publish", "subscribe", "history"] }));

@@ -65,7 +65,7 @@ fn two_thousand_visitors_leave_nothing_behind() {
     let closed = text.lines().filter(|line| line.starts_with("fanfare_connections_closed_total{"));
     let closed: f64 = closed.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
     assert_eq!(opened, closed, "opened and closed in pairs");
-    // The measures are not blind: visitors who stay, with messages they do not finish, show in both.
+    // The measures do work: visitors who stay, with unfinished messages, show in both.
     let unfinished = Frame::text("x".repeat(60_000)).part();
     let _staying: Vec<_> = (0..CROWD)
         .map(|_| {
@@ -96,7 +96,7 @@ fn a_session_is_kept_for_as_long_as_it_says() {
     let mut again = Raw::upgrade(server.addr(), &resume);
     let second = again.hear();
     assert_eq!((&second["resumed"], &second["session_code"]), (&json!(true), &welcome["session_code"]));
-    // While somebody is connected it stays: another one, left later, goes before it.
+    // While a client is connected it stays: another one, left later, is removed before it.
     drop(Raw::open(server.addr()));
     eventually("the other is swept", PATIENCE, || (server.metric("fanfare_sessions") == 1.0).then_some(()));
     again.expect_alive();
@@ -121,7 +121,7 @@ fn who_leaves_in_the_middle_of_the_handshake_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_server_without_descriptors_comes_back() {
+fn a_server_without_descriptors_recovers() {
     let server = start(&[]);
     let mut inside = Raw::open(server.addr());
     server.limit_files(10);

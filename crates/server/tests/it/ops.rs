@@ -1,4 +1,4 @@
-//! What the tests of operation share: commands beside a server, administrators, servers on a folder of one's own.
+//! Shared by the tests of operation: commands beside a server, administrators, servers on a given folder.
 
 use crate::people::Person;
 use crate::support::BINARY;
@@ -14,7 +14,7 @@ pub(crate) fn command(data_dir: &Path, args: &[&str]) -> Output {
     command.stdin(Stdio::null()).output().unwrap()
 }
 
-/// What a command said on standard output.
+/// The standard output of a command.
 pub(crate) fn said(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -37,7 +37,7 @@ pub(crate) fn refused(output: &Output, words: &[&str]) {
     }
 }
 
-/// An administrator, made by command and logged in.
+/// An administrator, created by command and logged in.
 #[track_caller]
 pub(crate) fn administrator(server: &Server, name: &str) -> Person {
     let made = command(&server.data_dir(), &["admin", "create-user", name, "--role", "admin"]);
@@ -78,7 +78,7 @@ impl Again {
         Self::run(Server::command(BINARY, data_dir, settings), data_dir)
     }
 
-    /// Runs a command that starts one there; what it says is dropped.
+    /// Runs a command that starts one there; its output is dropped.
     #[track_caller]
     pub(crate) fn run(mut command: Command, data_dir: &Path) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -89,7 +89,7 @@ impl Pair {
         start(&settings)
     }
 
-    /// What a server says that does not start.
+    /// The output of a server that does not start.
     #[track_caller]
     pub(crate) fn refused(&self, more: &[(&str, &str)]) -> String {
         let settings = self.settings(more);

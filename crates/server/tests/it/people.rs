@@ -1,4 +1,4 @@
-//! Users of tests: registered, logged in, with keys; and tokens made by hand.
+//! Users of tests: registered, logged in, with keys; and tokens created explicitly.
 
 use crate::support::start;
 use ed25519_dalek::{Signer, SigningKey};
@@ -97,7 +97,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Keys of this seed; the encryption key is one that nobody has the private part of.
+    /// Keys of this seed; the private part of the encryption key is unknown.
     pub(crate) fn new(seed: u8) -> Self {
         let mut ek = [seed; 32];
         ek[31] &= 0x7f;
@@ -154,7 +154,7 @@ pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A JWT by hand; `sign` maps the signing input to the signature.
+/// A JWT created explicitly; `sign` maps the signing input to the signature.
 pub(crate) fn jwt(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let part = |value: &Value| b64::encode(value.to_string().as_bytes());
     let text = format!("{}.{}", part(header), part(claims));

@@ -57,7 +57,7 @@ fn accounts_sockets_topics_and_commands() {
     assert_eq!(asked.header("X-API-Key", key.trim()).send(server.addr()).status, 200);
     intact_in(&server.data_dir(), &["--set", &set]);
 
-    // What was backed up comes to life in another database.
+    // The backup is restored into another database.
     let fresh = format!("store.url={}", postgres::database().unwrap());
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("data");
@@ -101,7 +101,7 @@ fn while_the_database_is_away_only_what_needs_it_is_refused() {
     eventually("health", PATIENCE, || (server.get("/health").json()["status"] == "ok").then_some(()));
     let login = |name: &str| Person::login(&server, name, PASSWORD);
     login(there);
-    // The twin: nobody was told that this one is there.
+    // The negative test: this one was never registered.
     must_fail("an account that was refused", || login("bob"));
     intact_in(&server.data_dir(), &["--set", &set]);
 }

@@ -49,7 +49,7 @@ fn the_doctor_tells_the_living_from_the_dead() {
 
 #[test]
 fn the_doctor_is_not_deceived_by_another_server() {
-    // A killed server leaves its address behind; whoever listens there later must not count. Here nobody does.
+    // A killed server leaves its address behind; a later listener on it must not count. Here there is none.
     let mut server = start(&[]);
     server.signal(Signal::KILL);
     server.wait(PATIENCE);

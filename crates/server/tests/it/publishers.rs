@@ -1,4 +1,4 @@
-//! The `user` of an event: the username of a publisher who is logged in, by every way in and every way out.
+//! The `user` of an event: the username of a logged-in publisher, over every way to publish and to receive.
 
 use crate::keys::api_key;
 use crate::people::{Person, roomy, send, with_token};

@@ -1,4 +1,4 @@
-//! Sessions over a restart: a stop in order keeps them, whatever else does not.
+//! Sessions across a restart: a graceful stop keeps them.
 
 use crate::ops::Again;
 use fanfare_testkit::client::Client;
@@ -40,7 +40,7 @@ fn file(folder: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn sessions_go_on_over_a_stop_in_order_and_a_start() {
+fn sessions_continue_across_a_graceful_restart() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("data");
     let first = Again::start(&folder, ROOMY);

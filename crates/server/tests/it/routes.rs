@@ -1,4 +1,4 @@
-//! What holds on every route, tried on every operation of the OpenAPI document.
+//! Rules of every route, tested on every operation of the OpenAPI document.
 
 use crate::ops::{administrator, command, succeeded};
 use crate::people::roomy;
@@ -196,7 +196,7 @@ fn metrics_come_in_the_format_that_is_asked_for() {
 }
 
 #[test]
-fn a_time_that_is_none_is_400_on_every_route_that_takes_one() {
+fn an_invalid_time_is_400_on_every_route_with_one() {
     let server = roomy(&[]);
     let chief = administrator(&server, "chief");
     for route in ["/admin/audit", "/admin/metrics"] {
@@ -224,7 +224,7 @@ fn upgrades_by_another_method_are_405() {
         }
         assert_eq!(Request::get(path).method("HEAD").send(server.addr()).status, 405, "{path}");
     }
-    // Clients that offer HTTP/2 with every request do not ask for a WebSocket.
+    // Clients that offer HTTP/2 with every request do not request a WebSocket.
     let call = Request::post("/rpc", r#"{"jsonrpc":"2.0","id":1,"method":"server.ping"}"#);
     let call = call.replace("Connection", "Upgrade, HTTP2-Settings").header("Upgrade", "h2c");
     assert_eq!(call.header("HTTP2-Settings", "AAMAAABkAAQAAP__").send(server.addr()).status, 200);

@@ -1,4 +1,4 @@
-//! The end of a server: what is promised to whoever is connected (`protocol.md` 5 and 6).
+//! The stop of a server: its guarantees to connected clients (`protocol.md` 5 and 6).
 
 use crate::support::{Pace, half_a_request, must_fail, start};
 use fanfare_testkit::client::Client;
@@ -50,7 +50,7 @@ fn publish_until_the_end(mut client: Client) -> HashSet<u64> {
     }
 }
 
-/// The same over REST, a request at a time, until there is nobody or a refusal.
+/// The same over REST, a request at a time, until no subscriber is left or a refusal.
 fn post_until_the_end(server: SocketAddr) -> HashSet<u64> {
     let body = json!({ "topic": TOPIC, "payload": "by REST" }).to_string();
     let mut acked = HashSet::new();
@@ -66,7 +66,7 @@ fn post_until_the_end(server: SocketAddr) -> HashSet<u64> {
     acked
 }
 
-/// What a reader saw up to its end.
+/// The events of a reader up to its end.
 struct Seen {
     offsets: Vec<u64>,
     told: usize,
@@ -141,7 +141,7 @@ fn ends_in_order_under_load(signal: Signal) {
 }
 
 #[test]
-fn what_was_acknowledged_is_delivered_before_the_end() {
+fn acknowledged_messages_are_delivered_before_the_end() {
     ends_in_order_under_load(Signal::TERM);
 }
 
@@ -155,7 +155,7 @@ fn twin_a_killed_server_keeps_no_promise() {
     must_fail("SIGKILL", || ends_in_order_under_load(Signal::KILL));
 }
 
-/// A server that was told to stop and cannot yet, because a request is under way.
+/// A server that was stopped and cannot exit yet, because a request is in progress.
 fn stopping(settings: &[(&str, &str)]) -> (Server, Stream, Vec<u8>) {
     let server = start(settings);
     server.make_topic("t");
@@ -167,7 +167,7 @@ fn stopping(settings: &[(&str, &str)]) -> (Server, Stream, Vec<u8>) {
 }
 
 #[test]
-fn while_it_stops_probes_are_answered_and_nothing_else_is() {
+fn a_stopping_server_serves_probes_only() {
     let (mut server, mut stream, rest) = stopping(&[]);
     assert_eq!(server.get("/livez").status, 200);
     assert_eq!(server.get("/readyz").problem(), "server_shutdown");
@@ -205,7 +205,7 @@ fn a_request_that_never_ends_does_not_hold_the_server() {
     assert!(begun.elapsed() > Duration::from_millis(900), "it was given no time");
 }
 
-/// How long a client may take nothing: much longer than a busy machine keeps a client from its turn.
+/// How long a client may read nothing: much longer than a busy machine delays a client.
 const STALL: Duration = Duration::from_secs(4);
 
 /// A server with that write deadline and room for everything.
@@ -279,7 +279,7 @@ fn a_client_that_reads_slowly_gets_everything() {
 }
 
 #[test]
-fn a_session_with_unread_commands_gets_an_answer_or_the_end() {
+fn a_session_with_unread_commands_gets_a_reply_or_the_end() {
     // Commands behind SERVER_SHUTDOWN are refused or cut off by the close, never carried out.
     for round in 0..5 {
         let mut server = start(&[]);

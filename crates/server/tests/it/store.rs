@@ -17,7 +17,7 @@ fn call(addr: SocketAddr, method: &str, target: &str, body: &Value) -> (u16, Val
 }
 
 #[test]
-fn topics_made_by_hand_outlive_a_restart() {
+fn explicitly_created_topics_survive_a_restart() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("data");
     let first = Again::start(&folder, &[]);
@@ -36,7 +36,7 @@ fn topics_made_by_hand_outlive_a_restart() {
         (&topic["backpressure"], &topic["history_size"], &topic["history_ttl"], &topic["kept"]),
         (&json!("drop_oldest"), &json!(7), &json!("1h"), &json!(true))
     );
-    // What was not said when it was made follows the configuration.
+    // Options that were not given at creation follow the configuration.
     assert_eq!(call(second.addr, "GET", "/topics/plain", &Value::Null).1["history_size"], 55);
     assert_eq!(call(second.addr, "GET", "/topics/gone", &Value::Null).0, 404);
     assert_eq!(call(second.addr, "GET", "/topics/a%00b", &Value::Null).1["kept"], true);

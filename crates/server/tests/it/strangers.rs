@@ -1,4 +1,4 @@
-//! JSON that was made to break a parser, wherever a stranger's text is read (issue 10, entry 1).
+//! JSON that attacks a parser, wherever untrusted text is read (issue 10, entry 1).
 //!
 //! With `serde_json`'s feature `raw_value` an object whose only member is `$serde_json::private::RawValue` was parsed again as the text
 //! of that member, with a fresh depth limit each time: one frame of 12.6 KB ended a release build. Seen failing on the build before: a
@@ -64,7 +64,7 @@ fn frame_is_a_ping(server: &mut Server, frame: &str) {
 }
 
 #[test]
-fn the_frame_of_the_issue_harms_nothing_before_login() {
+fn the_frame_of_the_issue_does_no_harm_before_login() {
     let mut server = start(&[("auth.require", "true")]);
     let frame = format!(r#"{{"type":"ping","x":{}}}"#, nested(60));
     let mut socket = Raw::open(server.addr());

@@ -1,4 +1,4 @@
-//! What several themes need.
+//! Helpers shared by several test files.
 
 use fanfare_testkit::raw::Stream;
 use fanfare_testkit::raw_http::Request;
@@ -21,7 +21,7 @@ pub(crate) fn half_a_request(server: &Server, request: &Request) -> (Stream, Vec
     let head = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
     let mut stream = Stream::connect(server.addr());
     stream.write(&bytes[..head]);
-    // Said when the body is first asked for: the request is under way.
+    // Logged when the body is first read: the request is in progress.
     assert_eq!(stream.read_head_within(PATIENCE).unwrap().status, 100);
     stream.write(&bytes[head..bytes.len() - 1]);
     (stream, bytes[bytes.len() - 1..].to_vec())

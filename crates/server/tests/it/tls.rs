@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 
 #[test]
-fn https_and_wss_are_served_and_told() {
+fn https_and_wss_are_served_and_announced() {
     let pair = Pair::new();
     let server = pair.start(&[]);
     let address = std::fs::read_to_string(server.data_dir().join("address")).unwrap();
@@ -88,7 +88,7 @@ fn check_cut_off(frames: &[Frame]) -> usize {
 }
 
 #[test]
-fn a_slow_consumer_is_told_why_within_tls() {
+fn a_slow_consumer_gets_the_reason_within_tls() {
     let pair = Pair::new();
     let server = pair.start(&[("limits.queue_messages", "16"), ("ws.write_timeout", "60s")]);
     let mut slow = greeted(server.endpoint().narrow());
@@ -109,7 +109,7 @@ fn a_slow_consumer_is_told_why_within_tls() {
 }
 
 #[test]
-fn what_is_dropped_for_a_slow_reader_never_breaks_a_frame() {
+fn dropping_for_a_slow_reader_never_breaks_a_frame() {
     let pair = Pair::new();
     let server = pair.start(&[
         ("limits.queue_messages", "8"),
@@ -183,7 +183,7 @@ fn bytes_may_come_one_at_a_time() {
 }
 
 #[test]
-fn what_comes_with_the_upgrade_is_not_lost() {
+fn bytes_after_the_upgrade_request_are_not_lost() {
     let pair = Pair::new();
     let server = pair.start(&[]);
     let mut bytes = Request::upgrade("/ws").bytes();
@@ -262,7 +262,7 @@ fn a_forged_record_ends_its_connection_and_no_other() {
 }
 
 #[test]
-fn what_is_no_handshake_costs_nobody_anything() {
+fn an_invalid_handshake_affects_no_other() {
     let pair = Pair::new();
     let server = pair.start(&[]);
     let mut ws = open(&server);
@@ -282,7 +282,7 @@ fn what_is_no_handshake_costs_nobody_anything() {
 }
 
 #[test]
-fn a_stopping_server_says_goodbye_within_tls() {
+fn a_stopping_server_closes_within_tls() {
     let pair = Pair::new();
     let mut server = pair.start(&[]);
     let mut sockets: Vec<_> = (0..20).map(|_| open(&server)).collect();

@@ -52,7 +52,7 @@ fn all_four_ways_log_a_socket_in() {
 }
 
 #[test]
-fn two_different_credentials_are_400_and_a_bad_one_401_before_the_upgrade() {
+fn two_different_credentials_are_400_and_an_invalid_one_401_before_the_upgrade() {
     let server = roomy(&[]);
     let (ann, bob) = (Person::new(&server, "ann"), Person::new(&server, "bob"));
     let status = |request: Request| request.send(server.addr()).status;
@@ -99,7 +99,7 @@ fn a_login_keeps_the_sessions_data_and_its_old_name_opens_nothing() {
 }
 
 #[test]
-fn a_bad_token_in_a_frame_is_refused_in_order_and_the_socket_stays() {
+fn an_invalid_token_in_a_frame_is_refused_in_order_and_the_socket_stays() {
     let server = roomy(&[]);
     let (ann, bob) = (Person::new(&server, "ann"), Person::new(&server, "bob"));
     let mut ws = upgrade(&server, &Request::upgrade("/ws"));
@@ -152,7 +152,7 @@ fn the_end_of_a_login_is_felt_on_its_sockets_within_a_second() {
 }
 
 #[test]
-fn a_token_that_ends_is_told_and_then_closes_unless_it_is_renewed() {
+fn an_expiring_token_is_notified_and_then_closes_unless_renewed() {
     let server = roomy(&[("auth.access_ttl", "10s")]);
     let ann = Person::new(&server, "ann");
     let mut left = upgrade(&server, &with_token(Request::upgrade("/ws"), &ann.token));
@@ -162,7 +162,7 @@ fn a_token_that_ends_is_told_and_then_closes_unless_it_is_renewed() {
         assert_eq!(told["code"], "TOKEN_EXPIRING", "{told}");
         assert!(told["expires_at"].is_string());
     }
-    // A token's end is a whole second: the newer one must end seconds after the older to be told from it.
+    // A token's expiry is a whole second: the newer one must expire seconds after the older to be distinguished.
     let end = |token: &str| {
         let claims = b64::decode(token.split('.').nth(1).unwrap()).unwrap();
         serde_json::from_slice::<Value>(&claims).unwrap()["exp"].as_u64().unwrap()
@@ -239,7 +239,7 @@ fn a_user_is_online_until_the_grace_after_the_last_socket() {
 }
 
 #[test]
-fn the_system_socket_is_for_users_and_takes_ping_only() {
+fn the_system_socket_is_for_users_and_accepts_ping_only() {
     let server = roomy(&[]);
     let ann = Person::new(&server, "ann");
     assert_eq!(Request::upgrade("/ws/system").send(server.addr()).status, 401);
@@ -258,7 +258,7 @@ fn a_new_role_is_felt_on_open_sockets_within_a_second() {
         {"pattern":"*","subscribe":"server","publish":"server","history":"server"}]"#;
     let server = roomy(&[("topics.rules", rules)]);
     let ann = Person::new(&server, "ann");
-    // An administrator who stays: the last one cannot be demoted.
+    // A second administrator: the last one cannot be demoted.
     assert_eq!(admin(&server, &["create-user", "chief", "--role", "admin"]).status.code(), Some(0));
     let socket = |path: &str| upgrade(&server, &with_token(Request::upgrade(path), &ann.token));
     let (mut ws, mut rpc) =
@@ -271,7 +271,7 @@ fn a_new_role_is_felt_on_open_sockets_within_a_second() {
         Instant::now()
     };
     let publish = |ws: &mut Raw| {
-        // Nobody has made the topic at first; whether one may is asked before.
+        // The topic does not exist at first; the permission is checked before.
         ws.call(&json!({ "type": "publish", "topic": "vault", "payload": 1 }))["code"] != "FORBIDDEN"
     };
     let within = |since: Instant| {

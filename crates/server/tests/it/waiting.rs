@@ -1,4 +1,5 @@
-//! Commands that wait, and the others of their connection (`protocol.md` 3). What they wait for is an issuer whose keys are held back.
+//! Commands that wait, and the others of their connection (`protocol.md` 3). They wait for an issuer whose keys are
+//! delayed.
 
 use crate::people::{jwt, now_s};
 use crate::support::start;
@@ -165,7 +166,7 @@ fn a_login_is_a_barrier_in_both_dialects() {
 }
 
 #[test]
-fn a_call_that_waits_delays_no_other_answer() {
+fn a_call_that_waits_delays_no_other_reply() {
     let issuer = Issuer::new();
     let server = issuer.server();
     let mut rpc = Client::open(server.addr(), "/rpc", None);
@@ -188,7 +189,7 @@ fn a_call_that_waits_delays_no_other_answer() {
 }
 
 #[test]
-fn what_was_read_before_the_end_is_answered() {
+fn commands_read_before_the_end_get_replies() {
     let issuer = Issuer::new();
     let mut server = issuer.server();
     let mut client = Client::connect(server.addr());
