@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_opens_to_what_was_granted() {
+    fn a_ticket_opens_to_its_grant() {
         let tickets = Tickets::new([1; 32]);
         for origin in [None, Some(""), Some("https://valid.test")] {
             let (a, b) = (tickets.make(grant(origin)), tickets.make(grant(origin)));

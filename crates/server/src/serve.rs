@@ -305,10 +305,10 @@ async fn sweep(node: Arc<Node>) {
 
 /// Handles SIGTERM and SIGINT from now on; the future ends with the first one, and the second ends the process.
 fn stop_signals() -> impl Future<Output = ()> {
-    told_to_stop(signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    stop_signal(signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
 }
 
-async fn told_to_stop(term: std::io::Result<Signal>, int: std::io::Result<Signal>) {
+async fn stop_signal(term: std::io::Result<Signal>, int: std::io::Result<Signal>) {
     let (Ok(mut term), Ok(mut int)) = (term, int) else {
         tracing::error!("signals cannot be received; the server runs until it is killed");
         return std::future::pending().await;

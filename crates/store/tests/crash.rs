@@ -12,7 +12,7 @@ use std::sync::Arc;
 use common::{Stage, message};
 use fanfare_store::{Appended, Store, StoreError, StoreOptions};
 
-stories!(what_was_acknowledged_survives_the_process, acknowledging_before_the_commit_is_caught);
+stories!(acknowledged_writes_survive_the_process, acknowledging_before_the_commit_is_caught);
 
 /// Minimum acknowledgements before the child is killed.
 const ENOUGH: usize = 1500;
@@ -99,7 +99,7 @@ async fn missing(stage: &Stage, acknowledged: &[String]) -> usize {
     missing
 }
 
-async fn what_was_acknowledged_survives_the_process(stage: Stage) {
+async fn acknowledged_writes_survive_the_process(stage: Stage) {
     for _ in 0..3 {
         let acknowledged = tokio::task::block_in_place(|| killed(&stage, false));
         assert_eq!(missing(&stage, &acknowledged).await, 0);

@@ -141,7 +141,7 @@ async fn a_pooler_that_gives_sessions_works() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_the_tls_that_was_asked_for_is_refused_at_once() {
+async fn a_server_without_the_required_tls_is_refused_at_once() {
     let stage = common::sqlite_stage();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -23,11 +23,11 @@ stories!(
     a_key_of_two_nodes_is_one_entry,
     a_message_of_two_nodes_is_one_message,
     a_dropped_log_is_gone_and_its_name_is_free,
-    a_log_that_is_gone_harms_no_other,
+    a_dropped_log_affects_no_other,
     logs_are_listed_by_name,
-    what_is_over_goes_from_the_front,
+    trimming_removes_from_the_front,
     trims_do_not_stop_appends,
-    a_closed_store_commits_what_waits,
+    a_closed_store_commits_queued_appends,
     a_start_reads_no_entries,
 );
 
@@ -322,7 +322,7 @@ async fn a_dropped_log_is_gone_and_its_name_is_free(stage: Stage) {
     assert_eq!(store.append_message(message("m2")).await.unwrap(), Appended::New { seq: 1 });
 }
 
-async fn a_log_that_is_gone_harms_no_other(stage: Stage) {
+async fn a_dropped_log_affects_no_other(stage: Stage) {
     let store = stage.open().await;
     let log = topic(&store, "t").await.id;
     let waiting: Vec<_> = (0..300)
@@ -358,7 +358,7 @@ async fn logs_are_listed_by_name(stage: Stage) {
     assert_eq!(store.logs(Space::Inbox, None, 9).await.unwrap(), []);
 }
 
-async fn what_is_over_goes_from_the_front(stage: Stage) {
+async fn trimming_removes_from_the_front(stage: Stage) {
     let store = stage.open().await;
     let log = topic(&store, "t").await.id;
     let mut receipts = pour(&store, log, (0..1499).map(|_| NewEntry::new("1234"))).await;
@@ -436,7 +436,7 @@ async fn trims_do_not_stop_appends(stage: Stage) {
     assert_eq!((page.head.first, page.head.head, page.head.bytes), (5901, 6000, bytes as u64));
 }
 
-async fn a_closed_store_commits_what_waits(stage: Stage) {
+async fn a_closed_store_commits_queued_appends(stage: Stage) {
     let store = stage.open().await;
     let log = topic(&store, "t").await.id;
     let waiting: Vec<_> = numbered(5000).map(|entry| store.append(log, entry)).collect();

@@ -18,7 +18,7 @@ use common::{Stage, sqlite_stage};
 use fanfare_store::{NewEntry, Space, Store, StoreError, StoreOptions};
 use fanfare_testkit::soak;
 
-stories!(acknowledged_entries_survive_the_process, what_is_lost_or_twice_is_found);
+stories!(acknowledged_entries_survive_the_process, lost_and_repeated_entries_are_detected);
 
 const URL: &str = "FANFARE_LOGS_CRASH_URL";
 const SABOTAGE: &str = "FANFARE_LOGS_CRASH_SABOTAGE";
@@ -163,7 +163,7 @@ async fn acknowledged_entries_survive_the_process(stage: Stage) {
     }
 }
 
-async fn what_is_lost_or_twice_is_found(stage: Stage) {
+async fn lost_and_repeated_entries_are_detected(stage: Stage) {
     let early = tokio::task::block_in_place(|| killed(&stage.options.url, 1500, "early"));
     let store = stage.open().await;
     let found = faults(&store, &early).await;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::Stage;
 use rusqlite::Connection;
 
-stories!(the_tables_are_what_the_models_say, statements_fit_every_column);
+stories!(the_tables_match_the_models, statements_fit_every_column);
 
 /// `name type[?]`: `?` is nullable. Types in the terms of the models.
 const TABLES: &[(&str, &[&str], &str)] = &[
@@ -226,7 +226,7 @@ fn expected() -> Catalogue {
     }
 }
 
-async fn the_tables_are_what_the_models_say(stage: Stage) {
+async fn the_tables_match_the_models(stage: Stage) {
     let store = stage.open().await;
     let found =
         if stage.postgres { postgres(&stage.postgres_client().await).await } else { sqlite(&stage.file()) };

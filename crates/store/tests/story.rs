@@ -17,9 +17,9 @@ use fanfare_store::{
 const LATER: i64 = 4_000_000_000_000;
 
 stories!(
-    users_are_made_found_changed_and_deleted,
+    users_are_created_found_changed_and_deleted,
     a_name_or_key_that_is_taken_changes_nothing,
-    issuer_users_are_made_at_first_sight,
+    issuer_users_are_created_at_the_first_login,
     keys_and_their_log_go_together,
     keys_change_ten_times_an_hour,
     a_replaced_key_ends_the_other_logins,
@@ -38,9 +38,9 @@ stories!(
     metrics_are_kept_and_pruned,
     connections_are_kept,
     messages_are_kept_once,
-    what_cannot_be_stored_harms_nobody_else,
-    the_sweep_takes_only_what_is_over,
-    a_closed_store_says_so,
+    invalid_values_affect_no_other_write,
+    the_sweep_removes_only_expired_rows,
+    a_closed_store_returns_unavailable,
 );
 
 fn login(id: &str, user_id: &str, refresh: Option<[u8; 32]>) -> NewLogin {
@@ -71,7 +71,7 @@ fn with(session: &str) -> Proven {
     Proven { session_id: Some(session.to_owned()), password: None }
 }
 
-async fn users_are_made_found_changed_and_deleted(stage: Stage) {
+async fn users_are_created_found_changed_and_deleted(stage: Stage) {
     let store = stage.open().await;
     let made = store.create_user(new_user("alice")).await.unwrap();
     assert_eq!(made.id.len(), 36);
@@ -138,7 +138,7 @@ async fn a_name_or_key_that_is_taken_changes_nothing(stage: Stage) {
     assert_eq!(store.device_keys(&alice.id).await.unwrap(), []);
 }
 
-async fn issuer_users_are_made_at_first_sight(stage: Stage) {
+async fn issuer_users_are_created_at_the_first_login(stage: Stage) {
     let store = stage.open().await;
     let made = store.ensure_issuer_user("app:Ann 1", 5).await.unwrap();
     assert_eq!((made.issuer.as_deref(), made.password.as_deref()), (Some("app"), None));
@@ -657,7 +657,7 @@ async fn messages_are_kept_once(stage: Stage) {
     assert_eq!(store.count_messages().await.unwrap(), 2);
 }
 
-async fn what_cannot_be_stored_harms_nobody_else(stage: Stage) {
+async fn invalid_values_affect_no_other_write(stage: Stage) {
     let store = stage.open().await;
     let invalid = fanfare_store::NewMessage { content: "a\0b".to_owned(), ..message("invalid") };
     let tasks: Vec<_> = (0..200)
@@ -687,7 +687,7 @@ async fn what_cannot_be_stored_harms_nobody_else(stage: Stage) {
     assert!(store.status().up, "invalid input does not affect the store's health");
 }
 
-async fn the_sweep_takes_only_what_is_over(stage: Stage) {
+async fn the_sweep_removes_only_expired_rows(stage: Stage) {
     const DAY: i64 = 86_400_000;
     let store = stage.open().await;
     let alice = store.create_user(new_user("alice")).await.unwrap();
@@ -710,7 +710,7 @@ async fn the_sweep_takes_only_what_is_over(stage: Stage) {
     ));
 }
 
-async fn a_closed_store_says_so(stage: Stage) {
+async fn a_closed_store_returns_unavailable(stage: Stage) {
     let store = stage.open().await;
     assert!(store.status().up);
     assert_eq!(store.status().engine, if stage.postgres { "postgres" } else { "sqlite" });

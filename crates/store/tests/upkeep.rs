@@ -14,10 +14,10 @@ use fanfare_store::{
 };
 
 stories!(
-    migrations_are_told_and_made,
+    migrations_are_listed_and_applied,
     a_changed_or_newer_migration_is_refused,
     a_backup_beside_a_writer_is_restored_elsewhere,
-    what_is_no_backup_is_refused,
+    files_that_are_not_backups_are_refused,
     durabilities_open,
     mailboxes_become_logs,
     a_backup_from_before_logs_is_restored,
@@ -156,7 +156,7 @@ async fn a_backup_from_before_logs_is_restored(stage: Stage) {
     are_logs(&other.open().await).await;
 }
 
-async fn migrations_are_told_and_made(stage: Stage) {
+async fn migrations_are_listed_and_applied(stage: Stage) {
     let before = migrate::status(&stage.options).await.unwrap();
     assert!(before.len() >= 2 && before.iter().all(|state| state.applied_at.is_none()));
     assert!(stage.postgres || !stage.file().exists(), "a look makes no file");
@@ -259,7 +259,7 @@ async fn a_backup_beside_a_writer_is_restored_elsewhere(stage: Stage) {
     assert!(left.iter().all(|name| !name.to_string_lossy().contains("partial")), "{left:?}");
 }
 
-async fn what_is_no_backup_is_refused(stage: Stage) {
+async fn files_that_are_not_backups_are_refused(stage: Stage) {
     let file = stage.dir.path().join("file");
     let refused = |what: &'static str| {
         let (stage, file) = (&stage, &file);

@@ -82,7 +82,7 @@ fn we_write(messages: &[Seen]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn we_read_what_their_client_writes(mut messages in vec(message(), 0..8), code in 3000u16..5000, seed: u64) {
+    fn the_decoder_reads_tungstenites_frames(mut messages in vec(message(), 0..8), code in 3000u16..5000, seed: u64) {
         messages.push(Seen::Close(Some(code), "bye".into()));
         let bytes = their_client_writes(&messages);
         let limits = Limits::default();
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn their_client_reads_what_we_write(mut messages in vec(message(), 0..8), code in 3000u16..5000) {
+    fn tungstenite_reads_the_encoders_frames(mut messages in vec(message(), 0..8), code in 3000u16..5000) {
         messages.push(Seen::Close(Some(code), "bye".into()));
         let theirs = second_opinion(&we_write(&messages), Role::Client, &Limits::default());
         prop_assert_eq!(theirs, (messages, End::Quiet));
@@ -104,7 +104,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn we_refuse_what_their_server_refuses(
+    fn the_decoder_refuses_what_tungstenite_refuses(
         frames in vec((any::<u8>(), "[a-zé€]{0,20}", vec(any::<u8>(), 0..4), any::<[u8; 4]>()), 0..8),
     ) {
         let limits = Limits {

@@ -162,7 +162,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_key_is_made_once_and_private() {
+    fn a_key_is_created_once_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys/jwt.pem");
         let made = Keys::load_or_create(&path).unwrap();

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn each_dialect_is_ready_when_its_peer_says_so() {
+    fn each_dialect_is_ready_after_its_greeting() {
         let welcome = r#"{"type":"welcome"}"#;
         let ack = r#"{"type":"ack","for":"subscribe"}"#;
         use Role::{Echo, Publisher, Subscriber};

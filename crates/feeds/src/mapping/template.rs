@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn errors_name_the_missing_part() {
         assert_eq!(name("{key}", None, "{}"), Err(Bad::NoKey));
         assert_eq!(name("{header:none}", None, "{}"), Err(Bad::NoHeader));
         assert_eq!(name("{header:raw}", None, "{}"), Err(Bad::NoHeader));

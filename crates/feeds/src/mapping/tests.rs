@@ -53,7 +53,7 @@ fn wrong_rows_name_their_key() {
 }
 
 #[test]
-fn a_topic_may_feed_several_channels_and_a_pattern_takes_whole_names() {
+fn a_topic_may_feed_several_channels_and_a_pattern_matches_whole_names() {
     let rows = [row("/price-.*/", "{header:region}", "p"), row("price-eu", "all", "q")];
     let of = |topic: &str| Mappings::compile(&rows, 100).unwrap().rows_of(topic).to_vec();
     assert_eq!(of("price-eu"), [0, 1]);
@@ -145,7 +145,7 @@ fn keys_that_are_no_text_are_shown_in_base_64() {
 }
 
 #[test]
-fn a_channel_is_made_of_all_its_rows() {
+fn a_channel_combines_all_its_rows() {
     let token = MappingConfig { snapshot: Snapshot::Key, ..row("a", "d", "token") };
     let spec = Mappings::compile(&[token, row("b", "d", "trade")], 100).unwrap().spec_of("d").unwrap();
     assert_eq!(spec.kinds.iter().map(|kind| &**kind).collect::<Vec<_>>(), ["token", "trade"]);

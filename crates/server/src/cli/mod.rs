@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn doctor_takes_its_flags() {
+    fn doctor_accepts_its_flags() {
         let Ok(Command::Doctor(args)) = parse("fanfare doctor --live --set server.port=1") else { panic!() };
         assert!(args.live);
         assert_eq!(args.settings.set, ["server.port=1"]);

@@ -115,7 +115,7 @@ impl NodeFeeds {
             pump.seen.iter().filter(|(at, _)| kept(at)).map(|(at, o)| (at.clone(), *o)).collect();
         let channel = pump.wanted.channel.to_string();
         answer(Ok(FeedSubscribed { channel, recovered: Some(lost.is_empty()), lost, already: false }));
-        if pump.after_the_answer().await.is_some() {
+        if pump.after_the_reply().await.is_some() {
             pump.run(replay, ends).await;
         }
     }
@@ -153,7 +153,7 @@ impl Pump {
     }
 
     /// Waits until the shard has processed earlier posts, in particular the reply.
-    async fn after_the_answer(&self) -> Option<()> {
+    async fn after_the_reply(&self) -> Option<()> {
         let (done, reached) = oneshot::channel();
         self.post(ForConn::Reached(done));
         reached.await.ok()

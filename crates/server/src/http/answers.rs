@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_waits_until_an_answer_has_been_read() {
+    async fn a_request_waits_until_a_response_has_been_read() {
         let answers = answers(PATIENCE * 30);
         let unread = answers.room(ONE, SHARE as usize).await.unwrap().body(vec![0; SHARE as usize]);
         let read = async {

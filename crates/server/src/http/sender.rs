@@ -86,7 +86,7 @@ pub(super) fn presented(headers: &HeaderMap) -> Result<Presented<'_>, Problem> {
     let key = only(headers.get_all(API_KEY).iter())?;
     match (bearer, key.map(key_of)) {
         (None, None) => Ok(Presented::Nothing),
-        (_, Some(None)) => Err(bad_credential("the API key is not valid")),
+        (_, Some(None)) => Err(invalid_credential("the API key is not valid")),
         (Some(_), Some(Some(key))) => Ok(Presented::Both(key)),
         (None, Some(Some(key))) => Ok(Presented::Key(key)),
         (Some(value), None) => bearer_of(value).map(Presented::Bearer),
@@ -108,10 +108,10 @@ fn bearer_of(value: &HeaderValue) -> Result<&str, Problem> {
     let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, t)| t.trim());
     match token {
         Some(token) if token.len() > MAX_CREDENTIAL_BYTES => {
-            Err(bad_credential("the bearer token is longer than 8192 bytes, which no token may be"))
+            Err(invalid_credential("the bearer token is longer than 8192 bytes, which no token may be"))
         }
         Some(token) if !token.is_empty() => Ok(token),
-        _ => Err(bad_credential("send Authorization: Bearer and a token")),
+        _ => Err(invalid_credential("send Authorization: Bearer and a token")),
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) fn two_credentials() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_field", detail)
 }
 
-pub(super) fn bad_credential(why: &'static str) -> Problem {
+pub(super) fn invalid_credential(why: &'static str) -> Problem {
     Refusal::new(ErrorCode::Unauthorized, why).into()
 }
 

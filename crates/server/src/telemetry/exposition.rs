@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_format_is_what_accept_prefers() {
+    fn the_format_follows_accept() {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
                           text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
         for (accept, want) in [

@@ -92,7 +92,7 @@ impl Files {
         let now = SystemTime::now();
         if now < from || now > until {
             let what = if now < from { "is not valid yet" } else { "has expired" };
-            return Err(self.bad_cert(format!("{what}; check the clock or renew it")));
+            return Err(self.invalid_cert(format!("{what}; check the clock or renew it")));
         }
         Ok(Certificate {
             certified: Arc::new(certified),
@@ -102,17 +102,17 @@ impl Files {
         })
     }
 
-    fn bad_cert(&self, what: impl std::fmt::Display) -> ConfigError {
+    fn invalid_cert(&self, what: impl std::fmt::Display) -> ConfigError {
         ConfigError::key("tls.cert", format!("{} {what}", self.cert.display()))
     }
 
-    fn bad_key(&self, what: impl std::fmt::Display) -> ConfigError {
+    fn invalid_key(&self, what: impl std::fmt::Display) -> ConfigError {
         ConfigError::key("tls.key", format!("{} {what}", self.key.display()))
     }
 
     /// The certificates of a file, each of them parsed. Keys are skipped: the file may hold the whole pair.
     fn chain(&self, file: &[u8]) -> Result<Chain, ConfigError> {
-        let found = sections(file).map_err(|why| self.bad_cert(why))?;
+        let found = sections(file).map_err(|why| self.invalid_cert(why))?;
         let (mut der, mut parsed) = (Vec::new(), Vec::new());
         for section in found.into_iter().filter(|section| !is_key(section)) {
             let line = section.line;
@@ -120,33 +120,33 @@ impl Files {
                 let why = format!(
                     "has a section on line {line} that is neither a certificate nor a key; remove it"
                 );
-                return Err(self.bad_cert(why));
+                return Err(self.invalid_cert(why));
             }
             let read = x509_cert::Certificate::from_der(&section.der);
             parsed.push(read.map_err(|_| {
-                self.bad_cert(format!("has a section on line {line} that is no X.509 certificate"))
+                self.invalid_cert(format!("has a section on line {line} that is no X.509 certificate"))
             })?);
             der.push(CertificateDer::from(section.der));
         }
-        let first = parsed.first().ok_or_else(|| self.bad_cert("holds no certificate"))?;
-        let validity =
-            validity(first).ok_or_else(|| self.bad_cert("has a certificate with an unreadable validity"))?;
+        let first = parsed.first().ok_or_else(|| self.invalid_cert("holds no certificate"))?;
+        let validity = validity(first)
+            .ok_or_else(|| self.invalid_cert("has a certificate with an unreadable validity"))?;
         Ok(Chain { der, parsed, validity })
     }
 
     /// The only private key of a file, ready for signing.
     fn signing_key(&self, file: &[u8]) -> Result<Arc<dyn SigningKey>, ConfigError> {
-        let found = sections(file).map_err(|why| self.bad_key(why))?;
+        let found = sections(file).map_err(|why| self.invalid_key(why))?;
         let mut keys = found.into_iter().filter_map(|s| PrivateKeyDer::from_pem(s.kind, s.der));
         let none = "holds no private key (PKCS#8, SEC1 or PKCS#1 in PEM, without a password)";
-        let key = keys.next().ok_or_else(|| self.bad_key(none))?;
+        let key = keys.next().ok_or_else(|| self.invalid_key(none))?;
         if keys.next().is_some() {
-            return Err(self.bad_key("holds more than one private key; keep the one of tls.cert"));
+            return Err(self.invalid_key("holds more than one private key; keep the one of tls.cert"));
         }
         provider()
             .key_provider
             .load_private_key(key)
-            .map_err(|e| self.bad_key(format!("cannot be used: {e}")))
+            .map_err(|e| self.invalid_key(format!("cannot be used: {e}")))
     }
 
     fn certified(&self, chain: &Chain, key: &[u8]) -> Result<CertifiedKey, ConfigError> {
@@ -160,15 +160,15 @@ impl Files {
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
             Err(rustls::Error::InconsistentKeys(_)) => {
                 Err(match chain.der.iter().position(|certificate| fits(certificate).is_ok()) {
-                    Some(at) => self.bad_cert(format!(
+                    Some(at) => self.invalid_cert(format!(
                         "is in the wrong order: tls.key belongs to certificate {}; the server's own comes first",
                         at + 1
                     )),
-                    None => self.bad_key("is not the key of tls.cert"),
+                    None => self.invalid_key("is not the key of tls.cert"),
                 })
             }
-            Err(rustls::Error::InvalidCertificate(e)) => Err(self.bad_cert(format!("cannot be served: {e:?}"))),
-            Err(e) => Err(self.bad_key(format!("cannot be used: {e}"))),
+            Err(rustls::Error::InvalidCertificate(e)) => Err(self.invalid_cert(format!("cannot be served: {e:?}"))),
+            Err(e) => Err(self.invalid_key(format!("cannot be used: {e}"))),
         }
     }
 }

@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 3;
 
 /// The key used for unknown users: the base point of Ed25519 (RFC 8032 5.1). A valid signature for it gains nothing,
 /// because without an account nothing is granted; verifying takes as long as with any key.
-const NOBODY: [u8; 32] = {
+const UNKNOWN_USER_KEY: [u8; 32] = {
     let mut key = [0x66; 32];
     key[0] = 0x58;
     key
@@ -117,7 +117,7 @@ impl Accounts {
         let user = self.0.store.user_by_name(&name).await?;
         let id = user.as_ref().map_or("", |user| user.id.as_str());
         let device = self.0.store.device_keys(id).await?.into_iter().next();
-        let key = IdentityKey::new(device.as_ref().map_or(NOBODY, |device| device.ik)).ok();
+        let key = IdentityKey::new(device.as_ref().map_or(UNKNOWN_USER_KEY, |device| device.ik)).ok();
         let mut proven = false;
         for text in tried {
             let Some(key) = &key else { break };
@@ -175,8 +175,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_has_a_sound_key() {
-        assert!(IdentityKey::new(NOBODY).is_ok());
+    fn the_key_of_unknown_users_is_valid() {
+        assert!(IdentityKey::new(UNKNOWN_USER_KEY).is_ok());
     }
 
     #[test]

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn profiles_hold_what_can_be_shown() {
+    fn profile_fields_are_printable() {
         for valid in ["Ann", "Ann É. 漢", &"a".repeat(64)] {
             assert!(check_display_name(valid).is_ok(), "{valid}");
         }

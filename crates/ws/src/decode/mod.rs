@@ -97,7 +97,7 @@ impl Decoder {
     #[inline]
     pub fn next<'a>(&'a mut self, input: &'a mut [u8], limits: &Limits) -> Result<Step<'a>, ProtocolError> {
         if let Some(partial) = &mut self.partial {
-            partial.take_back();
+            partial.release();
             if partial.is_empty() {
                 self.partial = None;
             }

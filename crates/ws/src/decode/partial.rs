@@ -57,7 +57,7 @@ pub(super) struct Progress {
 
 impl Partial {
     /// Frees the event that the last call returned.
-    pub(super) fn take_back(&mut self) {
+    pub(super) fn release(&mut self) {
         match std::mem::take(&mut self.lent) {
             Ready::Nothing => {}
             Ready::Message => self.message = None,
@@ -97,7 +97,7 @@ impl Partial {
             let complete = take == missing;
             self.frame = (!complete).then_some(Frame { read: frame.read + take, ..frame });
             frames += u32::from(complete);
-            let ready = self.take_over(chunk, frame.head, complete, limits)?;
+            let ready = self.add_payload(chunk, frame.head, complete, limits)?;
             if ready != Ready::Nothing || !complete {
                 return Ok(Progress { consumed, frames, ready });
             }
@@ -145,7 +145,7 @@ impl Partial {
     }
 
     /// Adds unmasked payload to its frame and message.
-    fn take_over(
+    fn add_payload(
         &mut self,
         chunk: &[u8],
         head: FrameHead,

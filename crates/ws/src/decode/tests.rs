@@ -85,7 +85,7 @@ fn nothing_is_held_between_messages() {
 }
 
 #[test]
-fn memory_follows_what_arrived_not_what_was_announced() {
+fn memory_follows_received_bytes_not_announced_ones() {
     let mut decoder = Decoder::default();
     let header = [0x82, 0x80 | 127, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4];
     assert!(read(&mut decoder, &header, &Limits::default()).unwrap().is_empty());

@@ -122,7 +122,7 @@ fn offers_that_are_taken() {
 }
 
 #[test]
-fn the_servers_window_is_kept_and_answered() {
+fn the_servers_window_is_kept_and_returned() {
     let offer =
         "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=\"1\\0\"";
     assert_eq!(extensions(&[offer]), Ok(Some(format!("{PLAIN}; server_max_window_bits=10"))));

@@ -99,7 +99,7 @@ async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_key_is_found_and_strangers_cannot_ask_more_often_than_every_5_s() {
+async fn a_new_key_is_found_and_fetches_are_limited_to_one_per_5_s() {
     let (source, server) = served(&["a"]);
     assert_eq!(find(&source, "a").await, Ok(1));
     server.lock().kids = Some(vec!["a", "b"]);
@@ -141,7 +141,7 @@ async fn a_withdrawn_key_dies_within_20_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_set_in_use_is_confirmed_beforehand_and_nobody_waits() {
+async fn a_set_in_use_is_refreshed_in_advance_and_no_caller_waits() {
     let (source, server) = served(&["a"]);
     assert_eq!(find(&source, "a").await, Ok(1));
     server.lock().takes = Duration::from_secs(2);

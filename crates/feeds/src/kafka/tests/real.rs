@@ -130,7 +130,7 @@ fn only_committed_transactions_are_shown_and_the_lag_still_ends() {
 }
 
 #[test]
-fn a_position_out_of_range_continues_as_the_reset_says() {
+fn a_position_out_of_range_continues_by_the_reset_rule() {
     for (reset, want) in [(OffsetReset::Earliest, vec![80, 81, 82, 83, 84]), (OffsetReset::Latest, vec![])] {
         let Some(real) = Real::new("cut", 1) else { return };
         let mut setup = real.setup();

@@ -27,7 +27,7 @@ pub(super) fn messages(openrpc: &Value) -> Vec<Message> {
     let mut all: Vec<_> =
         methods.into_iter().flatten().enumerate().flat_map(|(n, m)| method(n + 1, m)).collect();
     all.push(error());
-    all.extend(unasked());
+    all.extend(unsolicited());
     all
 }
 
@@ -146,7 +146,7 @@ fn notification(
         .schema(message([must("method", literal(method)), must("params", object(params))]))
 }
 
-fn unasked() -> Vec<Message> {
+fn unsolicited() -> Vec<Message> {
     let names: Vec<_> = ErrorCode::ALL.iter().map(|code| code.name()).collect();
     let slow = samples::refusals().filter(|r| r.code == ErrorCode::SlowConsumer);
     let error = [

@@ -20,7 +20,7 @@ pub(super) fn messages() -> Vec<Message> {
     let mut all = client();
     all.extend(replies());
     all.push(error());
-    all.extend(unasked());
+    all.extend(unsolicited());
     all
 }
 
@@ -342,7 +342,7 @@ fn error() -> Message {
 }
 
 /// The frames that the encoders of deliveries write.
-fn unasked() -> Vec<Message> {
+fn unsolicited() -> Vec<Message> {
     let message = |key: &str, group| Message::new(key, From::Server, group);
     let mut all = vec![
         samples::welcomes().iter().fold(

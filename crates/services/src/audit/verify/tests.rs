@@ -212,7 +212,7 @@ fn a_walk_that_skips_a_check_is_caught() {
 }
 
 #[test]
-fn a_pruned_chain_begins_where_its_signed_statement_says() {
+fn a_pruned_chain_begins_after_its_signed_statement() {
     let mut c = chain();
     let last = (c.rows[9].seq, c.rows[9].hash);
     append_signed(&mut c, prune_row(&sealer(), 0, last, RETENTION));
