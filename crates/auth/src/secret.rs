@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 
 /// The operating system returned no random bytes: no secret can be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no random bytes")]
+#[error("the system returned no random bytes")]
 pub struct NoRandom;
 
 /// `N` bytes from the operating system.

@@ -148,7 +148,7 @@ mod tests {
             (ONE.replace("-----END CERTIFICATE-----\n", ONE), "no END of the section CERTIFICATE"),
             (ONE.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), "TRUSTED CERTIFICATE on line 1"),
             (ONE.replace("CERTIFICATE", "X509 CERTIFICATE"), "X509 CERTIFICATE on line 1"),
-            (ONE.replace("AAAA", "A!A"), "line 1 that is no PEM"),
+            (ONE.replace("AAAA", "A!A"), "line 1 that is not PEM"),
         ] {
             let said = refused(&file);
             assert!(said.contains(says), "{file}: {said}");

@@ -51,7 +51,7 @@ fn a_backup_beside_a_server_that_writes_is_one_consistent_state() {
     });
     refused(
         &command(&server.data_dir(), &["backup", backup.to_str().unwrap()]),
-        &["backup", "there already"],
+        &["backup", "exists already"],
     );
     // Not while a server has the folder.
     let restore = ["restore", backup.to_str().unwrap(), "--force"];

@@ -233,14 +233,14 @@ mod tests {
             ("sslcert=SECRET", "there is no parameter sslcert; known are sslmode,"),
             ("pool_size=SECRET", "pool_size"),
             ("statement%5Ftimeout=SECRET", "statement_timeout"),
-            ("connect_timeout=SECRET", "the parameter connect_timeout has a value that cannot be used"),
+            ("connect_timeout=SECRET", "the parameter connect_timeout has an invalid value"),
             ("target_session_attrs=SECRET", "target_session_attrs"),
             ("port=SECRET", "port"),
             ("sslmode", "the parameter sslmode has no value"),
             ("password=SECRET%", "the parameter password is not percent-encoded"),
             ("application_name=SECRET%zz", "application_name"),
             ("user=SECRET%ff", "user"),
-            ("sslmode=no", "sslmode=no is none of"),
+            ("sslmode=no", "sslmode=no must be"),
         ] {
             let error = refused(&format!("postgres://SECRET:SECRET@h/d?{query}"));
             assert!(error.starts_with("store.url: ") && error.contains(says), "{query}: {error}");
