@@ -19,12 +19,19 @@ use std::task::Poll;
 /// The future of a result.
 pub(crate) type Later = Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>> + Send>>;
 
+/// A call whose result comes later.
+pub(crate) struct Work {
+    pub future: Later,
+    /// It does its work when it is polled, so the number of those that run at a time is bounded; else it only waits.
+    pub gated: bool,
+}
+
 /// The outcome of running a call.
 pub(crate) enum Ran {
     /// The result's JSON was appended.
     Done,
     /// It runs elsewhere.
-    Later(Later),
+    Later(Work),
 }
 
 /// Why a handler returned no result.
@@ -82,12 +89,13 @@ impl<M: AsyncMethod> Handler for Waiting<M> {
         let params = params.read()?;
         M::validate(&params)?;
         let call = self.0.clone().call(caller.actor().caller.clone(), params);
-        Ok(Ran::Later(Box::pin(async move {
+        let future = Box::pin(async move {
             let result = call.await?;
             let mut out = Vec::new();
             write(&mut out, &result)?;
             Ok(out)
-        })))
+        });
+        Ok(Ran::Later(Work { future, gated: true }))
     }
 }
 
@@ -102,12 +110,15 @@ impl<M: EitherMethod> Handler for EitherWay<M> {
                 write(out, &result)?;
                 Ok(Ran::Done)
             }
-            Either::Later(wait) => Ok(Ran::Later(Box::pin(async move {
-                let result = wait.await?;
-                let mut out = Vec::new();
-                write(&mut out, &result)?;
-                Ok(out)
-            }))),
+            Either::Later(wait) => {
+                let future = Box::pin(async move {
+                    let result = wait.await?;
+                    let mut out = Vec::new();
+                    write(&mut out, &result)?;
+                    Ok(out)
+                });
+                Ok(Ran::Later(Work { future, gated: false }))
+            }
         }
     }
 }

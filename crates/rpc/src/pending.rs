@@ -1,7 +1,7 @@
 //! Pending calls, which run elsewhere.
 
 use crate::dispatch::close_batch;
-use crate::entry::{Entry, Later};
+use crate::entry::{Entry, Work};
 use crate::failure::Failure;
 use crate::room::Room;
 use fanfare_core::model::{ErrorCode, Refusal};
@@ -26,7 +26,7 @@ pub struct Pending {
 pub(crate) struct PendingCall {
     pub id: Option<RawBuf>,
     pub entry: Arc<Entry>,
-    pub call: Later,
+    pub call: Work,
 }
 
 impl Pending {
@@ -48,7 +48,7 @@ impl Pending {
         self.calls.is_empty()
     }
 
-    /// Runs all calls and returns the text to send, if there is one. Each call first takes a permit of `gate` (share
+    /// Runs all calls and returns the text to send, if there is one. Each call that works when it is polled first takes a permit of `gate` (share
     /// one per connection), and both together take no longer than `deadline`; a call that exceeds it is dropped and
     /// fails with `UNAVAILABLE`.
     pub async fn run(self, deadline: Duration, gate: &Semaphore) -> Option<Vec<u8>> {
@@ -73,8 +73,8 @@ impl PendingCall {
         let started = Instant::now();
         let work = async {
             // The gate is never closed; if it were, the call would run without its permit.
-            let _permit = gate.acquire().await;
-            self.entry.finish(self.call).await
+            let _permit = if self.call.gated { Some(gate.acquire().await) } else { None };
+            self.entry.finish(self.call.future).await
         };
         let result = timeout_at(until, work).await.unwrap_or_else(|_| {
             Err(Refusal::new(ErrorCode::Unavailable, "the method did not finish within its deadline").into())

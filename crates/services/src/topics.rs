@@ -336,7 +336,7 @@ impl TopicService {
         let lost = |refusal: Refusal| {
             tracing::warn!(why = %refusal.message, "a topic of before the restart cannot be created again");
         };
-        let logs = self.logs.load(options::DURABLE).await.map_err(failed)?;
+        let logs = self.logs.load().await.map_err(failed)?;
         for topic in self.store.kept_topics().await.map_err(failed)? {
             let options = self.defaults.options(self.access.options(&topic.name), &kept::asked(&topic));
             if options.durable.is_some()
@@ -349,6 +349,8 @@ impl TopicService {
                 lost(refusal);
             }
         }
+        // Without its rule a topic stays durable, and without bounds: what was acknowledged is kept until the topic is deleted.
+        let mut unruled = 0;
         for (name, head) in logs {
             if head == 0 {
                 if self.table.live_options(&name).is_none() {
@@ -356,10 +358,18 @@ impl TopicService {
                 }
                 continue;
             }
-            // Without its rule it stays durable: what was acknowledged is kept until the topic is deleted.
-            let durable = Asked { durable: Some(true), ..Asked::default() };
-            let options = self.defaults.options(self.access.options(&name), &durable);
+            let by_rule = self.table.options_of(&name);
+            unruled += usize::from(by_rule.durable.is_none() && self.table.live_options(&name).is_none());
+            let durable = by_rule.durable.unwrap_or_default();
+            let options = TopicOptions { durable: Some(durable), ..by_rule };
             self.table.revive(&name, options, unix_ms()).map(drop).unwrap_or_else(lost);
+        }
+        if unruled > 0 {
+            tracing::warn!(
+                topics = unruled,
+                "durable topics without a rule in topics.rules: they stay durable and nothing of them is removed; restore the rule, or \
+                 delete the topics"
+            );
         }
         Ok(())
     }

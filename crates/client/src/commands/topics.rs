@@ -53,8 +53,11 @@ async fn post(server: &ServerArgs, topic: &str, durable: bool) -> Result<(), Str
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|e| format!("POST /topics: {e}"))?;
     // Left out, it is as the server's rule for the topic says.
-    let durable = durable.then_some(true);
-    let body = serde_json::json!({ "name": topic, "durable": durable }).to_string();
+    let mut body = serde_json::json!({ "name": topic });
+    if durable {
+        body["durable"] = true.into();
+    }
+    let body = body.to_string();
     let mut request =
         Request::post("/topics").header(HOST, authority.as_str()).header(CONTENT_TYPE, "application/json");
     if let Some(token) = &server.token {

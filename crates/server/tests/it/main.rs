@@ -18,6 +18,7 @@ mod compression;
 mod connections;
 mod crash;
 mod documents;
+mod durable;
 mod durable_options;
 mod feeds;
 mod frames;

@@ -8,8 +8,7 @@ use fanfare_core::topics::rules::Rule;
 use fanfare_core::topics::{LogRetention, TopicOptions};
 
 /// What the log of a durable topic keeps unless its rule or its creator says otherwise.
-pub(super) const DURABLE: LogRetention =
-    LogRetention { size: 100_000, ttl_ms: 30 * 24 * 3_600_000, bytes: 256 << 20 };
+const DURABLE: LogRetention = LogRetention { size: 100_000, ttl_ms: 30 * 24 * 3_600_000, bytes: 256 << 20 };
 
 /// Options that the creator of a topic asks for; `None` is as the topic's rule and the server's settings say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -152,7 +152,7 @@ impl DurableLogs {
 
 impl Port for DurableLogs {
     fn follow(&self, topic: &str, keep: LogRetention) -> Followed {
-        let (at, next) = self.0.registry.lock().follow(topic, keep);
+        let (at, next) = self.0.registry.lock().follow(topic, keep, unix_ms());
         self.obey(next);
         Followed { upstream: Arc::new(self.clone()), at }
     }

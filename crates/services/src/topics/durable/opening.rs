@@ -5,7 +5,6 @@ use super::{DurableLogs, now, refusal, unavailable};
 use crate::clock::unix_ms;
 use fanfare_core::model::Refusal;
 use fanfare_core::ports::{AttachTicket, Attached, Away, LogRef};
-use fanfare_core::topics::LogRetention;
 use fanfare_store::{LogId, Space, StoreError};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -14,11 +13,11 @@ use tokio::sync::oneshot;
 const HEADS: u32 = 1000;
 
 impl DurableLogs {
-    /// Reads which logs there are, each to be kept within `keep` until a topic follows it. Returns their names and heads.
+    /// Reads which logs there are. Nothing of one is removed until a topic follows it. Returns their names and heads.
     ///
     /// # Errors
     /// Of the store.
-    pub(in crate::topics) async fn load(&self, keep: LogRetention) -> Result<Vec<(String, u64)>, StoreError> {
+    pub(in crate::topics) async fn load(&self) -> Result<Vec<(String, u64)>, StoreError> {
         self.clear_dropped();
         let mut all: Vec<(String, u64)> = Vec::new();
         loop {
@@ -29,7 +28,7 @@ impl DurableLogs {
             }
             let (mut registry, now) = (self.0.registry.lock(), unix_ms());
             for head in heads {
-                registry.load(&head, keep, now);
+                registry.load(&head, now);
                 all.push((head.name, head.head));
             }
         }

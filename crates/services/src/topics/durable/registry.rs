@@ -19,9 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::oneshot;
 
-/// Longest time until a log of an earlier life is looked at for entries that are past their time, in milliseconds.
-const FIRST_LOOK_MS: u64 = 60_000;
-
 /// See the module's head.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
@@ -121,11 +118,13 @@ pub(super) enum Next {
 
 impl Registry {
     /// A topic of this name follows its log. Returns where that is, if it is known.
-    pub(super) fn follow(&mut self, name: &str, keep: LogRetention) -> (Option<Attached>, Next) {
+    pub(super) fn follow(&mut self, name: &str, keep: LogRetention, now_ms: u64) -> (Option<Attached>, Next) {
         match self.entries.get_mut(name) {
             Some(Entry::Open(log)) => {
                 (log.followed, log.place.keep) = (true, keep);
-                let at = Attached { chain: Chain::new(log.place.epoch), head: log.head };
+                let (id, at) =
+                    (log.place.id, Attached { chain: Chain::new(log.place.epoch), head: log.head });
+                self.look_at_first(id, now_ms);
                 (Some(at), Next::Nothing)
             }
             Some(Entry::Opening(opening)) => {
@@ -176,9 +175,8 @@ impl Registry {
     }
 
     /// A log of an earlier life, which no topic follows so far.
-    pub(super) fn load(&mut self, head: &LogHead, keep: LogRetention, now_ms: u64) {
-        let opening = Opening { keep, followed: false, waiting: Vec::new() };
-        self.insert(head.name.as_str().into(), head, &opening, now_ms);
+    pub(super) fn load(&mut self, head: &LogHead, now_ms: u64) {
+        self.insert(head.name.as_str().into(), head, &Opening::default(), now_ms);
     }
 
     /// The store has the log that was to be opened. Returns it with what waited for it; if nothing needs it any more, it goes again.
@@ -202,19 +200,11 @@ impl Registry {
     fn insert(&mut self, name: Arc<str>, head: &LogHead, opening: &Opening, now_ms: u64) {
         let place = Place { id: head.id, epoch: head.epoch, keep: opening.keep, subscribers: Arc::default() };
         let (first, bytes) = (head.first, head.bytes);
-        let mut log = OpenLog { place, head: head.head, first, bytes, followed: opening.followed, due: None };
-        if log.head >= log.first && opening.keep.ttl_ms > 0 {
-            let spread = FIRST_LOOK_MS.min(opening.keep.ttl_ms).max(1);
-            let due = now_ms + head.id.0.unsigned_abs() % spread;
-            log.due = Some(due);
-            self.due.insert((due, head.id));
-        }
-        if log.is_over() {
-            self.over.insert(head.id);
-        }
+        let log = OpenLog { place, head: head.head, first, bytes, followed: opening.followed, due: None };
         self.bytes += bytes;
         self.names.insert(head.id, name.clone());
         self.entries.insert(name, Entry::Open(log));
+        self.look_at_first(head.id, now_ms);
     }
 
     /// The store could not open the log. Returns what waited for it.

@@ -6,7 +6,26 @@ use fanfare_core::topics::LogRetention;
 use fanfare_store::{Committed, LogHead, LogId, Trimmed};
 use std::sync::Arc;
 
+/// Longest time until a log of an earlier life is looked at for entries that are past their time, in milliseconds.
+const FIRST_LOOK_MS: u64 = 60_000;
+
 impl Registry {
+    /// Plans when a log is trimmed whose bounds are new.
+    pub(super) fn look_at_first(&mut self, id: LogId, now_ms: u64) {
+        let Some(name) = self.names.get(&id) else { return };
+        let Some(Entry::Open(log)) = self.entries.get_mut(name) else { return };
+        if log.is_over() {
+            self.over.insert(id);
+        }
+        let ttl_ms = log.place.keep.ttl_ms;
+        if log.head >= log.first && ttl_ms > 0 && log.due.is_none() {
+            // Spread, because all logs of an earlier life are looked at after a start.
+            let due = now_ms + id.0.unsigned_abs() % FIRST_LOOK_MS.min(ttl_ms).max(1);
+            log.due = Some(due);
+            self.due.insert((due, id));
+        }
+    }
+
     /// A commit has appended to a log. Returns the name of its topic, if it is a topic's.
     pub(in crate::topics::durable) fn committed(&mut self, group: &Committed) -> Option<(Arc<str>, Place)> {
         let name = self.names.get(&group.log)?.clone();

@@ -28,7 +28,7 @@ fn name() -> Arc<str> {
 /// A registry whose topic follows the log 1.
 fn followed() -> Registry {
     let mut registry = Registry::default();
-    assert_eq!(registry.follow("t", KEEP), (None, Next::Open(name())));
+    assert_eq!(registry.follow("t", KEEP, 0), (None, Next::Open(name())));
     let (found, next) = registry.opened(&name(), &head(1, 0, 1), 0);
     assert!(found.is_some() && next == Next::Nothing);
     registry
@@ -58,8 +58,9 @@ fn a_log_that_cannot_be_opened_is_tried_again_by_the_next_one() {
 #[test]
 fn a_topic_of_an_earlier_life_has_its_place_at_once() {
     let mut registry = Registry::default();
-    registry.load(&head(1, 9, 4), KEEP, 0);
-    let (at, next) = registry.follow("t", KEEP);
+    registry.load(&head(1, 9, 4), 0);
+    assert_eq!(registry.take_due(u64::MAX), [], "nothing is known of its bounds");
+    let (at, next) = registry.follow("t", KEEP, 0);
     assert_eq!((at.unwrap(), next), (Attached { chain: Chain::new(Epoch(7)), head: 9 }, Next::Nothing));
     assert_eq!(registry.take_due(0), [(LogId(1), KEEP)], "it holds six entries and keeps three");
 }
@@ -71,14 +72,14 @@ fn an_empty_log_goes_with_its_topic_and_one_with_events_stays() {
     let mut registry = followed();
     assert_eq!(registry.committed(&committed(1, 1..=1)).unwrap().0, name());
     assert_eq!(registry.left("t"), Next::Nothing);
-    assert_eq!(registry.follow("t", KEEP).0.unwrap().head, 1);
+    assert_eq!(registry.follow("t", KEEP, 0).0.unwrap().head, 1);
 }
 
 #[test]
 fn a_topic_that_comes_back_while_its_empty_log_is_dropped_gets_another() {
     let mut registry = followed();
     let _dropping = registry.left("t");
-    assert_eq!(registry.follow("t", KEEP), (None, Next::Nothing));
+    assert_eq!(registry.follow("t", KEEP, 0), (None, Next::Nothing));
     assert_eq!(registry.find_or_wait("t", append()).1, Next::Nothing);
     assert_eq!(registry.dropped(&name()), Next::Open(name()));
     let (found, _) = registry.opened(&name(), &head(2, 0, 1), 0);
@@ -90,12 +91,12 @@ fn a_topic_that_comes_back_while_its_empty_log_is_dropped_gets_another() {
 #[test]
 fn a_log_that_nothing_needs_any_more_when_it_is_open_is_dropped() {
     let mut registry = Registry::default();
-    let _open = registry.follow("t", KEEP);
+    let _open = registry.follow("t", KEEP, 0);
     assert_eq!(registry.left("t"), Next::Nothing);
     let (_, next) = registry.opened(&name(), &head(1, 0, 1), 0);
     assert_eq!(next, Next::Drop(name(), LogId(1)));
     assert_eq!(registry.dropped(&name()), Next::Nothing);
-    assert_eq!(registry.follow("t", KEEP), (None, Next::Open(name())));
+    assert_eq!(registry.follow("t", KEEP, 0), (None, Next::Open(name())));
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn a_deleted_log_leaves_nothing() {
     registry.delete("t");
     assert_eq!((registry.totals(), registry.take_due(u64::MAX)), ((0, 0), vec![]));
     assert!(registry.committed(&committed(1, 10..=10)).is_none(), "of before");
-    assert_eq!(registry.follow("t", KEEP), (None, Next::Open(name())));
+    assert_eq!(registry.follow("t", KEEP, 0), (None, Next::Open(name())));
 }
 
 #[test]
