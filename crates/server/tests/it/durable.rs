@@ -255,6 +255,7 @@ fn subscribers_that_come_and_go_miss_nothing_between_publishers_on_all_shards() 
     let server = start(&place.path().join("data"), &settings(None));
     let (addr, topic) = (server.addr, "d/busy".to_owned());
     let (done, acked, refused) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+    let leaving = AtomicBool::new(false);
     let (rounds, own_rounds) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let _ends = Ends(&done);
@@ -264,11 +265,14 @@ fn subscribers_that_come_and_go_miss_nothing_between_publishers_on_all_shards() 
                 publisher(addr, (&format!("p{n}"), std::slice::from_ref(topic)), done, acked, refused);
             });
         }
-        scope.spawn(|| {
+        // Publishers continue until the last subscriber has left.
+        std::thread::scope(|scope| {
+            let _leave = Ends(&leaving);
+            scope.spawn(|| {
             let mut client = Client::connect(addr);
             let ack = subscribe(&mut client, &topic, json!({}));
             let (mut own, mut events) = (BTreeSet::new(), Vec::new());
-            while !done.load(Ordering::SeqCst) {
+            while !leaving.load(Ordering::SeqCst) {
                 let publish =
                     json!({ "type": "publish", "topic": topic, "payload": own.len(), "exclude_self": true });
                 own.insert(client.call(publish)["offset"].as_u64().unwrap());
@@ -277,35 +281,36 @@ fn subscribers_that_come_and_go_miss_nothing_between_publishers_on_all_shards() 
             }
             dense(&events, ack["offset"].as_u64().unwrap(), &own);
         });
-        for n in 0..3 {
-            let (done, rounds, topic) = (&done, &rounds, &topic);
-            scope.spawn(move || {
-                let mut position: Option<(String, u64)> = None;
-                while !done.load(Ordering::SeqCst) {
-                    let mut client = Client::connect(addr);
-                    let (more, after) = match (&position, n) {
-                        (Some((epoch, offset)), 0) => {
-                            (json!({ "since": { "epoch": epoch, "offset": offset } }), Some(*offset))
-                        }
-                        (_, 1) => (json!({ "history": 20 }), None),
-                        _ => (json!({}), None),
-                    };
-                    let ack = subscribe(&mut client, topic, more);
-                    let head = ack["offset"].as_u64().unwrap();
-                    let replayed = ack["history"].as_u64().unwrap_or_default();
-                    assert!(after.is_none() || ack["recovered"] == true, "{ack}");
-                    let events: Vec<_> = (0..50).map(|_| client.hear_type("event")).collect();
-                    let last = dense(&events, after.unwrap_or(head - replayed), &BTreeSet::new());
-                    position = Some((ack["epoch"].as_str().unwrap().to_owned(), last));
-                    rounds.fetch_add(1, Ordering::SeqCst);
-                }
+            for n in 0..3 {
+                let (leaving, rounds, topic) = (&leaving, &rounds, &topic);
+                scope.spawn(move || {
+                    let mut position: Option<(String, u64)> = None;
+                    while !leaving.load(Ordering::SeqCst) {
+                        let mut client = Client::connect(addr);
+                        let (more, after) = match (&position, n) {
+                            (Some((epoch, offset)), 0) => {
+                                (json!({ "since": { "epoch": epoch, "offset": offset } }), Some(*offset))
+                            }
+                            (_, 1) => (json!({ "history": 20 }), None),
+                            _ => (json!({}), None),
+                        };
+                        let ack = subscribe(&mut client, topic, more);
+                        let head = ack["offset"].as_u64().unwrap();
+                        let replayed = ack["history"].as_u64().unwrap_or_default();
+                        assert!(after.is_none() || ack["recovered"] == true, "{ack}");
+                        let events: Vec<_> = (0..50).map(|_| client.hear_type("event")).collect();
+                        let last = dense(&events, after.unwrap_or(head - replayed), &BTreeSet::new());
+                        position = Some((ack["epoch"].as_str().unwrap().to_owned(), last));
+                        rounds.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+            let enough = soak::pick(60, 2000);
+            eventually("they came and went", PATIENCE * 10, || {
+                (rounds.load(Ordering::SeqCst) >= enough && own_rounds.load(Ordering::SeqCst) >= 20)
+                    .then_some(())
             });
-        }
-        let enough = soak::pick(60, 2000);
-        eventually("they came and went", PATIENCE * 10, || {
-            (rounds.load(Ordering::SeqCst) >= enough && own_rounds.load(Ordering::SeqCst) >= 20).then_some(())
         });
-        done.store(true, Ordering::SeqCst);
     });
     assert!(refused.into_inner().unwrap().is_empty());
     let rows = history(addr, &topic);
@@ -330,6 +335,7 @@ fn clients_that_replay_while_the_oldest_events_are_removed_see_no_silent_hole() 
     let server = start(&place.path().join("data"), &settings(None));
     let (addr, topic) = (server.addr, "few/busy".to_owned());
     let (done, acked, refused) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+    let leaving = AtomicBool::new(false);
     let (recovered, gone) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let _ends = Ends(&done);
@@ -339,45 +345,49 @@ fn clients_that_replay_while_the_oldest_events_are_removed_see_no_silent_hole() 
                 publisher(addr, (&format!("p{n}"), std::slice::from_ref(topic)), done, acked, refused);
             });
         }
-        for n in 0..3_u64 {
-            let (done, topic, recovered, gone) = (&done, &topic, &recovered, &gone);
-            scope.spawn(move || {
-                while !done.load(Ordering::SeqCst) {
-                    let mut client = Client::connect(addr);
-                    let ack = subscribe(&mut client, topic, json!({}));
-                    let epoch = ack["epoch"].clone();
-                    // One in three asks for more than is kept.
-                    let offset = ack["offset"].as_u64().unwrap().saturating_sub([100, 190, 1000][n as usize]);
-                    let mut client = Client::connect(addr);
-                    let since = json!({ "since": { "epoch": epoch, "offset": offset } });
-                    let ack = subscribe(&mut client, topic, since);
-                    let is_whole = ack["recovered"] == true;
-                    let mut last = if is_whole { offset } else { ack["offset"].as_u64().unwrap() };
-                    for _ in 0..120 {
-                        std::thread::sleep(std::time::Duration::from_micros(300)); // a slow reader
-                        match client.try_hear() {
-                            Ok(event) if event["type"] == "event" => {
-                                assert_eq!(event["offset"].as_u64(), Some(last + 1), "{ack}");
-                                last += 1;
-                            }
-                            // Too slow for what is kept: it was told so.
-                            Ok(error) => assert_eq!(error["code"], "SLOW_CONSUMER"),
-                            Err(code) => {
-                                assert_eq!(code, Some(1013));
-                                break;
+        // Publishers continue until the last subscriber has left.
+        std::thread::scope(|scope| {
+            let _leave = Ends(&leaving);
+            for n in 0..3_u64 {
+                let (leaving, topic, recovered, gone) = (&leaving, &topic, &recovered, &gone);
+                scope.spawn(move || {
+                    while !leaving.load(Ordering::SeqCst) {
+                        let mut client = Client::connect(addr);
+                        let ack = subscribe(&mut client, topic, json!({}));
+                        let epoch = ack["epoch"].clone();
+                        // One in three asks for more than is kept.
+                        let offset =
+                            ack["offset"].as_u64().unwrap().saturating_sub([100, 190, 1000][n as usize]);
+                        let mut client = Client::connect(addr);
+                        let since = json!({ "since": { "epoch": epoch, "offset": offset } });
+                        let ack = subscribe(&mut client, topic, since);
+                        let is_whole = ack["recovered"] == true;
+                        let mut last = if is_whole { offset } else { ack["offset"].as_u64().unwrap() };
+                        for _ in 0..120 {
+                            std::thread::sleep(std::time::Duration::from_micros(300)); // a slow reader
+                            match client.try_hear() {
+                                Ok(event) if event["type"] == "event" => {
+                                    assert_eq!(event["offset"].as_u64(), Some(last + 1), "{ack}");
+                                    last += 1;
+                                }
+                                // Too slow for what is kept: it was told so.
+                                Ok(error) => assert_eq!(error["code"], "SLOW_CONSUMER"),
+                                Err(code) => {
+                                    assert_eq!(code, Some(1013));
+                                    break;
+                                }
                             }
                         }
+                        if is_whole { recovered } else { gone }.fetch_add(1, Ordering::SeqCst);
                     }
-                    if is_whole { recovered } else { gone }.fetch_add(1, Ordering::SeqCst);
-                }
+                });
+            }
+            let enough = soak::pick(10, 300);
+            eventually("they replayed", PATIENCE * 10, || {
+                let (recovered, gone) = (recovered.load(Ordering::SeqCst), gone.load(Ordering::SeqCst));
+                (recovered >= enough && gone >= enough).then_some(())
             });
-        }
-        let enough = soak::pick(10, 300);
-        eventually("they replayed", PATIENCE * 10, || {
-            let (recovered, gone) = (recovered.load(Ordering::SeqCst), gone.load(Ordering::SeqCst));
-            (recovered >= enough && gone >= enough).then_some(())
         });
-        done.store(true, Ordering::SeqCst);
     });
     let rows = history(addr, &topic);
     assert_eq!(rows.len(), 200);
