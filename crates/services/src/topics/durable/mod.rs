@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A durable topic lives as long as its log. One that never had an event goes with its last subscriber, and its empty log with it.
-//! The [registry](registry) knows the place of every log, so that a topic of an earlier life is subscribed to without asking the store;
+//! The [`registry`] has the place of every log, so that a topic of an earlier life is subscribed to without asking the store;
 //! what is older than a topic's tail is read from the store ([`reading`]). What is beyond a log's bounds is removed in the background
 //! ([`retention`]) and is not shown meanwhile.
 
