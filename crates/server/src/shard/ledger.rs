@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 
 /// Commands of a connection that may be without an answer; beyond that its socket is not read (`protocol.md` 3).
 pub(super) const MAX_OUTSTANDING: usize = 64;
+/// Bytes of held frames and ready replies of a connection beyond which its socket is not read.
+const MAX_BYTES: usize = 1 << 20;
 
 /// What a frame touches: one command's, or those of a batch.
 pub(super) type Touches = Vec<Touch<'static>>;
@@ -44,6 +46,8 @@ impl std::fmt::Debug for HeldText {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     entries: VecDeque<Entry>,
+    /// Bytes of held frames and ready replies.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -80,7 +84,7 @@ impl Ledger {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= MAX_OUTSTANDING
+        self.entries.len() >= MAX_OUTSTANDING || self.bytes >= MAX_BYTES
     }
 
     /// Whether a command was read and has not been started.
@@ -95,6 +99,7 @@ impl Ledger {
 
     /// Holds a frame until nothing blocks it.
     pub(super) fn hold(&mut self, serial: Serial, touches: Touches, text: HeldText) {
+        self.bytes += text.0.len();
         self.entries.push_back(Entry { serial, touches, state: State::Held(text) });
     }
 
@@ -116,7 +121,10 @@ impl Ledger {
         let at = (0..self.entries.len()).filter(held).find(|at| free(*at))?;
         let entry = &mut self.entries[at];
         match std::mem::replace(&mut entry.state, State::Waiting(Waiting::unstarted())) {
-            State::Held(text) => Some((entry.serial, text)),
+            State::Held(text) => {
+                self.bytes -= text.0.len();
+                Some((entry.serial, text))
+            }
             _ => None,
         }
     }
@@ -140,6 +148,7 @@ impl Ledger {
 
     /// A typed reply is known. It leaves when those before it have.
     pub(super) fn settle(&mut self, serial: Serial, reply: Vec<u8>) {
+        self.bytes += reply.len();
         match self.find(serial) {
             Some(entry) => entry.state = State::Ready(reply),
             None => {
@@ -153,7 +162,10 @@ impl Ledger {
     pub(super) fn pop_ready(&mut self) -> Option<Vec<u8>> {
         let first = self.entries.pop_front_if(|entry| matches!(entry.state, State::Ready(_)))?;
         match first.state {
-            State::Ready(reply) => Some(reply),
+            State::Ready(reply) => {
+                self.bytes -= reply.len();
+                Some(reply)
+            }
             State::Held(_) | State::Waiting(_) => None,
         }
     }
@@ -284,5 +296,20 @@ mod tests {
             ledger.wait(Serial(serial), touches(Touch::Nothing), started());
         }
         assert!(ledger.is_full());
+    }
+
+    #[test]
+    fn it_is_full_at_1_mib_of_frames_and_replies() {
+        let mut ledger = Ledger::default();
+        ledger.wait(Serial(0), touches(log("a")), started());
+        ledger.settle(Serial(1), vec![0; MAX_BYTES / 2]);
+        ledger.hold(Serial(2), touches(topic("a")), HeldText::new(&"x".repeat(MAX_BYTES / 2 - 1)));
+        assert!(!ledger.is_full());
+        ledger.settle(Serial(3), vec![0; 1]);
+        assert!(ledger.is_full());
+        ledger.settle(Serial(0), vec![]);
+        assert_eq!(run(&mut ledger), [2]);
+        assert!(!ledger.is_full());
+        assert!(std::iter::from_fn(|| ledger.pop_ready()).count() == 2 && ledger.bytes == 1);
     }
 }

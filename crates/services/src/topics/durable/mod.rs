@@ -201,7 +201,7 @@ pub(super) fn unavailable() -> Refusal {
     Refusal::new(ErrorCode::Unavailable, why).field("topic").retry_after(RETRY_MS)
 }
 
-/// What a publisher is told when its event was not acknowledged.
+/// The refusal of an event that was not acknowledged.
 fn refusal(error: &StoreError) -> Refusal {
     match error {
         StoreError::NoLog => {

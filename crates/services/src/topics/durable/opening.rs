@@ -1,6 +1,6 @@
 //! Logs are opened, given to what waits for them, and dropped.
 
-use super::registry::{Found, Next, Place, Waiting};
+use super::registry::{Found, Next, Place, Wait, Waiting};
 use super::{DurableLogs, now, refusal, unavailable};
 use crate::clock::unix_ms;
 use fanfare_core::model::Refusal;
@@ -74,11 +74,17 @@ impl DurableLogs {
 
     /// Gives what waits to the log, now or when it is open.
     pub(super) fn find_or_wait(&self, name: &str, wait: Waiting) {
-        let (found, next) = self.0.registry.lock().find_or_wait(name, wait);
-        if let Some((found, wait)) = found {
-            self.serve_waiting(&found, wait);
+        let waited = self.0.registry.lock().find_or_wait(name, wait);
+        match waited {
+            Wait::Found(found, wait) => self.serve_waiting(&found, wait),
+            Wait::Noted(next) => self.obey(next),
+            Wait::Full(wait) => {
+                self.refuse_waiting(
+                    wait,
+                    &StoreError::Unavailable("too many events wait for their log".to_owned()),
+                );
+            }
         }
-        self.obey(next);
     }
 
     fn serve_waiting(&self, found: &Found, wait: Waiting) {
@@ -91,7 +97,7 @@ impl DurableLogs {
         }
     }
 
-    /// Tells a topic where its log is. From a task of its own: the topic may be locked by the caller.
+    /// Reports the place of its log to a topic. From a task of its own: the topic may be locked by the caller.
     fn tell_attached(&self, log: LogRef, ticket: AttachTicket, at: Result<Attached, Away>) {
         let logs = self.clone();
         self.0.runtime.spawn(async move {

@@ -19,6 +19,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::oneshot;
 
+/// Bytes that may wait for logs to be opened: the store bounds what waits in open ones.
+const WAITING_BYTES: usize = 64 << 20;
+/// What waits counts this much beside a payload.
+const WAITING_OVERHEAD: usize = 256;
+
 /// See the module's head.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
@@ -30,6 +35,8 @@ pub(super) struct Registry {
     due: BTreeSet<(u64, LogId)>,
     /// Bytes of all logs.
     bytes: u64,
+    /// Bytes of what waits for logs to be opened.
+    waiting_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -56,8 +63,28 @@ pub(super) enum Waiting {
     Attach(LogRef, AttachTicket),
     /// An event, and who gets its outcome.
     Append(NewEntry, Append),
-    /// Somebody who needs the log to be there.
+    /// A caller that needs the log to be there.
     Opened(oneshot::Sender<Place>),
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Append(entry, _) => entry.payload.len() + WAITING_OVERHEAD,
+            Self::Attach(..) | Self::Opened(_) => WAITING_OVERHEAD,
+        }
+    }
+}
+
+/// What became of something that needs a log.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// The log is there.
+    Found(Found, Waiting),
+    /// It waits for the log.
+    Noted(Next),
+    /// Too much waits already.
+    Full(Waiting),
 }
 
 /// An event on its way into a log.
@@ -146,24 +173,25 @@ impl Registry {
     }
 
     /// The log of this name, or what waits for it is noted and it is opened.
-    pub(super) fn find_or_wait(&mut self, name: &str, wait: Waiting) -> (Option<(Found, Waiting)>, Next) {
+    pub(super) fn find_or_wait(&mut self, name: &str, wait: Waiting) -> Wait {
+        if let Some(Entry::Open(log)) = self.entries.get(name) {
+            return Wait::Found(log.found(), wait);
+        }
+        if self.waiting_bytes + wait.bytes() > WAITING_BYTES {
+            return Wait::Full(wait);
+        }
+        self.waiting_bytes += wait.bytes();
         match self.entries.get_mut(name) {
-            Some(Entry::Open(log)) => (Some((log.found(), wait)), Next::Nothing),
-            Some(Entry::Opening(opening)) => {
-                opening.waiting.push(wait);
-                (None, Next::Nothing)
-            }
-            Some(Entry::Dropping(next)) => {
-                next.get_or_insert_default().waiting.push(wait);
-                (None, Next::Nothing)
-            }
-            None => {
+            Some(Entry::Opening(opening)) => opening.waiting.push(wait),
+            Some(Entry::Dropping(next)) => next.get_or_insert_default().waiting.push(wait),
+            _ => {
                 let name: Arc<str> = name.into();
                 let opening = Opening { waiting: vec![wait], ..Opening::default() };
                 self.entries.insert(name.clone(), Entry::Opening(opening));
-                (None, Next::Open(name))
+                return Wait::Noted(Next::Open(name));
             }
         }
+        Wait::Noted(Next::Nothing)
     }
 
     /// The open log of this name.
@@ -190,6 +218,7 @@ impl Registry {
             return (None, Next::Nothing);
         };
         let waiting = std::mem::take(&mut opening.waiting);
+        self.waiting_bytes -= waiting.iter().map(Waiting::bytes).sum::<usize>();
         self.insert(name.clone(), head, &opening, now_ms);
         let is_needed = waiting.iter().any(|wait| !matches!(wait, Waiting::Attach(..)));
         let next = if is_needed { Next::Nothing } else { self.drop_if_unused(name) };
@@ -209,14 +238,12 @@ impl Registry {
 
     /// The store could not open the log. Returns what waited for it.
     pub(super) fn not_opened(&mut self, name: &str) -> Vec<Waiting> {
-        match self.entries.remove(name) {
-            Some(Entry::Opening(opening)) => opening.waiting,
-            Some(other) => {
-                self.entries.insert(name.into(), other);
-                Vec::new()
-            }
-            None => Vec::new(),
+        if !matches!(self.entries.get(name), Some(Entry::Opening(_))) {
+            return Vec::new();
         }
+        let Some(Entry::Opening(opening)) = self.entries.remove(name) else { return Vec::new() };
+        self.waiting_bytes -= opening.waiting.iter().map(Waiting::bytes).sum::<usize>();
+        opening.waiting
     }
 
     /// No topic follows the log any more. An empty one goes.

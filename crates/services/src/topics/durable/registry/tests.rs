@@ -37,14 +37,14 @@ fn followed() -> Registry {
 #[test]
 fn what_waits_gets_the_log_in_the_order_of_the_calls() {
     let mut registry = Registry::default();
-    assert_eq!(registry.find_or_wait("t", append()).1, Next::Open(name()));
+    assert!(matches!(registry.find_or_wait("t", append()), Wait::Noted(Next::Open(_))));
     let attach = Waiting::Attach(LogRef { name: name(), topic: 1 }, AttachTicket::default());
-    assert_eq!(registry.find_or_wait("t", attach).1, Next::Nothing);
+    assert!(matches!(registry.find_or_wait("t", attach), Wait::Noted(Next::Nothing)));
     let (found, next) = registry.opened(&name(), &head(1, 4, 2), 0);
     let (found, waiting) = found.unwrap();
     assert_eq!((found.head, found.place.id, next), (4, LogId(1), Next::Nothing));
     assert!(matches!(waiting[..], [Waiting::Append(..), Waiting::Attach(..)]));
-    assert!(registry.find_or_wait("t", append()).0.is_some(), "it is open now");
+    assert!(matches!(registry.find_or_wait("t", append()), Wait::Found(..)), "it is open now");
 }
 
 #[test]
@@ -52,7 +52,19 @@ fn a_log_that_cannot_be_opened_is_tried_again_by_the_next_one() {
     let mut registry = Registry::default();
     let _open = registry.find_or_wait("t", append());
     assert_eq!(registry.not_opened("t").len(), 1);
-    assert_eq!(registry.find_or_wait("t", append()).1, Next::Open(name()));
+    assert!(matches!(registry.find_or_wait("t", append()), Wait::Noted(Next::Open(_))));
+}
+
+#[test]
+fn what_waits_is_bounded_in_bytes_and_counted_off_again() {
+    let mut registry = Registry::default();
+    let large = || {
+        Waiting::Append(NewEntry::new(vec![0; WAITING_BYTES / 2]), Append { less: 0, reply: Box::new(drop) })
+    };
+    assert!(matches!(registry.find_or_wait("t", large()), Wait::Noted(_)));
+    assert!(matches!(registry.find_or_wait("u", large()), Wait::Full(_)));
+    assert_eq!(registry.not_opened("t").len(), 1);
+    assert!(matches!(registry.find_or_wait("u", large()), Wait::Noted(_)));
 }
 
 #[test]
@@ -80,7 +92,7 @@ fn a_topic_that_comes_back_while_its_empty_log_is_dropped_gets_another() {
     let mut registry = followed();
     let _dropping = registry.left("t");
     assert_eq!(registry.follow("t", KEEP, 0), (None, Next::Nothing));
-    assert_eq!(registry.find_or_wait("t", append()).1, Next::Nothing);
+    assert!(matches!(registry.find_or_wait("t", append()), Wait::Noted(Next::Nothing)));
     assert_eq!(registry.dropped(&name()), Next::Open(name()));
     let (found, _) = registry.opened(&name(), &head(2, 0, 1), 0);
     let (found, waiting) = found.unwrap();
