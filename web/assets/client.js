@@ -6,9 +6,9 @@ import { socketUrl } from "./dom.js";
 const BACKOFF_MS = 500;
 const BACKOFF_MAX_MS = 30000;
 const PATIENT_MS = 5000;
-/** Close codes after which the server asks not to come back by itself (its table of close codes). */
+/** Close codes after which the server asks not to reconnect automatically (its table of close codes). */
 const FINAL = new Set([1000, 1002, 1003, 1007, 1008, 1009, 4401, 4403, 4404, 4408, 4409]);
-/** Slow consumer and flooding: come back, but later. */
+/** Slow consumer and flooding: reconnect, but later. */
 const PATIENT = new Set([1013, 4429]);
 
 function parse(text) {
@@ -97,7 +97,7 @@ export class Client {
     for (const topic of this.#topics.values()) topic.active = false;
     this.#on.topics(this.#topics);
     if (!opened && resuming) {
-      // The old session is gone or its token was used: a browser is not told which, so start a new session.
+      // The old session is gone or its token was used: a browser cannot see which, so start a new session.
       this.#resume = null;
       if (this.#wanted) return this.#open();
     }

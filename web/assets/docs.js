@@ -70,7 +70,7 @@ function mountSwagger() {
   });
 }
 
-/** Messages and client live on the description of the sockets; without it they say so and ask again when told to. */
+/** Messages and client live on the description of the sockets; without it they say so and ask again on request. */
 async function mountSockets() {
   const hosts = ["messages", "tester"].map((id) => document.getElementById(id));
   try {

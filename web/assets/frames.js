@@ -39,8 +39,8 @@ function describe(frame, text) {
     case "welcome":
       return { badge, line: `session ${frame.session_code ?? "?"}${frame.resumed ? ", resumed" : ""}` };
     case "ack": {
-      const told = ["delivered", "recovered", "history", "already"].filter((key) => frame[key] !== undefined);
-      return { badge, line: [frame.for, place + at, ...told.map((key) => `${key} ${frame[key]}`)].filter(Boolean).join("  ") };
+      const shown = ["delivered", "recovered", "history", "durable", "already"].filter((key) => frame[key] !== undefined);
+      return { badge, line: [frame.for, place + at, ...shown.map((key) => `${key} ${frame[key]}`)].filter(Boolean).join("  ") };
     }
     default:
       return { badge, line: place || clip(text) };

@@ -1,5 +1,5 @@
 // Live figures: asks /stats each second and /health every five, and shows connections, rates and topics.
-// Counters only rise while a server lives; a falling one means it was restarted, and the rate starts anew.
+// Counters only rise while a server lives; a falling one means it was restarted, and the rate restarts.
 import { el, httpUrl } from "./dom.js";
 import { Spark } from "./spark.js";
 

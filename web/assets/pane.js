@@ -1,4 +1,4 @@
-// One person of the playground: a connection, the topics it hears, a form to publish, and the log of its frames.
+// One person of the playground: a connection, the topics it is subscribed to, a form to publish, and the log of its frames.
 import { el, field, uid } from "./dom.js";
 import { Client } from "./client.js";
 import { FrameLog } from "./frames.js";
@@ -122,7 +122,7 @@ export class Pane {
     if (word === "open") this.#session.textContent = detail.session_code + (detail.resumed ? " (resumed)" : "");
   }
 
-  /** Once per painted picture, and in place: a chip that were made anew would lose the keyboard's focus. */
+  /** Once per painted picture, and in place: a chip that was recreated would lose the keyboard's focus. */
   #showTopics(topics) {
     if (this.#chipsDue) return;
     this.#chipsDue = true;

@@ -26,7 +26,7 @@ function snippets() {
     {
       id: "curl",
       title: "Publish with curl",
-      about: "Plain HTTP in, WebSocket out: both panes above hear it.",
+      about: "Plain HTTP in, WebSocket out: both panes above receive it.",
       code: `curl -sS ${httpUrl("publish")} \\\n  -H 'Content-Type: application/json' \\\n  -d '${publish}'`,
     },
     {

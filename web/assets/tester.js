@@ -21,8 +21,8 @@ const idOf = (frame) => (isObject(frame) ? frame.request_id ?? frame.id : undefi
 
 /** What a welcome of either dialect grants. */
 function grant(frame) {
-  const told = frame?.type === "welcome" ? frame : frame?.method === "session.welcome" ? frame.params : null;
-  return told?.resume_token ? { session: told.session_code, resume: told.resume_token } : null;
+  const welcome = frame?.type === "welcome" ? frame : frame?.method === "session.welcome" ? frame.params : null;
+  return welcome?.resume_token ? { session: welcome.session_code, resume: welcome.resume_token } : null;
 }
 
 export class Tester {

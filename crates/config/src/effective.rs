@@ -5,7 +5,7 @@ use fanfare_core::topics::rules::{Rights, Rule, TopicRules};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
-/// A token bucket: so many a second, so many at once.
+/// A token bucket: its rate a second and its burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Tokens a second.

@@ -1,4 +1,4 @@
-//! What a wrong configuration is told: one line that says where, which key, and what to do.
+//! The errors of a wrong configuration: one line with the place, the key, and the remedy.
 
 use std::fmt;
 use std::path::PathBuf;

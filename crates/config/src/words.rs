@@ -49,7 +49,7 @@ words!(Environment { Development = "development", Production = "production" });
 /// The least severe log lines that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Failures that need somebody.
+    /// Failures that need an operator.
     Error,
     /// What is likely wrong.
     Warn,

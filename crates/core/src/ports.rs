@@ -15,7 +15,7 @@ use crate::topics::{Chain, Tail, TopicOptions};
 use std::io::IoSlice;
 use std::sync::Arc;
 
-/// How much of a topic is kept for those who come back.
+/// How much of a topic is kept for clients that reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Events kept at most.
@@ -28,7 +28,7 @@ pub struct Retention {
 
 /// Says who gives a topic its order, and keeps the logs of ephemeral topics without subscribers. One per node.
 pub trait Broker: Send + Sync + 'static {
-    /// The log of a topic that comes to life: a parked one goes on in its epoch and stays of the client that it is of; otherwise a
+    /// The log of a topic that comes to life: a parked one continues in its epoch and keeps its client; otherwise a
     /// new epoch begins, of the claim's client. Parked logs go to make room, in this order:
     ///
     /// 1. beyond the client's own bound, and beyond that of all topics, the client's own, the oldest first;
@@ -42,7 +42,7 @@ pub trait Broker: Send + Sync + 'static {
     /// Takes back the log of a topic whose last subscriber left; it is kept for its `ttl_ms`, for the client that it is of.
     fn park(&self, topic: &str, log: Log, now_ms: u64);
 
-    /// Forgets the log of a topic that is not live. Says whether one was kept that could still have come back.
+    /// Forgets the log of a topic that is not live. Returns whether one was kept that could still have continued.
     fn forget(&self, topic: &str, now_ms: u64) -> bool;
 
     /// Forgets what is past its time. Called about once a second.
@@ -86,7 +86,7 @@ pub trait Sequencer: Send + std::fmt::Debug {
     fn append(&mut self, event: &NewEvent<'_>) -> Appended;
 }
 
-/// For whom a topic comes to life, and how many topics there may be.
+/// The client that a topic is created for, and the limits on the number of topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Whose topic it is; `None` for API keys and admins.
@@ -132,7 +132,7 @@ pub enum Appended {
     },
 }
 
-/// Something the server tells a client unasked (`protocol.md` 3.2).
+/// A notice that the server sends without a request (`protocol.md` 3.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Info<'a> {
     /// The topic was deleted; the subscription has ended.
@@ -140,7 +140,7 @@ pub enum Info<'a> {
         /// Its name.
         topic: &'a str,
     },
-    /// The queue overflowed: so many `drop_oldest` events before the next one were dropped.
+    /// The queue overflowed: this number of `drop_oldest` events before the next one were dropped.
     MessagesDropped {
         /// How many.
         count: u64,
@@ -179,7 +179,7 @@ pub enum Info<'a> {
         /// It began; else it ended.
         raised: bool,
     },
-    /// What an admin, or the server itself, tells everyone on `/ws/system`.
+    /// A notice of an admin, or of the server itself, to all connections of `/ws/system`.
     Notice {
         /// In words.
         message: &'a str,
@@ -249,7 +249,7 @@ pub type Encoders = Arc<[Box<dyn Encoder>; VARIANTS]>;
 /// What a send came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// So many bytes were taken, perhaps fewer than given, perhaps none.
+    /// The number of bytes taken: perhaps fewer than given, perhaps none.
     Bytes(usize),
     /// The connection is broken.
     Broken,

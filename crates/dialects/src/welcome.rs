@@ -3,7 +3,7 @@
 use crate::json::{write_str, write_u64};
 use fanfare_core::time::write_rfc3339_ms;
 
-/// What a new connection is told.
+/// The greeting of a new connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Welcome<'a> {
     /// The session's human-friendly code.

@@ -213,7 +213,7 @@ impl Node {
         let bytes = of(|n: &Node| n.services.topics.durable_totals().1);
         m.watch("fanfare_durable_bytes", "Bytes of the events of durable topics in the store", bytes);
         let broker = broker.clone();
-        m.watch("fanfare_history_bytes", "Bytes kept for those who come back", move || {
+        m.watch("fanfare_history_bytes", "Bytes kept for clients that reconnect", move || {
             broker.history_bytes() as u64
         });
     }

@@ -23,7 +23,7 @@ pub enum ToShard {
     For(ConnAddr, ForConn),
     /// Work for all connections: a panic ends the process.
     ForAll(ForAll),
-    /// The server is shutting down: tell everyone; answer when every batch of this shard is posted.
+    /// The server is shutting down: notify every connection; reply when every batch of this shard is posted.
     Drain(oneshot::Sender<()>),
     /// All shards have posted: flush, close everyone with 1001, then end the thread.
     Finish,
@@ -68,7 +68,7 @@ pub enum ForAll {
     List {
         /// The serial; from the first without it.
         after: Option<u64>,
-        /// At most so many.
+        /// The number of connections at most.
         limit: usize,
         /// Gets the answer.
         tell: oneshot::Sender<Vec<ConnectionInfo>>,

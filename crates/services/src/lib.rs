@@ -1,4 +1,4 @@
-//! The rules of a node: one function for each act, whoever asks for it and however.
+//! The rules of a node: one function for each act, for every caller and interface.
 //!
 //! ```text
 //! HTTP route ─┐

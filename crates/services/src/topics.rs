@@ -1,6 +1,6 @@
 //! Topics: what a caller may do with them, by every way in (`protocol.md` 3, `http-api.md`, seed 004).
 //!
-//! Each act is judged by the rules (`topics.rules`) and carried out on the node's topics. What is made by hand is kept in the
+//! Each act is judged by the rules (`topics.rules`) and carried out on the node's topics. Topics that are created explicitly are kept in the
 //! store, so that it is there after a restart, however it was made.
 
 pub mod durable;
@@ -301,7 +301,7 @@ impl TopicService {
         Ok(options)
     }
 
-    /// Deletes a topic with its history, for good; its subscribers are told.
+    /// Deletes a topic with its history, for good; its subscribers are notified.
     ///
     /// # Errors
     /// `TOPIC_NOT_FOUND`, as [`Access::manage`], or `UNAVAILABLE` when the store cannot forget it.

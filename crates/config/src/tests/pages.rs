@@ -79,7 +79,7 @@ fn what_is_shown_of_the_defaults_reads_back() {
     assert_eq!(file("shown", &shown).unwrap(), Config::default());
 }
 
-/// The committed pages are what the table says; `FANFARE_WRITE_DOCS=1` writes them anew.
+/// The committed pages are what the table says; `FANFARE_WRITE_DOCS=1` writes them again.
 #[test]
 fn the_committed_pages_are_equal_to_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

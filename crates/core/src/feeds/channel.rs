@@ -50,7 +50,7 @@ pub(super) struct ChannelState {
     tombstones: Positions,
     /// The first offset of each partition since the node started.
     pub(super) begun: Positions,
-    /// Taken out of the table: whoever still holds it looks again.
+    /// Taken out of the table: holders look it up again.
     pub(super) gone: bool,
     /// When a record last came, in deliveries of the node.
     pub(super) touched: u64,
@@ -73,15 +73,17 @@ impl Channel {
 pub(crate) struct Held<'a>(MutexGuard<'a, ChannelState>);
 
 impl Held<'_> {
-    /// Whether live reading has not come to one of these positions yet; those in logs that began `anew` do not count.
-    pub(crate) fn is_behind(&self, shown: &Positions, anew: &BTreeMap<(Arc<str>, i32), u64>) -> bool {
+    /// Whether live reading has not come to one of these positions yet; those in logs that `restarted` do not count.
+    pub(crate) fn is_behind(&self, shown: &Positions, restarted: &BTreeMap<(Arc<str>, i32), u64>) -> bool {
         let held = &self.0.positions;
-        shown.iter().any(|(at, shown)| !anew.contains_key(at) && held.get(at).is_none_or(|last| last < shown))
+        shown
+            .iter()
+            .any(|(at, shown)| !restarted.contains_key(at) && held.get(at).is_none_or(|last| last < shown))
     }
 }
 
 impl ChannelState {
-    /// Notes what came, whoever hears it. Answers false, and notes nothing, when the channel is past it: no subscription goes
+    /// Notes a record, with or without subscribers. Returns false, and notes nothing, when the channel is past it: no subscription goes
     /// back in a partition. Records of several types may have one offset.
     pub(super) fn note(&mut self, incoming: &Incoming) -> bool {
         let (topic, partition, offset) = incoming.place();
@@ -118,7 +120,7 @@ impl ChannelState {
         true
     }
 
-    /// A partition's log began anew: offsets of before mean nothing any more, for the groups' tails neither, and what was read of
+    /// A partition's log restarted: earlier offsets mean nothing any more, for the groups' tails neither, and what was read of
     /// the old log is no latest value.
     pub(super) fn restart(&mut self, topic: &Arc<str>, partition: i32) {
         let at = (topic.clone(), partition);

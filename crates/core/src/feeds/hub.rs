@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How long a source waits for shards that do not keep up before it goes on all the same: a shard that is stuck that long is
+/// How long a source waits for shards that do not keep up before it continues all the same: a shard that is stuck that long is
 /// ended by other means.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -37,11 +37,11 @@ pub(crate) struct EnteredGroup {
     pub(crate) topic: Arc<Topic>,
     /// The group's head: the first live record is above it.
     pub(crate) head: u64,
-    /// How many logs had begun anew in the group.
+    /// The number of logs that had restarted in the group.
     pub(crate) restarted: u64,
     /// Where the channel stood.
     pub(crate) positions: Positions,
-    /// The channel's latest records that the group hears, if they were asked for.
+    /// The channel's latest records of the group, if they were requested.
     pub(crate) snapshot: Vec<Arc<FeedRecord>>,
 }
 
@@ -50,7 +50,7 @@ impl<D> Topics<D> {
         self.channels.lock().get(name).cloned()
     }
 
-    /// The channel of that name, made if need be. At the bound the channels nobody hears that were silent longest go.
+    /// The channel of that name, created if need be. At the bound the channels without subscribers that were silent longest are removed.
     fn channel_or_new(&self, name: &str) -> Arc<Channel> {
         let mut channels = self.channels.lock();
         if let Some(found) = channels.get(name) {
@@ -111,7 +111,7 @@ impl<D> Topics<D> {
         let Some(mut door) = self.door(topic, &mut state) else { return };
         for (at, incoming) in batch.iter().enumerate() {
             let Incoming::Record(record) = incoming else { continue };
-            if stale.binary_search(&at).is_err() && spec.hears(record, at, lookup) {
+            if stale.binary_search(&at).is_err() && spec.includes(record, at, lookup) {
                 door.record(record, now);
             }
         }
@@ -130,7 +130,7 @@ impl<D> Topics<D> {
         }
     }
 
-    /// A partition's log began anew: offsets of before mean nothing any more.
+    /// A partition's log restarted: earlier offsets mean nothing any more.
     pub fn restarted(&self, topic: &Arc<str>, partition: i32) {
         let channels: Vec<_> = self.channels.lock().values().cloned().collect();
         for channel in channels {
@@ -161,7 +161,10 @@ impl<D> Topics<D> {
             drop(state);
             let latest = || channel_state.latest.all().enumerate();
             let snapshot = snapshot.map_or_else(Vec::new, |lookup| {
-                latest().filter(|(at, r)| wish.spec.hears(r, *at, lookup)).map(|(_, r)| r.clone()).collect()
+                latest()
+                    .filter(|(at, r)| wish.spec.includes(r, *at, lookup))
+                    .map(|(_, r)| r.clone())
+                    .collect()
             });
             let positions = channel_state.positions.clone();
             return Ok(EnteredGroup { topic, head, restarted, positions, snapshot });
@@ -178,7 +181,7 @@ impl<D> Topics<D> {
             return Ok(group.topic.clone());
         }
         let (options, maker) = (wish.options, wish.by.client());
-        // All of the channel is no combination: whoever asks for nothing special is let in however many others there are.
+        // All of the channel is no combination: a subscription without a filter is accepted however many others there are.
         if !wish.spec.is_plain() {
             let differing = || state.groups.iter().filter(|g| !g.spec.is_plain());
             if differing().count() >= MAX_GROUPS {
@@ -246,7 +249,7 @@ impl<D> Topics<D> {
         self.channel(name).map_or_else(Vec::new, |c| c.state.lock().latest.all().cloned().collect())
     }
 
-    /// Names of the channels that have seen a record or are heard.
+    /// Names of the channels that have seen a record or have subscribers.
     pub fn channel_names(&self) -> Vec<Arc<str>> {
         let mut names: Vec<_> = self.channels.lock().keys().cloned().collect();
         names.sort_unstable();

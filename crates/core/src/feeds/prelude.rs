@@ -28,9 +28,9 @@ pub trait Prelude: Send + std::fmt::Debug {
 pub enum Taken {
     /// Some records.
     Records(Vec<Arc<FeedRecord>>),
-    /// None yet: the shard is told when there are (`Shard::poke`).
+    /// None so far: the shard is notified when there are (`Shard::poke`).
     Later,
-    /// So many are not to be had any more.
+    /// This number of them is gone.
     Missed(u64),
     /// All was shown.
     End,

@@ -44,7 +44,7 @@ pub struct PerKey {
 pub enum Incoming {
     /// A record.
     Record(Arc<FeedRecord>),
-    /// A key's value is gone: it leaves the snapshot and nobody is told.
+    /// A key's value is gone: it leaves the snapshot without a notice.
     Tombstone {
         /// As in [`FeedRecord`].
         kind: Arc<str>,

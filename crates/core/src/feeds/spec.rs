@@ -1,4 +1,4 @@
-//! What a group of subscriptions hears of its channel.
+//! The records of a channel that a group of subscriptions gets.
 
 use super::record::FeedRecord;
 
@@ -51,8 +51,8 @@ impl GroupSpec {
         self
     }
 
-    /// Whether the group hears record `at` of a batch.
-    pub fn hears(&self, record: &FeedRecord, at: usize, lookup: &mut dyn Lookup) -> bool {
+    /// Whether record `at` of a batch is the group's.
+    pub fn includes(&self, record: &FeedRecord, at: usize, lookup: &mut dyn Lookup) -> bool {
         let has = |list: &[Box<str>], name: &str| list.binary_search_by(|x| (**x).cmp(name)).is_ok();
         let key = record.key.as_deref();
         self.types.as_ref().is_none_or(|types| has(types, &record.kind))
@@ -108,9 +108,9 @@ mod tests {
         let json: Box<[_]> = Box::new([("/a".into(), list(&["1"]))]);
         for (types, keys) in [(Some(list(&["u"])), None), (None, Some(list(&["l"])))] {
             let spec = GroupSpec { types, keys, json: json.clone() };
-            assert!(!spec.hears(&record, 0, &mut Never));
+            assert!(!spec.includes(&record, 0, &mut Never));
         }
         let spec = GroupSpec { types: Some(list(&["t"])), keys: Some(list(&["k", "l"])), json: Box::new([]) };
-        assert!(spec.hears(&record, 0, &mut Never));
+        assert!(spec.includes(&record, 0, &mut Never));
     }
 }

@@ -1,6 +1,6 @@
 //! Where a connection is: which shard, which slot there, and which life of that slot.
 
-/// The address of a connection on this node. A slot is used again after a close; its `life` tells old from new.
+/// The address of a connection on this node. A slot is used again after a close; its `life` separates the old connection from the new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnAddr(pub u64);
 

@@ -1,4 +1,4 @@
-//! A batch: the events that entered a topic in one turn, encoded once for each variant that somebody hears.
+//! A batch: the events that entered a topic in one turn, encoded once for each variant that has subscribers.
 //!
 //! While it is open it grows under its topic's lock; closed, it is immutable and shared by reference with every shard
 //! and every backlog.
@@ -13,10 +13,10 @@ use std::time::Instant;
 /// What happens to a subscriber whose queue is full (`protocol.md` 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Backpressure {
-    /// It is told `SLOW_CONSUMER` and closed with 1013.
+    /// It is sent `SLOW_CONSUMER` and closed with 1013.
     #[default]
     Disconnect,
-    /// Its oldest queued event goes, and it is told how many went.
+    /// Its oldest queued events are dropped, and it is sent their number.
     DropOldest,
 }
 
@@ -49,15 +49,15 @@ pub struct Batch {
     pub first: u64,
     /// Number of deliveries.
     pub count: u32,
-    /// Frames by variant; empty for variants nobody heard when the batch was made.
+    /// Frames by variant; empty for variants without subscribers when the batch was created.
     pub frames: [Frames; VARIANTS],
-    /// Events that one connection does not hear: (index in the batch, connection).
+    /// Events that one connection is not sent: (index in the batch, connection).
     pub excluded: Vec<(u32, ConnAddr)>,
     /// The topic's policy.
     pub policy: Backpressure,
     /// When the first event entered.
     pub opened: Instant,
-    /// The topic, if it is told when they are flushed.
+    /// The topic, if it is notified when they are flushed.
     pub paced: Option<Arc<Topic>>,
 }
 
@@ -108,13 +108,13 @@ impl OpenBatch {
         self.frames.iter().map(|f| f.bytes.len()).max().unwrap_or(0)
     }
 
-    /// Appends the delivery at position `pos`, which enters at `at`, encoded for the variants whose `heard` count is not zero.
+    /// Appends the delivery at position `pos`, which enters at `at`, encoded for the variants whose `subscribed` count is not zero.
     pub fn push(
         &mut self,
         pos: u64,
         delivery: &Delivery<'_>,
         encoders: &Encoders,
-        heard: &[u32; VARIANTS],
+        subscribed: &[u32; VARIANTS],
         excluded: Option<ConnAddr>,
         at: Instant,
     ) {
@@ -123,7 +123,7 @@ impl OpenBatch {
             self.opened = Some(at);
         }
         for (variant, frames) in self.frames.iter_mut().enumerate() {
-            if heard[variant] > 0 {
+            if subscribed[variant] > 0 {
                 encoders[variant].delivery(delivery, &mut frames.bytes);
                 frames.ends.push(frames.bytes.len() as u32);
             }

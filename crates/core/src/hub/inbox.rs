@@ -1,6 +1,6 @@
 //! A shard's inbox: what other threads, and the shard itself, have for it to do, in order.
 //!
-//! The order of a topic across shards rests on this queue: whoever holds a topic's lock appends, so two posts about one
+//! The order of a topic across shards rests on this queue: the holder of a topic's lock appends, so two posts about one
 //! topic are seen by every shard in the order in which the lock was held (`performance.md` "Order").
 
 use super::addr::ConnAddr;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub enum Post<D> {
     /// Events of a topic for its local subscribers.
     Batch(Arc<Batch>),
-    /// The topic is gone: end its local subscriptions and tell them.
+    /// The topic is gone: end its local subscriptions and notify them.
     Deleted {
         /// The topic's id.
         topic: u64,

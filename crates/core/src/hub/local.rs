@@ -53,7 +53,7 @@ impl LocalTopic {
     }
 
     /// Takes the subscriber at `place` out. `cursor` is how far a flush of this topic has come (0 when there is none).
-    /// Answers the new cursor; `moved` is told of every subscriber whose place changed.
+    /// Returns the new cursor; `moved` is called for every subscriber whose place changed.
     pub(crate) fn remove(&mut self, place: u32, cursor: usize, mut moved: impl FnMut(u32, u32)) -> usize {
         let mut hole = place as usize;
         let mut cursor = cursor;

@@ -1,4 +1,4 @@
-//! The hub: who listens to what on this node, and the way of an event to each of them.
+//! The hub: the subscriptions of this node, and the delivery of events to them.
 //!
 //! Connections are spread over shards, each driven by one thread. A topic knows which shards have subscribers; a closed
 //! batch is posted to their inboxes by reference; each shard sends it once to each of its subscribers. A connection that

@@ -5,7 +5,7 @@
 //! never dropped and instead stop the reading; `drop_oldest` events give way and are counted; an event of a `disconnect`
 //! topic that still does not fit ends the connection.
 //!
-//! Drops are counted and told for the topics together and for each feed channel apart.
+//! Drops are counted and reported for all topics together and for each feed channel separately.
 //!
 //! A frame of which a part has left is always finished first.
 //!
@@ -74,7 +74,7 @@ impl Span {
         self.is_cut().then(|| Span { batch: self.batch.clone(), end: self.next + 1, ..*self })
     }
 
-    /// So many bytes have left.
+    /// This number of bytes was sent.
     pub(crate) fn advance(&mut self, n: usize) {
         self.pos += n;
         self.next = self.frames().frame_at(self.pos);
@@ -100,7 +100,7 @@ pub(crate) enum Kind {
     Reply,
     /// A piece of a replay: pulled as the client reads, so it does not count.
     Replay,
-    /// Tells that so many events were dropped.
+    /// The notice of the number of dropped events.
     Notice(Source, u64),
 }
 
@@ -177,7 +177,7 @@ pub(crate) struct Outbox {
     queue: VecDeque<Entry>,
     messages: usize,
     bytes: usize,
-    /// Events that were dropped and not yet told.
+    /// Events that were dropped and not yet reported.
     drops: Vec<(Source, u64)>,
     pub(crate) replays: Vec<Replay>,
 }
@@ -214,21 +214,21 @@ impl Outbox {
         }
     }
 
-    /// Takes the drops that are to be told: those not yet told and those of a notice that has not begun to leave, so
+    /// Takes the drops to report: those not reported so far and those of a notice that has not begun to leave, so
     /// that however many are dropped, one notice waits.
     pub(crate) fn take_drops(&mut self) -> Vec<(Source, u64)> {
         let at = usize::from(self.is_cut());
-        while let Some(entry @ Entry::Bytes { kind: Kind::Notice(source, told), .. }) = self.queue.get(at) {
-            let (source, told) = (source.clone(), *told);
+        while let Some(entry @ Entry::Bytes { kind: Kind::Notice(source, count), .. }) = self.queue.get(at) {
+            let (source, count) = (source.clone(), *count);
             let (messages, bytes) = entry.weight();
             self.remove(messages, bytes);
             self.queue.remove(at);
-            self.note_drops(source.as_ref(), told);
+            self.note_drops(source.as_ref(), count);
         }
         std::mem::take(&mut self.drops)
     }
 
-    /// Counts drops that are to be told.
+    /// Counts drops to report.
     pub(crate) fn note_drops(&mut self, source: Option<&Arc<str>>, count: u64) {
         match self.drops.iter_mut().find(|(s, _)| s.as_ref() == source) {
             Some((_, n)) => *n += count,
@@ -237,7 +237,7 @@ impl Outbox {
         }
     }
 
-    /// Drops that are not told yet.
+    /// Drops that are not reported so far.
     pub(crate) fn dropped(&self) -> u64 {
         self.drops.iter().map(|(_, n)| n).sum()
     }
@@ -305,7 +305,7 @@ impl Outbox {
     }
 
     /// Drops queued `drop_oldest` events that are not under way, oldest first: as many of the oldest span that has some as it
-    /// takes to free so many messages and bytes. Says whether there was one.
+    /// takes to free this number of messages and bytes. Returns whether there was one.
     fn drop_oldest(&mut self, excess: (usize, usize)) -> bool {
         for at in 0..self.queue.len() {
             let Some(Entry::Events(span)) = self.queue.get_mut(at) else { continue };
@@ -351,7 +351,7 @@ impl Outbox {
         into.extend(self.queue.iter().take(MAX_PIECES).map(|e| IoSlice::new(e.rest())));
     }
 
-    /// So many bytes have left.
+    /// This number of bytes was sent.
     pub(crate) fn advance(&mut self, mut n: usize) {
         while n > 0 {
             let Some(front) = self.queue.front_mut() else { return };
@@ -374,7 +374,7 @@ impl Outbox {
     }
 }
 
-/// How many of the events `of` it takes to free so many messages and bytes; all of them if that is not enough.
+/// The number of the events `of` that free this number of messages and bytes; all of them if that is not enough.
 fn to_free(frames: &Frames, of: std::ops::Range<usize>, (messages, bytes): (usize, usize)) -> usize {
     let mark = frames.start(of.start) + bytes;
     let by_bytes = match bytes {

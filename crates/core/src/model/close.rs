@@ -46,7 +46,7 @@ ends! {
     Flooding = 4429, "flooding";
 }
 
-/// The close codes that a connection can end with, whoever chose them: RFC 6455 section 7.4, the IANA registry, and [`End`].
+/// The close codes that a connection can end with, chosen by either side: RFC 6455 section 7.4, the IANA registry, and [`End`].
 pub const CLOSE_CODES: [u16; 19] = [
     1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 4401, 4403, 4404, 4408,
     4409, 4429,

@@ -10,15 +10,15 @@ use std::borrow::Cow;
 /// A validated command of one client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command<'a> {
-    /// Hear a topic from now on, or from a position (`protocol.md` 3.2).
+    /// Subscribe to a topic from now on, or from a position (`protocol.md` 3.2).
     Subscribe(Subscribe<'a>),
-    /// Stop hearing a topic.
+    /// Unsubscribe from a topic.
     Unsubscribe(Unsubscribe<'a>),
-    /// Send a payload to everyone who hears a topic.
+    /// Send a payload to all subscribers of a topic.
     Publish(Publish<'a>),
-    /// Hear a feed (seed 002).
+    /// Subscribe to a feed (seed 002).
     SubscribeFeed(Box<SubscribeFeed<'a>>),
-    /// Stop hearing a feed.
+    /// Unsubscribe from a feed.
     UnsubscribeFeed {
         /// The feed channel's name.
         channel: Cow<'a, str>,
@@ -195,7 +195,7 @@ pub struct Publish<'a> {
     pub client_id: Option<Cow<'a, str>>,
     /// Repeats within five minutes answer the first ack (`protocol.md` 6).
     pub idempotency_key: Option<Cow<'a, str>>,
-    /// The publishing connection does not hear this event.
+    /// The publishing connection is not sent this event.
     pub exclude_self: bool,
     /// A subscription token whose actions have `publish`, for a topic whose rule asks for one.
     pub token: Option<Cow<'a, str>>,

@@ -56,8 +56,8 @@ error_codes! {
     InvalidClientId = "INVALID_CLIENT_ID", 400, -32003, "Send a non-empty `client_id` string or leave it out.";
     /// A field of a request breaks a documented rule; `field` names it.
     InvalidField = "INVALID_FIELD", 400, -32004, "Correct the field that `field` names.";
-    /// Nobody subscribed to the topic and nobody made it by hand.
-    TopicNotFound = "TOPIC_NOT_FOUND", 404, -32010, "Subscribe to the topic or make it with POST /topics first.";
+    /// The topic has no subscribers and was not created explicitly.
+    TopicNotFound = "TOPIC_NOT_FOUND", 404, -32010, "Subscribe to the topic or create it with POST /topics first.";
     /// The feed or chat channel does not exist.
     ChannelNotFound = "CHANNEL_NOT_FOUND", 404, -32011, "Check the channel's name.";
     /// The server command is not registered.

@@ -56,7 +56,7 @@ impl<'a> Requester<'a> {
     /// API keys are one set and those of all the anonymous another (`protocol.md` 6).
     pub fn scoped_key(&self, key: &str) -> String {
         match self {
-            // An id is told from the key behind it by its length.
+            // The length separates the id from the key behind it.
             Self::User(UserRef { id, .. }) | Self::Admin(UserRef { id, .. }) => {
                 format!("u{}:{id}{key}", id.len())
             }

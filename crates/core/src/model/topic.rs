@@ -63,7 +63,7 @@ impl SinceEpoch<'_> {
 /// An event's id: unique across nodes, and its text sorts by time (`protocol.md` 6).
 ///
 /// `time` is the node's hybrid clock: milliseconds since 1970 in the upper 44 bits, a counter in the lower 20, strictly
-/// rising on one node. `node` is drawn at start-up and tells nodes apart.
+/// rising on one node. `node` is a random number that each node draws at start-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     /// Hybrid clock.

@@ -10,7 +10,7 @@ pub const READ_BYTES: usize = 256 * 1024;
 /// Events in one answer to a [`Read`] at most.
 pub const READ_EVENTS: usize = 1024;
 
-/// Orders logs that topics of this node follow. What happens in a log is told by [`Topics::arrive`](crate::topics::Topics::arrive).
+/// Orders logs that topics of this node follow. What happens in a log is reported by [`Topics::arrive`](crate::topics::Topics::arrive).
 ///
 /// The methods are called under the topic's lock: an implementation notes the request and answers later from another place, never
 /// from within the call. It may answer late or not at all; answers to what is no longer wanted are dropped.
@@ -18,7 +18,7 @@ pub const READ_EVENTS: usize = 1024;
 /// Guarantees: offsets rise by one in a chain, over its epochs too; an event arrives after it can be read. Arrivals may be lost,
 /// repeated or out of order.
 pub trait Upstream: Send + Sync + std::fmt::Debug {
-    /// A topic begins to follow the log. Its events arrive from now on; [`Topics::attached`](crate::topics::Topics::attached) tells
+    /// A topic begins to follow the log. Its events arrive from now on; [`Topics::attached`](crate::topics::Topics::attached) reports
     /// where it is. Called again for a topic that has lost its position.
     fn attach(&self, log: &LogRef, ticket: AttachTicket);
 
@@ -67,16 +67,16 @@ pub struct Read {
     pub until: u64,
 }
 
-/// Tells who asked.
+/// Identifies the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadTicket {
     /// The connection whose subscription reads back; none for the topic itself.
     pub(crate) reader: Option<ConnAddr>,
-    /// Tells requests of one reader apart.
+    /// Numbers the requests of one reader.
     pub(crate) serial: u64,
 }
 
-/// Tells a topic's questions of where its log is apart.
+/// Numbers a topic's requests for the place of its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttachTicket(pub(crate) u64);
 

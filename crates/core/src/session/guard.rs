@@ -81,7 +81,7 @@ mod tests {
             guard.failed(ip("127.0.0.1"), 1000 + n);
         }
         assert_eq!(guard.check(ip("127.0.0.1"), 1010), Err(59_990));
-        assert_eq!(guard.check(ip("127.0.0.2"), 1010), Ok(()), "others go on");
+        assert_eq!(guard.check(ip("127.0.0.2"), 1010), Ok(()), "others are not slowed");
         assert_eq!(guard.check(ip("127.0.0.1"), 61_000), Ok(()));
         guard.failed(ip("127.0.0.1"), 61_000);
         assert!(guard.check(ip("127.0.0.1"), 61_000).is_err(), "the second is not a minute old yet");

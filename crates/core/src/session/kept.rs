@@ -13,7 +13,7 @@ pub struct KeptSession {
     pub created: u64,
     /// When it was last used, likewise.
     pub seen: u64,
-    /// Tells it from former sessions of the same code.
+    /// Separates it from former sessions of the same code.
     pub life: u32,
     /// The newest generation of its tokens.
     pub count: u32,
@@ -192,7 +192,7 @@ mod tests {
         let resumed = resume(ann.code, &ann.token, 60).unwrap();
         assert_eq!(resumed.user.as_deref(), Some("ann"));
         assert!(resume(bare.code, &bare.token, 60).is_ok());
-        // The token of before the last resume is one of somebody else by then.
+        // The token before the last resume is another client's by then.
         assert!(resume(ann.code, &resumed.token, 61).is_ok());
         assert!(resume(ann.code, &ann.token, 40_000).is_err());
     }

@@ -1,6 +1,6 @@
-//! The port of the sessions: what the server asks of whoever keeps them.
+//! The port of the sessions: what the server requires of their storage.
 //!
-//! [`super::Sessions`] keeps them in this process. Whoever keeps them elsewhere must guarantee the same: a code names one
+//! [`super::Sessions`] keeps them in this process. Other storage must guarantee the same: a code names one
 //! session at a time; a token is good for one resume and, for a moment, for a lost reply; the newer socket wins; what is past
 //! its time answers like what never was.
 

@@ -66,7 +66,7 @@ impl Sessions {
     }
 
     /// Resumes a session: a new token and generation; the socket is attached later. The token used stays good for
-    /// 30 s. A token older than that ends the session: somebody else has it.
+    /// 30 s. A token older than that ends the session: another client has it.
     ///
     /// # Errors
     /// One kind for wrong, unknown, expired and stale, so that they answer alike.
@@ -209,7 +209,7 @@ impl Sessions {
     }
 
     /// Removes sessions that have expired: call it every second or so. One call looks at no more than `budget` entries and
-    /// goes on where the last one ended; answers how many it removed.
+    /// continues where the last one ended; returns the number of removed sessions.
     pub fn sweep(&self, now: u64, budget: usize) -> usize {
         let (mut left, mut removed) = (budget, 0);
         for _ in 0..SHARDS {

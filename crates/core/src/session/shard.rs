@@ -2,7 +2,7 @@
 //! search.
 //!
 //! A session without a socket stands in exactly one valid queue entry, in the queue of its [`Kind`]. Each queue is in order of last use, so its head expires first. Entries are not taken out when a
-//! session is used again; a `stamp` tells the valid one, and a queue is cleaned when stale entries outnumber the others.
+//! session is used again; a `stamp` marks the valid one, and a queue is cleaned when stale entries outnumber the others.
 
 use super::data::Data;
 use super::{ConnAddr, SessionCode, SessionLimits};
@@ -16,7 +16,7 @@ pub(super) struct Session {
     pub seen: u64,
     /// Until when generations from `confirmed` on are good beside the newest.
     pub grace_until: u64,
-    /// Tells this session from former ones of the same code.
+    /// Separates this session from former ones of the same code.
     pub life: u32,
     /// The newest generation.
     pub count: u32,

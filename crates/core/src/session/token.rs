@@ -2,7 +2,7 @@
 //!
 //! A token carries what it is good for (code, generation, user, expiry) and an HMAC-SHA256 under the server's key. A
 //! session therefore stores only its generation, and a token of an older generation is recognised for what it is: a copy
-//! that somebody else kept (`protocol.md` 6 "Sessions").
+//! that another client kept (`protocol.md` 6 "Sessions").
 //!
 //! Bytes: version, code (4), life (4), count (4), expiry (8), user (0 to 255 bytes), MAC (32); base64url without padding.
 
@@ -22,7 +22,7 @@ const MAX_TEXT: usize = (HEAD + MAX_USER_BYTES + MAC).div_ceil(3) * 4;
 /// Keeps tokens of this kind apart from anything else sealed with the same key.
 const LABEL: &[u8] = b"fanfare/v1/resume\0";
 
-/// Which of a session's tokens: `life` tells sessions apart that had the same code one after the other, `count` rises
+/// Which of a session's tokens: `life` separates sessions that had the same code one after the other, `count` rises
 /// with each resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generation {

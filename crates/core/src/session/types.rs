@@ -93,7 +93,7 @@ pub enum SessionState {
     At(ConnAddr),
 }
 
-/// What `session.get` tells besides the data. Times are milliseconds since 1970.
+/// The fields of `session.get` besides the data. Times are milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
     /// The name.

@@ -1,4 +1,4 @@
-//! What upstreams tell: events that arrived, where a log is, and what was asked for. See [`super::follow`].
+//! Reports of upstreams: events that arrived, the place of a log, and events that were requested. See [`super::follow`].
 
 use super::chain::Chain;
 use super::door::Door;

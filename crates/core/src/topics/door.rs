@@ -1,4 +1,4 @@
-//! The one way in for what somebody else has ordered: a delivery is kept, and encoded into the open batch once for each variant.
+//! The one entry for events that are ordered elsewhere: a delivery is kept, and encoded into the open batch once for each variant.
 //!
 //! Events of followed logs and records of feeds pass it. A publish on this node does the same in one go with giving the order
 //! ([`super::publish`]).
@@ -37,8 +37,8 @@ impl<'a> Door<'a> {
     pub(super) fn event(&mut self, event: Arrival, now: Turn) {
         if self.seats.count() > 0 {
             let view = event.view(&self.topic.name);
-            let (pos, heard) = (self.tail.head().pos + 1, self.seats.by_variant());
-            self.open.push(pos, &Delivery::Event(view), self.encoders, heard, event.excluded, now.at);
+            let (pos, subscribed) = (self.tail.head().pos + 1, self.seats.by_variant());
+            self.open.push(pos, &Delivery::Event(view), self.encoders, subscribed, event.excluded, now.at);
         }
         self.tail.keep_arrival(event, now.ms);
         *self.published += 1;

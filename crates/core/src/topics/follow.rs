@@ -1,11 +1,11 @@
 //! Topics that follow a log: what another place has ordered enters here.
 //!
-//! Data flows: an upstream tells that events arrived, where a log is and what was asked for ([`super::arrive`]). The event above the head enters, those up to it are dropped, and those above a hole are held for a moment. What
+//! Data flows: an upstream reports events that arrived, the place of a log, and events that were requested ([`super::arrive`]). The event above the head enters, those up to it are dropped, and those above a hole are held for a moment. What
 //! does not come by then is read. If it cannot be read, the topic asks again where the log is, subscribers are sent `POSITION_LOST`, and
 //! the topic continues from there.
 //!
 //! What must always hold: events enter in the order of the log, each once, and nothing is left out without `POSITION_LOST`. Nobody who
-//! tells of arrivals waits for a topic: one whose shards do not keep up lets events go and reads them later, as it reads a hole.
+//! reports arrivals waits for a topic: one whose shards do not keep up lets events go and reads them later, as it reads a hole.
 
 use crate::model::Epoch;
 use crate::ports::{Arrival, AttachTicket, LogRef, Upstream};

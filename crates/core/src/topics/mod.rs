@@ -2,11 +2,11 @@
 //!
 //! Data flows: a command comes from a shard (sockets) or from a task (REST); under the topic's lock it takes effect and
 //! appends to the open batch; the batch goes to the inboxes of the shards that have subscribers. What must always hold:
-//! whoever is told an offset by an ack is told it after the event is in the log, and the order of posts in the inboxes is
+//! an ack with an offset is sent after the event is in the log, and the order of posts in the inboxes is
 //! the order of the log.
 //!
-//! A topic lives while somebody subscribes, while it is kept by hand, or until it expires after a publish made it. When it
-//! goes, its log is parked with the broker and its epoch continues if the topic comes back in time.
+//! A topic lives while it has subscribers, while it is kept explicitly, or until it expires after a publish created it. When it
+//! goes, its log is parked with the broker and its epoch continues if the topic is used again in time.
 
 mod arrive;
 mod begin;

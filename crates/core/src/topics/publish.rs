@@ -28,7 +28,7 @@ pub struct Publishing<'a> {
     pub idempotency_key: Option<&'a str>,
     /// Who publishes; a user's name is shown as the event's `user`.
     pub publisher: Requester<'a>,
-    /// A connection that must not hear it, and whether it is subscribed.
+    /// A connection that must not be sent it, and whether it is subscribed.
     pub exclude: Option<(ConnAddr, bool)>,
     /// The shard whose turn this is; it closes the batch at the turn's end. `None`: the batch is closed at once.
     pub shard: Option<u8>,
@@ -128,14 +128,14 @@ impl<D> Topics<D> {
         let State { life: Life::Live(live), seats, .. } = state else {
             unreachable!("the caller saw it live under this lock");
         };
-        let hears = own.map_or(matches!(p.exclude, Some((_, true))), |id| id == topic.id);
+        let subscribed = own.map_or(matches!(p.exclude, Some((_, true))), |id| id == topic.id);
         let Owner::Here { sequencer, .. } = &mut live.owner else {
             let excluded = p.exclude.map(|(addr, _)| addr);
             self.linger(topic, state, p.now_ms);
             return Err(NotPublished::Elsewhere(Elsewhere {
                 topic: topic.name.clone(),
                 excluded,
-                subscribed: hears,
+                subscribed,
             }));
         };
         if self.config.publish_creates {
@@ -146,7 +146,7 @@ impl<D> Topics<D> {
             client_id: p.client_id,
             idempotency_key: p.idempotency_key,
             publisher: p.publisher,
-            delivered: seats.count().saturating_sub(u64::from(hears)),
+            delivered: seats.count().saturating_sub(u64::from(subscribed)),
             now_ms: p.now_ms,
         };
         let meta = match sequencer.append(&new) {

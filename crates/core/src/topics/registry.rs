@@ -98,7 +98,7 @@ pub struct TopicInfo {
     pub epoch: Epoch,
     /// Its head.
     pub offset: u64,
-    /// Made by hand and kept without subscribers.
+    /// Created explicitly and kept without subscribers.
     pub kept: bool,
     /// Its options.
     pub options: TopicOptions,
@@ -286,7 +286,7 @@ impl<D> Topics<D> {
         head
     }
 
-    /// Makes a topic by hand, or keeps the one that is there.
+    /// Creates a topic explicitly, or keeps the existing one.
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED`, `SERVER_SHUTDOWN`.
@@ -331,7 +331,7 @@ impl<D> Topics<D> {
         (self.config.options)(name)
     }
 
-    /// Deletes a topic with its history; its subscribers are told and its next life has a new epoch. Of a topic that is not
+    /// Deletes a topic with its history; its subscribers are notified and its next life has a new epoch. Of a topic that is not
     /// live, the log that is kept for its return is dropped.
     ///
     /// # Errors

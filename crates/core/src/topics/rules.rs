@@ -15,7 +15,7 @@ use std::time::Duration;
 pub enum Right {
     /// Everybody, logged in or not.
     Anyone,
-    /// Whoever is logged in.
+    /// Users who are logged in.
     User,
     /// The application's own backend (an API key) and admins.
     Server,
@@ -214,7 +214,7 @@ impl TopicRules {
     /// Patterns with `{user}` whose names, for everybody but that user, are left to the fallback because no later
     /// rule without `{user}` takes them: almost always an oversight.
     pub fn left_open(&self) -> impl Iterator<Item = &Pattern> {
-        // A name that only a general later pattern can match: it stands for somebody else's.
+        // A name that only a general later pattern can match: it stands for another user's.
         let other = |p: &Pattern| p.pieces.join("\u{1}");
         self.rules.iter().enumerate().filter_map(move |(i, (pattern, _))| {
             let caught = || self.rules[i..].iter().any(|(later, _)| later.matches(&other(pattern), None));

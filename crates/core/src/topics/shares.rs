@@ -77,7 +77,7 @@ mod tests {
         assert!(shares.take(&network).is_none());
         let other = shares.take(&user).unwrap();
         drop(first);
-        assert_eq!(shares.take(&network).unwrap().1, 2, "and its place comes back at once");
+        assert_eq!(shares.take(&network).unwrap().1, 2, "and its place is free at once");
         drop((second, other));
         assert!(shares.parts.iter().all(|part| part.lock().is_empty()));
     }

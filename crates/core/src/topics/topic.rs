@@ -92,7 +92,7 @@ pub struct Topic {
     pub options: TopicOptions,
     /// Only in the space of feeds.
     pub(crate) group: Option<Group>,
-    /// Its batches grow while those before are flushed: whoever orders it does not wait for the end of a turn.
+    /// Its batches grow while those before are flushed: its order does not come from a turn of a shard.
     pub(crate) paced: bool,
     state: Mutex<State>,
     room: Condvar,
@@ -280,7 +280,7 @@ impl Topic {
         }
     }
 
-    /// Wakes those who wait for room.
+    /// Wakes the threads that wait for room.
     pub(crate) fn tell_room(&self) {
         self.room.notify_all();
     }

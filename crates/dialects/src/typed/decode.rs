@@ -52,7 +52,7 @@ pub fn decode(text: &str) -> Request<'_> {
 pub struct PublishBody<'a> {
     /// The publish.
     pub publish: Publish<'a>,
-    /// The session whose connection does not hear it.
+    /// The session whose connection is not sent it.
     pub exclude_session: Option<Cow<'a, str>>,
 }
 

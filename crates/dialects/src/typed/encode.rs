@@ -326,8 +326,8 @@ mod tests {
                 r#"{"type":"info","code":"POSITION_LOST","topic":"t","epoch":"0000000000000abc","offset":7,"message":"#
             )
         );
-        let told = Info::MessagesDropped { count: 4, channel: Some("d") };
-        assert!(text(|o| Typed.info(&told, AT, o)).contains(r#""count":4,"channel":"d","#));
+        let dropped = Info::MessagesDropped { count: 4, channel: Some("d") };
+        assert!(text(|o| Typed.info(&dropped, AT, o)).contains(r#""count":4,"channel":"d","#));
         assert_eq!(
             text(|o| Typed.info(&Info::MessagesDropped { count: 4, channel: None }, AT, o)),
             r#"{"type":"info","code":"MESSAGES_DROPPED","count":4,"message":"events were dropped because the client reads too slowly","timestamp":"2026-11-21T11:21:00.123Z"}"#

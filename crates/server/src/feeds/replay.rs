@@ -279,7 +279,7 @@ impl Pump {
         for (at, record) in records.iter().enumerate() {
             self.seen.insert((record.topic.clone(), record.partition), record.offset);
             let record = running.shaper.shape(record);
-            if self.wanted.spec.hears(&record, at, &mut lookup) {
+            if self.wanted.spec.includes(&record, at, &mut lookup) {
                 shaped.push(Arc::new(record));
             }
         }

@@ -40,7 +40,7 @@ pub(super) struct Topic {
     epoch: String,
     /// The offset of its last event.
     offset: u64,
-    /// Made by hand: stays without subscribers.
+    /// Created explicitly: stays without subscribers.
     kept: bool,
     /// What happens to a subscriber that reads too slowly.
     #[schema(example = "disconnect", pattern = "^(disconnect|drop_oldest)$")]
@@ -247,7 +247,7 @@ fn non_null(value: &serde_json::Value) -> Option<&serde_json::Value> {
     (!value.is_null()).then_some(value)
 }
 
-/// Deletes a topic and its history; its subscribers are told.
+/// Deletes a topic and its history; its subscribers are notified.
 #[utoipa::path(delete, path = "/topics/{name}", tag = "Topics", operation_id = "deleteTopic",
     params(("name" = String, Path, description = "The topic's name, percent-encoded; at most 255 bytes", min_length = 1, example = "lobby")), responses(
     (status = 204, description = "Gone"),
@@ -363,7 +363,7 @@ pub(super) struct PublishBody {
     /// Shown to subscribers as the event's `client_id`: non-empty, at most 255 bytes.
     #[schema(min_length = 1)]
     client_id: Option<String>,
-    /// The session whose connection does not hear it.
+    /// The session whose connection is not sent it.
     exclude_session: Option<String>,
 }
 
@@ -405,7 +405,7 @@ pub(super) async fn publish(
     let topics = &node.services.topics;
     let key = super::idempotency_key(&parts.headers);
     if key.is_err() {
-        // Whoever may not publish gets that answer, and none about the key.
+        // Callers that may not publish get that answer, and none about the key.
         topics.may_publish(&actor, &publish)?;
     }
     if let Some(key) = key? {

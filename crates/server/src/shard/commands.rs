@@ -102,7 +102,7 @@ impl Driver {
             ));
         }
         if self.conns[slot as usize].system && !pings {
-            let why = "this socket tells what the server has to say and takes ping only; use /ws";
+            let why = "this socket only sends notices of the server and accepts only ping; use /ws";
             return Err(Refusal::new(ErrorCode::InvalidMessageType, why).field("type"));
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Driver {
         let answer = if may.history {
             hub.subscribe(slot, subscribe, by, now, out)
         } else {
-            // Without the right to read back nothing is recovered, and whether it could be is not told.
+            // Without the right to read back nothing is recovered, and the reply does not show whether it could be.
             let nowhere = Since { epoch: SinceEpoch(Cow::Borrowed("")), offset: 0 };
             let start = StartFrom::Since(nowhere);
             hub.subscribe(slot, &Subscribe { start, ..subscribe.clone() }, by, now, out)
@@ -211,7 +211,7 @@ impl Driver {
         let mut tell = Some(tell);
         let published = TopicRef::parse(topic.as_str()).and_then(|topic| {
             let slot = self.hub.slot_of(addr);
-            let hears = slot.is_some_and(|slot| self.hub.hears(slot, topic.as_str()));
+            let subscribed = slot.is_some_and(|slot| self.hub.is_subscribed(slot, topic.as_str()));
             let publish = Publish {
                 topic,
                 payload: &payload,
@@ -220,7 +220,7 @@ impl Driver {
                 exclude_self: false,
                 token: None,
             };
-            let exclude = slot.map(|_| (addr, hears));
+            let exclude = slot.map(|_| (addr, subscribed));
             let mut entry = Beside { hub: &mut self.hub, exclude, now_ms: self.now.ms, tell: &mut tell };
             self.node.services.topics.enter(&publish, &client_id, by.requester(ip), &mut entry)
         });

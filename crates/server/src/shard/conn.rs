@@ -73,7 +73,7 @@ pub(crate) struct Conn {
     pub(crate) controls: u8,
     pub(crate) control_second: u32,
     /// When a whole frame last came.
-    pub(crate) heard: Tick,
+    pub(crate) last_frame: Tick,
     /// When the next ping is due.
     pub(crate) ping_at: Tick,
     /// Since when its queue did not move; 0 when nothing waits.

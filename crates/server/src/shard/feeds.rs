@@ -8,7 +8,7 @@ use fanfare_core::hub::{ConnAddr, FeedStart};
 use fanfare_core::model::{FeedSubscribed, Refusal, Reply, SubscribeFeed};
 use std::sync::Arc;
 
-/// Who is told the answer of a subscription with `since`.
+/// Takes the reply of a subscription with `since`.
 type Answer = Box<dyn FnOnce(Result<FeedSubscribed, Refusal>) + Send>;
 
 impl Driver {
@@ -46,7 +46,7 @@ impl Driver {
     ) -> Result<Result<(Wanted, ChannelOptions), FeedSubscribed>, Refusal> {
         let since = order.since.as_deref().unwrap_or_default();
         let options = self.node.feeds.options_since(&order.channel, since)?;
-        if self.hub.hears_feed(slot, &order.channel) {
+        if self.hub.is_subscribed_to_feed(slot, &order.channel) {
             let channel = order.channel.to_string();
             return Ok(Err(FeedSubscribed { channel, already: true, ..FeedSubscribed::default() }));
         }

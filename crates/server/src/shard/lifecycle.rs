@@ -128,7 +128,7 @@ impl Driver {
             deflate: new.deflate,
             interest: conn_interest::READ,
             close_code: 1006,
-            heard: self.now.tick,
+            last_frame: self.now.tick,
             ping_at: self.ticks_from_now(self.node.ticks.ping),
             session: new.session.as_ref().map(|s| s.code),
             serial: self.node.next_serial(self.now.ms),
@@ -257,7 +257,7 @@ impl Driver {
 
     // --- shutdown ---------------------------------------------------------------------------------------------------
 
-    /// Nothing new is accepted from now on; everyone is told.
+    /// Refuses new commands from now on and notifies every connection.
     fn drain(&mut self) {
         self.draining = true;
         for slot in 0..self.conns.len() as u32 {

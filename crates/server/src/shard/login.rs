@@ -14,7 +14,7 @@ use fanfare_services::audit::{AuditEvent, Outcome};
 use fanfare_store::{ConnectionRow, Role};
 use std::sync::Arc;
 
-/// How long before the end of a token its client is told, in milliseconds (`accounts-and-messages.md` "Login").
+/// How long before the end of a token its client is notified, in milliseconds (`accounts-and-messages.md` "Login").
 const WARN_MS: u64 = 60_000;
 
 /// A login that was carried out.
@@ -29,7 +29,7 @@ impl Driver {
     pub(super) fn authenticate(&mut self, slot: u32, token: &str) -> Result<Authenticated, Refusal> {
         let principal = self.verified.login(token)?;
         if self.conns[slot as usize].system {
-            let why = "auth frames are for /ws and /rpc; connect anew with the newer token";
+            let why = "auth frames are for /ws and /rpc; connect again with the newer token";
             return Err(Refusal::new(ErrorCode::InvalidMessageType, why).field("type"));
         }
         if self.node.services.sessions.has_ended(&principal) {
@@ -124,7 +124,7 @@ impl Driver {
         });
     }
 
-    /// Writes down that a user's socket opened, or that somebody became its user.
+    /// Writes an audit event that a user's socket opened, or that a connection logged in.
     pub(super) fn note_open(&self, slot: u32) {
         self.note(slot, |user| {
             let event = AuditEvent::new("ws_open", Outcome::Success);
@@ -171,7 +171,7 @@ impl Driver {
             }
             if now + WARN_MS >= ends && !login.warned {
                 login.warned = true;
-                self.tell(slot, &Info::TokenExpiring { expires_at_ms: ends });
+                self.send_info(slot, &Info::TokenExpiring { expires_at_ms: ends });
             }
         }
         let over = |rare: &mut Box<Rare>| {
@@ -185,7 +185,7 @@ impl Driver {
     }
 
     fn end_subscription(&mut self, slot: u32, topic: &str) {
-        if !self.hub.hears(slot, topic) {
+        if !self.hub.is_subscribed(slot, topic) {
             return;
         }
         let Ok(topic_ref) = fanfare_core::model::TopicRef::parse(topic) else { return };
@@ -195,7 +195,7 @@ impl Driver {
         if !out.is_empty() {
             self.hub.reply(slot, &out, 1, &mut self.sockets);
         }
-        self.tell(slot, &Info::SubscriptionExpired { topic });
+        self.send_info(slot, &Info::SubscriptionExpired { topic });
     }
 
     /// Notes that a token keeps a subscription open until then.
@@ -214,8 +214,8 @@ impl Driver {
         }
     }
 
-    /// Tells one connection something unasked.
-    pub(super) fn tell(&mut self, slot: u32, info: &Info<'_>) {
+    /// Sends one connection a notice.
+    pub(super) fn send_info(&mut self, slot: u32, info: &Info<'_>) {
         let mut out = Vec::new();
         self.node.topics.encoders()[usize::from(self.variant(slot))].info(info, self.now.ms, &mut out);
         self.hub.reply(slot, &out, 1, &mut self.sockets);
@@ -277,5 +277,5 @@ fn owed(opened: &Opened) -> NewSession {
 }
 
 fn session_ended() -> Refusal {
-    Refusal::new(ErrorCode::Unauthorized, "the session has ended: connect anew")
+    Refusal::new(ErrorCode::Unauthorized, "the session has ended: connect again")
 }

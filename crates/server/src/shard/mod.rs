@@ -286,7 +286,7 @@ impl Driver {
                 let later = self.ticks_from_now(self.node.ticks.write);
                 let conn = &mut self.conns[slot as usize];
                 conn.stuck_since = if conn.stuck_since == 0 { 0 } else { self.now.tick.max(1) };
-                // Whoever still reads at the end of the server gets all of it, within `server.shutdown_timeout`.
+                // Clients that still read when the server stops get all of it, within `server.shutdown_timeout`.
                 if let Phase::Ending { at, drained: false, .. } = &mut conn.phase
                     && self.draining
                 {

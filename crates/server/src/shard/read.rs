@@ -50,7 +50,7 @@ impl Driver {
     }
 
     /// Runs a connection's work. A panic in it ends this connection and no other; where the connection is gone, nobody else's
-    /// work can have failed, and the panic goes on to end the process.
+    /// work can have failed, and the panic continues and ends the process.
     pub(super) fn contain(&mut self, addr: ConnAddr, work: impl FnOnce(&mut Self)) {
         let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) else { return };
         let Some(slot) = self.hub.slot_of(addr) else { resume_unwind(panic) };
@@ -76,7 +76,7 @@ impl Driver {
             };
             pos += step.consumed;
             if step.frames > 0 {
-                self.conns[slot as usize].heard = self.now.tick;
+                self.conns[slot as usize].last_frame = self.now.tick;
             }
             let Some(event) = step.event else { break };
             if !self.on_event(slot, event) {
@@ -99,7 +99,7 @@ impl Driver {
         Limits { deflate: self.conns[slot as usize].deflate, ..self.node.frame_limits }
     }
 
-    /// One event of the codec. Says whether to go on.
+    /// One event of the codec. Returns whether to continue.
     fn on_event(&mut self, slot: u32, event: Event<'_>) -> bool {
         if let Phase::Ending { drained, at, .. } = self.conns[slot as usize].phase {
             if let Event::Close(..) = event {
@@ -199,7 +199,7 @@ impl Driver {
         node.services.rates.take_on_connection(user, conn.permit.as_ref().map(Permit::address), now)
     }
 
-    /// A frame beyond the rate: one error, or the end when it is one too many. Says whether to go on.
+    /// A frame beyond the rate: one error, or the end when it is one too many. Returns whether to continue.
     fn refuse_rate(&mut self, slot: u32, text: &str, wait: u64) -> bool {
         let refusal = self.rate_refusal(wait);
         if !self.bear_refusal(slot) {
@@ -225,7 +225,7 @@ impl Driver {
         Refusal::new(ErrorCode::RateLimited, why).retry_after(wait.max(1))
     }
 
-    /// Counts a refused message of a connection; one too many ends it. Says whether to go on.
+    /// Counts a refused message of a connection; one too many ends it. Returns whether to continue.
     pub(super) fn bear_refusal(&mut self, slot: u32) -> bool {
         let tick = self.now.tick;
         if self.conns[slot as usize].refused(tick) {
@@ -261,7 +261,7 @@ impl Driver {
         }
     }
 
-    /// Reading goes on: first with what was received and not looked at.
+    /// Reading continues: first with what was received and not processed.
     pub(super) fn unpause(&mut self, slot: u32) {
         if !self.conns[slot as usize].is_open() || self.conns[slot as usize].is_busy() {
             return;

@@ -1,4 +1,4 @@
-//! JSON-RPC on a connection: calls run on its shard; those that wait run elsewhere and come back as a post.
+//! JSON-RPC on a connection: calls run on its shard; those that wait run elsewhere and return as a post.
 //!
 //! Texts that wait are in the connection's ledger ([`super::ledger`]); their answers may overtake each other.
 
@@ -97,7 +97,7 @@ impl Driver {
         self.put_answer(&answer);
     }
 
-    /// Runs calls elsewhere; their answer comes back to this shard.
+    /// Runs calls elsewhere; their answer is posted to this shard.
     fn wait_for(&mut self, slot: u32, pending: Pending, at: Option<Serial>) {
         let (node, addr) = (self.node.clone(), self.hub.addr(slot));
         let serial = at.unwrap_or_else(|| self.new_serial());

@@ -15,7 +15,7 @@ use std::net::TcpStream;
 /// What a receive came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// So many bytes are at the buffer's start.
+    /// This number of bytes is at the buffer's start.
     Bytes(usize),
     /// Nothing is there for now.
     Nothing,
@@ -52,7 +52,7 @@ impl Sockets {
         }
     }
 
-    /// Takes a slot's socket away; with TLS the peer is told first that nothing more comes.
+    /// Takes a slot's socket away; with TLS the peer is sent a close notification first.
     pub(crate) fn take(&mut self, slot: u32) -> Option<TcpStream> {
         let stream = self.streams.get_mut(slot as usize)?.take();
         if let (Some(stream), Some(mut tls)) =
@@ -76,7 +76,7 @@ impl Sockets {
         }
     }
 
-    /// Whether the peer of a TLS connection has said goodbye, which epoll does not tell of.
+    /// Whether the peer of a TLS connection has ended its stream, which epoll does not report.
     pub(crate) fn has_ended(&self, slot: u32) -> bool {
         self.tls.get(slot as usize).and_then(Option::as_ref).is_some_and(|tls| tls.has_ended())
     }

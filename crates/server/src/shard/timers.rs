@@ -41,7 +41,7 @@ impl Driver {
                 if stuck {
                     tracing::debug!(connection = %self.client_id(slot), "write deadline passed");
                     self.cut(slot, 1006);
-                } else if now - conn.heard >= ticks.read {
+                } else if now - conn.last_frame >= ticks.read {
                     self.hub.end(slot, None, 1001, "read deadline passed", &mut self.sockets);
                 } else if late {
                     self.end(slot, End::NotAuthenticated);

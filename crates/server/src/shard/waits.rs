@@ -5,7 +5,7 @@
 //!                    no                                 │
 //!                    ├─ tokens unknown: verified elsewhere, then on
 //!                    └─ execute ─ Done: the reply leaves behind those before it
-//!                               └ Later: posted, or told by the hub ─ reply ─ what it blocked runs
+//!                               └ Later: posted, or from the hub ─ reply ─ what it blocked runs
 //! ```
 //!
 //! While nothing waits there is no ledger, and a command costs nothing more.
@@ -215,7 +215,7 @@ impl Driver {
     fn forget_refused_grants(&mut self, slot: u32, touches: &[Touch<'_>]) {
         for touch in touches {
             if let Touch::Topic(topic) = touch
-                && !self.hub.hears(slot, topic)
+                && !self.hub.is_subscribed(slot, topic)
             {
                 self.forget_grant(slot, topic);
             }

@@ -12,7 +12,7 @@ pub struct HistoryQuery<'a> {
     pub after: Option<u64>,
     /// Only offsets below; without `after` the newest of them, still in rising order.
     pub before: Option<u64>,
-    /// At most so many.
+    /// Events at most.
     pub limit: usize,
     /// A subscription token, where the topic's rule asks for one.
     pub token: Option<&'a str>,

@@ -63,7 +63,7 @@ pub enum Turn {
         /// A replay comes first, and it is not known to have ended.
         replaying: bool,
     },
-    /// The connection hears the topic already.
+    /// The connection is subscribed to the topic already.
     StillHear(&'static str),
     /// No event of the topic follows. Everything up to its head came before; the head was one of these offsets.
     Silence(&'static str, RangeInclusive<u64>),
@@ -177,8 +177,8 @@ impl Truth {
         self.live.iter().filter(|(_, live)| live.kept).map(|(topic, _)| *topic).collect()
     }
 
-    /// Whether a connection hears the present life of a topic.
-    pub fn hears(&self, conn: usize, topic: &str) -> bool {
+    /// Whether a connection is subscribed to the present life of a topic.
+    pub fn is_subscribed(&self, conn: usize, topic: &str) -> bool {
         self.live.get(topic).is_some_and(|l| l.hearers.contains(&conn))
     }
 

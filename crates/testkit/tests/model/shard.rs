@@ -82,7 +82,7 @@ fn the_subscription_after_the_last_allowed_is_refused_and_takes_nothing() {
     assert_eq!((topics.count(), shard.local_topics()), (2, 2));
     assert_eq!(shard.subscriptions(slot).collect::<Vec<_>>(), ["a", "b"]);
     shard.leave_all(slot, NOW);
-    assert_eq!((topics.count(), shard.local_topics(), shard.hears(slot, "a")), (0, 0, false));
+    assert_eq!((topics.count(), shard.local_topics(), shard.is_subscribed(slot, "a")), (0, 0, false));
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl<D> Shard<D> {
         Ok(Answer::Now(Reply::Subscribed(start.reply(name, durable))))
     }
 
-    /// Refuses a connection that hears as much as it may.
+    /// Refuses a connection that has as many subscriptions as it may.
     pub(super) fn check_room(&self, slot: u32) -> Result<(), Refusal> {
         let max = self.config.max_subscriptions;
         let subs = &self.cold[slot as usize].subs;
@@ -116,7 +116,7 @@ impl<D> Shard<D> {
         self.publish_as(command, client_id, publisher, exclude, now_ms)
     }
 
-    /// Publishes in this shard's turn, for whomever; `exclude` is a connection that does not hear it, and whether it is
+    /// Publishes in this shard's turn for any caller; `exclude` is a connection that is not sent the event, and whether it is
     /// subscribed.
     ///
     /// # Errors
@@ -156,8 +156,8 @@ impl<D> Shard<D> {
         Ok(published)
     }
 
-    /// Whether the connection hears the topic.
-    pub fn hears(&self, slot: u32, topic: &str) -> bool {
+    /// Whether the connection is subscribed to the topic.
+    pub fn is_subscribed(&self, slot: u32, topic: &str) -> bool {
         self.find(slot, Space::Topic, topic).is_some()
     }
 }

@@ -33,7 +33,7 @@ impl std::fmt::Debug for FeedStart<'_> {
 }
 
 impl<D> Shard<D> {
-    /// Subscribes to a channel as a member of the group `spec`. Answers false, and changes nothing, if the connection hears
+    /// Subscribes to a channel as a member of the group `spec`. Returns false, and changes nothing, if the connection is subscribed to
     /// the channel already. A snapshot or replay follows when the caller has sent the reply and calls [`Shard::pull`].
     ///
     /// # Errors
@@ -99,8 +99,8 @@ impl<D> Shard<D> {
         true
     }
 
-    /// Whether the connection hears a channel.
-    pub fn hears_feed(&self, slot: u32, channel: &str) -> bool {
+    /// Whether the connection is subscribed to a channel.
+    pub fn is_subscribed_to_feed(&self, slot: u32, channel: &str) -> bool {
         self.find(slot, Space::Feed, channel).is_some()
     }
 
@@ -136,7 +136,7 @@ impl<D> Shard<D> {
                     );
                 }
                 Taken::Missed(count) => {
-                    // Told in front of what comes next, so what is before it goes first.
+                    // Sent in front of what comes next, so what is before it goes first.
                     self.counts.dropped += count;
                     self.outbox(slot).note_drops(Some(&topic.name), count);
                     return Shown::Some;
@@ -196,7 +196,7 @@ impl<D> Shard<D> {
                 continue;
             };
             let place = self.cold[slot as usize].subs[at].place;
-            // It may have left and come back meanwhile; then it is not in the list.
+            // It may have left and subscribed again meanwhile; then it is not in the list.
             if self.has(slot, ENDING) || place == JOINING || place == REPLAYING {
                 continue;
             }
@@ -223,7 +223,7 @@ impl<D> Shard<D> {
         self.pulling.extend(entry.replaying.iter());
     }
 
-    /// Tells a batch's topic that this shard is done with it, if it wants to know.
+    /// Notifies a batch's topic that this shard has flushed it, if the topic is paced.
     pub(super) fn told_flushed(&self, batch: &Batch) {
         if let Some(topic) = &batch.paced {
             self.topics.flushed(topic, self.config.id, self.now);

@@ -80,9 +80,9 @@ impl<D> Shard<D> {
         (0, cursor >= self.local(local).list.len())
     }
 
-    /// The way for connections with a backlog and for batches that exclude somebody.
+    /// The path for connections with a backlog and for batches that exclude a connection.
     pub(super) fn flush_slowly(&mut self, slot: u32, batch: &Arc<Batch>, wire: &mut impl Wire) {
-        for (from, to) in self.heard(slot, batch) {
+        for (from, to) in self.ranges_for(slot, batch) {
             self.counts.deliveries += (to - from) as u64;
             self.count_sent(slot, (to - from) as u32);
             self.offer(slot, Span::new(batch, self.hot[slot as usize].variant, from, to), wire);
@@ -92,7 +92,7 @@ impl<D> Shard<D> {
     /// Sends events to a connection that may have a backlog, and queues what it does not take.
     pub(super) fn offer(&mut self, slot: u32, mut span: Span, wire: &mut impl Wire) {
         let limits = self.config.queue;
-        // With frames waiting already, the socket is known to be full and tells when it is not.
+        // With frames waiting already, the socket is known to be full and becomes writable later.
         let try_first = match &self.cold[slot as usize].outbox {
             Some(o) if o.is_empty() => o.dropped() > 0,
             Some(o) => !o.fits(span.messages(), span.bytes().len(), limits),
@@ -100,7 +100,7 @@ impl<D> Shard<D> {
         };
         if try_first {
             self.drain(slot, wire);
-            // Nothing waits now that would make the socket tell, so a replay must be taken up from here.
+            // Nothing is queued that would make the socket writable later, so a replay continues from here.
             if self.cold[slot as usize].outbox.as_ref().is_some_and(|o| o.is_empty() && !o.replays.is_empty())
             {
                 self.pulling.push_back(slot);
@@ -121,8 +121,8 @@ impl<D> Shard<D> {
         }
     }
 
-    /// The ranges of a batch that a connection hears.
-    pub(super) fn heard(&self, slot: u32, batch: &Batch) -> SmallVec<[(usize, usize); 2]> {
+    /// The ranges of a batch that a connection is sent.
+    pub(super) fn ranges_for(&self, slot: u32, batch: &Batch) -> SmallVec<[(usize, usize); 2]> {
         let mut ranges = SmallVec::new();
         let mut from = 0;
         if !batch.excluded.is_empty() {

@@ -23,7 +23,7 @@ pub enum Answer {
     Later(Ticket),
 }
 
-/// Tells a shard's waiting subscriptions apart.
+/// Identifies a waiting subscription of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(u64);
 
@@ -63,7 +63,7 @@ pub(crate) struct Older {
 enum Stage {
     /// The topic does not know where its log is.
     Attach(Ticket, StartFrom<'static>),
-    /// The first page tells which earlier events there are.
+    /// The first page shows which earlier events there are.
     Verdict(Ticket),
     /// The reply is on its way.
     Reply(Ticket),
@@ -109,7 +109,7 @@ impl<D> Shard<D> {
     }
 
     /// An upstream has said something that subscriptions wait for.
-    pub(super) fn hear_upstream(&mut self, came: Came) {
+    pub(super) fn on_upstream(&mut self, came: Came) {
         match came {
             Came::Attached { topic } => self.begin_all(topic),
             Came::Events { reader, topic, serial, events } => self.older_came(reader, topic, serial, events),
@@ -275,7 +275,7 @@ impl<D> Shard<D> {
         true
     }
 
-    /// The log has continued elsewhere since a replay's last event: so does the replay, and tells so.
+    /// The log has continued elsewhere since a replay's last event: so does the replay, with a notice.
     fn move_replay(&mut self, slot: u32, topic: &Arc<Topic>, epoch: Epoch, base: Mark) {
         let lost = PositionLost { topic: &topic.name, epoch, offset: base.offset, at_ms: self.now.ms };
         let mut bytes = Vec::new();

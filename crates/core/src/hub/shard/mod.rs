@@ -1,12 +1,12 @@
-//! One shard: the delivery state of its connections and of the topics they hear.
+//! One shard: the delivery state of its connections and of the topics they are subscribed to.
 //!
 //! A turn of the driver: commands of readable sockets run against [`Shard::subscribe`] and its like; [`Shard::end_turn`]
 //! closes the batches they opened; [`Shard::run`] flushes posted batches, at most `budget` sends at a time so that a long
 //! fan-out does not keep requests waiting; [`Shard::effects`] says what the driver must do with its sockets.
 //!
-//! What must always hold: a connection hears a topic's events in the order of its offsets, each once, from the offset
+//! What must always hold: a connection is sent a topic's events in the order of their offsets, each once, from the offset
 //! after its ack until its unsubscribe's ack; a list changes only between flushes, but for removals, which keep the part
-//! that is done apart; whoever overflows is told and ended, or told what was dropped; replies are never dropped.
+//! that is done apart; a connection that overflows is notified and ended, or sent the number of dropped events; replies are never dropped.
 //!
 //! The methods stand by theme in the files beside this one; they share the tables below.
 
@@ -70,14 +70,14 @@ pub struct ShardConfig {
     pub id: u8,
     /// Bounds of each connection's queue.
     pub queue: QueueLimits,
-    /// Topics one connection may hear.
+    /// Subscriptions of one connection at most.
     pub max_subscriptions: usize,
 }
 
 /// What the driver must do with a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Tell when it can be written (or no longer).
+    /// Watch for writability (or stop that).
     Writable(u32, bool),
     /// Stop reading until further notice (true), or read again (false).
     Paused(u32, bool),
@@ -251,7 +251,7 @@ impl<D> Shard<D> {
         self.hot[slot as usize].variant
     }
 
-    /// Fixes the connection's variant; it must hear nothing yet.
+    /// Fixes the connection's variant; it must have no subscriptions so far.
     pub fn set_variant(&mut self, slot: u32, variant: u8) {
         debug_assert!(self.cold[slot as usize].subs.is_empty());
         self.hot[slot as usize].variant = variant;
@@ -271,7 +271,7 @@ impl<D> Shard<D> {
         self.free.push(slot);
     }
 
-    /// Ends all subscriptions of a connection that itself goes on (or is about to end).
+    /// Ends all subscriptions of a connection that itself continues (or is about to end).
     pub fn leave_all(&mut self, slot: u32, now_ms: u64) {
         for sub in std::mem::take(&mut self.cold[slot as usize].subs) {
             let topic = self.local(sub.local).topic.clone();
@@ -283,7 +283,7 @@ impl<D> Shard<D> {
         }
     }
 
-    /// Topics the connection hears.
+    /// Topics the connection is subscribed to.
     pub fn subscriptions(&self, slot: u32) -> impl Iterator<Item = &str> {
         self.cold[slot as usize]
             .subs

@@ -1,4 +1,4 @@
-//! Where a connection stands in its topics: joining, hearing, leaving.
+//! The place of a connection in its topics: joining, subscribed, leaving.
 
 use super::*;
 
@@ -32,7 +32,7 @@ impl<D> Shard<D> {
             if job.local != sub.local || done || early || batch.first > head {
                 continue;
             }
-            for (a, b) in self.heard(slot, batch) {
+            for (a, b) in self.ranges_for(slot, batch) {
                 let frames = &batch.frames[variant];
                 out.extend_from_slice(&frames.bytes[frames.start(a)..frames.start(b)]);
                 delivered += (b - a) as u64;
@@ -42,7 +42,7 @@ impl<D> Shard<D> {
         self.count_sent(slot, delivered as u32);
     }
 
-    /// Makes a subscriber hear what comes after `from`: at once, or when the batches from before are done.
+    /// Adds a subscriber that is sent what comes after `from`: at once, or when the earlier batches are flushed.
     pub(super) fn join(&mut self, slot: u32, local: u32, from: u64) {
         self.cold[slot as usize].subs.push(Sub { local, place: JOINING });
         let entry = self.locals_mut(local);

@@ -158,7 +158,7 @@ impl<D> Shard<D> {
         self.behind(slot, topic, lost.oldest - after - 1, wire);
     }
 
-    /// A replay cannot show so many events any more: the topic's policy decides.
+    /// This number of events of a replay is gone: the topic's policy decides.
     pub(super) fn behind(&mut self, slot: u32, topic: &Arc<Topic>, missed: u64, wire: &mut impl Wire) {
         match topic.options.backpressure {
             Backpressure::Disconnect => {
@@ -201,7 +201,7 @@ impl<D> Shard<D> {
         (0, false)
     }
 
-    /// Ends the subscription to a deleted topic and tells so.
+    /// Ends the subscription to a deleted topic, with a notice.
     pub(super) fn end_deleted(&mut self, slot: u32, at: usize, now_ms: u64, out: &mut Vec<u8>) {
         let sub = self.cold[slot as usize].subs.swap_remove(at);
         let topic = self.local(sub.local).topic.clone();

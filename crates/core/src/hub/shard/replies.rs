@@ -129,8 +129,8 @@ impl<D> Shard<D> {
             if outbox.dropped() > 0 {
                 for (source, count) in outbox.take_drops() {
                     let mut info = Vec::new();
-                    let told = Info::MessagesDropped { count, channel: source.as_deref() };
-                    self.encoders[variant].info(&told, self.now.ms, &mut info);
+                    let dropped = Info::MessagesDropped { count, channel: source.as_deref() };
+                    self.encoders[variant].info(&dropped, self.now.ms, &mut info);
                     outbox.push_notice(source, count, info);
                 }
                 self.queued_bytes = self.queued_bytes + outbox.bytes() - before;

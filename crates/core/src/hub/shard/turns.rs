@@ -67,7 +67,7 @@ impl<D> Shard<D> {
         (connections, topics, &self.jobs, self.cursor, &self.dirty, &self.pulling)
     }
 
-    /// Topics that connections of this shard hear, or of which posts are not done.
+    /// Topics that connections of this shard are subscribed to, or of which posts are not flushed.
     pub fn local_topics(&self) -> usize {
         self.by_id.len()
     }
@@ -80,7 +80,7 @@ impl<D> Shard<D> {
     /// Flushes with at most `budget` sends (a send more for each that needs more than one).
     pub fn run(&mut self, wire: &mut impl Wire, mut budget: usize, now_ms: u64) {
         while let Some(came) = self.came.pop_front() {
-            self.hear_upstream(came);
+            self.on_upstream(came);
         }
         for _ in 0..self.pulling.len().min(budget) {
             if let Some(slot) = self.pulling.pop_front() {

@@ -33,7 +33,7 @@ pub(crate) struct Params<'a> {
     /// A repeat within five minutes changes nothing and answers the first result.
     #[serde(borrow)]
     idempotency_key: Option<IdempotencyKey<'a>>,
-    /// The publishing connection does not hear this event.
+    /// The publishing connection is not sent this event.
     #[serde(default)]
     exclude_self: bool,
     #[serde(borrow)]
@@ -69,7 +69,7 @@ pub(crate) struct Published {
 
 impl EitherMethod for Publish {
     const NAME: &'static str = "topic.publish";
-    const SUMMARY: &'static str = "Sends a payload to everyone who hears a topic";
+    const SUMMARY: &'static str = "Sends a payload to the subscribers of a topic";
     const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
     const ORDER: Touches = Touches::Log;
     type Params<'a> = Params<'a>;

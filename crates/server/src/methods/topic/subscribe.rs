@@ -63,7 +63,7 @@ pub(crate) struct Subscribed {
 
 impl EitherMethod for Subscribe {
     const NAME: &'static str = "topic.subscribe";
-    const SUMMARY: &'static str = "Hears a topic from now on, from a position, or with its newest events first; events come as `topic.event`";
+    const SUMMARY: &'static str = "Subscribes to a topic from now on, from a position, or with its newest events first; events come as `topic.event`";
     const ACCESS: Access = Access::ANYONE.on_connection();
     const TOKEN: Option<TokenUse> = Some(TokenUse::Topic);
     const ORDER: Touches = Touches::Topic;

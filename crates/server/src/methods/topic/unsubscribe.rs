@@ -29,7 +29,7 @@ pub(crate) struct Unsubscribed {
 
 impl EitherMethod for Unsubscribe {
     const NAME: &'static str = "topic.unsubscribe";
-    const SUMMARY: &'static str = "Stops hearing a topic: no event of it follows the answer";
+    const SUMMARY: &'static str = "Unsubscribes from a topic: no event of it follows the answer";
     const ACCESS: Access = Access::ANYONE.on_connection();
     const ORDER: Touches = Touches::Topic;
     type Params<'a> = Params<'a>;

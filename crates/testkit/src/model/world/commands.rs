@@ -206,7 +206,7 @@ impl World {
     /// Replays of a topic that is deleted end where they are.
     fn forget_replays(&mut self, topic: &'static str) {
         for (c, conn) in self.conns.iter_mut().enumerate() {
-            if self.truth.hears(c, topic) {
+            if self.truth.is_subscribed(c, topic) {
                 conn.replaying.retain(|(t, _)| *t != topic);
             }
         }
