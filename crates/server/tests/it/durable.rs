@@ -63,13 +63,12 @@ impl Drop for Ends<'_> {
 /// Publishes to topics in turn, `WINDOW` at a time, until the connection ends or `done` says so. Acknowledged publishes go to `acked`,
 /// refusals to `refused`.
 pub(crate) fn publisher(
-    addr: SocketAddr,
+    mut client: Client,
     (name, topics): (&str, &[String]),
     done: &AtomicBool,
     acked: &Mutex<Vec<Acked>>,
     refused: &Mutex<Vec<Value>>,
 ) {
-    let mut client = Client::connect(addr);
     let mut n = 0;
     while !done.load(Ordering::SeqCst) {
         let sent: Vec<(String, String)> = (0..WINDOW)
@@ -194,7 +193,8 @@ fn until_killed(server: Again, (kind, seed): (&str, u64), acked: &Mutex<Vec<Acke
         for n in 0..publishers {
             let (done, refused, topics) = (&done, &refused, &topics);
             let name = format!("{seed}-{n}");
-            scope.spawn(move || publisher(addr, (&name, topics), done, acked, refused));
+            let client = Client::connect(addr);
+            scope.spawn(move || publisher(client, (&name, topics), done, acked, refused));
         }
         eventually("many are acknowledged", PATIENCE, || (count(acked) >= goal).then_some(()));
         server.kill();
@@ -261,8 +261,9 @@ fn subscribers_that_come_and_go_miss_nothing_between_publishers_on_all_shards() 
         let _ends = Ends(&done);
         for n in 0..3 {
             let (done, acked, refused, topic) = (&done, &acked, &refused, &topic);
+            let client = Client::connect(addr);
             scope.spawn(move || {
-                publisher(addr, (&format!("p{n}"), std::slice::from_ref(topic)), done, acked, refused);
+                publisher(client, (&format!("p{n}"), std::slice::from_ref(topic)), done, acked, refused);
             });
         }
         // Publishers continue until the last subscriber has left.
@@ -341,8 +342,9 @@ fn clients_that_replay_while_the_oldest_events_are_removed_see_no_silent_hole() 
         let _ends = Ends(&done);
         for n in 0..2 {
             let (done, acked, refused, topic) = (&done, &acked, &refused, &topic);
+            let client = Client::connect(addr);
             scope.spawn(move || {
-                publisher(addr, (&format!("p{n}"), std::slice::from_ref(topic)), done, acked, refused);
+                publisher(client, (&format!("p{n}"), std::slice::from_ref(topic)), done, acked, refused);
             });
         }
         // Publishers continue until the last subscriber has left.
@@ -452,7 +454,8 @@ fn a_topic_deleted_under_load_ends_its_epoch() {
         for n in 0..2 {
             let (done, acked, refused) = (&done, &acked, &refused);
             let topics = ["d/deleted".to_owned()];
-            scope.spawn(move || publisher(addr, (&format!("p{n}"), &topics), done, acked, refused));
+            let client = Client::connect(addr);
+            scope.spawn(move || publisher(client, (&format!("p{n}"), &topics), done, acked, refused));
         }
         let mut client = Client::connect(addr);
         let mut ack = subscribe(&mut client, "d/deleted", json!({}));
@@ -493,8 +496,9 @@ fn a_database_that_is_killed_under_load_loses_nothing_and_keeps_its_subscribers(
         let _ends = Ends(&done);
         for n in 0..3 {
             let (done, acked, refused, topic) = (&done, &acked, &refused, &topic);
+            let client = Client::connect(addr);
             scope.spawn(move || {
-                publisher(addr, (&format!("p{n}"), std::slice::from_ref(topic)), done, acked, refused);
+                publisher(client, (&format!("p{n}"), std::slice::from_ref(topic)), done, acked, refused);
             });
         }
         let mut other = Client::connect(addr);
