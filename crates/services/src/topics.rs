@@ -253,8 +253,8 @@ impl TopicService {
     /// of the content.
     ///
     /// # Errors
-    /// As [`Access::manage`] and [`fanfare_core::topics::Topics::make`]; `INVALID_FIELD` for an ephemeral topic with more than 1000000
-    /// events; `CONFLICT` for a used key, or when the topic is there and is durable where it must not be, or the other way round:
+    /// As [`Access::manage`] and [`fanfare_core::topics::Topics::make`]; `CONFLICT` for an ephemeral topic with more than 1000000
+    /// events, for a used key, or when the topic is there and is durable where it must not be, or the other way round:
     /// nothing changes then. `UNAVAILABLE` when the store cannot keep it: a repeat mends that.
     pub async fn make(
         &self,
@@ -296,7 +296,7 @@ impl TopicService {
         check_kind(&new.asked, is)?;
         if is.durable.is_none() && new.asked.history_size.is_some_and(|size| size > MAX_EPHEMERAL_HISTORY) {
             let why = "history_size of a topic that is not durable is a number from 0 to 1000000";
-            return Err(Refusal::new(ErrorCode::InvalidField, why).field("history_size"));
+            return Err(Refusal::new(ErrorCode::Conflict, why).field("history_size"));
         }
         Ok(options)
     }

@@ -240,6 +240,7 @@ fn history_ttl(text: &str) -> Option<Duration> {
 fn whole(member: &'static str, value: &serde_json::Value) -> Result<u64, Problem> {
     let plain = |n: &f64| n.fract() == 0.0 && (0.0..u64::MAX as f64).contains(n);
     let number = value.as_u64().or_else(|| value.as_f64().filter(plain).map(|n| n as u64));
+    let number = number.filter(|number| i64::try_from(*number).is_ok());
     number.ok_or_else(|| Problem::invalid(member, format!("{member} is a whole number, 0 or more")))
 }
 

@@ -44,8 +44,8 @@ fn post_says_what_a_durable_topic_keeps_and_get_shows_it() {
         ),
         (
             "large",
-            json!({ "history_size": u64::MAX, "history_ttl": "999d", "history_topic_bytes": 1_u64 << 50 }),
-            json!([true, u64::MAX, "23976h", 1_u64 << 50]),
+            json!({ "history_size": i64::MAX, "history_ttl": "999d", "history_topic_bytes": 1_u64 << 50 }),
+            json!([true, i64::MAX, "23976h", 1_u64 << 50]),
         ),
     ] {
         let mut body = json!({ "name": name, "durable": true });
@@ -67,8 +67,6 @@ fn wrong_values_are_refused_with_their_field_and_make_nothing() {
         (json!({ "history_topic_bytes": -1 }), "history_topic_bytes"),
         (json!({ "history_topic_bytes": 1.5 }), "history_topic_bytes"),
         (json!({ "history_topic_bytes": 1e300 }), "history_topic_bytes"),
-        (json!({ "history_size": 1_000_001 }), "history_size"),
-        (json!({ "history_size": 1_000_001, "durable": false }), "history_size"),
         (json!({ "history_ttl": "1000d", "durable": true }), "history_ttl"),
     ] {
         let mut body = json!({ "name": "t" });
